@@ -1,0 +1,186 @@
+//! `pocket-tts generate`.
+
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::CommandFactory;
+use pocket_tts::audio::WavStreamWriter;
+use pocket_tts::{CoreError, SpeechStream};
+
+use crate::args::{Cli, GenerateArgs};
+use crate::figures::{Figures, peak_rss_bytes};
+use crate::progress::SpeechBar;
+use crate::{model, output, text};
+
+/// Ended by the user: 128 and the number of the signal, as shells have it.
+const INTERRUPTED: u8 = 130;
+
+/// Why speech ended.
+enum End {
+    /// All was said.
+    Said,
+    /// The user has heard enough.
+    Interrupted,
+    /// Nobody reads the output any more.
+    Unheard,
+    Failed(CoreError),
+}
+
+pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode> {
+    let options = args.sampling.options();
+    options.validate().map_err(pocket_tts::Error::from)?;
+    let to_stdout = args.output_path.as_os_str() == "-";
+    if to_stdout {
+        refuse_stdout(args)?;
+    }
+    let text = text::read(args)?;
+    let model = model::load(&args.model)?;
+    let voice = match &args.voice {
+        None => model.default_voice()?,
+        Some(spec) if args.truncate => model.voice_truncated(spec)?,
+        Some(spec) => model.voice(spec)?,
+    };
+
+    let interrupted = watch_for_interrupt()?;
+    let start = Instant::now();
+    let mut stream = model.stream(&voice, &text, &options)?;
+    let sample_rate_hz = model.sample_rate_hz();
+    let mut writer = match open(&args.output_path, sample_rate_hz) {
+        Err(error) if is_unheard(&error) => return Ok(ExitCode::SUCCESS),
+        writer => writer.map_err(pocket_tts::Error::from)?,
+    };
+    let frame = Duration::from_secs_f64(1.0 / model.config().mimi.frame_rate);
+    let bar = SpeechBar::new(args.model.quiet, frame);
+    let mut first_audio = None;
+    let mut samples = 0;
+    let end = speak(&mut stream, &interrupted, |chunk, stream| {
+        first_audio.get_or_insert_with(|| start.elapsed());
+        writer.write(chunk)?;
+        samples += chunk.len();
+        bar.update(stream.progress(), start.elapsed());
+        Ok(())
+    });
+    let elapsed = start.elapsed();
+    drop(bar);
+
+    let audio_seconds = samples as f64 / f64::from(sample_rate_hz);
+    let figures = Figures {
+        audio_seconds,
+        times_real_time: audio_seconds / elapsed.as_secs_f64(),
+        first_audio_ms: first_audio.map(|first| first.as_secs_f64() * 1e3),
+        peak_rss_bytes: peak_rss_bytes(),
+        frames: stream.progress().frames,
+        seed: stream.seed(),
+        output: match to_stdout {
+            true => "standard output".to_owned(),
+            false => args.output_path.display().to_string(),
+        },
+        sample_rate_hz,
+        elapsed,
+    };
+    drop(stream);
+    match end {
+        End::Unheard => return Ok(ExitCode::SUCCESS),
+        // A file without a sound is of no use.
+        End::Interrupted if samples == 0 => return Ok(ExitCode::from(INTERRUPTED)),
+        End::Failed(error) => return Err(keep(error, writer, samples, &figures)),
+        End::Said | End::Interrupted => match writer.finish() {
+            Err(error) if is_unheard(&error) => return Ok(ExitCode::SUCCESS),
+            finished => finished.map_err(pocket_tts::Error::from)?,
+        },
+    };
+    if args.json {
+        output::print_json(&figures)?;
+    } else if !args.model.quiet {
+        let _ = writeln!(io::stderr(), "{figures}");
+    }
+    Ok(match end {
+        End::Interrupted => ExitCode::from(INTERRUPTED),
+        _ => ExitCode::SUCCESS,
+    })
+}
+
+/// Takes audio until it ends.
+fn speak(
+    stream: &mut SpeechStream,
+    interrupted: &AtomicBool,
+    mut take: impl FnMut(&[f32], &SpeechStream) -> Result<(), CoreError>,
+) -> End {
+    loop {
+        if interrupted.load(Ordering::Relaxed) {
+            return End::Interrupted;
+        }
+        let taken = match stream.next() {
+            None => return End::Said,
+            Some(chunk) => chunk.and_then(|chunk| take(chunk.samples(), stream)),
+        };
+        match taken {
+            Ok(()) => {}
+            Err(error) if is_unheard(&error) => return End::Unheard,
+            Err(error) => return End::Failed(error),
+        }
+    }
+}
+
+/// Keeps what was made before an error, and tells of both.
+fn keep(
+    error: CoreError,
+    writer: WavStreamWriter,
+    samples: usize,
+    figures: &Figures,
+) -> anyhow::Error {
+    let error = anyhow::Error::from(pocket_tts::Error::from(error));
+    if samples == 0 {
+        return error;
+    }
+    let fate = match writer.finish() {
+        Ok(_) => format!(
+            "the first {:.2} s are kept in {}",
+            figures.audio_seconds, figures.output
+        ),
+        Err(lost) => format!("and what was made could not be kept: {lost}"),
+    };
+    anyhow::anyhow!("{error}; {fate}")
+}
+
+fn refuse_stdout(args: &GenerateArgs) -> Result<()> {
+    let problem = if args.json {
+        "--json and `--output-path -` would both write to the standard output; give the WAV a file"
+    } else if io::stdout().is_terminal() {
+        "the standard output is a terminal, which shows no sound; pipe it on, or give the WAV a file"
+    } else {
+        return Ok(());
+    };
+    bail!(Cli::command().error(clap::error::ErrorKind::ArgumentConflict, problem))
+}
+
+fn open(path: &Path, sample_rate_hz: u32) -> Result<WavStreamWriter, CoreError> {
+    if path.as_os_str() == "-" {
+        WavStreamWriter::to_pipe(io::stdout(), sample_rate_hz)
+    } else {
+        WavStreamWriter::create(path, sample_rate_hz)
+    }
+}
+
+/// Whether the reader of a pipe has left, which is its good right.
+fn is_unheard(error: &CoreError) -> bool {
+    matches!(error, CoreError::AudioWrite { source, .. } if source.kind() == ErrorKind::BrokenPipe)
+}
+
+/// The first interrupt ends speech and keeps what was said; a second one ends the program.
+fn watch_for_interrupt() -> Result<Arc<AtomicBool>> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let seen = interrupted.clone();
+    ctrlc::set_handler(move || {
+        if seen.swap(true, Ordering::Relaxed) {
+            std::process::exit(INTERRUPTED.into());
+        }
+    })
+    .context("cannot watch for Ctrl-C")?;
+    Ok(interrupted)
+}

@@ -1,0 +1,45 @@
+//! Loading the model that the command line asks for.
+
+use pocket_tts::{LoadOptions, ModelSource, TtsModel};
+
+use crate::args::ModelArgs;
+
+pub(crate) fn load(args: &ModelArgs) -> anyhow::Result<TtsModel> {
+    let options = LoadOptions {
+        device: args.device,
+        threads: args.threads,
+        #[cfg(feature = "hub")]
+        hub: hub_options(args),
+    };
+    Ok(TtsModel::load(source(args)?, options)?)
+}
+
+fn source(args: &ModelArgs) -> anyhow::Result<ModelSource> {
+    if let Some(preset) = args.language {
+        return Ok(ModelSource::Preset(preset));
+    }
+    if let Some(location) = &args.config {
+        return Ok(ModelSource::Config(location.clone()));
+    }
+    #[cfg(feature = "builtin-voice")]
+    return Ok(ModelSource::BuiltIn);
+    #[cfg(not(feature = "builtin-voice"))]
+    {
+        use clap::CommandFactory;
+        anyhow::bail!(crate::args::Cli::command().error(
+            clap::error::ErrorKind::MissingRequiredArgument,
+            "this program was built without the built-in voice: choose a model with --language or \
+             --config",
+        ))
+    }
+}
+
+#[cfg(feature = "hub")]
+fn hub_options(args: &ModelArgs) -> pocket_tts::hub::HubOptions {
+    let mut options = pocket_tts::hub::HubOptions::from_env();
+    options.offline |= args.offline;
+    if !args.quiet {
+        options.progress = Some(std::sync::Arc::new(crate::progress::DownloadBar::new()));
+    }
+    options
+}

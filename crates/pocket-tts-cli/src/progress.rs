@@ -1,0 +1,99 @@
+//! Bars on a terminal.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use pocket_tts::Progress;
+
+/// How far speech is. Nothing is drawn where the standard error is no terminal.
+pub(crate) struct SpeechBar {
+    bar: ProgressBar,
+    frame: Duration,
+}
+
+impl SpeechBar {
+    /// `frame` is what one frame plays.
+    pub(crate) fn new(quiet: bool, frame: Duration) -> Self {
+        Self {
+            bar: bar(quiet, "{bar:30} {msg}"),
+            frame,
+        }
+    }
+
+    pub(crate) fn update(&self, progress: Progress, elapsed: Duration) {
+        let spoken = self.frame.as_secs_f64() * progress.frames as f64;
+        self.bar.set_length(progress.max_frames as u64);
+        self.bar.set_message(format!(
+            "{spoken:.1} s spoken, {:.1} x real time",
+            spoken / elapsed.as_secs_f64()
+        ));
+        self.bar.set_position(progress.frames as u64);
+    }
+}
+
+impl Drop for SpeechBar {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn bar(quiet: bool, template: &str) -> ProgressBar {
+    let target = match quiet {
+        true => ProgressDrawTarget::hidden(),
+        // It draws on terminals only.
+        false => ProgressDrawTarget::stderr(),
+    };
+    let style = ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ");
+    ProgressBar::with_draw_target(Some(0), target).with_style(style)
+}
+
+#[cfg(feature = "hub")]
+pub(crate) use download::DownloadBar;
+
+#[cfg(feature = "hub")]
+mod download {
+    use std::io::{self, Write};
+    use std::sync::{Mutex, PoisonError};
+
+    use indicatif::ProgressBar;
+    use pocket_tts::config::Location;
+    use pocket_tts::hub;
+
+    /// How far downloads are. Without a terminal, each file is named once.
+    pub(crate) struct DownloadBar {
+        bar: ProgressBar,
+        current: Mutex<Option<Location>>,
+    }
+
+    impl DownloadBar {
+        pub(crate) fn new() -> Self {
+            Self {
+                bar: super::bar(false, "{msg}\n{bar:30} {bytes} of {total_bytes}, {bytes_per_sec}"),
+                current: Mutex::new(None),
+            }
+        }
+    }
+
+    impl hub::Progress for DownloadBar {
+        fn downloading(&self, location: &Location, bytes: u64, total: Option<u64>) {
+            let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+            if current.as_ref() != Some(location) {
+                *current = Some(location.clone());
+                self.bar.reset();
+                self.bar.set_message(format!("downloading {location}"));
+                if self.bar.is_hidden() {
+                    let _ = writeln!(io::stderr(), "downloading {location}");
+                }
+            }
+            // A length that is not known is drawn as what is here.
+            self.bar.set_length(total.unwrap_or(bytes));
+            self.bar.set_position(bytes);
+        }
+
+        fn downloaded(&self, _: &Location) {
+            self.bar.finish_and_clear();
+        }
+    }
+}

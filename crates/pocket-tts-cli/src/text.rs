@@ -1,0 +1,55 @@
+//! Where the words come from.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Read};
+
+use anyhow::{Context, Result, bail};
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+
+use crate::args::{Cli, GenerateArgs};
+
+/// Most bytes of text that are taken: weeks of speech, and little enough for any memory.
+const MAX_BYTES: u64 = 16 << 20;
+
+/// Reads the text to speak.
+pub(crate) fn read(args: &GenerateArgs) -> Result<String> {
+    if let Some(path) = &args.file
+        && path.as_os_str() != "-"
+    {
+        let name = path.display().to_string();
+        let file = File::open(path).with_context(|| format!("cannot read the text file {name}"))?;
+        return decode(file, &name);
+    }
+    match args.words.as_ref().or(args.text.as_ref()) {
+        Some(text) if text != "-" => return Ok(text.clone()),
+        None if args.file.is_none() && io::stdin().is_terminal() => bail!(Cli::command().error(
+            ErrorKind::MissingRequiredArgument,
+            "there is no text: give it as an argument, with --text or --file, or pipe it in",
+        )),
+        _ => {}
+    }
+    decode(io::stdin(), "the standard input")
+}
+
+fn decode(reader: impl Read, name: &str) -> Result<String> {
+    let mut bytes = Vec::new();
+    reader
+        .take(MAX_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .with_context(|| format!("cannot read the text from {name}"))?;
+    if bytes.len() as u64 > MAX_BYTES {
+        bail!(
+            "the text from {name} is longer than {} MiB; speak it in several parts",
+            MAX_BYTES >> 20
+        );
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        anyhow::anyhow!(
+            "the text from {name} is not UTF-8: byte {} does not belong; convert it to UTF-8 first",
+            error.utf8_error().valid_up_to() + 1
+        )
+    })?;
+    // Some editors start a file with this invisible mark.
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}

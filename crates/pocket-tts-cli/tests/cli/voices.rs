@@ -1,0 +1,151 @@
+//! Voices by name, from files, from recordings; and exported ones.
+
+use std::fs;
+
+use crate::support::{Place, fixture};
+
+#[test]
+fn the_built_in_voice_is_the_default_and_has_a_name() {
+    let place = Place::new();
+    place.generate(&["Hi.", "--seed", "1"]).succeeds();
+    let default = place.read("tts_output.wav");
+    place
+        .generate(&["Hi.", "--seed", "1", "--voice", "slt"])
+        .succeeds();
+    assert!(place.read("tts_output.wav") == default);
+}
+
+#[test]
+fn an_unknown_voice_is_refused_with_what_can_be_said() {
+    let place = Place::new();
+    place.generate(&["Hi.", "--voice", "nobody"]).fails(&[
+        "no voice is called \"nobody\" and there is no such file",
+        "slt",
+        "recording (WAV, FLAC, MP3 or OGG)",
+        ".safetensors",
+    ]);
+    place
+        .generate(&["Hi.", "--voice", ""])
+        .fails(&["\"\" is no place a file can come from"]);
+    place
+        .generate(&["Hi.", "--voice", "nowhere/voice.wav"])
+        .fails(&["cannot open nowhere/voice.wav", "No such file"]);
+    place
+        .generate(&["Hi.", "--voice", "model"])
+        .fails(&["no voice is called \"model\""]);
+    fs::create_dir(place.path("model")).unwrap();
+    place
+        .generate(&["Hi.", "--voice", "model"])
+        .fails(&["cannot open model", "it is a folder"]);
+}
+
+#[test]
+fn a_voice_of_the_released_models_is_refused_by_others() {
+    let place = Place::with_model();
+    for run in [
+        place.generate(&["Hi.", "--voice", "alba"]),
+        place.generate_with_model(&["--voice", "alba"]),
+    ] {
+        run.fails(&[
+            "the voice \"alba\" was made for the released models",
+            "recording",
+        ]);
+    }
+}
+
+#[test]
+fn a_voice_from_the_network_is_refused_without_one() {
+    let place = Place::new();
+    for voice in ["hf://kyutai/tts-voices/a.wav", "https://example.org/a.wav"] {
+        place
+            .generate(&["Hi.", "--voice", voice])
+            .fails(&[voice, "is not on this machine yet, and downloads are off"]);
+    }
+}
+
+#[test]
+fn a_model_of_a_config_asks_for_a_voice() {
+    let place = Place::with_model();
+    place
+        .generate(&["Hi.", "--config", "model/config.yaml"])
+        .fails(&[
+            "the model of model/config.yaml has no voice of its own",
+            "hf://kyutai/tts-voices/alba-mackenna/casual.wav is not on this machine yet",
+            "name a recording or a .safetensors voice",
+        ]);
+}
+
+#[test]
+fn a_recording_is_cloned_and_exported_and_sounds_the_same_from_both() {
+    let place = Place::new();
+    let recording = fixture("voice_16k_stereo.wav");
+    let recording = recording.to_str().unwrap();
+    let say = |voice: &str, arguments: &[&str]| {
+        let all = [&["Hi.", "--seed", "1", "--voice", voice], arguments].concat();
+        place.generate(&all).succeeds();
+        place.read("tts_output.wav")
+    };
+    let cloned = say(recording, &[]);
+    let run = place
+        .run(&["export-voice", recording, "voice.safetensors"])
+        .succeeds();
+    assert!(run.stderr.starts_with("voice.safetensors: "), "{}", run.stderr);
+    assert!(say("voice.safetensors", &[]) == cloned);
+    // It is shorter than what is cut off.
+    assert!(say(recording, &["--truncate"]) == cloned);
+    assert!(say("slt", &[]) != cloned);
+    // A voice that is one already may be exported too.
+    place
+        .run(&["export-voice", "slt", "slt.safetensors", "-q"])
+        .succeeds();
+    assert!(say("slt.safetensors", &[]) == say("slt", &[]));
+}
+
+#[test]
+fn a_voice_cannot_be_exported_to_nowhere() {
+    let place = Place::new();
+    place
+        .run(&["export-voice", "slt", "nowhere/voice.safetensors"])
+        .fails(&["cannot write voice nowhere/voice.safetensors", "No such file"]);
+    place
+        .run(&["export-voice", "slt"])
+        .is_refused(&["<OUT>", "required"]);
+}
+
+#[test]
+fn a_long_recording_is_cut_where_that_is_asked_for() {
+    let place = Place::new();
+    let rate = 1_000;
+    let samples = (0..40 * rate).map(|i| (i as f32).sin() / 2.0).collect();
+    pocket_tts::Audio::new(samples, rate)
+        .write_wav(&place.path("long.wav"))
+        .unwrap();
+    let positions = |seconds: f64| {
+        let run = place
+            .run(&["export-voice", "long.wav", "voice.safetensors"])
+            .succeeds();
+        let frames = seconds * 25.0;
+        let found = run.stderr.split(' ').nth(4).unwrap().parse::<f64>().unwrap();
+        assert!((found - frames).abs() < 10.0, "{}", run.stderr);
+    };
+    positions(30.0);
+}
+
+#[test]
+fn weights_without_voice_cloning_are_used_when_the_others_cannot_be_had() {
+    let place = Place::with_model();
+    let config = fs::read_to_string(place.path("model/config.yaml")).unwrap();
+    let config = config.replace(
+        "weights_path: model.safetensors",
+        "weights_path: hf://kyutai/pocket-tts/model.safetensors\n\
+         weights_path_without_voice_cloning: model.safetensors",
+    );
+    place.write("model/config.yaml", config);
+    place.generate_with_model(&[]).succeeds();
+    place
+        .generate_with_model(&["--voice", "model/voice.wav"])
+        .fails(&[
+            "these weights cannot clone voices",
+            "hf://kyutai/pocket-tts/model.safetensors is not on this machine yet",
+        ]);
+}

@@ -1,0 +1,37 @@
+//! Speaks a text into a WAV file while it is being made, and tells how far it is.
+//!
+//! ```text
+//! cargo run --release -p pocket-tts --example stream -- "One. Two. Three." stream.wav
+//! ```
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use pocket_tts::audio::WavStreamWriter;
+use pocket_tts::{GenerateOptions, TtsModel};
+
+fn main() -> Result<(), pocket_tts::Error> {
+    let mut arguments = std::env::args().skip(1);
+    let text = arguments
+        .next()
+        .unwrap_or("The first words are heard while the last ones are still unspoken.".to_owned());
+    let path = PathBuf::from(arguments.next().unwrap_or("stream.wav".to_owned()));
+
+    let model = TtsModel::builtin()?;
+    let voice = model.default_voice()?;
+    let mut writer = WavStreamWriter::create(&path, model.sample_rate_hz())?;
+    let start = Instant::now();
+    let mut stream = model.stream(&voice, &text, &GenerateOptions::default())?;
+    // A player would be handed each chunk here.
+    while let Some(chunk) = stream.next().transpose()? {
+        writer.write(chunk.samples())?;
+        println!(
+            "{:6.1?}: {:.2?} more, {} frames so far",
+            start.elapsed(),
+            chunk.duration(),
+            stream.progress().frames
+        );
+    }
+    writer.finish()?;
+    Ok(())
+}

@@ -1,0 +1,236 @@
+//! Files of Hugging Face repositories, downloaded by `hf-hub`.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Component, Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use hf_hub::api::sync::{ApiBuilder, ApiError, Metadata};
+use hf_hub::{Cache, Repo, RepoType};
+use sha2::{Digest, Sha256};
+use tts_core::config::Location;
+
+use super::lock::lock;
+use super::problem::{explain, is_of_storage};
+use super::{Hub, hex, patience};
+use crate::error::{Error, Result};
+
+/// The branch that is meant when none is named.
+const DEFAULT_REVISION: &str = "main";
+/// How often a download is begun or continued before it is given up. `hf-hub` could do this itself, but its second
+/// attempt begins at the first byte and appends to what an earlier run left.
+const ATTEMPTS: u32 = 4;
+/// Pause before a broken download goes on.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// A file of a repository.
+pub(super) struct Wanted<'a> {
+    location: &'a Location,
+    repo: &'a str,
+    file: &'a str,
+    revision: &'a str,
+}
+
+impl<'a> Wanted<'a> {
+    pub(super) fn new(
+        location: &'a Location,
+        repo: &'a str,
+        file: &'a str,
+        revision: &'a Option<String>,
+    ) -> Self {
+        Self {
+            location,
+            repo,
+            file,
+            revision: revision.as_deref().unwrap_or(DEFAULT_REVISION),
+        }
+    }
+
+    fn at(&self, revision: &str) -> Repo {
+        Repo::with_revision(self.repo.to_owned(), RepoType::Model, revision.to_owned())
+    }
+
+    /// The file in the cache, if it is there.
+    pub(super) fn find(&self, folder: PathBuf) -> Option<PathBuf> {
+        let cache = Cache::new(folder).repo(self.at(self.revision));
+        // Files of a commit that `huggingface_hub` downloaded are in no `refs`, where alone `hf-hub` looks.
+        let of_commit = cache.pointer_path(self.revision).join(self.file);
+        [Some(of_commit), cache.get(self.file)]
+            .into_iter()
+            .flatten()
+            .find(|path| path.is_file())
+    }
+
+    /// Downloads the file to its place in the cache.
+    pub(super) fn download(&self, hub: &Hub, folder: PathBuf) -> Result<PathBuf> {
+        // `hf-hub` puts names into addresses as they are.
+        let is_special = |c: char| c.is_whitespace() || "?#%\"<>^`{|}".contains(c);
+        if self.file.contains(is_special) || self.revision.contains(is_special) {
+            return Err(self.failed("its name holds a character that addresses cannot hold"));
+        }
+        let cache = Cache::new(folder.clone());
+        let api = ApiBuilder::from_cache(cache.clone())
+            .with_endpoint(hub.options.endpoint().to_owned())
+            .with_token(hub.options.token.clone())
+            .with_user_agent("pocket-tts-rs", env!("CARGO_PKG_VERSION"))
+            .build()
+            .map_err(|error| self.explained(hub, &folder, error))?;
+        let address = api.repo(self.at(self.revision)).url(self.file);
+        let asked = api.clone();
+        let metadata = patience::run(hub.patience, |_| (), move |_| asked.metadata(&address))
+            .map_err(|error| self.explained(hub, &folder, error))?;
+        let (commit, etag) = (metadata.commit_hash(), metadata.etag());
+        // Servers choose these, and `hf-hub` makes paths of them, which may not lead out of the cache.
+        if !is_inside(commit) || !is_inside(etag) {
+            return Err(self.failed("its server gives it a commit or an ETag that is no name"));
+        }
+
+        // From here on it is the file of that commit, wherever the branch moves meanwhile.
+        let places = cache.repo(self.at(commit));
+        let blob = places.blob_path(etag);
+        let path = places.pointer_path(commit).join(self.file);
+        let kept = |source| self.explained(hub, &blob, ApiError::IoError(source));
+        // `huggingface_hub` locks this file too.
+        let locks = folder.join(".locks").join(self.at(commit).folder_name());
+        let _lock = lock(&locks.join(format!("{etag}.lock"))).map_err(kept)?;
+        let total = metadata.size() as u64;
+        let mut attempts = 0;
+        while !path.is_file() {
+            prepare(&blob, &path, total).map_err(kept)?;
+            let (repo, file) = (api.repo(self.at(commit)), self.file.to_owned());
+            let result = patience::run(
+                hub.patience,
+                |bytes| hub.report(self.location, bytes, Some(total)),
+                move |counter| repo.download_with_progress(&file, counter),
+            );
+            attempts += 1;
+            match result {
+                Ok(path) => {
+                    if !is_whole(&path, &metadata).map_err(kept)? {
+                        remove(&path).and_then(|()| remove(&blob)).map_err(kept)?;
+                        return Err(self.failed(
+                            "what arrived is not what was sent (its length or its SHA-256 differs); \
+                             it was thrown away, try again",
+                        ));
+                    }
+                }
+                Err(error) => {
+                    let is_over = attempts == ATTEMPTS || patience::is_lost(&error);
+                    match self.explained(hub, &blob, error) {
+                        Error::Download { .. } if !is_over => thread::sleep(PAUSE),
+                        error => return Err(error),
+                    }
+                }
+            }
+        }
+        cache
+            .repo(self.at(self.revision))
+            .create_ref(commit)
+            .map_err(kept)?;
+        Ok(path)
+    }
+
+    fn failed(&self, problem: impl Into<String>) -> Error {
+        Error::Download {
+            location: self.location.clone(),
+            problem: problem.into(),
+        }
+    }
+
+    /// What an error of `hf-hub` means; `path` is what it was writing, if it was.
+    fn explained(&self, hub: &Hub, path: &Path, error: ApiError) -> Error {
+        let (location, endpoint) = (self.location.clone(), hub.options.endpoint());
+        match error {
+            ApiError::RequestError(error) => match *error {
+                ureq::Error::StatusCode(401 | 403) => Error::AccessDenied {
+                    location,
+                    page: format!("{endpoint}/{}", self.repo),
+                    token_sent: hub.options.token.is_some(),
+                },
+                ureq::Error::StatusCode(404) => Error::NotFound {
+                    location,
+                    problem: format!(
+                        "{endpoint} has no repository {}, or that has no revision {} with a file {}",
+                        self.repo,
+                        self.revision,
+                        self.file
+                    ),
+                },
+                error => self.failed(explain(&error)),
+            },
+            ApiError::IoError(source) if is_of_storage(&source) => Error::Cache {
+                location,
+                path: path.to_owned(),
+                source,
+            },
+            ApiError::IoError(error) => self.failed(explain(&error.into())),
+            ApiError::MissingHeader(name) | ApiError::InvalidHeader(name) => {
+                self.failed(format!(
+                    "the answer has no valid {name}: this is not a Hugging Face server, or a proxy changes its answers"
+                ))
+            }
+            ApiError::LockAcquisition(path) => self.failed(format!(
+                "another program downloads it ({} is locked); try again later",
+                path.display()
+            )),
+            error => self.failed(error.to_string()),
+        }
+    }
+}
+
+/// Whether a name leads to a place below the folder that it is joined to.
+fn is_inside(name: &str) -> bool {
+    !name.is_empty()
+        && Path::new(name)
+            .components()
+            .all(|part| matches!(part, Component::Normal(_)))
+}
+
+/// Leaves what an earlier download got as `hf-hub` can go on with it: it can ask for what is missing at the end
+/// of the `.part` file only if something is.
+fn prepare(blob: &Path, path: &Path, total: u64) -> io::Result<()> {
+    let part = blob.with_extension("part");
+    let there = |path: &Path| path.metadata().map_or(0, |metadata| metadata.len());
+    // The same contents may have come with another commit; `hf-hub` would download them again.
+    if there(&part) < total && there(blob) == total {
+        fs::copy(blob, &part)?;
+    }
+    if there(&part) > total {
+        remove(&part)?;
+    } else if there(&part) == total {
+        File::options()
+            .write(true)
+            .open(&part)?
+            .set_len(total.saturating_sub(1))?;
+    }
+    // A link to a blob that is gone would be in the way of a new one.
+    remove(path)
+}
+
+/// Removes a file or link, if it is there.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+/// Checks a file's length, and its contents where the ETag is their SHA-256, as for all files in large storage.
+fn is_whole(path: &Path, metadata: &Metadata) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    let etag = metadata.etag();
+    if file.metadata()?.len() != metadata.size() as u64 {
+        return Ok(false);
+    }
+    if etag.len() != 64 || !etag.chars().all(|c| c.is_ascii_hexdigit()) {
+        return Ok(true);
+    }
+    let (mut digest, mut buffer) = (Sha256::new(), vec![0; 1 << 16]);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hex(&digest.finalize()).eq_ignore_ascii_case(etag)),
+            read => digest.update(&buffer[..read]),
+        }
+    }
+}

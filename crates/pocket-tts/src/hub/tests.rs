@@ -1,0 +1,226 @@
+//! Downloads from a server on this machine.
+
+mod refused;
+mod repository;
+mod server;
+mod url;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tts_core::config::Location;
+
+use super::Hub;
+use super::options::{HubOptions, Progress};
+use crate::error::Error;
+
+fn location(text: &str) -> Location {
+    Location::parse(text, Path::new("/")).unwrap()
+}
+
+/// A megabyte and a bit, of which no two pieces are alike.
+fn content() -> Vec<u8> {
+    (0..150_000u64)
+        .flat_map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15)).to_le_bytes())
+        .collect()
+}
+
+fn options(cache: &TempDir, endpoint: &str) -> HubOptions {
+    HubOptions {
+        cache_dir: Some(cache.path().to_owned()),
+        endpoint: Some(endpoint.to_owned()),
+        ..HubOptions::default()
+    }
+}
+
+/// A hub that no load on this machine makes impatient.
+fn hub(options: HubOptions) -> Hub {
+    Hub {
+        options,
+        patience: Duration::from_secs(100),
+    }
+}
+
+fn impatient(options: HubOptions) -> Hub {
+    Hub {
+        options,
+        patience: Duration::from_secs(3),
+    }
+}
+
+/// Remembers what it was told.
+#[derive(Default)]
+struct Watcher {
+    steps: Mutex<Vec<(u64, Option<u64>)>>,
+    done: Mutex<Vec<String>>,
+}
+
+impl Progress for Watcher {
+    fn downloading(&self, _: &Location, bytes: u64, total: Option<u64>) {
+        self.steps.lock().unwrap().push((bytes, total));
+    }
+
+    fn downloaded(&self, location: &Location) {
+        self.done.lock().unwrap().push(location.to_string());
+    }
+}
+
+#[test]
+fn a_local_file_is_itself_and_must_be_one() {
+    let folder = TempDir::new().unwrap();
+    let hub = Hub::new(HubOptions {
+        offline: true,
+        ..HubOptions::default()
+    });
+    let file = folder.path().join("a.bin");
+    std::fs::write(&file, "x").unwrap();
+    assert_eq!(hub.resolve(&Location::Local(file.clone())).unwrap(), file);
+    assert_eq!(hub.cached(&Location::Local(file.clone())), Some(file));
+    for (path, reason) in [
+        (folder.path().join("none"), "No such file"),
+        (folder.path().to_owned(), "it is no file"),
+    ] {
+        let text = hub
+            .resolve(&Location::Local(path.clone()))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            text.starts_with(&format!("cannot open {}: ", path.display())) && text.contains(reason),
+            "{text}"
+        );
+        assert_eq!(hub.cached(&Location::Local(path)), None);
+    }
+}
+
+#[test]
+fn the_environment_is_read_as_huggingface_hub_reads_it() {
+    let home = TempDir::new().unwrap();
+    std::fs::write(home.path().join("token"), "stored\n").unwrap();
+    let with = |pairs: &[(&str, &str)]| {
+        let pairs: Vec<_> = pairs
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()))
+            .collect();
+        HubOptions::from_variables(move |name| {
+            pairs
+                .iter()
+                .find(|(known, _)| known == name)
+                .map(|(_, value)| value.into())
+        })
+    };
+    let home_text = home.path().to_str().unwrap();
+    let options = with(&[("HF_HOME", home_text)]);
+    assert_eq!(
+        options.repository_folder().unwrap(),
+        home.path().join("hub")
+    );
+    assert_eq!(options.token.as_deref(), Some("stored"));
+    assert_eq!(options.endpoint(), "https://huggingface.co");
+    assert!(!options.offline);
+    let options = with(&[
+        ("HF_HOME", home_text),
+        ("HF_HUB_CACHE", "/elsewhere"),
+        ("HF_TOKEN", " mine "),
+        ("HF_ENDPOINT", "https://mirror.example/"),
+        ("HF_HUB_OFFLINE", "1"),
+    ]);
+    assert_eq!(
+        options.repository_folder().unwrap(),
+        Path::new("/elsewhere")
+    );
+    assert_eq!(options.token.as_deref(), Some("mine"));
+    assert_eq!(options.endpoint(), "https://mirror.example");
+    assert!(options.offline);
+    let options = with(&[
+        ("HF_HOME", ""),
+        ("HF_TOKEN", ""),
+        ("HF_TOKEN_PATH", "/none"),
+        ("HF_HUB_OFFLINE", "0"),
+    ]);
+    assert_eq!(
+        (options.cache_dir, options.token, options.offline),
+        (None, None, false)
+    );
+}
+
+#[test]
+fn a_server_that_cannot_be_reached_is_told_apart() {
+    let cache = TempDir::new().unwrap();
+    let file = location("hf://o/r/f.bin");
+    let problem = |endpoint: &str| match impatient(options(&cache, endpoint))
+        .resolve(&file)
+        .unwrap_err()
+    {
+        Error::Download { problem, .. } => problem,
+        other => panic!("{other}"),
+    };
+    let refused = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap()
+    };
+    let text = problem(&format!("http://{refused}"));
+    assert!(text.contains("no connection to its server"), "{text}");
+    let text = problem("http://no-such-host.invalid");
+    assert!(text.contains("check the network connection"), "{text}");
+    let silent = server::Server::new(|_| server::Reply {
+        silent: true,
+        ..server::Reply::default()
+    });
+    let text = problem(&silent.url(""));
+    assert!(
+        text.contains("keeps silent") && text.contains("try later"),
+        "{text}"
+    );
+    assert!(!cache.path().join("models--o--r").exists());
+}
+
+#[test]
+fn offline_nothing_is_asked_and_the_message_tells_how_to_get_the_file() {
+    let cache = TempDir::new().unwrap();
+    let server = server::Server::new(|_| panic!("asked while offline"));
+    let hub = hub(HubOptions {
+        offline: true,
+        ..options(&cache, &server.url(""))
+    });
+    let text = hub
+        .resolve(&location("hf://o/r/a/f.bin@v1"))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        text.starts_with("hf://o/r/a/f.bin@v1 is not on this machine yet, and downloads are off"),
+        "{text}"
+    );
+    assert!(
+        text.contains("`hf download o/r a/f.bin --revision v1`"),
+        "{text}"
+    );
+    let text = hub
+        .resolve(&location(&server.url("/f.bin")))
+        .unwrap_err()
+        .to_string();
+    assert!(text.contains("give its path instead"), "{text}");
+    assert_eq!(server.requests().len(), 0);
+}
+
+/// Two hubs with one cache, as two programs have.
+fn together(run: impl Fn() + Sync) {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..2).map(|_| scope.spawn(&run)).collect();
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
+    });
+}
+
+fn watched(options: HubOptions) -> (Hub, Arc<Watcher>) {
+    let watcher = Arc::new(Watcher::default());
+    (
+        hub(HubOptions {
+            progress: Some(watcher.clone()),
+            ..options
+        }),
+        watcher,
+    )
+}

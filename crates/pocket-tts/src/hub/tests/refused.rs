@@ -1,0 +1,250 @@
+//! Files of repositories that cannot be had, and what is said then.
+
+use std::fs;
+
+use tempfile::TempDir;
+
+use super::server::{COMMIT, Reply, Request, Server, blob, whole, with_change};
+use super::{content, hub, impatient, location, options};
+use crate::error::Error;
+use crate::hub::HubOptions;
+
+#[test]
+fn a_server_that_always_breaks_is_given_up() {
+    let cache = TempDir::new().unwrap();
+    let server = with_change(0..9, |reply, _| reply.cut(100_000));
+    let text = hub(options(&cache, &server.url("")))
+        .resolve(&location("hf://o/r/f.bin"))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        text.starts_with("cannot download hf://o/r/f.bin: the connection broke")
+            && text.contains("try again"),
+        "{text}"
+    );
+    assert_eq!(server.starts(), [0, 100_000, 200_000, 300_000]);
+}
+
+#[test]
+fn what_is_not_the_file_is_thrown_away() {
+    let changed = |mut reply: Reply, _: &Request| {
+        reply.body[600_000] ^= 1;
+        reply
+    };
+    // A server that goes on from the beginning whatever it is asked for.
+    let anew = |_: Reply, request: &Request| {
+        let reply = Reply {
+            body: content(),
+            ..Reply::new(200)
+        };
+        if request.start() == 0 {
+            reply.cut(300_000)
+        } else {
+            reply
+        }
+    };
+    for server in [with_change(0..9, changed), with_change(0..9, anew)] {
+        let cache = TempDir::new().unwrap();
+        let file = location("hf://o/r/f.bin");
+        let text = hub(options(&cache, &server.url("")))
+            .resolve(&file)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            text.contains("not what was sent") && text.contains("try again"),
+            "{text}"
+        );
+        assert_eq!(
+            fs::read_dir(cache.path().join("models--o--r/blobs"))
+                .unwrap()
+                .flatten()
+                .filter(|file| file
+                    .path()
+                    .extension()
+                    .is_none_or(|ending| ending != "lock"))
+                .count(),
+            0
+        );
+        let server = whole();
+        let hub = hub(options(&cache, &server.url("")));
+        assert_eq!(hub.cached(&file), None);
+        assert_eq!(fs::read(hub.resolve(&file).unwrap()).unwrap(), content());
+        assert_eq!(server.starts(), [0]);
+    }
+}
+
+#[test]
+fn a_download_that_falls_silent_is_given_up() {
+    let cache = TempDir::new().unwrap();
+    let server = with_change(0..9, |reply, _| Reply {
+        silent: true,
+        ..reply
+    });
+    let text = impatient(options(&cache, &server.url("")))
+        .resolve(&location("hf://o/r/f.bin"))
+        .unwrap_err()
+        .to_string();
+    assert!(text.contains("keeps silent"), "{text}");
+    // For its description, twice, and for itself, each of the Hub and of its storage.
+    assert_eq!(server.requests().len(), 6);
+}
+
+#[test]
+fn a_name_that_no_address_can_hold_is_refused() {
+    let cache = TempDir::new().unwrap();
+    for name in [
+        "a b.json",
+        "a?b.json",
+        "a#b.json",
+        "a%20b.json",
+        "a.json@50%",
+    ] {
+        let text = hub(options(&cache, "http://127.0.0.1:1"))
+            .resolve(&location(&format!("hf://o/r/{name}")))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            text.contains("a character that addresses cannot hold"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn closed_files_tell_how_access_is_got() {
+    for (status, token, expected) in [
+        (401, None, "no access token was sent"),
+        (403, Some("mine"), "the access token was refused"),
+    ] {
+        let cache = TempDir::new().unwrap();
+        let server = Server::new(move |_| Reply::new(status).header("X-Error-Code", "GatedRepo"));
+        let hub = hub(HubOptions {
+            token: token.map(str::to_owned),
+            ..options(&cache, &server.url(""))
+        });
+        let error = hub.resolve(&location("hf://o/r/f.bin")).unwrap_err();
+        assert!(matches!(error, Error::AccessDenied { .. }));
+        let text = error.to_string();
+        assert!(
+            text.starts_with(&format!("no access to hf://o/r/f.bin ({expected})")),
+            "{text}"
+        );
+        assert!(
+            text.contains(&format!("accept the terms at {}", server.url("/o/r"))),
+            "{text}"
+        );
+        assert!(
+            text.contains("`hf auth login`") && text.contains("HF_TOKEN"),
+            "{text}"
+        );
+        let sent = server.requests()[0]
+            .header("authorization")
+            .map(str::to_owned);
+        assert_eq!(sent, token.map(|token| format!("Bearer {token}")));
+    }
+}
+
+#[test]
+fn what_does_not_exist_is_told() {
+    let cache = TempDir::new().unwrap();
+    let server = Server::new(|_| Reply::new(404));
+    let error = hub(options(&cache, &server.url("")))
+        .resolve(&location("hf://o/r/f.bin@v9"))
+        .unwrap_err();
+    assert!(matches!(error, Error::NotFound { .. }), "{error}");
+    let text = error.to_string();
+    assert!(
+        text.starts_with("hf://o/r/f.bin@v9 does not exist: ")
+            && text.contains("no repository o/r, or that has no revision v9 with a file f.bin"),
+        "{text}"
+    );
+}
+
+#[test]
+fn answers_that_no_hub_gives_are_refused_before_anything_is_written() {
+    fn commit(request: &Request) -> Reply {
+        Reply::file(b"{}", request).header("X-Repo-Commit", COMMIT)
+    }
+    type Answer = fn(&Request) -> Reply;
+    let answers: [(Answer, &str); 9] = [
+        (|_| Reply::new(200).header("ETag", "a"), "x-repo-commit"),
+        (commit, "etag"),
+        (
+            |request| commit(request).header("ETag", "\"../../../x\""),
+            "is no name",
+        ),
+        (
+            |request| commit(request).header("ETag", "\"\""),
+            "is no name",
+        ),
+        (|request| commit(request).header("ETag", "/x"), "is no name"),
+        (
+            |request| {
+                Reply::file(b"{}", request)
+                    .header("X-Repo-Commit", "..")
+                    .header("ETag", "a")
+            },
+            "is no name",
+        ),
+        (
+            |_| {
+                Reply::new(302)
+                    .header("X-Repo-Commit", COMMIT)
+                    .header("ETag", "a")
+            },
+            "hf-hub cannot read",
+        ),
+        (|_| Reply::new(500), "try again later"),
+        (|_| Reply::new(429), "too many requests"),
+    ];
+    for (answer, expected) in answers {
+        let cache = TempDir::new().unwrap();
+        let server = Server::new(answer);
+        let text = hub(options(&cache, &server.url("")))
+            .resolve(&location("hf://o/r/f.bin"))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            text.starts_with("cannot download hf://o/r/f.bin: ") && text.contains(expected),
+            "{expected}: {text}"
+        );
+        assert_eq!(fs::read_dir(cache.path()).unwrap().count(), 0);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_named_with_the_way_out() {
+    let cache = TempDir::new().unwrap();
+    // Every write to this device fails as on a full disk.
+    std::os::unix::fs::symlink("/dev/full", blob(&cache).1).unwrap();
+    let server = whole();
+    let text = hub(options(&cache, &server.url("")))
+        .resolve(&location("hf://o/r/f.bin"))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        text.starts_with("cannot keep hf://o/r/f.bin in the cache at "),
+        "{text}"
+    );
+    assert!(
+        text.contains("No space left") && text.contains("set HF_HOME"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_cache_that_cannot_be_written_is_named() {
+    let cache = TempDir::new().unwrap();
+    fs::write(cache.path().join("models--o--r"), "in the way").unwrap();
+    let server = whole();
+    let text = hub(options(&cache, &server.url("")))
+        .resolve(&location("hf://o/r/f.bin"))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        text.contains("cannot keep hf://o/r/f.bin in the cache at ")
+            && text.contains("models--o--r"),
+        "{text}"
+    );
+}

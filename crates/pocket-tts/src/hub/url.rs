@@ -1,0 +1,94 @@
+//! Files from any web server, kept under a name made from their address.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use tts_core::config::Location;
+use ureq::Agent;
+
+use super::lock::lock;
+use super::problem::explain;
+use super::{Hub, hex};
+use crate::error::{Error, Result};
+
+/// Where a file is kept: the SHA-256 of its address, with the ending that its address has, as the reference names it.
+pub(super) fn path(folder: &Path, address: &str) -> PathBuf {
+    let file = address.split(['?', '#']).next().unwrap_or_default();
+    let file = file.rsplit('/').next().unwrap_or_default();
+    let name = folder.join(hex(&Sha256::digest(address)));
+    match Path::new(file)
+        .extension()
+        .and_then(|ending| ending.to_str())
+    {
+        // An ending tells formats apart; anything stranger than this tells nothing.
+        Some(ending) if ending.len() <= 16 && ending.chars().all(|c| c.is_ascii_alphanumeric()) => {
+            name.with_added_extension(ending)
+        }
+        _ => name,
+    }
+}
+
+/// Downloads a file to its place.
+pub(super) fn download(
+    hub: &Hub,
+    location: &Location,
+    address: &str,
+    folder: &Path,
+) -> Result<PathBuf> {
+    let path = path(folder, address);
+    let kept = |source| Error::Cache {
+        location: location.clone(),
+        path: path.clone(),
+        source,
+    };
+    let failed = |error: &ureq::Error| match error {
+        ureq::Error::StatusCode(404 | 410) => Error::NotFound {
+            location: location.clone(),
+            problem: "the server has no such file".to_owned(),
+        },
+        error => Error::Download {
+            location: location.clone(),
+            problem: explain(error),
+        },
+    };
+    let _lock = lock(&path.with_added_extension("lock")).map_err(kept)?;
+    if path.is_file() {
+        return Ok(path);
+    }
+    let agent: Agent = Agent::config_builder()
+        .timeout_resolve(Some(hub.patience))
+        .timeout_connect(Some(hub.patience))
+        .timeout_recv_response(Some(hub.patience))
+        .timeout_per_read(Some(hub.patience))
+        .user_agent(concat!("pocket-tts-rs/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .into();
+    let body = agent
+        .get(address)
+        .call()
+        .map_err(|error| failed(&error))?
+        .into_body();
+    let total = body.content_length();
+    let mut body = body.into_reader();
+    let incomplete = path.with_added_extension("incomplete");
+    let mut file = File::create(&incomplete).map_err(kept)?;
+    let (mut bytes, mut buffer) = (0, vec![0; 1 << 16]);
+    loop {
+        hub.report(location, bytes, total);
+        match body
+            .read(&mut buffer)
+            .map_err(|error| failed(&error.into()))?
+        {
+            0 => break,
+            read => {
+                file.write_all(&buffer[..read]).map_err(kept)?;
+                bytes += read as u64;
+            }
+        }
+    }
+    file.sync_all().map_err(kept)?;
+    fs::rename(&incomplete, &path).map_err(kept)?;
+    Ok(path)
+}

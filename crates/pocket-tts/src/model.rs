@@ -1,0 +1,192 @@
+//! A model that is ready to speak.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tts_core::config::{Location, Preset};
+use tts_core::{
+    Audio, Config, DeviceKind, GenerateOptions, Model, RunOptions, SpeechStream, Voice,
+};
+
+use crate::error::Result;
+use crate::files::Files;
+use crate::info::ModelInfo;
+use crate::source::ModelSource;
+
+/// How a model is loaded. The default takes the hub's settings from the environment, see
+/// `HubOptions::from_env`.
+#[derive(Clone)]
+pub struct LoadOptions {
+    /// Where it computes.
+    pub device: DeviceKind,
+    /// Threads of the CPU devices; one per available core when `None`.
+    pub threads: Option<usize>,
+    /// Where downloads come from, where they are kept, and who watches them.
+    #[cfg(feature = "hub")]
+    pub hub: crate::hub::HubOptions,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self {
+            device: DeviceKind::default(),
+            threads: None,
+            #[cfg(feature = "hub")]
+            hub: crate::hub::HubOptions::from_env(),
+        }
+    }
+}
+
+/// A model that is ready to speak. Cheap to clone; one model serves many threads at once.
+///
+/// ```
+/// # #[cfg(feature = "builtin-voice")] {
+/// use pocket_tts::{GenerateOptions, TtsModel};
+///
+/// let model = TtsModel::builtin()?;
+/// let voice = model.default_voice()?;
+/// let audio = model.generate(&voice, "Hello world.", &GenerateOptions::default())?;
+/// assert!(audio.duration().as_secs_f64() > 0.5);
+/// # }
+/// # Ok::<(), pocket_tts::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct TtsModel {
+    pub(crate) model: Model,
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) source: ModelSource,
+    pub(crate) files: Files,
+}
+
+impl TtsModel {
+    /// Loads the small English model that is part of the program, with [`LoadOptions::default`].
+    ///
+    /// # Errors
+    ///
+    /// The default device cannot be had.
+    #[cfg(feature = "builtin-voice")]
+    pub fn builtin() -> Result<Self> {
+        Self::load(ModelSource::BuiltIn, LoadOptions::default())
+    }
+
+    /// Loads a released model by its name, such as `english`, with [`LoadOptions::default`]. Its files
+    /// are downloaded on first use.
+    ///
+    /// ```no_run
+    /// use pocket_tts::TtsModel;
+    ///
+    /// let model = TtsModel::from_preset("french")?;
+    /// let voice = model.voice("estelle")?;
+    /// # Ok::<(), pocket_tts::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// No released model has that name, its files cannot be had, or the device cannot.
+    pub fn from_preset(name: &str) -> Result<Self> {
+        Self::load(
+            ModelSource::Preset(Preset::named(name)?),
+            LoadOptions::default(),
+        )
+    }
+
+    /// Loads the model that a config file describes, with [`LoadOptions::default`].
+    ///
+    /// # Errors
+    ///
+    /// The config is not one, a file that it names cannot be had or does not fit it, or the device
+    /// cannot be had.
+    pub fn from_config(path: impl AsRef<Path>) -> Result<Self> {
+        let location = Location::Local(path.as_ref().to_owned());
+        Self::load(ModelSource::Config(location), LoadOptions::default())
+    }
+
+    /// Loads a model.
+    ///
+    /// ```
+    /// # #[cfg(feature = "builtin-voice")] {
+    /// use pocket_tts::{LoadOptions, ModelSource, TtsModel};
+    ///
+    /// let options = LoadOptions {
+    ///     threads: Some(1),
+    ///     ..LoadOptions::default()
+    /// };
+    /// let model = TtsModel::load(ModelSource::BuiltIn, options)?;
+    /// assert_eq!(model.info().threads, 1);
+    /// # }
+    /// # Ok::<(), pocket_tts::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::from_preset`] and [`Self::from_config`].
+    pub fn load(source: ModelSource, options: LoadOptions) -> Result<Self> {
+        let files = Files::new(&options);
+        let parts = source.open(&files)?;
+        let run = RunOptions {
+            device: options.device,
+            threads: options.threads,
+        };
+        Ok(Self {
+            model: Model::load(parts, run)?,
+            shared: Arc::new(Shared { source, files }),
+        })
+    }
+
+    /// Where it came from.
+    pub fn source(&self) -> &ModelSource {
+        &self.shared.source
+    }
+
+    /// Its config.
+    pub fn config(&self) -> &Config {
+        self.model.config()
+    }
+
+    /// Samples a second of what it speaks.
+    pub fn sample_rate_hz(&self) -> u32 {
+        self.model.sample_rate_hz()
+    }
+
+    /// Its sizes and what it needs of memory.
+    pub fn info(&self) -> ModelInfo {
+        ModelInfo::of(self)
+    }
+
+    /// Speaks a text from its start to its end.
+    ///
+    /// # Errors
+    ///
+    /// The text holds nothing to say, a setting is out of range, or the device failed.
+    pub fn generate(&self, voice: &Voice, text: &str, options: &GenerateOptions) -> Result<Audio> {
+        Ok(self.model.generate(voice, text, options)?)
+    }
+
+    /// Starts to speak: an iterator of audio, as it is made. Dropping it stops the work.
+    ///
+    /// ```
+    /// # #[cfg(feature = "builtin-voice")] {
+    /// # let model = pocket_tts::TtsModel::builtin()?;
+    /// # let voice = model.default_voice()?;
+    /// for chunk in model.stream(&voice, "One. Two.", &Default::default())? {
+    ///     println!("{} samples more", chunk?.samples().len());
+    /// }
+    /// # }
+    /// # Ok::<(), pocket_tts::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::generate`]. An error on the way is the iterator's last item.
+    pub fn stream(
+        &self,
+        voice: &Voice,
+        text: &str,
+        options: &GenerateOptions,
+    ) -> Result<SpeechStream> {
+        Ok(self.model.stream(voice, text, options)?)
+    }
+}

@@ -1,0 +1,162 @@
+//! Voices by name, from files and from the network.
+
+use std::path::Path;
+
+use tts_core::config::{Location, PREDEFINED_VOICES};
+use tts_core::{Audio, Voice};
+
+use crate::error::{Error, Result};
+use crate::model::TtsModel;
+use crate::source::ModelSource;
+
+impl TtsModel {
+    /// The voice used when none is named: the built-in model's own, the language's of a released
+    /// model. A config file's model has none, so a recording is downloaded and cloned.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be downloaded, or not be cloned.
+    pub fn default_voice(&self) -> Result<Voice> {
+        let source = &self.shared.source;
+        self.voice(source.default_voice())
+            .map_err(|error| match source {
+                ModelSource::Config(_) => Error::DefaultVoice {
+                    model: source.title(),
+                    source: Box::new(error),
+                },
+                _ => error,
+            })
+    }
+
+    /// A voice by its name, from a `.safetensors` state, or cloned from a recording (WAV, FLAC, MP3 or
+    /// OGG); the latter two by a path, an `https://` address or an
+    /// `hf://owner/repository/path[@revision]`.
+    ///
+    /// ```
+    /// # #[cfg(feature = "builtin-voice")] {
+    /// # let model = pocket_tts::TtsModel::builtin()?;
+    /// let voice = model.voice("slt")?;
+    /// let error = model.voice("nobody").unwrap_err();
+    /// assert!(error.to_string().starts_with("no voice is called \"nobody\""));
+    /// # }
+    /// # Ok::<(), pocket_tts::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The model knows no such voice, a file cannot be had, is damaged or was made for another model,
+    /// or the model cannot clone voices.
+    pub fn voice(&self, spec: &str) -> Result<Voice> {
+        self.find_voice(spec, false)
+    }
+
+    /// As [`Self::voice`], but of a recording only the first 30 seconds are heard. A voice takes memory
+    /// and time in proportion to what was heard of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::voice`].
+    pub fn voice_truncated(&self, spec: &str) -> Result<Voice> {
+        self.find_voice(spec, true)
+    }
+
+    /// Clones a voice from a recording; with `truncate`, from its first 30 seconds.
+    ///
+    /// # Errors
+    ///
+    /// The recording is too short, or the model cannot clone voices.
+    pub fn clone_voice(&self, recording: &Audio, truncate: bool) -> Result<Voice> {
+        Ok(self.model.clone_voice(recording, truncate)?)
+    }
+
+    /// Writes a voice to a `.safetensors` file, from where it loads at once.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn export_voice(&self, voice: &Voice, path: impl AsRef<Path>) -> Result<()> {
+        Ok(self.model.export_voice(voice, path.as_ref())?)
+    }
+
+    fn find_voice(&self, spec: &str, truncate: bool) -> Result<Voice> {
+        if let Some(voice) = self.known_voice(spec)? {
+            return Ok(voice);
+        }
+        let location = Location::parse(spec, Path::new(""))?;
+        if let Location::Local(path) = &location
+            && !path.exists()
+            && !looks_like_a_path(spec)
+        {
+            return Err(self.unknown_voice(spec));
+        }
+        if is_state(&location) {
+            return Ok(self.model.load_voice(&self.shared.files.resolve(&location)?)?);
+        }
+        // Said before a recording is downloaded in vain.
+        if let Some(reason) = self.model.no_voice_cloning() {
+            return Err(tts_core::Error::NoVoiceEncoder(reason.to_owned()).into());
+        }
+        let recording = Audio::read(&self.shared.files.resolve(&location)?)?;
+        self.clone_voice(&recording, truncate)
+    }
+
+    /// A voice that the model knows by name. Names come before files, as in the reference.
+    fn known_voice(&self, name: &str) -> Result<Option<Voice>> {
+        let source = &self.shared.source;
+        let Some(known) = source.voices().into_iter().find(|voice| voice.name == name) else {
+            if PREDEFINED_VOICES.contains(&name) {
+                return Err(Error::VoiceOfReleasedModels {
+                    name: name.to_owned(),
+                    model: source.title(),
+                    known: self.known_names(),
+                });
+            }
+            return Ok(None);
+        };
+        match known.location {
+            Some(location) => {
+                let path = self.shared.files.resolve(&location)?;
+                Ok(Some(self.model.load_voice(&path)?))
+            }
+            #[cfg(feature = "builtin-voice")]
+            None => builtin_voice::VOICES
+                .iter()
+                .find(|(voice, _)| *voice == name)
+                .map(|(voice, state)| {
+                    let title = format!("the built-in voice {voice}");
+                    Ok(self.model.voice_from_static(state, Path::new(&title))?)
+                })
+                .transpose(),
+            #[cfg(not(feature = "builtin-voice"))]
+            None => Ok(None),
+        }
+    }
+
+    fn unknown_voice(&self, name: &str) -> Error {
+        Error::UnknownVoice {
+            name: name.to_owned(),
+            model: self.shared.source.title(),
+            known: self.known_names(),
+        }
+    }
+
+    fn known_names(&self) -> Vec<String> {
+        let voices = self.shared.source.voices();
+        voices.iter().map(|voice| voice.name.to_owned()).collect()
+    }
+}
+
+/// Whether somebody who wrote this meant a file.
+fn looks_like_a_path(spec: &str) -> bool {
+    spec.contains(['/', '\\', '.'])
+}
+
+/// Whether a file holds a voice's state rather than a recording: told by its name, as in the reference.
+fn is_state(location: &Location) -> bool {
+    let file = match location {
+        Location::Local(path) => path.as_path(),
+        Location::Url(url) => Path::new(url.split(['?', '#']).next().unwrap_or_default()),
+        Location::Hub { file, .. } => Path::new(file),
+    };
+    file.extension().is_some_and(|ending| ending == "safetensors")
+}

@@ -1,0 +1,231 @@
+//! From a recording to the audio that the voice encoder is given.
+
+use std::time::Duration;
+
+use super::Audio;
+use crate::error::{Error, Result};
+
+/// The shortest recording taken for a voice prompt: about one syllable.
+pub const MIN_VOICE_PROMPT_DURATION: Duration = Duration::from_millis(100);
+
+/// What the reference keeps of a prompt that it is asked to truncate, in seconds.
+const TRUNCATED_SECONDS: usize = 30;
+
+/// Length of the frames whose loudness is compared, in seconds (the reference's).
+const FRAME_SECONDS: f64 = 0.02;
+
+/// A frame this far below the loudest counts as silence, in dB (the reference's).
+const FLOOR_DB: f64 = 35.0;
+
+/// Length of the fade at the end of the speech, in seconds (the reference's).
+const FADE_SECONDS: f64 = 0.02;
+
+/// Length of the pause appended, in seconds (the reference's).
+const PAUSE_SECONDS: f64 = 0.08;
+
+/// Added to a level before the logarithm (the reference's), so that silence has one.
+const LEVEL_EPSILON: f64 = 1e-12;
+
+/// Ends audio on a pause of exactly 80 ms, as the prompts in training do.
+///
+/// Trailing silence (20 ms frames more than 35 dB below the loudest) is cut, the last 20 ms of what
+/// remains are faded out linearly, and 80 ms of zeros are appended. Audio shorter than one frame is
+/// returned as it is, as is audio of which no frame has a level (only samples that are not numbers).
+///
+/// ```
+/// use tts_core::audio;
+/// use audio::{Audio, end_on_pause};
+///
+/// let mut samples = vec![0.5; 24_000];
+/// samples.extend(vec![0.0; 24_000]);
+/// let ended = end_on_pause(&Audio::new(samples, 24_000));
+/// assert_eq!(ended.duration().as_millis(), 1_080);
+/// ```
+pub fn end_on_pause(audio: &Audio) -> Audio {
+    let samples = audio.samples();
+    let rate_hz = audio.sample_rate_hz();
+    let samples_in = |seconds: f64| (seconds * f64::from(rate_hz)) as usize;
+    let frame_len = samples_in(FRAME_SECONDS).max(1);
+
+    let levels_db: Vec<f64> = samples
+        .chunks_exact(frame_len)
+        .map(|frame| {
+            let energy: f64 = frame.iter().map(|&s| f64::from(s) * f64::from(s)).sum();
+            20.0 * ((energy / frame_len as f64).sqrt() + LEVEL_EPSILON).log10()
+        })
+        .collect();
+    let loudest_db = levels_db.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let Some(last_loud) = levels_db
+        .iter()
+        .rposition(|&level| level > loudest_db - FLOOR_DB)
+    else {
+        return audio.clone();
+    };
+
+    let end = (last_loud + 1) * frame_len;
+    let mut ended = Vec::with_capacity(end + samples_in(PAUSE_SECONDS));
+    ended.extend_from_slice(&samples[..end]);
+    let fade_len = samples_in(FADE_SECONDS).min(end);
+    fade_out(&mut ended[end - fade_len..]);
+    ended.resize(end + samples_in(PAUSE_SECONDS), 0.0);
+    Audio::new(ended, rate_hz)
+}
+
+/// Scales by a line from one, at the first sample, to zero, at the last.
+fn fade_out(samples: &mut [f32]) {
+    let last = samples.len().saturating_sub(1);
+    if last == 0 {
+        return;
+    }
+    for (i, sample) in samples.iter_mut().enumerate() {
+        *sample *= (last - i) as f32 / last as f32;
+    }
+}
+
+/// Prepares a recording for the voice encoder, which works at `sample_rate_hz`.
+///
+/// In this order, the reference's: cut to the first 30 s if `truncate_to_30_s`, resampled, ended on a
+/// pause ([`end_on_pause`]).
+///
+/// ```
+/// use tts_core::audio;
+/// use audio::{Audio, prepare_voice_prompt};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let recording = Audio::new((0..16_000).map(|i| (i as f32 * 0.2).sin()).collect(), 16_000);
+/// let prompt = prepare_voice_prompt(&recording, 24_000, true)?;
+/// assert_eq!(prompt.sample_rate_hz(), 24_000);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// If the recording has no samples, is shorter than [`MIN_VOICE_PROMPT_DURATION`], holds samples that
+/// are not finite numbers or only zeros, or if either rate is outside
+/// [`SAMPLE_RATES_HZ`](super::SAMPLE_RATES_HZ).
+pub fn prepare_voice_prompt(
+    audio: &Audio,
+    sample_rate_hz: u32,
+    truncate_to_30_s: bool,
+) -> Result<Audio> {
+    let rate_hz = audio.sample_rate_hz();
+    super::check_rate(rate_hz, || "cannot use audio as a voice prompt".to_owned())?;
+    let kept = if truncate_to_30_s {
+        audio
+            .samples()
+            .len()
+            .min(TRUNCATED_SECONDS * rate_hz as usize)
+    } else {
+        audio.samples().len()
+    };
+    let cut = Audio::new(audio.samples()[..kept].to_vec(), rate_hz);
+    check_speech(&cut)?;
+    Ok(end_on_pause(&cut.resampled(sample_rate_hz)?))
+}
+
+/// Refuses what no voice can be made of.
+fn check_speech(audio: &Audio) -> Result<()> {
+    let refuse = |problem: String| Err(Error::VoicePrompt { problem });
+    if audio.samples().is_empty() {
+        return refuse("it has no samples; record a few seconds of speech".to_owned());
+    }
+    if audio.duration() < MIN_VOICE_PROMPT_DURATION {
+        return refuse(format!(
+            "it is {} ms long, at least {} ms are needed; record a few seconds of speech",
+            audio.duration().as_millis(),
+            MIN_VOICE_PROMPT_DURATION.as_millis()
+        ));
+    }
+    if let Some(at) = audio.samples().iter().position(|s| !s.is_finite()) {
+        return refuse(format!(
+            "sample {at} is {}, not a finite number; export the file again, as 16-bit PCM if in doubt",
+            audio.samples()[at]
+        ));
+    }
+    if audio.samples().iter().all(|&s| s == 0.0) {
+        return refuse(
+            "every sample is zero; check that the recording is not muted and holds speech"
+                .to_owned(),
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noise(seconds: f64, rate_hz: u32, amplitude: f32) -> Vec<f32> {
+        (0..(seconds * f64::from(rate_hz)) as usize)
+            .map(|i| amplitude * ((i * 7919 % 1009) as f32 / 504.5 - 1.0))
+            .collect()
+    }
+
+    #[test]
+    fn trailing_silence_is_cut_at_35_db_below_the_loudest_frame() {
+        let rate = 16_000;
+        for (tail_db, kept_ms) in [(-34.0f32, 580), (-36.0, 380)] {
+            let mut samples = noise(0.3, rate, 0.8);
+            samples.extend(noise(0.2, rate, 0.8 * 10f32.powf(tail_db / 20.0)));
+            let ended = end_on_pause(&Audio::new(samples, rate));
+            assert_eq!(ended.duration().as_millis(), kept_ms, "{tail_db} dB");
+        }
+    }
+
+    #[test]
+    fn the_speech_fades_out_over_20_ms_into_80_ms_of_zeros() {
+        let ended = end_on_pause(&Audio::new(vec![1.0; 24_000], 24_000));
+        let samples = ended.samples();
+        assert_eq!(samples.len(), 24_000 + 1_920);
+        assert!(samples[..24_000 - 480].iter().all(|&s| s == 1.0));
+        let fade = &samples[24_000 - 480..24_000];
+        assert!(fade[0] == 1.0 && fade[479] == 0.0);
+        assert!(fade.windows(2).all(|pair| pair[0] > pair[1]));
+        assert!(samples[24_000..].iter().all(|&s| s == 0.0));
+    }
+
+    #[test]
+    fn audio_without_a_frame_or_without_numbers_is_left_as_it_is() {
+        let short = Audio::new(vec![0.5; 479], 24_000);
+        assert_eq!(end_on_pause(&short), short);
+        let nan = end_on_pause(&Audio::new(vec![f32::NAN; 960], 24_000));
+        assert_eq!(nan.samples().len(), 960);
+        assert_eq!(end_on_pause(&Audio::new(vec![], 0)), Audio::new(vec![], 0));
+    }
+
+    #[test]
+    fn truncation_keeps_30_seconds_of_the_recording_and_is_optional() {
+        let recording = Audio::new(noise(31.0, 8_000, 0.5), 8_000);
+        let seconds = |truncate| {
+            prepare_voice_prompt(&recording, 16_000, truncate)
+                .unwrap()
+                .duration()
+                .as_secs_f64()
+        };
+        assert_eq!(seconds(true), 30.08);
+        assert_eq!(seconds(false), 31.08);
+    }
+
+    #[test]
+    fn what_cannot_be_a_voice_is_refused_with_the_reason() {
+        let cases: [(Vec<f32>, u32, &str); 6] = [
+            (vec![], 24_000, "no samples"),
+            (vec![0.1; 2_399], 24_000, "99 ms long, at least 100 ms"),
+            (vec![0.1; 240], 24_000, "10 ms long"),
+            (vec![0.0; 24_000], 24_000, "every sample is zero"),
+            (vec![0.1; 24_000], 0, "0 Hz is not supported"),
+            (
+                [vec![0.1; 3_000], vec![f32::NAN; 1]].concat(),
+                24_000,
+                "sample 3000 is NaN",
+            ),
+        ];
+        for (samples, rate, expected) in cases {
+            let error = prepare_voice_prompt(&Audio::new(samples, rate), 24_000, true).unwrap_err();
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+        let infinite = Audio::new([vec![0.1; 3_000], vec![f32::INFINITY]].concat(), 24_000);
+        let error = prepare_voice_prompt(&infinite, 24_000, true).unwrap_err();
+        assert!(error.to_string().contains("sample 3000 is inf"), "{error}");
+    }
+}

@@ -1,0 +1,335 @@
+//! Writing 16-bit mono WAV: whole, streamed to a file, streamed to a pipe.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use super::check_rate;
+use crate::error::{Error, Result};
+
+/// Bytes before the samples: the RIFF header, a format chunk of 16 bytes, a data chunk's header.
+const HEADER_LEN: u32 = 44;
+
+/// Bytes of a sample.
+const SAMPLE_LEN: u32 = 2;
+
+/// The length that a header announces when it cannot be corrected later, in samples (the reference's).
+const PIPE_SAMPLES: u32 = 1_000_000_000;
+
+/// The most samples that the lengths of a header, 32 bits, can express.
+///
+/// The RIFF chunk's length counts the header after its own 8 bytes as well.
+const MAX_SAMPLES: u64 = ((u32::MAX - (HEADER_LEN - 8)) / SAMPLE_LEN) as u64;
+
+/// The silence at the end of all that is written, in seconds (the reference's): players cut the end.
+const END_SILENCE_SECONDS: f64 = 0.2;
+
+/// Samples converted and written at a time: 64 KiB.
+const BLOCK: usize = 32 * 1024;
+
+/// Writes 16-bit mono WAV while the audio is being made.
+///
+/// A sample becomes `trunc(clamp(x, -1, 1) * 32767)`, and one that is not a number becomes 0. 200 ms of
+/// silence follow the last sample.
+///
+/// ```
+/// use tts_core::audio;
+/// use audio::{Audio, WavStreamWriter};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("speech.wav");
+/// let mut writer = WavStreamWriter::create(&path, 24_000)?;
+/// for frame in 0..10 {
+///     writer.write(&[0.01 * frame as f32; 1_920])?;
+///     assert!(!path.exists());
+/// }
+/// assert_eq!(writer.finish()?, 19_200);
+/// assert_eq!(Audio::read(&path)?.duration().as_millis(), 1_000);
+/// # Ok(())
+/// # }
+/// ```
+pub struct WavStreamWriter {
+    sink: Sink,
+    /// What errors call the destination.
+    target: String,
+    rate_hz: u32,
+    /// Samples written so far, all of them whole.
+    samples: u64,
+    /// Whether a write has failed.
+    failed: bool,
+}
+
+enum Sink {
+    /// A file beside `path`, which takes that name at the end.
+    File { file: NamedTempFile, path: PathBuf },
+    /// Anything that cannot seek; its header is already final.
+    Pipe(Box<dyn Write + Send>),
+}
+
+impl WavStreamWriter {
+    /// Writes to a file, of which nothing is seen until [`finish`](Self::finish).
+    ///
+    /// The audio goes to a temporary file in the same folder, which is renamed at the end: a file that
+    /// was there stays untouched until then, and a writer that is dropped leaves nothing behind. A
+    /// symbolic link is followed. Where `path` names a device or a named pipe, it is written to
+    /// directly, as [`to_pipe`](Self::to_pipe) does.
+    ///
+    /// # Errors
+    /// If the folder is missing or cannot be written to, `path` is a folder, or the rate is outside
+    /// [`SAMPLE_RATES_HZ`](super::SAMPLE_RATES_HZ).
+    pub fn create(path: &Path, sample_rate_hz: u32) -> Result<Self> {
+        let target = path.display().to_string();
+        check_rate(sample_rate_hz, || format!("cannot write audio to {target}"))?;
+        match Sink::open(path) {
+            Ok(sink) => Self::start(sink, target, sample_rate_hz),
+            Err(source) => Err(Error::AudioWrite { target, source }),
+        }
+    }
+
+    /// Writes to something that cannot seek, such as the standard output.
+    ///
+    /// The header announces a length of a thousand million samples, as the reference's does, since the
+    /// true one is not known yet; each [`write`](Self::write) is flushed.
+    ///
+    /// # Errors
+    /// If the header cannot be written, or the rate is outside
+    /// [`SAMPLE_RATES_HZ`](super::SAMPLE_RATES_HZ).
+    pub fn to_pipe(writer: impl Write + Send + 'static, sample_rate_hz: u32) -> Result<Self> {
+        let target = "the output stream".to_owned();
+        check_rate(sample_rate_hz, || format!("cannot write audio to {target}"))?;
+        Self::start(Sink::Pipe(Box::new(writer)), target, sample_rate_hz)
+    }
+
+    fn start(mut sink: Sink, target: String, rate_hz: u32) -> Result<Self> {
+        match sink
+            .writer()
+            .write_all(&header(rate_hz, PIPE_SAMPLES * SAMPLE_LEN))
+        {
+            Ok(()) => Ok(Self {
+                sink,
+                target,
+                rate_hz,
+                samples: 0,
+                failed: false,
+            }),
+            Err(source) => Err(Error::AudioWrite { target, source }),
+        }
+    }
+
+    /// Appends samples.
+    ///
+    /// # Errors
+    /// If they cannot be written, for example to a full disk, or exceed what a WAV file can hold. What
+    /// was written before is kept: call [`finish`](Self::finish) to have it as a file.
+    pub fn write(&mut self, samples: &[f32]) -> Result<()> {
+        let reserved = end_silence(self.rate_hz) as u64;
+        let fits = self.samples + samples.len() as u64 + reserved <= MAX_SAMPLES;
+        if matches!(self.sink, Sink::File { .. }) && !fits {
+            return Err(Error::WavTooLong {
+                target: self.target.clone(),
+                max_samples: MAX_SAMPLES - reserved,
+            });
+        }
+        for block in samples.chunks(BLOCK) {
+            if let Err(source) = self.sink.append(&to_bytes(block)) {
+                self.failed = true;
+                return Err(self.write_error(source));
+            }
+            self.samples += block.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Ends the audio with 200 ms of silence, gives a file its true header and its name, and returns
+    /// how many samples were written before the silence.
+    ///
+    /// After a failed [`write`](Self::write), the audio up to that point is kept, without the silence.
+    ///
+    /// # Errors
+    /// If the destination cannot be completed. If only the silence does not fit, the file is kept
+    /// without it, and the error says what stopped it.
+    pub fn finish(mut self) -> Result<u64> {
+        let mut silence = 0;
+        let mut stopped = None;
+        if !self.failed {
+            let samples = end_silence(self.rate_hz);
+            match self.sink.append(&vec![0; samples * SAMPLE_LEN as usize]) {
+                Ok(()) => silence = samples as u64,
+                Err(source) => stopped = Some(source),
+            }
+        }
+        let completed = self.sink.complete(self.rate_hz, self.samples + silence);
+        match stopped.map_or(completed, Err) {
+            Ok(()) => Ok(self.samples),
+            Err(source) => Err(Error::AudioWrite {
+                target: self.target,
+                source,
+            }),
+        }
+    }
+
+    fn write_error(&self, source: io::Error) -> Error {
+        Error::AudioWrite {
+            target: self.target.clone(),
+            source,
+        }
+    }
+}
+
+impl Sink {
+    fn open(path: &Path) -> io::Result<Self> {
+        let path = match path.canonicalize() {
+            Ok(existing) => {
+                let kind = existing.metadata()?;
+                if kind.is_dir() {
+                    return Err(io::Error::new(
+                        io::ErrorKind::IsADirectory,
+                        "it is a folder; give the name of a file in it",
+                    ));
+                }
+                if !kind.is_file() {
+                    let device = OpenOptions::new().write(true).open(existing)?;
+                    return Ok(Self::Pipe(Box::new(device)));
+                }
+                existing
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if path.file_name().is_none() {
+                    return Err(io::Error::new(
+                        io::ErrorKind::InvalidInput,
+                        format!("{path:?} names no file"),
+                    ));
+                }
+                path.to_owned()
+            }
+            Err(error) => return Err(error),
+        };
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        if !folder.is_dir() {
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                format!("there is no folder {}; create it first", folder.display()),
+            ));
+        }
+        let file = temporary_file(folder)?;
+        Ok(Self::File { file, path })
+    }
+
+    fn writer(&mut self) -> &mut dyn Write {
+        match self {
+            Self::File { file, .. } => file.as_file_mut(),
+            Self::Pipe(writer) => writer,
+        }
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.writer().write_all(bytes)?;
+        self.writer().flush()
+    }
+
+    /// Puts a file of `samples` samples under its name; a pipe needs no more.
+    fn complete(self, rate_hz: u32, samples: u64) -> io::Result<()> {
+        match self {
+            Self::Pipe(_) => Ok(()),
+            Self::File { mut file, path } => {
+                // `write` lets no more than `MAX_SAMPLES` into a file.
+                let data_len = samples as u32 * SAMPLE_LEN;
+                // A write that failed may have left a part of its bytes.
+                let whole: &mut File = file.as_file_mut();
+                whole.set_len(u64::from(HEADER_LEN) + u64::from(data_len))?;
+                whole.seek(SeekFrom::Start(0))?;
+                whole.write_all(&header(rate_hz, data_len))?;
+                file.persist(path).map_err(|failed| failed.error)?;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A file in `folder` that is removed unless it is renamed.
+fn temporary_file(folder: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".speech-").suffix(".wav.part");
+    // By default a temporary file is its owner's alone; this one becomes an ordinary file, whose
+    // permissions the umask decides.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder)
+}
+
+/// Writes a complete WAV to `writer`, header first.
+pub(super) fn write_all(samples: &[f32], rate_hz: u32, mut writer: impl Write) -> Result<()> {
+    let target = || "the output stream".to_owned();
+    check_rate(rate_hz, || format!("cannot write audio to {}", target()))?;
+    let silence = end_silence(rate_hz);
+    if (samples.len() + silence) as u64 > MAX_SAMPLES {
+        return Err(Error::WavTooLong {
+            target: target(),
+            max_samples: MAX_SAMPLES - silence as u64,
+        });
+    }
+    let data_len = (samples.len() + silence) as u32 * SAMPLE_LEN;
+    let mut write = || {
+        writer.write_all(&header(rate_hz, data_len))?;
+        for block in samples.chunks(BLOCK) {
+            writer.write_all(&to_bytes(block))?;
+        }
+        writer.write_all(&vec![0; silence * SAMPLE_LEN as usize])?;
+        writer.flush()
+    };
+    write().map_err(|source| Error::AudioWrite {
+        target: target(),
+        source,
+    })
+}
+
+/// Samples in the silence at the end.
+fn end_silence(rate_hz: u32) -> usize {
+    (f64::from(rate_hz) * END_SILENCE_SECONDS) as usize
+}
+
+/// Little-endian 16-bit samples, rounded toward zero; what is not a number becomes 0.
+fn to_bytes(samples: &[f32]) -> Vec<u8> {
+    samples
+        .iter()
+        .flat_map(|sample| ((sample.clamp(-1.0, 1.0) * 32_767.0) as i16).to_le_bytes())
+        .collect()
+}
+
+/// The header of a 16-bit mono file with `data_len` bytes of samples.
+fn header(rate_hz: u32, data_len: u32) -> [u8; HEADER_LEN as usize] {
+    const PCM: u16 = 1;
+    const CHANNELS: u16 = 1;
+    let mut header = [0; HEADER_LEN as usize];
+    let fields: [&[u8]; 13] = [
+        b"RIFF",
+        &(data_len + HEADER_LEN - 8).to_le_bytes(),
+        b"WAVE",
+        b"fmt ",
+        &16u32.to_le_bytes(),
+        &PCM.to_le_bytes(),
+        &CHANNELS.to_le_bytes(),
+        &rate_hz.to_le_bytes(),
+        &(rate_hz * SAMPLE_LEN).to_le_bytes(),
+        &(SAMPLE_LEN as u16).to_le_bytes(),
+        &(SAMPLE_LEN as u16 * 8).to_le_bytes(),
+        b"data",
+        &data_len.to_le_bytes(),
+    ];
+    let mut rest = header.as_mut_slice();
+    for field in fields {
+        let (place, after) = rest.split_at_mut(field.len());
+        place.copy_from_slice(field);
+        rest = after;
+    }
+    header
+}

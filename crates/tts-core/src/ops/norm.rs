@@ -1,0 +1,52 @@
+//! Layer normalisation.
+
+use burn::tensor::Tensor;
+
+#[cfg(feature = "flex")]
+use super::flex;
+use super::{Placement, Vector};
+
+/// Layer normalisation over channels (Ba et al., 2016) with scale and offset.
+#[derive(Clone, Debug)]
+pub(crate) struct LayerNorm {
+    scale: Vector,
+    offset: Vector,
+    epsilon: f32,
+}
+
+impl LayerNorm {
+    /// A normalisation with `scale` and `offset` per channel.
+    pub(crate) fn new(scale: &[f32], offset: &[f32], epsilon: f32, placement: &Placement) -> Self {
+        Self {
+            scale: Vector::place(scale, placement),
+            offset: Vector::place(offset, placement),
+            epsilon,
+        }
+    }
+
+    /// # Shapes
+    ///
+    /// `x` [batch, time, channel] -> the same
+    pub(crate) fn forward(&self, x: &Tensor<3>) -> Tensor<3> {
+        match (&self.scale, &self.offset) {
+            #[cfg(feature = "flex")]
+            (Vector::Host(scale), Vector::Host(offset)) => {
+                let shape = x.dims();
+                let x = flex::open(x.clone());
+                let out = flex::layer_norm(x.storage(), Some((scale, offset)), shape[2], self.epsilon);
+                flex::tensor(out, shape)
+            }
+            _ => {
+                normalized(x.clone(), self.epsilon) * self.scale.broadcast()
+                    + self.offset.broadcast()
+            }
+        }
+    }
+}
+
+/// The portable body, without scale and offset.
+pub(super) fn normalized(x: Tensor<3>, epsilon: f32) -> Tensor<3> {
+    let centred = x.clone() - x.mean_dim(2);
+    let variance = centred.clone().powf_scalar(2.0).mean_dim(2);
+    centred / (variance + epsilon).sqrt()
+}

@@ -1,0 +1,73 @@
+//! A batch speaks as its rows would alone.
+
+use super::compare;
+use super::fixture::{Fixture, everywhere};
+use crate::ops::vec_from;
+
+/// Frames compared.
+const FRAMES: usize = 8;
+
+/// Latents, end-of-speech logits and audio of each text.
+fn speak(fixture: &Fixture, texts: &[Vec<u32>], noise: &[Vec<f32>]) -> Vec<[Vec<f32>; 3]> {
+    let shared = &fixture.model.shared;
+    let flow_lm = &shared.flow_lm;
+    let width = flow_lm.latent_dim();
+    let batch = texts.len();
+    shared.pool.install(|| {
+        let times = flow_lm.time_schedule(2).expect("times embed");
+        let voice = fixture.voice();
+        let mut state = flow_lm.state(vec![voice.kv.clone(); batch]);
+        let mut decoding = shared.decoder.state(batch);
+        let mut condition = flow_lm.prompt(&mut state, texts).expect("prompts are valid");
+        assert_eq!(vec_from(condition.clone()).expect("readable").len() % batch, 0);
+        let mut spoken = vec![[vec![], vec![], vec![]]; batch];
+        for frame in 0..FRAMES {
+            let noise = noise
+                .iter()
+                .flat_map(|row| &row[frame * width..(frame + 1) * width])
+                .copied()
+                .collect();
+            let output = flow_lm.draw(condition, noise, &times).expect("latents are drawn");
+            let audio = shared
+                .decoder
+                .decode(output.latents.clone(), &mut decoding)
+                .expect("latents decode");
+            let samples = audio.len() / batch;
+            for (row, spoken) in spoken.iter_mut().enumerate() {
+                spoken[0].extend_from_slice(&output.latents[row * width..(row + 1) * width]);
+                spoken[1].push(output.eos_logits[row]);
+                spoken[2].extend_from_slice(&audio[row * samples..(row + 1) * samples]);
+            }
+            condition = flow_lm.step(&mut state, &output.latents);
+        }
+        spoken
+    })
+}
+
+#[test]
+fn four_texts_of_unequal_length_equal_four_singles() {
+    everywhere(|fixture| {
+        let ids = &fixture.golden.prompt_ids;
+        let texts: Vec<Vec<u32>> = [ids.len(), 3, 9, 1]
+            .map(|count| ids[..count].to_vec())
+            .into();
+        let width = fixture.model.shared.flow_lm.latent_dim();
+        let noise: Vec<Vec<f32>> = (0..4)
+            .map(|seed| crate::noise::Noise::new(seed, 0.5, None).take(FRAMES * width))
+            .collect();
+        let together = speak(fixture, &texts, &noise);
+        for row in 0..4 {
+            let alone = speak(fixture, &texts[row..=row], &noise[row..=row]);
+            for (part, what) in ["latents", "eos logits", "audio"].into_iter().enumerate() {
+                let (together, alone) = (&together[row][part], &alone[0][part]);
+                if fixture.device == crate::DeviceKind::Flex {
+                    let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                    assert!(bits(together) == bits(alone), "{} row {row} {what}", fixture.name);
+                } else {
+                    let what = format!("{} batch row {row} {what}", fixture.name);
+                    compare::tensor(&what, fixture.device, together, alone);
+                }
+            }
+        }
+    });
+}

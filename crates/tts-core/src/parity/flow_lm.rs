@@ -1,0 +1,99 @@
+//! FlowLM: embeddings, backbone, keys and values, end-of-speech logits, latents.
+
+use super::fixture::{Fixture, everywhere};
+use crate::flow_lm::FlowLmState;
+use crate::ops::vec_from;
+
+/// Frames that were recorded.
+const FRAMES: usize = 24;
+
+struct Run {
+    latents: Vec<f32>,
+    eos_logits: Vec<f32>,
+    backbone: Vec<f32>,
+    state: FlowLmState,
+}
+
+/// Speaks the recorded prompt for the recorded number of frames, with the given noise.
+fn run(fixture: &Fixture, noise: &[f32]) -> Run {
+    let shared = &fixture.model.shared;
+    let flow_lm = &shared.flow_lm;
+    shared.pool.install(|| {
+        let times = flow_lm
+            .time_schedule(fixture.golden.sampler_decode_steps)
+            .expect("times embed");
+        let mut state = flow_lm.state(vec![fixture.voice().kv.clone()]);
+        let mut condition = flow_lm
+            .prompt(&mut state, std::slice::from_ref(&fixture.golden.prompt_ids))
+            .expect("the prompt is valid");
+        let (mut latents, mut eos_logits, mut backbone) = (vec![], vec![], vec![]);
+        for (frame, noise) in noise.chunks_exact(flow_lm.latent_dim()).enumerate() {
+            backbone.extend(vec_from(condition.clone()).expect("readable"));
+            let output = flow_lm
+                .draw(condition, noise.to_vec(), &times)
+                .expect("a latent is drawn");
+            eos_logits.extend(&output.eos_logits);
+            latents.extend(&output.latents);
+            condition = if frame + 1 == FRAMES {
+                break;
+            } else {
+                flow_lm.step(&mut state, &output.latents)
+            };
+        }
+        Run {
+            latents,
+            eos_logits,
+            backbone,
+            state,
+        }
+    })
+}
+
+#[test]
+fn text_embeddings_equal_the_reference() {
+    everywhere(|fixture| {
+        let shared = &fixture.model.shared;
+        let embedded = shared
+            .pool
+            .install(|| shared.flow_lm.embed(&fixture.golden.prompt_ids))
+            .expect("tokens embed");
+        fixture.check("text.embeddings", &vec_from(embedded).expect("readable"));
+    });
+}
+
+#[test]
+fn greedy_frames_equal_the_reference() {
+    everywhere(|fixture| {
+        let silence = vec![0.0; FRAMES * fixture.model.shared.flow_lm.latent_dim()];
+        let run = run(fixture, &silence);
+        fixture.check("greedy.backbone", &run.backbone);
+        fixture.check("greedy.eos_logits", &run.eos_logits);
+        fixture.check("greedy.latents", &run.latents);
+
+        let voice = fixture.voice();
+        let pages = run.state.layers()[0].contiguous().expect("steps were kept");
+        let kv = burn::tensor::Tensor::cat(vec![voice.kv.layers[0].clone(), pages], 2);
+        assert_eq!(kv.dims()[2], fixture.golden.kv_end, "{}", fixture.name);
+        fixture.check("greedy.kv_cache_layer0", &vec_from(kv).expect("readable"));
+    });
+}
+
+#[test]
+fn noisy_frames_equal_the_reference() {
+    everywhere(|fixture| {
+        let run = run(fixture, &fixture.recorded("noise"));
+        fixture.check("noisy.eos_logits", &run.eos_logits);
+        fixture.check("noisy.latents", &run.latents);
+    });
+}
+
+#[test]
+fn most_frames_of_a_text_equal_the_reference() {
+    everywhere(|fixture| {
+        let rate = fixture.model.config().mimi.frame_rate;
+        assert!(!fixture.golden.max_gen_len.is_empty());
+        for (tokens, frames) in &fixture.golden.max_gen_len {
+            assert_eq!(crate::stream::max_frames(*tokens, rate), *frames);
+        }
+    });
+}

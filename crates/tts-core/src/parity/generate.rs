@@ -1,0 +1,82 @@
+//! Whole generations.
+
+use super::compare;
+use super::fixture::{Fixture, everywhere};
+use crate::DeviceKind;
+use crate::options::GenerateOptions;
+
+fn recorded_options(fixture: &Fixture) -> GenerateOptions {
+    let golden = &fixture.golden;
+    GenerateOptions {
+        temperature: Some(golden.generate.temperature),
+        eos_threshold: Some(golden.generate.eos_threshold),
+        sampler_decode_steps: golden.sampler_decode_steps,
+        max_tokens: golden.generate.max_tokens,
+        ..Default::default()
+    }
+}
+
+#[test]
+fn a_generation_equals_the_reference() {
+    everywhere(|fixture| {
+        let audio = fixture
+            .model
+            .generate(
+                &fixture.voice(),
+                &fixture.golden.generate.text,
+                &recorded_options(fixture),
+            )
+            .expect("it speaks");
+        assert_eq!(audio.samples().len(), fixture.golden.generate.samples);
+        let head = fixture.recorded("generate.audio_head");
+        let what = format!("{} generate.audio_head", fixture.name);
+        compare::audio(&what, fixture.device, &audio.samples()[..head.len()], &head);
+    });
+}
+
+/// Noisy speech of a fixture, as bits.
+fn speak(fixture: &Fixture, seed: u64) -> Vec<u32> {
+    let options = GenerateOptions {
+        temperature: Some(0.7),
+        noise_clamp: Some(2.0),
+        seed: Some(seed),
+        max_tokens: 12,
+        ..recorded_options(fixture)
+    };
+    let text = "hello world. this is one voice.";
+    let audio = fixture.model.generate(&fixture.voice(), text, &options);
+    let samples = audio.expect("it speaks").into_samples();
+    samples.into_iter().map(f32::to_bits).collect()
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bits_on_every_run_and_thread_count() {
+    if !DeviceKind::Flex.is_built_in() {
+        return;
+    }
+    for name in ["lsd", "small_pointwise"] {
+        let first = speak(&Fixture::load_with(name, DeviceKind::Flex, Some(1)), 7);
+        for threads in [1, 2, 3, 8] {
+            let fixture = Fixture::load_with(name, DeviceKind::Flex, Some(threads));
+            assert!(speak(&fixture, 7) == first, "{name}, {threads} threads");
+            assert!(speak(&fixture, 8) != first, "{name}: the seed is ignored");
+        }
+    }
+}
+
+#[test]
+fn streams_of_one_model_do_not_disturb_each_other() {
+    if !DeviceKind::Flex.is_built_in() {
+        return;
+    }
+    let fixture = &Fixture::load("lsd", DeviceKind::Flex);
+    let alone: Vec<_> = (0..4).map(|seed| speak(fixture, seed)).collect();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4)
+            .map(|seed| scope.spawn(move || speak(fixture, seed)))
+            .collect();
+        for (thread, alone) in threads.into_iter().zip(&alone) {
+            assert!(&thread.join().expect("it speaks") == alone);
+        }
+    });
+}

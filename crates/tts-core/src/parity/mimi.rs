@@ -1,0 +1,80 @@
+//! Mimi: audio from latents, and latents from audio.
+
+use super::fixture::{everywhere, recorded};
+use crate::ops::vec_from;
+
+/// Samples that SEANet's recorded features were made of.
+const SEANET_SAMPLES: usize = 5760;
+
+#[test]
+fn decoded_audio_equals_the_reference_one_frame_or_many_per_call() {
+    everywhere(|fixture| {
+        let latents = fixture.recorded("greedy.latents");
+        let shared = &fixture.model.shared;
+        let width = shared.flow_lm.latent_dim();
+        for (name, frames) in [("mimi.audio_one", 1), ("mimi.audio_many", 5)] {
+            let audio: Vec<f32> = shared.pool.install(|| {
+                let mut state = shared.decoder.state(1);
+                latents
+                    .chunks(frames * width)
+                    .flat_map(|latents| {
+                        shared
+                            .decoder
+                            .decode(latents.to_vec(), &mut state)
+                            .expect("latents decode")
+                    })
+                    .collect()
+            });
+            fixture.check_audio(name, &audio);
+        }
+    });
+}
+
+#[test]
+fn decoding_in_calls_of_any_size_gives_the_same_bits_on_flex() {
+    everywhere(|fixture| {
+        if fixture.device != crate::DeviceKind::Flex {
+            return;
+        }
+        let latents = fixture.recorded("greedy.latents");
+        let shared = &fixture.model.shared;
+        let width = shared.flow_lm.latent_dim();
+        let decode = |sizes: &[usize]| -> Vec<u32> {
+            shared.pool.install(|| {
+                let mut state = shared.decoder.state(1);
+                let (mut rest, mut audio) = (&latents[..], Vec::new());
+                for size in sizes.iter().cycle() {
+                    let (now, later) = rest.split_at((size * width).min(rest.len()));
+                    let samples = shared.decoder.decode(now.to_vec(), &mut state);
+                    audio.extend(samples.expect("latents decode").into_iter().map(f32::to_bits));
+                    rest = later;
+                    if rest.is_empty() {
+                        break;
+                    }
+                }
+                audio
+            })
+        };
+        let one = decode(&[1]);
+        assert!(one == decode(&[24]), "{}", fixture.name);
+        assert!(one == decode(&[1, 2, 4, 3]), "{}", fixture.name);
+    });
+}
+
+#[test]
+fn encoder_equals_the_reference() {
+    let ended = recorded("audio.safetensors", "ended_on_pause");
+    let voice = recorded("audio.safetensors", "voice_24k");
+    everywhere(|fixture| {
+        let encoder = fixture.model.encoder().expect("the encoder loads");
+        fixture.model.shared.pool.install(|| {
+            // Recorded as [channel, step].
+            let features = encoder.features(&voice[..SEANET_SAMPLES]).swap_dims(1, 2);
+            fixture.check("mimi.seanet_encoder", &vec_from(features).expect("readable"));
+            let latents = encoder.encode(&ended);
+            fixture.check("mimi.latents", &vec_from(latents.clone()).expect("readable"));
+            let conditioning = encoder.conditioning(latents);
+            fixture.check("voice.conditioning", &vec_from(conditioning).expect("readable"));
+        });
+    });
+}

@@ -1,0 +1,196 @@
+//! SentencePiece `.model` files of the unigram kind.
+//!
+//! Written here rather than put on the `tokenizers` library because the results differ: that one
+//! finds reserved pieces such as `<pad>` in a text, sums scores in another precision (which decides
+//! between nearly equal segmentations), normalizes by grapheme and joins broken bytes differently.
+//! The method is the Viterbi search of Kudo, "Subword Regularization" (2018), in the arithmetic of
+//! the SentencePiece library.
+
+mod charsmap;
+mod decode;
+mod load;
+mod normalizer;
+mod proto;
+mod trie;
+
+pub(super) use charsmap::CharsMap;
+use normalizer::Normalizer;
+use trie::Trie;
+
+/// The character that stands for a space in pieces, U+2581.
+const SPACE: &str = "\u{2581}";
+
+/// How much worse than the worst piece an unknown character scores; from the library
+/// (`kUnkPenalty`).
+const UNKNOWN_PENALTY: f32 = 10.0;
+
+/// What a user-defined piece scores for each of its bytes but one, whatever the file says: more
+/// than other pieces, whose scores are logarithms of probabilities. Measured with version 0.2.3 of
+/// the library, the one the reference uses.
+const USER_DEFINED_SCORE: f32 = 0.1;
+
+/// A unigram vocabulary with its normalizer.
+#[derive(Debug)]
+pub(super) struct SentencePiece {
+    pieces: Vec<Piece>,
+    /// The pieces that may be found in a text.
+    trie: Trie,
+    normalizer: Normalizer,
+    unknown_id: u32,
+    /// What an unknown character scores.
+    unknown_score: f32,
+    /// The text of the unknown id.
+    unknown_surface: String,
+    /// The ids of the 256 byte pieces, when unknown characters are spelled in bytes.
+    byte_ids: Option<Box<[u32; 256]>>,
+    /// Whether no piece reaches from one word into the next.
+    words_are_independent: bool,
+}
+
+#[derive(Debug)]
+struct Piece {
+    text: String,
+    score: f32,
+    kind: PieceKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PieceKind {
+    Normal,
+    Unknown,
+    Control,
+    UserDefined,
+    Unused,
+    Byte(u8),
+}
+
+/// How far a text has been encoded.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    normalization: normalizer::Progress,
+    /// The best score so far. Carried from word to word, since scores are summed in single
+    /// precision: how a sum is rounded, and thus which of two nearly equal segmentations wins,
+    /// depends on all that came before.
+    score: f32,
+    /// Whether the last id was the unknown id: a run of unknown characters gets one.
+    after_unknown: bool,
+    /// Room for the search, kept between words.
+    nodes: Vec<Node>,
+}
+
+/// The best way to reach one byte position.
+#[derive(Debug, Clone, Copy)]
+struct Node {
+    score: f32,
+    /// The length in bytes of the last piece on that way; 0 while the position was not reached.
+    length: usize,
+    id: u32,
+}
+
+impl SentencePiece {
+    pub(super) fn vocab_size(&self) -> usize {
+        self.pieces.len()
+    }
+
+    /// Appends the ids of the next word of `text` (of all of it, where words are not independent);
+    /// `false` at the end.
+    pub(super) fn advance(&self, text: &str, progress: &mut Progress, ids: &mut Vec<u32>) -> bool {
+        let normalization = &mut progress.normalization;
+        let (length, more) =
+            self.normalizer
+                .advance(text.as_bytes(), normalization, self.words_are_independent);
+        let mut word = std::mem::take(&mut normalization.pending);
+        self.segment(&word[..length], progress, ids);
+        word.drain(..length);
+        progress.normalization.pending = word;
+        more
+    }
+
+    /// Appends the ids of the best segmentation of `word`, which is normalized.
+    fn segment(&self, word: &[u8], progress: &mut Progress, ids: &mut Vec<u32>) {
+        let nodes = &mut progress.nodes;
+        nodes.clear();
+        nodes.resize(
+            word.len() + 1,
+            Node {
+                score: 0.0,
+                length: 0,
+                id: 0,
+            },
+        );
+        nodes[0].score = progress.score;
+
+        let mut start = 0;
+        while start < word.len() {
+            let char_length = char_length(word[start]).min(word.len() - start);
+            let score_here = nodes[start].score;
+            let mut is_known = false;
+            for (length, id) in self.trie.prefixes(&word[start..]) {
+                let piece = &self.pieces[id as usize];
+                let score = match piece.kind {
+                    PieceKind::Unused => continue,
+                    PieceKind::UserDefined => {
+                        length as f32 * USER_DEFINED_SCORE - USER_DEFINED_SCORE
+                    }
+                    _ => piece.score,
+                };
+                nodes[start + length].offer(score + score_here, length, id);
+                is_known |= length == char_length;
+            }
+            if !is_known {
+                let score = self.unknown_score + score_here;
+                nodes[start + char_length].offer(score, char_length, self.unknown_id);
+            }
+            start += char_length;
+        }
+        progress.score = nodes[word.len()].score;
+
+        // Walk back along the best way, then emit it forwards.
+        let first = ids.len();
+        let mut end = word.len();
+        while end > 0 {
+            let Node { length, id, .. } = nodes[end];
+            let start = end - length;
+            match &self.byte_ids {
+                Some(byte_ids) if id == self.unknown_id => {
+                    ids.extend(
+                        word[start..end]
+                            .iter()
+                            .rev()
+                            .map(|&b| byte_ids[usize::from(b)]),
+                    );
+                }
+                _ if id == self.unknown_id && ids[first..].last() == Some(&id) => {}
+                _ => ids.push(id),
+            }
+            end = start;
+        }
+        ids[first..].reverse();
+        if self.byte_ids.is_none() && !word.is_empty() {
+            if progress.after_unknown && ids.get(first) == Some(&self.unknown_id) {
+                ids.remove(first);
+            }
+            progress.after_unknown = ids.last() == Some(&self.unknown_id);
+        }
+    }
+}
+
+impl Node {
+    /// Takes a way here if it is the first or better; of equals, the one offered first stays.
+    fn offer(&mut self, score: f32, length: usize, id: u32) {
+        if self.length == 0 || score > self.score {
+            *self = Node { score, length, id };
+        }
+    }
+}
+
+/// How many bytes the UTF-8 character that begins with `first` has. A stray continuation byte
+/// counts as one character.
+fn char_length(first: u8) -> usize {
+    match first {
+        0x00..=0xBF => 1,
+        0xC0..=0xDF => 2,
+        0xE0..=0xEF => 3,
+        0xF0..=0xFF => 4,
+    }
+}

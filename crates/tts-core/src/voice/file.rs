@@ -1,0 +1,169 @@
+//! Voice files: a state of FlowLM as safetensors, in the format of the models' authors.
+//!
+//! For each layer, `transformer.layers.N.self_attn/cache` holds keys and values [k/v, batch,
+//! length, kv_head, head_dim], `…/offset` how many positions are filled, and `…/pad` how many of
+//! them are padding. Older files have `…/current_end` instead of the offset: its *length* is the
+//! offset.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::Path;
+
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+
+use super::VoiceKv;
+use crate::error::{Error, Result};
+use crate::ops::{Heads, Placement, tensor_from, vec_from};
+use crate::weights::{Directory, convert};
+
+/// What a model needs of a voice.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct VoiceShape {
+    pub(crate) layers: usize,
+    pub(crate) heads: Heads,
+}
+
+impl VoiceKv {
+    /// Reads a voice from a directory of tensors; `path` is named in messages.
+    pub(crate) fn read(
+        file: &Directory,
+        path: &Path,
+        shape: &VoiceShape,
+        placement: &Placement,
+    ) -> Result<Self> {
+        let refuse = |reason: String| Error::NotAVoice {
+            path: path.to_owned(),
+            reason,
+        };
+        let mut layers = Vec::with_capacity(shape.layers);
+        let mut len = None;
+        for layer in 0..shape.layers {
+            let module = format!("transformer.layers.{layer}.self_attn");
+            let (cache, dtype, dims) = file.stored(&format!("{module}/cache"))?.ok_or_else(|| {
+                refuse(format!(
+                    "it has no {module}/cache, and the model has {} layers",
+                    shape.layers
+                ))
+            })?;
+            let [2, 1, capacity, kv_heads, head_dim] = dims[..] else {
+                return Err(refuse(format!(
+                    "{module}/cache has shape {dims:?}; expected [2, 1, length, {}, {}]",
+                    shape.heads.kv_heads, shape.heads.head_dim
+                )));
+            };
+            if (kv_heads, head_dim) != (shape.heads.kv_heads, shape.heads.head_dim) {
+                return Err(refuse(format!(
+                    "it has {kv_heads} heads of {head_dim} channels, and the model {} of {}; it was made for another model",
+                    shape.heads.kv_heads, shape.heads.head_dim
+                )));
+            }
+            if !matches!(dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16) {
+                return Err(refuse(format!(
+                    "{module}/cache is {dtype:?}; expected F32, F16 or BF16"
+                )));
+            }
+            let offset = filled(file, &module, &refuse)?;
+            if offset == 0 || offset > capacity {
+                return Err(refuse(format!(
+                    "{module} says that {offset} of {capacity} positions are filled"
+                )));
+            }
+            if *len.get_or_insert(offset) != offset {
+                return Err(refuse("its layers have different lengths".to_owned()));
+            }
+
+            let mut values = vec![0.0; 2 * capacity * kv_heads * head_dim];
+            convert(&cache, dtype, &mut values);
+            let side = capacity * kv_heads * head_dim;
+            let filled = offset * kv_heads * head_dim;
+            values.copy_within(side..side + filled, filled);
+            values.truncate(2 * filled);
+            if !values.iter().all(|value| value.is_finite()) {
+                return Err(refuse(format!(
+                    "{module}/cache holds values that are not finite; the file is damaged"
+                )));
+            }
+            let dims = [2, 1, offset, kv_heads, head_dim];
+            layers.push(tensor_from(values, dims, placement.device()));
+        }
+        let beyond = format!("transformer.layers.{}.self_attn/cache", shape.layers);
+        if file.stored(&beyond)?.is_some() {
+            return Err(refuse(format!(
+                "it has more layers than the model's {}; it was made for another model",
+                shape.layers
+            )));
+        }
+        Ok(Self {
+            layers,
+            len: len.unwrap_or(0),
+        })
+    }
+
+    /// Writes the voice beside `path`, then renames it into place.
+    pub(crate) fn write(&self, path: &Path) -> Result<()> {
+        let io = |source| Error::io("write voice", path, source);
+        let position = (self.len as i64).to_le_bytes();
+        let mut caches = Vec::with_capacity(self.layers.len());
+        for layer in &self.layers {
+            let values = vec_from(layer.clone())?;
+            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            caches.push((bytes, layer.dims().to_vec()));
+        }
+        let mut tensors = Vec::with_capacity(3 * caches.len());
+        for (layer, (bytes, dims)) in caches.iter().enumerate() {
+            let module = format!("transformer.layers.{layer}.self_attn");
+            let parts: [(&str, Dtype, Vec<usize>, &[u8]); 3] = [
+                ("cache", Dtype::F32, dims.clone(), bytes),
+                ("offset", Dtype::I64, vec![1], &position),
+                ("pad", Dtype::I64, vec![1], &[0; 8]),
+            ];
+            for (key, dtype, dims, bytes) in parts {
+                let view = TensorView::new(dtype, dims, bytes)
+                    .map_err(|error| Error::Internal(error.to_string()))?;
+                tensors.push((format!("{module}/{key}"), view));
+            }
+        }
+        // Readers built on PyTorch look for this key.
+        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+        let bytes = safetensors::serialize(tensors, Some(metadata))
+            .map_err(|error| Error::Internal(error.to_string()))?;
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
+        file.write_all(&bytes).map_err(io)?;
+        file.persist(path).map_err(|error| io(error.error))?;
+        Ok(())
+    }
+}
+
+/// How many positions of a layer are filled.
+fn filled(file: &Directory, module: &str, refuse: &dyn Fn(String) -> Error) -> Result<usize> {
+    if let Some((_, _, dims)) = file.stored(&format!("{module}/current_end"))? {
+        return Ok(dims.first().copied().unwrap_or(0));
+    }
+    if read_integer(file, &format!("{module}/pad"), refuse)?.unwrap_or(0) != 0 {
+        return Err(refuse(format!("{module}/pad is not 0: it is one row of a padded batch")));
+    }
+    match read_integer(file, &format!("{module}/offset"), refuse)? {
+        Some(offset) => usize::try_from(offset)
+            .map_err(|_| refuse(format!("{module}/offset is {offset}"))),
+        None => Err(refuse(format!("it has no {module}/offset"))),
+    }
+}
+
+fn read_integer(
+    file: &Directory,
+    name: &str,
+    refuse: &dyn Fn(String) -> Error,
+) -> Result<Option<i64>> {
+    let Some((bytes, dtype, _)) = file.stored(name)? else {
+        return Ok(None);
+    };
+    match <[u8; 8]>::try_from(&bytes[..]) {
+        Ok(bytes) if dtype == Dtype::I64 => Ok(Some(i64::from_le_bytes(bytes))),
+        _ => Err(refuse(format!("{name} is not one 64-bit integer"))),
+    }
+}

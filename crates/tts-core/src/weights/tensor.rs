@@ -1,0 +1,144 @@
+//! One stored tensor: its bytes, and its values as f32.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use half::{bf16, f16};
+use safetensors::Dtype;
+
+use crate::error::{Error, Result};
+
+/// Bytes of one tensor as stored.
+#[derive(Clone, Debug)]
+pub(crate) enum Stored {
+    Mapped(Arc<memmap2::Mmap>),
+    Static(&'static [u8]),
+}
+
+impl Deref for Stored {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map) => map,
+            Self::Static(bytes) => bytes,
+        }
+    }
+}
+
+/// A tensor's values as f32.
+#[derive(Debug)]
+pub(crate) struct Floats(Values);
+
+#[derive(Debug)]
+enum Values {
+    /// Stored as aligned, little-endian f32: read where they lie.
+    InPlace(Stored),
+    Owned(Vec<f32>),
+}
+
+impl Floats {
+    /// The values of stored bytes.
+    pub(super) fn read(stored: Stored, dtype: Dtype) -> Self {
+        let in_place = dtype == Dtype::F32
+            && cfg!(target_endian = "little")
+            && bytemuck::try_cast_slice::<u8, f32>(&stored).is_ok();
+        Self(if in_place {
+            Values::InPlace(stored)
+        } else {
+            let mut values = vec![0.0; stored.len() / element_bytes(dtype)];
+            convert(&stored, dtype, &mut values);
+            Values::Owned(values)
+        })
+    }
+
+    /// Values that are not stored anywhere.
+    pub(super) fn owned(values: Vec<f32>) -> Self {
+        Self(Values::Owned(values))
+    }
+}
+
+impl Deref for Floats {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        match &self.0 {
+            Values::InPlace(stored) => bytemuck::cast_slice(stored),
+            Values::Owned(values) => values,
+        }
+    }
+}
+
+/// A stored matrix of which single rows are converted when they are asked for: an embedding
+/// table costs no memory beyond the pages of the file that were touched.
+#[derive(Debug)]
+pub(crate) struct RowTable {
+    stored: Stored,
+    dtype: Dtype,
+    width: usize,
+}
+
+impl RowTable {
+    pub(super) fn new(stored: Stored, dtype: Dtype, width: usize) -> Self {
+        Self {
+            stored,
+            dtype,
+            width,
+        }
+    }
+
+    /// Number of rows.
+    pub(crate) fn rows(&self) -> usize {
+        self.stored.len() / (self.width * element_bytes(self.dtype))
+    }
+
+    /// Appends row `index` to `out`.
+    pub(crate) fn push_row(&self, index: usize, out: &mut Vec<f32>) -> Result<()> {
+        let bytes = self.width * element_bytes(self.dtype);
+        let row = self
+            .stored
+            .get(index * bytes..(index + 1) * bytes)
+            .ok_or(Error::TokenOutOfRange {
+                token: index,
+                rows: self.rows(),
+            })?;
+        let start = out.len();
+        out.resize(start + self.width, 0.0);
+        convert(row, self.dtype, &mut out[start..]);
+        Ok(())
+    }
+}
+
+/// Bytes of one element of the types that are accepted.
+pub(super) fn element_bytes(dtype: Dtype) -> usize {
+    match dtype {
+        Dtype::F32 => 4,
+        _ => 2,
+    }
+}
+
+/// Whether a type is accepted for weights.
+pub(super) fn accepted(dtype: Dtype) -> bool {
+    matches!(dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16)
+}
+
+/// Converts stored little-endian elements, which need not be aligned.
+pub(crate) fn convert(stored: &[u8], dtype: Dtype, out: &mut [f32]) {
+    match dtype {
+        Dtype::F32 => {
+            for (out, bytes) in out.iter_mut().zip(stored.as_chunks::<4>().0) {
+                *out = f32::from_le_bytes(*bytes);
+            }
+        }
+        Dtype::BF16 => {
+            for (out, bytes) in out.iter_mut().zip(stored.as_chunks::<2>().0) {
+                *out = bf16::from_le_bytes(*bytes).to_f32();
+            }
+        }
+        _ => {
+            for (out, bytes) in out.iter_mut().zip(stored.as_chunks::<2>().0) {
+                *out = f16::from_le_bytes(*bytes).to_f32();
+            }
+        }
+    }
+}

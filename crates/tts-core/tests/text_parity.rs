@@ -1,0 +1,212 @@
+//! The recorded results of the reference.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Deserialize;
+use tts_core::error::Error;
+use tts_core::text::{
+    PreparedText, TextOptions, Tokenizer, TokenizerFormat, chunks, prepare,
+};
+
+const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
+
+#[derive(Deserialize)]
+struct Golden {
+    text: Vec<GoldenText>,
+    errors: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct GoldenText {
+    input: String,
+    prepared: String,
+    frames_after_eos_guess: usize,
+    ids: Vec<u32>,
+    decoded: String,
+    chunks: BTreeMap<String, Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct TokenizerCases {
+    cases: Vec<TextCase>,
+    decode: Vec<DecodeCase>,
+}
+
+#[derive(Deserialize)]
+struct TextCase {
+    text: String,
+    ids: Vec<u32>,
+    decoded: String,
+}
+
+#[derive(Deserialize)]
+struct DecodeCase {
+    ids: Vec<u32>,
+    decoded: String,
+}
+
+#[derive(Deserialize)]
+struct PrepareCase {
+    text: String,
+    pad_with_spaces_for_short_inputs: bool,
+    remove_semicolons: bool,
+    append_terminal_punctuation: bool,
+    capitalize_first_letter: bool,
+    replace_characters: BTreeMap<char, String>,
+    prepared: Option<PreparedCase>,
+}
+
+#[derive(Deserialize)]
+struct PreparedCase {
+    text: String,
+    frames_after_eos_guess: usize,
+}
+
+fn read(path: impl AsRef<Path>) -> Vec<u8> {
+    let path = path.as_ref();
+    fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn load(path: &str) -> Arc<Tokenizer> {
+    let path = PathBuf::from(FIXTURES).join(path);
+    let format = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("json") => TokenizerFormat::Tokenizers,
+        _ => TokenizerFormat::SentencePiece,
+    };
+    Arc::new(Tokenizer::from_bytes(format, &read(&path), &path).unwrap())
+}
+
+#[test]
+fn the_five_models_prepare_tokenize_and_chunk_as_recorded() {
+    let default = TextOptions::default;
+    let models = [
+        ("lsd", "tokenizer.model", default()),
+        (
+            "lsd_bf16",
+            "tokenizer.model",
+            TextOptions {
+                remove_semicolons: true,
+                pad_with_spaces_for_short_inputs: true,
+                ..default()
+            },
+        ),
+        ("small_pointwise", "tokenizer.json", small_pointwise()),
+        (
+            "drifting",
+            "tokenizer.model",
+            TextOptions {
+                append_terminal_punctuation: false,
+                capitalize_first_letter: false,
+                ..default()
+            },
+        ),
+        ("flow_matching", "tokenizer.model", default()),
+    ];
+    for (model, tokenizer, options) in models {
+        let tokenizer = load(&format!("parity/{tokenizer}"));
+        assert_eq!(tokenizer.vocab_size(), 500);
+        let golden = read(format!("{FIXTURES}/parity/{model}/golden.json"));
+        let golden: Golden = serde_json::from_slice(&golden).unwrap();
+        assert!(!golden.text.is_empty() && !golden.errors.is_empty());
+        for case in golden.text {
+            let context = format!("{model}: {:?}", case.input);
+            let expected = PreparedText {
+                text: case.prepared,
+                frames_after_eos_guess: case.frames_after_eos_guess,
+            };
+            assert_eq!(
+                prepare(&case.input, &options).unwrap(),
+                expected,
+                "{context}"
+            );
+            assert_eq!(
+                tokenizer.encode(&expected.text).unwrap(),
+                case.ids,
+                "{context}"
+            );
+            assert_eq!(
+                tokenizer.decode(&case.ids).unwrap(),
+                case.decoded,
+                "{context}"
+            );
+            assert_eq!(case.chunks.len(), 2);
+            for (max_tokens, expected) in case.chunks {
+                let max_tokens: NonZeroUsize = max_tokens.parse().unwrap();
+                let chunks: Vec<String> =
+                    chunks(Arc::clone(&tokenizer), &case.input, max_tokens, &options)
+                        .unwrap()
+                        .map(|chunk| chunk.unwrap().text)
+                        .collect();
+                assert_eq!(chunks, expected, "{context} at {max_tokens}");
+            }
+        }
+        for text in golden.errors {
+            let error = prepare(&text, &options).unwrap_err();
+            assert!(
+                matches!(error, Error::EmptyText),
+                "{model}: {text:?}: {error}"
+            );
+            assert!(error.to_string().starts_with("there is nothing to say"));
+        }
+    }
+}
+
+fn small_pointwise() -> TextOptions {
+    let replacements = [('–', ","), ('—', ","), ('’', "'"), ('‘', "'"), ('"', "")];
+    TextOptions {
+        replace_characters: replacements.map(|(c, with)| (c, with.to_owned())).into(),
+        ..TextOptions::default()
+    }
+}
+
+#[test]
+fn sentencepiece_models_encode_and_decode_as_the_library_does() {
+    let recorded = read(format!("{FIXTURES}/text/sentencepiece_cases.json"));
+    let recorded: BTreeMap<String, TokenizerCases> = serde_json::from_slice(&recorded).unwrap();
+    assert_eq!(recorded.len(), 4);
+    for (name, recorded) in recorded {
+        let tokenizer = load(&name);
+        for case in recorded.cases {
+            let ids = tokenizer.encode(&case.text).unwrap();
+            assert_eq!(ids, case.ids, "{name}: {:?}", case.text);
+            assert_eq!(
+                tokenizer.decode(&ids).unwrap(),
+                case.decoded,
+                "{name}: {ids:?}"
+            );
+        }
+        for case in recorded.decode {
+            let text = tokenizer.decode(&case.ids).unwrap();
+            assert_eq!(text, case.decoded, "{name}: {:?}", case.ids);
+        }
+    }
+}
+
+#[test]
+fn texts_are_prepared_as_python_prepares_them() {
+    let recorded = read(format!("{FIXTURES}/text/prepare_cases.json"));
+    let recorded: Vec<PrepareCase> = serde_json::from_slice(&recorded).unwrap();
+    assert!(!recorded.is_empty());
+    for case in recorded {
+        let options = TextOptions {
+            pad_with_spaces_for_short_inputs: case.pad_with_spaces_for_short_inputs,
+            remove_semicolons: case.remove_semicolons,
+            append_terminal_punctuation: case.append_terminal_punctuation,
+            capitalize_first_letter: case.capitalize_first_letter,
+            replace_characters: case.replace_characters,
+        };
+        let expected = case.prepared.map(|prepared| PreparedText {
+            text: prepared.text,
+            frames_after_eos_guess: prepared.frames_after_eos_guess,
+        });
+        let prepared = match prepare(&case.text, &options) {
+            Err(Error::EmptyText) => None,
+            other => Some(other.unwrap()),
+        };
+        assert_eq!(prepared, expected, "{:?}", case.text);
+    }
+}

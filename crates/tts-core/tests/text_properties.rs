@@ -1,0 +1,322 @@
+//! Properties of the text module that hold for any text and any file.
+
+use std::io::Write;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use proptest::prelude::*;
+use tts_core::error::Error;
+use tts_core::text::{
+    Chunks, TextOptions, Tokenizer, TokenizerFormat, chunks, prepare,
+};
+
+const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
+const MODELS: [&str; 4] = [
+    "parity/tokenizer.model",
+    "parity/tokenizer.json",
+    "text/no_byte_fallback.model",
+    "text/user_defined_keep_spaces.model",
+];
+
+fn read(name: &str) -> (TokenizerFormat, Vec<u8>) {
+    let path = format!("{FIXTURES}/{name}");
+    let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let format = if name.ends_with(".json") {
+        TokenizerFormat::Tokenizers
+    } else {
+        TokenizerFormat::SentencePiece
+    };
+    (format, bytes)
+}
+
+fn load(name: &str) -> Arc<Tokenizer> {
+    let (format, bytes) = read(name);
+    Arc::new(Tokenizer::from_bytes(format, &bytes, Path::new(name)).unwrap())
+}
+
+fn untouched() -> TextOptions {
+    TextOptions {
+        append_terminal_punctuation: false,
+        capitalize_first_letter: false,
+        ..TextOptions::default()
+    }
+}
+
+fn chunk(tokenizer: &Arc<Tokenizer>, text: &str, max_tokens: usize) -> Chunks {
+    let max_tokens = NonZeroUsize::new(max_tokens).unwrap();
+    chunks(Arc::clone(tokenizer), text, max_tokens, &untouched()).unwrap()
+}
+
+/// The sentences of `text` by the definition: at each end of a sentence, the whole text before it
+/// and the whole text after it decide whether it is inside a decimal number.
+fn sentences_by_definition(tokenizer: &Tokenizer, text: &str) -> Vec<String> {
+    let ids = tokenizer.encode(text).unwrap();
+    let ends = &tokenizer.encode(".!...?").unwrap()[1..];
+    let is_digit = |c: Option<char>| c.is_some_and(|c| "0123456789²٣１".contains(c));
+    let mut sentences = Vec::new();
+    let mut start = 0;
+    for index in 1..ids.len() {
+        if ends.contains(&ids[index - 1]) && !ends.contains(&ids[index]) {
+            let before = tokenizer.decode(&ids[..index]).unwrap();
+            let after = tokenizer.decode(&ids[index..]).unwrap();
+            let mut from_end = before.chars().rev();
+            let is_decimal = from_end.next() == Some('.')
+                && is_digit(from_end.next())
+                && is_digit(after.chars().next());
+            if !is_decimal {
+                sentences.push(tokenizer.decode(&ids[start..index]).unwrap());
+                start = index;
+            }
+        }
+    }
+    sentences.push(tokenizer.decode(&ids[start..]).unwrap());
+    sentences
+}
+
+/// Texts of what decides where sentences end, in any order.
+fn numbers_and_stops() -> impl Strategy<Value = String> {
+    const PARTS: &[&str] = &[
+        ".", ".", "!", "?", " ", "   ", "1", "2.5", "²", "٣", "１", "é", "😀", "a", " the",
+        "\u{fffd}", "▁", "\u{200b}", "5 .", "\t", ",",
+    ];
+    prop::collection::vec(prop::sample::select(PARTS), 1..40).prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn sentences_end_where_the_whole_text_says(text in numbers_and_stops(), model in 0..MODELS.len()) {
+        let tokenizer = load(MODELS[model]);
+        // Chunks of one token join nothing, and here nothing can be cut again but at commas.
+        let text = text.replace(',', "");
+        let Ok(prepared) = prepare(&text, &untouched()) else {
+            return Ok(());
+        };
+        let expected: Vec<String> = sentences_by_definition(&tokenizer, prepared.text.trim())
+            .iter()
+            .map(|sentence| sentence.trim().to_owned())
+            .filter(|sentence| !sentence.is_empty())
+            .collect();
+        prop_assume!(!expected.is_empty());
+        let found: Vec<String> = chunk(&tokenizer, &text, 1).map(|chunk| chunk.unwrap().text).collect();
+        prop_assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn chunking_any_text_ends_with_no_panic_and_counts_its_tokens(text in any::<String>(), max_tokens in 1_usize..60) {
+        for model in MODELS {
+            let tokenizer = load(model);
+            let max_tokens = NonZeroUsize::new(max_tokens).unwrap();
+            match chunks(Arc::clone(&tokenizer), &text, max_tokens, &TextOptions::default()) {
+                Err(error) => prop_assert!(matches!(error, Error::EmptyText)),
+                Ok(chunks) => for chunk in chunks {
+                    let chunk = chunk.unwrap();
+                    prop_assert!(!chunk.text.is_empty());
+                    prop_assert_eq!(tokenizer.encode(&chunk.text).unwrap().len(), chunk.token_count);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_damaged_file_loads_or_is_refused_by_name(
+        model in 0..MODELS.len(),
+        flips in prop::collection::vec((any::<prop::sample::Index>(), 0..8_u8), 1..6),
+        cut in prop::option::of(any::<prop::sample::Index>()),
+    ) {
+        let (format, mut bytes) = read(MODELS[model]);
+        for (index, bit) in flips {
+            let index = index.index(bytes.len());
+            bytes[index] ^= 1_u8 << bit;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        use_or_refuse(format, &bytes);
+    }
+
+    #[test]
+    fn random_bytes_are_refused_by_name(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        use_or_refuse(TokenizerFormat::SentencePiece, &bytes);
+        use_or_refuse(TokenizerFormat::Tokenizers, &bytes);
+    }
+}
+
+/// Uses a tokenizer if the bytes make one; else the message names the file.
+fn use_or_refuse(format: TokenizerFormat, bytes: &[u8]) {
+    match Tokenizer::from_bytes(format, bytes, Path::new("damaged.file")) {
+        Ok(tokenizer) => {
+            let all: Vec<u32> = (0..tokenizer.vocab_size() as u32).collect();
+            // Whether it still knows these ids and characters is the file's affair.
+            let _ = tokenizer.decode(&all);
+            let _ = tokenizer.encode("Hé ﬁ ½ 3.14 你好 😀 \u{3000} the");
+        }
+        Err(error) => assert!(error.to_string().contains("`damaged.file`"), "{error}"),
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_file_is_said() {
+    use TokenizerFormat::{SentencePiece, Tokenizers};
+    let json = read("parity/tokenizer.json").1;
+    let model = read("text/no_byte_fallback.model").1;
+    let with = |extra: &[u8]| [&model[..], extra].concat();
+    let json_with = |from: &str, to: &str| {
+        let text = str::from_utf8(&json).unwrap();
+        assert!(text.contains(from));
+        text.replacen(from, to, 1).into_bytes()
+    };
+    let charsmap = |blob: &str| {
+        let map =
+            format!(r#""normalizer": {{"type": "Precompiled", "precompiled_charsmap": "{blob}"}}"#);
+        json_with(r#""normalizer": null"#, &map)
+    };
+    let fixed_padding = r#""padding": {"strategy": {"Fixed": 4000000000000000000},
+        "direction": "Right", "pad_to_multiple_of": null, "pad_id": 0, "pad_type_id": 0, "pad_token": "x"}"#;
+    let cases: Vec<(TokenizerFormat, Vec<u8>, &str)> = vec![
+        (SentencePiece, vec![], "it is empty"),
+        (
+            SentencePiece,
+            json.clone(),
+            "not a SentencePiece .model file",
+        ),
+        (
+            SentencePiece,
+            model[..model.len() - 1].to_vec(),
+            "cut short or damaged",
+        ),
+        // A piece that claims to be 2^60 bytes long.
+        (
+            SentencePiece,
+            [&[0x0A][..], &[0x80; 8], &[0x10]].concat(),
+            "cut short or damaged",
+        ),
+        (SentencePiece, vec![0x12, 0], "holds no pieces"),
+        (SentencePiece, with(b"\x12\x02\x18\x02"), "its kind is BPE"),
+        (
+            SentencePiece,
+            with(b"\x12\x03\xc0\x01\x01"),
+            "treat_whitespace_as_suffix",
+        ),
+        (
+            SentencePiece,
+            with(b"\x12\x03\x98\x02\x01"),
+            "no piece <0x00>",
+        ),
+        (
+            SentencePiece,
+            with(b"\x0a\x05\x0a\x01Q\x18\x02"),
+            "both the unknown piece",
+        ),
+        (SentencePiece, with(b"\x0a\x03\x0a\x01e"), "are both \"e\""),
+        (SentencePiece, with(b"\x0a\x02\x18\x01"), "is empty"),
+        (
+            SentencePiece,
+            with(b"\x0a\x08\x0a\x01\x7e\x15\x00\x00\xc0\x7f"),
+            "the score NaN",
+        ),
+        (
+            SentencePiece,
+            with(b"\x1a\x04\x12\x02xx"),
+            "precompiled_charsmap",
+        ),
+        (SentencePiece, with(b"\x2a\x04\x12\x02xx"), "denormalizer"),
+        (Tokenizers, vec![], "not a `tokenizer.json`"),
+        (Tokenizers, model.clone(), "not a `tokenizer.json`"),
+        (
+            Tokenizers,
+            b"{\"model\": 3}".to_vec(),
+            "not a `tokenizer.json`",
+        ),
+        (
+            Tokenizers,
+            json_with(r#""padding": null"#, fixed_padding),
+            "`padding`",
+        ),
+        (Tokenizers, charsmap("!"), "not in base64"),
+        // A trie of 4 GiB, one that is empty, and one that leads outside itself.
+        (Tokenizers, charsmap("/////w=="), "is cut short"),
+        (Tokenizers, charsmap("AAAAAA=="), "is damaged"),
+        (Tokenizers, charsmap("BAAAAAD8//8="), "is damaged"),
+    ];
+    for (format, bytes, expected) in cases {
+        let error = Tokenizer::from_bytes(format, &bytes, Path::new("dir/the.file")).unwrap_err();
+        let message = error.to_string();
+        assert!(message.contains(expected), "{expected}: {message}");
+        assert!(message.contains("`dir/the.file`"), "{message}");
+    }
+}
+
+#[test]
+fn an_id_outside_the_vocabulary_is_refused_with_the_range() {
+    for model in MODELS {
+        let tokenizer = load(model);
+        let size = tokenizer.vocab_size();
+        assert!(tokenizer.decode(&[size as u32 - 1]).is_ok());
+        let message = tokenizer.decode(&[0, size as u32]).unwrap_err().to_string();
+        assert!(message.contains(&format!("token id {size} ")), "{message}");
+        assert!(message.contains(&format!("0 to {}", size - 1)), "{message}");
+    }
+}
+
+#[test]
+fn a_text_of_which_no_token_is_left_is_an_error_not_silence() {
+    let tokenizer = load("parity/tokenizer.model");
+    // A space that has no width: whitespace to the model's normalizer, not to Python.
+    let mut chunks = chunk(&tokenizer, "\u{200b}", 50);
+    assert!(matches!(chunks.next(), Some(Err(Error::EmptyText))));
+    assert!(chunks.next().is_none());
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_stretch_with_nowhere_to_cut_stays_whole_with_a_warning() {
+    let tokenizer = load("parity/tokenizer.model");
+    let long = "hello ".repeat(40);
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let found: Vec<_> = tracing::subscriber::with_default(subscriber, || {
+        chunk(&tokenizer, &format!("One. {long}."), 12)
+            .map(Result::unwrap)
+            .collect()
+    });
+    assert_eq!(found.len(), 2);
+    assert_eq!(found[1].text, format!("{long}."));
+    assert!(found[1].token_count > 12);
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(log.matches("WARN").count(), 1, "{log}");
+    assert!(
+        log.contains("hello hello") && log.contains("max_tokens=12"),
+        "{log}"
+    );
+}
+
+#[test]
+fn a_tokenizer_and_its_chunks_can_be_used_on_other_threads() {
+    fn is_send_and_sync<T: Send + Sync>() {}
+    is_send_and_sync::<Tokenizer>();
+    is_send_and_sync::<Chunks>();
+    let tokenizer = load("parity/tokenizer.json");
+    let mut chunks = chunk(&tokenizer, "One. Two.", 3);
+    drop(tokenizer);
+    let first = std::thread::spawn(move || chunks.next()).join().unwrap();
+    assert_eq!(first.unwrap().unwrap().text, "One.");
+}

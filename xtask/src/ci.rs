@@ -1,0 +1,136 @@
+//! `cargo xtask ci`: every check, cheapest first.
+
+mod dependencies;
+mod readme;
+mod sources;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+
+use crate::listen;
+use crate::shell::{cargo, run as execute};
+
+/// Every device at once, so that one build serves all of them.
+const ALL_DEVICES: &str = "flex,ndarray,wgpu";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Run only these, in the usual order. [default: all]
+    #[arg(value_enum)]
+    steps: Vec<Step>,
+    /// Leave one out; may be given more than once.
+    #[arg(long, value_enum, value_name = "STEP")]
+    skip: Vec<Step>,
+    /// Print the steps and what each checks.
+    #[arg(long)]
+    list: bool,
+}
+
+/// One check. Their order here is the order in which they run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Step {
+    /// The code is formatted.
+    Fmt,
+    /// No source reads what it must not, and none names a place on one machine.
+    Sources,
+    /// The README's two commands are those that these checks build and test with.
+    Readme,
+    /// No crate depends on what it must never know.
+    Dependencies,
+    /// No lint warns, with every device.
+    Clippy,
+    /// The documentation builds without a warning.
+    Doc,
+    /// The tests of the whole workspace pass, as the README runs them.
+    TestFlex,
+    /// The library's tests pass on every device.
+    TestDevices,
+    /// A recogniser understands what the program says.
+    Listen,
+}
+
+impl Step {
+    fn name(self) -> String {
+        self.to_possible_value()
+            .expect("no step is hidden")
+            .get_name()
+            .to_owned()
+    }
+
+    fn purpose(self) -> String {
+        let value = self.to_possible_value().expect("no step is hidden");
+        value
+            .get_help()
+            .map(ToString::to_string)
+            .unwrap_or_default()
+    }
+
+    fn run(self) -> Result<()> {
+        match self {
+            Self::Fmt => execute(&mut cargo("fmt --all --check")),
+            Self::Sources => sources::check(),
+            Self::Readme => readme::check(),
+            Self::Dependencies => dependencies::check(),
+            Self::Clippy => execute(
+                cargo("clippy --workspace --all-targets --features")
+                    .arg(ALL_DEVICES)
+                    .args(["--", "-D", "warnings"]),
+            ),
+            Self::Doc => execute(
+                cargo("doc --workspace --no-deps --features")
+                    .arg(ALL_DEVICES)
+                    .env("RUSTDOCFLAGS", "-D warnings"),
+            ),
+            Self::TestFlex => execute(&mut cargo(readme::TEST.trim_start_matches("cargo "))),
+            Self::TestDevices => execute(
+                cargo("test --package tts-core --package pocket-tts --features").arg(ALL_DEVICES),
+            ),
+            Self::Listen => listen::run(&listen::Args::default()),
+        }
+    }
+}
+
+/// Runs the chosen steps.
+///
+/// # Errors
+///
+/// The first step that fails.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    if args.list {
+        for step in Step::value_variants() {
+            println!("{:14} {}", step.name(), step.purpose());
+        }
+        return Ok(());
+    }
+    let chosen = |step: &&Step| {
+        (args.steps.is_empty() || args.steps.contains(step)) && !args.skip.contains(step)
+    };
+    let mut times = Vec::new();
+    for step in Step::value_variants().iter().filter(chosen) {
+        let name = step.name();
+        println!("\n== {name}: {}", step.purpose());
+        let start = Instant::now();
+        let result = step.run();
+        let time = start.elapsed();
+        result.with_context(|| {
+            format!(
+                "step {name} failed after {}; to run it alone: cargo xtask ci {name}\ncaused by",
+                seconds(time)
+            )
+        })?;
+        println!("== {name}: passed in {}", seconds(time));
+        times.push((name, time));
+    }
+    println!();
+    for (name, time) in &times {
+        println!("{name:14} {:>9}", seconds(*time));
+    }
+    println!("steps: {} passed, 0 failed", times.len());
+    Ok(())
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}

@@ -1,0 +1,42 @@
+//! The workspace's own checks and measurements: `cargo xtask COMMAND`.
+//!
+//! This program depends on no crate of the workspace: it looks at them from outside, as cargo and a
+//! user do, and works while one of them does not compile.
+
+mod ci;
+mod listen;
+mod shell;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The workspace's own checks and measurements.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the checks, cheapest first, and stop at the first that fails.
+    Ci(ci::Args),
+    /// Let the program speak and a recogniser write down what it hears; fail if it hears too little.
+    Listen(listen::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Ci(args) => ci::run(&args),
+        Command::Listen(args) => listen::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
