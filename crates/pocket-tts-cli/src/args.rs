@@ -68,7 +68,12 @@ pub(crate) struct GenerateArgs {
     #[arg(value_name = "TEXT", conflicts_with_all = ["text", "file"])]
     pub(crate) words: Option<String>,
     /// What to say, as an option.
-    #[arg(long, value_name = "TEXT", conflicts_with = "file", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        conflicts_with = "file",
+        allow_hyphen_values = true
+    )]
     pub(crate) text: Option<String>,
     /// A UTF-8 text file to say.
     #[arg(long, value_name = "FILE")]

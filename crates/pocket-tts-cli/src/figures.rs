@@ -67,7 +67,9 @@ pub(crate) fn peak_rss_bytes() -> Option<u64> {
 }
 
 fn parse_peak(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim()
         .strip_suffix("kB")?
         .trim()
@@ -92,6 +94,9 @@ mod tests {
     fn bytes_are_shown_in_the_largest_fitting_unit() {
         assert_eq!(Bytes(1023.0).to_string(), "1023 bytes");
         assert_eq!(Bytes(1536.0).to_string(), "1.5 KiB");
-        assert_eq!(Bytes(5.0 * 1024.0 * 1024.0 * 1024.0 * 1024.0).to_string(), "5120.0 GiB");
+        assert_eq!(
+            Bytes(5.0 * 1024.0 * 1024.0 * 1024.0 * 1024.0).to_string(),
+            "5120.0 GiB"
+        );
     }
 }

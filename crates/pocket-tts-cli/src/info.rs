@@ -63,10 +63,16 @@ impl Info {
         };
         let rows = [
             ("model", self.model.clone()),
-            ("device", format!("{}, {} threads", self.device, self.threads)),
+            (
+                "device",
+                format!("{}, {} threads", self.device, self.threads),
+            ),
             (
                 "audio",
-                format!("{} Hz, {} frames a second", self.sample_rate_hz, self.frame_rate_hz),
+                format!(
+                    "{} Hz, {} frames a second",
+                    self.sample_rate_hz, self.frame_rate_hz
+                ),
             ),
             ("default voice", self.default_voice.to_owned()),
             ("voice cloning", cloning),
@@ -75,7 +81,10 @@ impl Info {
             ("Mimi decoder, prepared", bytes(self.decoder_bytes as f64)),
             (
                 "keys and values",
-                format!("{} for each second of a stream", bytes(self.kv_bytes_per_second)),
+                format!(
+                    "{} for each second of a stream",
+                    bytes(self.kv_bytes_per_second)
+                ),
             ),
             (
                 "peak memory so far",

@@ -70,7 +70,10 @@ mod download {
     impl DownloadBar {
         pub(crate) fn new() -> Self {
             Self {
-                bar: super::bar(false, "{msg}\n{bar:30} {bytes} of {total_bytes}, {bytes_per_sec}"),
+                bar: super::bar(
+                    false,
+                    "{msg}\n{bar:30} {bytes} of {total_bytes}, {bytes_per_sec}",
+                ),
                 current: Mutex::new(None),
             }
         }

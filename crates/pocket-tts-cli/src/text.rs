@@ -51,5 +51,8 @@ fn decode(reader: impl Read, name: &str) -> Result<String> {
         )
     })?;
     // Some editors start a file with this invisible mark.
-    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+    Ok(text
+        .strip_prefix('\u{feff}')
+        .map(str::to_owned)
+        .unwrap_or(text))
 }

@@ -78,7 +78,10 @@ fn voice_lines(entry: &ModelEntry) -> String {
 
 /// All models, a line each.
 fn model_lines(entries: &[ModelEntry]) -> String {
-    let mut lines = format!("{:27}{:14}{:10}WEIGHTS\n", "MODEL", "DEFAULT VOICE", " VOICES");
+    let mut lines = format!(
+        "{:27}{:14}{:10}WEIGHTS\n",
+        "MODEL", "DEFAULT VOICE", " VOICES"
+    );
     for entry in entries {
         let weights = match (&entry.weights, entry.built_in) {
             (_, true) => "part of the program".to_owned(),
@@ -131,10 +134,13 @@ impl Cache {
             _ => None,
         };
         let weights = config.as_ref().and_then(|config| {
-            [&config.weights_path, &config.weights_path_without_voice_cloning]
-                .into_iter()
-                .flatten()
-                .find_map(|location| self.find(location))
+            [
+                &config.weights_path,
+                &config.weights_path_without_voice_cloning,
+            ]
+            .into_iter()
+            .flatten()
+            .find_map(|location| self.find(location))
         });
         ModelEntry {
             model: source.name(),
@@ -146,7 +152,10 @@ impl Cache {
                 .into_iter()
                 .map(|voice| VoiceEntry {
                     name: voice.name,
-                    path: voice.location.as_ref().and_then(|location| self.find(location)),
+                    path: voice
+                        .location
+                        .as_ref()
+                        .and_then(|location| self.find(location)),
                     location: voice.location.map(|location| location.to_string()),
                 })
                 .collect(),

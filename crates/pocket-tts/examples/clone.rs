@@ -25,6 +25,9 @@ fn main() -> Result<(), pocket_tts::Error> {
     // A voice loads at once from its state, without its recording.
     model.export_voice(&voice, "clone.safetensors")?;
     let again = model.voice("clone.safetensors")?;
-    println!("clone.wav, clone.safetensors: {} positions", again.positions());
+    println!(
+        "clone.wav, clone.safetensors: {} positions",
+        again.positions()
+    );
     Ok(())
 }

@@ -161,10 +161,7 @@ fn built_in() -> Result<ModelParts> {
         Path::new(""),
     )?;
     Ok(ModelParts {
-        weights: Weights::from_static(
-            builtin_voice::WEIGHTS,
-            Path::new("the built-in weights"),
-        )?,
+        weights: Weights::from_static(builtin_voice::WEIGHTS, Path::new("the built-in weights"))?,
         tokenizer: Tokenizer::from_bytes(
             config.flow_lm.lookup_table.tokenizer,
             builtin_voice::TOKENIZER,

@@ -90,7 +90,9 @@ impl TtsModel {
             return Err(self.unknown_voice(spec));
         }
         if is_state(&location) {
-            return Ok(self.model.load_voice(&self.shared.files.resolve(&location)?)?);
+            return Ok(self
+                .model
+                .load_voice(&self.shared.files.resolve(&location)?)?);
         }
         // Said before a recording is downloaded in vain.
         if let Some(reason) = self.model.no_voice_cloning() {
@@ -158,5 +160,6 @@ fn is_state(location: &Location) -> bool {
         Location::Url(url) => Path::new(url.split(['?', '#']).next().unwrap_or_default()),
         Location::Hub { file, .. } => Path::new(file),
     };
-    file.extension().is_some_and(|ending| ending == "safetensors")
+    file.extension()
+        .is_some_and(|ending| ending == "safetensors")
 }

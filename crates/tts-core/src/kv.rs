@@ -3,6 +3,8 @@
 mod paged;
 mod ring;
 
+#[cfg(test)]
+pub(crate) use paged::PAGE_STEPS;
 pub(crate) use paged::{KvPrefix, PagedKv};
 pub(crate) use ring::RingKv;
 

@@ -30,4 +30,4 @@ pub use model::{Model, ModelParts, ModelSize, RunOptions};
 pub use options::GenerateOptions;
 pub use stream::{Progress, SpeechStream};
 pub use voice::Voice;
-pub use weights::Weights;
+pub use weights::{Part, TensorSpec, Weights, expected_tensors};

@@ -11,6 +11,8 @@
 mod activation;
 pub(crate) mod attention;
 mod conv;
+#[cfg(all(test, feature = "flex"))]
+mod equivalence;
 #[cfg(feature = "flex")]
 pub(crate) mod flex;
 mod linear;

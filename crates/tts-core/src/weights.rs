@@ -4,10 +4,12 @@ mod directory;
 mod manifest;
 mod names;
 mod tensor;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 
-pub(crate) use manifest::{TensorSpec, manifest};
+pub use manifest::{Part, TensorSpec, expected_tensors};
 pub(crate) use tensor::{Floats, RowTable, convert};
 
 use crate::config::Config;
@@ -75,7 +77,7 @@ impl Weights {
     ///
     /// Lists the tensors that are missing, unexpected, and of another shape or type.
     pub(crate) fn check(&self, config: &Config) -> Result<bool> {
-        self.directory.check(&manifest(config))
+        self.directory.check(&expected_tensors(config))
     }
 
     /// The tensors whose names start with `prefix`.

@@ -63,7 +63,8 @@ const RULES: &[(&str, Rule)] = &[
     ),
     // Errors of a library are values that a caller can match on.
     ("tts-core", Rule::NeverDirectly(&["anyhow"])),
-    ("pocket-tts", Rule::Never(COMMAND_LINE)),
+    // Not further down: hf-hub has a progress bar of its own, which stays unused.
+    ("pocket-tts", Rule::NeverDirectly(COMMAND_LINE)),
     ("pocket-tts", Rule::Never(&["pocket-tts-cli"])),
     // The facade holds no algorithm, so it has no use for tensors.
     ("pocket-tts", Rule::NeverDirectly(&["anyhow", "burn"])),

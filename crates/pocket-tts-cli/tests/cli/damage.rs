@@ -7,10 +7,18 @@ use crate::support::{Place, fixture};
 /// The files that speech is made of, and the words of a message about each when it is empty, and when
 /// its second half is missing.
 const FILES: [(&str, &str, &str); 5] = [
-    ("model/model.safetensors", "not a usable safetensors file", "not a usable safetensors file"),
+    (
+        "model/model.safetensors",
+        "not a usable safetensors file",
+        "not a usable safetensors file",
+    ),
     ("model/config.yaml", "is empty", ""),
     ("tokenizer.model", "cannot be used", "cannot be used"),
-    ("model/voice.safetensors", "not a usable safetensors file", "not a usable safetensors file"),
+    (
+        "model/voice.safetensors",
+        "not a usable safetensors file",
+        "not a usable safetensors file",
+    ),
     ("model/voice.wav", "cannot decode the audio file", ""),
 ];
 
@@ -208,7 +216,10 @@ fn weights_of_another_model_are_refused_with_what_differs() {
 #[test]
 fn a_tokenizer_of_another_model_is_refused() {
     let place = Place::with_model();
-    let tokenizer = concat!(env!("CARGO_MANIFEST_DIR"), "/../builtin-voice/data/tokenizer.model");
+    let tokenizer = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../builtin-voice/data/tokenizer.model"
+    );
     fs::copy(tokenizer, place.path("tokenizer.model")).unwrap();
     place
         .generate_with_model(&[])
@@ -225,17 +236,31 @@ fn a_config_that_is_none_is_refused_with_the_key() {
     let whole = String::from_utf8(place.read("model/config.yaml")).unwrap();
     for (from, to, words) in [
         ("num_heads: 4", "num_head: 4", "did you mean `num_heads`?"),
-        ("  dtype: float32\n  sample_rate", "  sample_rate", "`mimi.dtype` is missing"),
-        ("num_layers: 3", "num_layers: many", "`flow_lm.transformer.num_layers` is"),
+        (
+            "  dtype: float32\n  sample_rate",
+            "  sample_rate",
+            "`mimi.dtype` is missing",
+        ),
+        (
+            "num_layers: 3",
+            "num_layers: many",
+            "`flow_lm.transformer.num_layers` is",
+        ),
         ("num_heads: 4", "num_heads: 5", "num_heads"),
-        ("sample_rate: 24000", "sample_rate: 99999999999", "sample_rate"),
+        (
+            "sample_rate: 24000",
+            "sample_rate: 99999999999",
+            "sample_rate",
+        ),
         ("d_model: 64", "d_model: 0", "d_model"),
         ("weights_path: model.safetensors", "", "weights"),
         ("flow_lm:", "flow_lm: [", "config.yaml"),
     ] {
         assert!(whole.contains(from), "{from}");
         place.write("model/config.yaml", whole.replacen(from, to, 1));
-        place.generate_with_model(&[]).fails(&["config.yaml", words]);
+        place
+            .generate_with_model(&[])
+            .fails(&["config.yaml", words]);
     }
     place.write("model/config.yaml", b"\xff\xfe\x00");
     place

@@ -6,36 +6,120 @@ use crate::support::Place;
 fn each_bad_value_is_refused_with_the_option_and_what_it_takes() {
     let place = Place::new();
     let cases = [
-        ("--temperature", "warm", "'warm' for '--temperature <NUMBER>': invalid float"),
-        ("--temperature", "-0.1", "temperature is -0.1; it must be a number from 0 up"),
-        ("--temperature", "nan", "temperature is NaN; it must be a number from 0 up"),
-        ("--temperature", "inf", "temperature is inf; it must be a number from 0 up"),
-        ("--sampler-decode-steps", "0", "sampler-decode-steps is 0; it must be from 1 to 1024"),
-        ("--sampler-decode-steps", "-1", "'-1' for '--sampler-decode-steps <COUNT>': invalid digit"),
-        ("--sampler-decode-steps", "1025", "sampler-decode-steps is 1025"),
-        ("--noise-clamp", "0", "noise-clamp is 0; it must be a number above 0"),
-        ("--noise-clamp", "-1", "noise-clamp is -1; it must be a number above 0"),
-        ("--noise-clamp", "x", "'x' for '--noise-clamp <NUMBER>': invalid float"),
-        ("--eos-threshold", "nan", "eos-threshold is NaN; it must be a number"),
-        ("--eos-threshold", "low", "'low' for '--eos-threshold <NUMBER>': invalid float"),
-        ("--frames-after-eos", "1001", "frames-after-eos is 1001; it must be at most 1000"),
-        ("--frames-after-eos", "-3", "'-3' for '--frames-after-eos <COUNT>': invalid digit"),
-        ("--max-tokens", "0", "max-tokens is 0; it must be at least 1"),
-        ("--max-tokens", "many", "'many' for '--max-tokens <COUNT>': invalid digit"),
+        (
+            "--temperature",
+            "warm",
+            "'warm' for '--temperature <NUMBER>': invalid float",
+        ),
+        (
+            "--temperature",
+            "-0.1",
+            "temperature is -0.1; it must be a number from 0 up",
+        ),
+        (
+            "--temperature",
+            "nan",
+            "temperature is NaN; it must be a number from 0 up",
+        ),
+        (
+            "--temperature",
+            "inf",
+            "temperature is inf; it must be a number from 0 up",
+        ),
+        (
+            "--sampler-decode-steps",
+            "0",
+            "sampler-decode-steps is 0; it must be from 1 to 1024",
+        ),
+        (
+            "--sampler-decode-steps",
+            "-1",
+            "'-1' for '--sampler-decode-steps <COUNT>': invalid digit",
+        ),
+        (
+            "--sampler-decode-steps",
+            "1025",
+            "sampler-decode-steps is 1025",
+        ),
+        (
+            "--noise-clamp",
+            "0",
+            "noise-clamp is 0; it must be a number above 0",
+        ),
+        (
+            "--noise-clamp",
+            "-1",
+            "noise-clamp is -1; it must be a number above 0",
+        ),
+        (
+            "--noise-clamp",
+            "x",
+            "'x' for '--noise-clamp <NUMBER>': invalid float",
+        ),
+        (
+            "--eos-threshold",
+            "nan",
+            "eos-threshold is NaN; it must be a number",
+        ),
+        (
+            "--eos-threshold",
+            "low",
+            "'low' for '--eos-threshold <NUMBER>': invalid float",
+        ),
+        (
+            "--frames-after-eos",
+            "1001",
+            "frames-after-eos is 1001; it must be at most 1000",
+        ),
+        (
+            "--frames-after-eos",
+            "-3",
+            "'-3' for '--frames-after-eos <COUNT>': invalid digit",
+        ),
+        (
+            "--max-tokens",
+            "0",
+            "max-tokens is 0; it must be at least 1",
+        ),
+        (
+            "--max-tokens",
+            "many",
+            "'many' for '--max-tokens <COUNT>': invalid digit",
+        ),
         ("--seed", "-1", "'-1' for '--seed <NUMBER>': invalid digit"),
-        ("--seed", "1.5", "'1.5' for '--seed <NUMBER>': invalid digit"),
+        (
+            "--seed",
+            "1.5",
+            "'1.5' for '--seed <NUMBER>': invalid digit",
+        ),
         ("--seed", "18446744073709551616", "number too large"),
         ("--threads", "0", "threads is 0; it must be from 1 to 1024"),
-        ("--threads", "1025", "threads is 1025; it must be from 1 to 1024"),
-        ("--threads", "two", "'two' for '--threads <COUNT>': invalid digit"),
+        (
+            "--threads",
+            "1025",
+            "threads is 1025; it must be from 1 to 1024",
+        ),
+        (
+            "--threads",
+            "two",
+            "'two' for '--threads <COUNT>': invalid digit",
+        ),
         ("--device", "tpu", "'tpu' for '--device <DEVICE>'"),
         ("--device", "tpu", "[possible values: flex, ndarray, wgpu]"),
         ("--language", "klingon", "'klingon' for '--language <NAME>'"),
         ("--language", "klingon", "english, english_18m_2026-10"),
         ("--language", "frensh", "a similar value exists: 'french'"),
         ("--config", "", "\"\" is no place a file can come from"),
-        ("--config", "ftp://host/config.yaml", "its scheme is not known"),
-        ("--config", "hf://owner", "hf://owner/repository/path[@revision]"),
+        (
+            "--config",
+            "ftp://host/config.yaml",
+            "its scheme is not known",
+        ),
+        (
+            "--config",
+            "hf://owner",
+            "hf://owner/repository/path[@revision]",
+        ),
     ];
     for (flag, value, words) in cases {
         place.generate(&["Hi.", flag, value]).is_refused(&[words]);
@@ -72,7 +156,11 @@ fn a_device_that_was_not_built_in_is_refused_with_the_way_out() {
 fn a_language_and_a_config_are_refused_together() {
     Place::new()
         .generate(&["Hi.", "--language", "english", "--config", "config.yaml"])
-        .is_refused(&["--language <NAME>", "--config <FILE>", "cannot be used with"]);
+        .is_refused(&[
+            "--language <NAME>",
+            "--config <FILE>",
+            "cannot be used with",
+        ]);
 }
 
 #[test]
@@ -82,10 +170,16 @@ fn a_released_model_that_is_not_here_is_told_with_the_way_to_it() {
         &["generate", "Hi.", "--language", "english"][..],
         &["generate", "Hi.", "--language", "english", "--offline"],
         &["info", "--language", "english"],
-        &["export-voice", "a.wav", "b.safetensors", "--language", "english"],
+        &[
+            "export-voice",
+            "a.wav",
+            "b.safetensors",
+            "--language",
+            "english",
+        ],
     ] {
         place.run(arguments).fails(&[
-            "hf://kyutai/pocket-tts-without-voice-cloning/languages/english/tokenizer.model",
+            "hf://kyutai/pocket-tts-without-voice-cloning/languages/english/tokenizer.json",
             "is not on this machine yet, and downloads are off",
             "hf download",
         ]);
@@ -107,15 +201,24 @@ fn the_sampling_options_reach_the_model() {
     let place = Place::with_model();
     let say = |arguments: &[&str]| {
         let run = place.generate_with_model(&[&["--seed", "1", "--json"], arguments].concat());
-        (run.succeeds().json()["frames"].clone(), place.read("tts_output.wav"))
+        (
+            run.succeeds().json()["frames"].clone(),
+            place.read("tts_output.wav"),
+        )
     };
     let plain = say(&[]);
     assert!(say(&["--temperature", "2"]).1 != plain.1);
     assert!(say(&["--noise-clamp", "0.01"]).1 != plain.1);
     assert!(say(&["--sampler-decode-steps", "3"]).1 != plain.1);
     // Whatever the model says of the end, it is believed in the seventh frame, or never.
-    assert_eq!(say(&["--eos-threshold=-inf", "--frames-after-eos", "0"]).0, 6);
-    assert_eq!(say(&["--eos-threshold=-inf", "--frames-after-eos", "5"]).0, 11);
+    assert_eq!(
+        say(&["--eos-threshold=-inf", "--frames-after-eos", "0"]).0,
+        6
+    );
+    assert_eq!(
+        say(&["--eos-threshold=-inf", "--frames-after-eos", "5"]).0,
+        11
+    );
     let longest = say(&["--eos-threshold", "inf"]);
     assert!(longest.0.as_u64() > Some(20), "{:?}", longest.0);
 }
@@ -149,9 +252,24 @@ fn help_names_every_option() {
     let run = Place::new().generate(&["--help"]).succeeds();
     let help = String::from_utf8(run.stdout).unwrap();
     for option in [
-        "--text", "--file", "--voice", "--language", "--config", "--output-path", "--temperature",
-        "--sampler-decode-steps", "--noise-clamp", "--eos-threshold", "--frames-after-eos",
-        "--max-tokens", "--seed", "--device", "--threads", "--quiet", "--offline", "--json",
+        "--text",
+        "--file",
+        "--voice",
+        "--language",
+        "--config",
+        "--output-path",
+        "--temperature",
+        "--sampler-decode-steps",
+        "--noise-clamp",
+        "--eos-threshold",
+        "--frames-after-eos",
+        "--max-tokens",
+        "--seed",
+        "--device",
+        "--threads",
+        "--quiet",
+        "--offline",
+        "--json",
     ] {
         assert!(help.contains(option), "{option}");
     }

@@ -18,9 +18,16 @@ fn every_model_is_listed_with_its_default_voice() {
             .unwrap_or_else(|| panic!("{model} is not in {list}"))
     };
     assert!(line("built-in").ends_with("part of the program"));
-    for (model, voice) in [("english", "alba"), ("french", "estelle"), ("dutch_24l", "daan")] {
+    for (model, voice) in [
+        ("english", "alba"),
+        ("french", "estelle"),
+        ("dutch_24l", "daan"),
+    ] {
         let line = line(model);
-        assert!(line.contains(voice) && line.ends_with("not downloaded"), "{line}");
+        assert!(
+            line.contains(voice) && line.ends_with("not downloaded"),
+            "{line}"
+        );
     }
 }
 
@@ -38,7 +45,11 @@ fn the_voices_of_a_model_are_listed_with_their_place_in_the_cache() {
         .find(|voice| voice["name"] == "alba")
         .unwrap();
     assert!(voice["path"].is_null() && json[0]["weights"].is_null());
-    let (_, address) = voice["location"].as_str().unwrap().split_once("hf://").unwrap();
+    let (_, address) = voice["location"]
+        .as_str()
+        .unwrap()
+        .split_once("hf://")
+        .unwrap();
     let (file, revision) = address.split_once('@').unwrap();
     let (repository, file) = file.split_once("/languages").unwrap();
     let cached = place.path(&format!(
@@ -70,7 +81,11 @@ fn all_models_and_voices_are_listed_as_json() {
     for model in &models[1..] {
         assert_eq!(model["built_in"], false);
         let voices = model["voices"].as_array().unwrap();
-        assert!(voices.iter().any(|voice| voice["name"] == model["default_voice"]));
+        assert!(
+            voices
+                .iter()
+                .any(|voice| voice["name"] == model["default_voice"])
+        );
     }
 }
 
@@ -79,12 +94,22 @@ fn the_sizes_of_a_model_are_told() {
     let place = Place::with_model();
     let built_in = place.run(&["info", "--json"]).succeeds().json();
     let other = place
-        .run(&["info", "--json", "--config", "model/config.yaml", "--threads", "1"])
+        .run(&[
+            "info",
+            "--json",
+            "--config",
+            "model/config.yaml",
+            "--threads",
+            "1",
+        ])
         .succeeds()
         .json();
     assert_eq!(built_in["model"], "built-in");
     assert_eq!(other["model"], "model/config.yaml");
-    assert_eq!((&other["sample_rate_hz"], &other["threads"]), (&24_000.into(), &1.into()));
+    assert_eq!(
+        (&other["sample_rate_hz"], &other["threads"]),
+        (&24_000.into(), &1.into())
+    );
     for json in [&built_in, &other] {
         for size in ["stored_bytes", "flow_lm_bytes", "decoder_bytes"] {
             assert!(json[size].as_u64() > Some(1000), "{size}: {json}");
@@ -95,7 +120,12 @@ fn the_sizes_of_a_model_are_told() {
     // Three layers of keys and values of 64 f32, 12.5 times a second.
     assert_eq!(other["kv_bytes_per_second"], 3.0 * 2.0 * 64.0 * 4.0 * 12.5);
     let list = lines(place.run(&["info"]));
-    for row in ["model  ", "weights as stored", "keys and values", "voice cloning"] {
+    for row in [
+        "model  ",
+        "weights as stored",
+        "keys and values",
+        "voice cloning",
+    ] {
         assert!(list.contains(row), "{row} is not in {list}");
     }
 }
@@ -103,5 +133,8 @@ fn the_sizes_of_a_model_are_told() {
 #[test]
 fn the_version_is_told() {
     let version = lines(Place::new().run(&["--version"]));
-    assert_eq!(version, format!("pocket-tts {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(
+        version,
+        format!("pocket-tts {}\n", env!("CARGO_PKG_VERSION"))
+    );
 }

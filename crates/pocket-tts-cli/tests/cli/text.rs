@@ -48,9 +48,7 @@ fn the_text_is_the_same_from_an_argument_an_option_a_file_and_the_standard_input
     for (number, way) in ways.iter().enumerate() {
         let output = format!("{number}.wav");
         let arguments = [&["generate", "--seed", "1", "-o", &output], *way].concat();
-        place
-            .run_with_stdin(&arguments, text.as_bytes())
-            .succeeds();
+        place.run_with_stdin(&arguments, text.as_bytes()).succeeds();
         assert!(place.read(&output) == place.read("0.wav"), "{way:?}");
     }
 }

@@ -89,7 +89,11 @@ fn a_recording_is_cloned_and_exported_and_sounds_the_same_from_both() {
     let run = place
         .run(&["export-voice", recording, "voice.safetensors"])
         .succeeds();
-    assert!(run.stderr.starts_with("voice.safetensors: "), "{}", run.stderr);
+    assert!(
+        run.stderr.starts_with("voice.safetensors: "),
+        "{}",
+        run.stderr
+    );
     assert!(say("voice.safetensors", &[]) == cloned);
     // It is shorter than what is cut off.
     assert!(say(recording, &["--truncate"]) == cloned);
@@ -106,7 +110,10 @@ fn a_voice_cannot_be_exported_to_nowhere() {
     let place = Place::new();
     place
         .run(&["export-voice", "slt", "nowhere/voice.safetensors"])
-        .fails(&["cannot write voice nowhere/voice.safetensors", "No such file"]);
+        .fails(&[
+            "cannot write voice nowhere/voice.safetensors",
+            "No such file",
+        ]);
     place
         .run(&["export-voice", "slt"])
         .is_refused(&["<OUT>", "required"]);
@@ -125,7 +132,13 @@ fn a_long_recording_is_cut_where_that_is_asked_for() {
             .run(&["export-voice", "long.wav", "voice.safetensors"])
             .succeeds();
         let frames = seconds * 25.0;
-        let found = run.stderr.split(' ').nth(4).unwrap().parse::<f64>().unwrap();
+        let found = run
+            .stderr
+            .split(' ')
+            .nth(4)
+            .unwrap()
+            .parse::<f64>()
+            .unwrap();
         assert!((found - frames).abs() < 10.0, "{}", run.stderr);
     };
     positions(30.0);

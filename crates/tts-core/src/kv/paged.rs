@@ -34,6 +34,12 @@ impl PagedKv {
         self.len
     }
 
+    /// The pages as they lie in memory.
+    #[cfg(test)]
+    pub(crate) fn pages(&self) -> &[Tensor<5>] {
+        &self.pages
+    }
+
     /// All written steps: `[k/v, batch, len, kv_head, head_dim]`. Copies.
     pub(crate) fn contiguous(&self) -> Option<Tensor<5>> {
         (self.len > 0).then(|| Tensor::cat(self.written(0), 2))

@@ -27,6 +27,12 @@ impl RingKv {
         }
     }
 
+    /// The ring as it lies in memory.
+    #[cfg(test)]
+    pub(crate) fn tensor(&self) -> &Tensor<5> {
+        &self.ring
+    }
+
     /// Attends from new steps to the window before them and to themselves, then keeps them.
     ///
     /// # Shapes

@@ -21,7 +21,7 @@ impl Placement {
     }
 
     /// The same device with the portable bodies, which tests compare the kernels with.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "flex"))]
     pub(crate) fn portable(device: &Device) -> Self {
         Self {
             device: device.clone(),

@@ -2,17 +2,20 @@
 
 use crate::config::{Config, MimiTransformerConfig, SeanetConfig};
 
-/// A tensor's name and shape.
+/// A tensor that a config asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TensorSpec {
-    pub(crate) name: String,
-    pub(crate) shape: Vec<usize>,
-    pub(crate) part: Part,
+pub struct TensorSpec {
+    /// Its name in a single-file model.
+    pub name: String,
+    /// Its sizes, outermost first.
+    pub shape: Vec<usize>,
+    /// The part of the model that it belongs to.
+    pub part: Part,
 }
 
 /// Which part of a model a tensor belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
+pub enum Part {
     /// Text to latents.
     FlowLm,
     /// Latents to audio.
@@ -25,8 +28,8 @@ pub(crate) enum Part {
 /// all released models have this width, and no config changes it.
 const TIME_EMBEDDING_WIDTH: usize = 256;
 
-/// The tensors that `config` asks for.
-pub(crate) fn manifest(config: &Config) -> Vec<TensorSpec> {
+/// The tensors that `config` asks for: what a weights file must hold.
+pub fn expected_tensors(config: &Config) -> Vec<TensorSpec> {
     let mut list = List::default();
     list.flow_lm(config);
     list.decoder(config);

@@ -1,0 +1,27 @@
+//! Changing the sample rate of a voice recording.
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use tts_core::Audio;
+
+/// Length of the recording: the most that is heard of a voice.
+const SECONDS: u32 = 30;
+
+fn resampling(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("resampling of 30 s");
+    group.sample_size(10);
+    for (from_hz, to_hz) in [(48_000, 24_000), (44_100, 24_000), (16_000, 24_000)] {
+        let samples = (0..SECONDS * from_hz)
+            .map(|index| (index as f32 * 0.05).sin() * 0.5)
+            .collect();
+        let recording = Audio::new(samples, from_hz);
+        group.throughput(Throughput::Elements(u64::from(SECONDS * from_hz)));
+        let id = BenchmarkId::from_parameter(format!("{from_hz} to {to_hz} Hz"));
+        group.bench_function(id, |bencher| {
+            bencher.iter(|| recording.resampled(to_hz).expect("both rates are common"));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(suite, resampling);
+criterion_main!(suite);

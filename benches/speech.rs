@@ -1,0 +1,41 @@
+//! Speech from text with the built-in voice, through the library's public interface.
+
+use std::path::Path;
+
+use benches::{BenchModel, Loaded, Result, SHORT_TEXT, long_text, without_end};
+use criterion::{BenchmarkId, Criterion, Throughput};
+
+fn main() -> Result<()> {
+    let mut criterion = Criterion::default().sample_size(10).configure_from_args();
+    let model = BenchModel::BuiltIn;
+    let text = long_text(&model.open(Path::new(""))?)?;
+    for threads in [1, 2] {
+        let loaded = model.load(Path::new(""), threads)?;
+        let mut group = criterion.benchmark_group("speech");
+        let id = |what: &str| BenchmarkId::new(what, format!("{threads} threads"));
+
+        group.throughput(Throughput::Elements(speak(&loaded, &text)? as u64));
+        group.bench_function(id("samples of a long sentence"), |bencher| {
+            bencher.iter(|| speak(&loaded, &text).expect("it was just spoken"));
+        });
+
+        group.throughput(Throughput::Elements(1));
+        group.bench_function(id("first audio of a short sentence"), |bencher| {
+            bencher.iter(|| {
+                let stream = loaded.model.stream(&loaded.voice, SHORT_TEXT, &without_end());
+                stream.expect("the text is not empty").next()
+            });
+        });
+        group.finish();
+    }
+    criterion.final_summary();
+    Ok(())
+}
+
+/// Speaks, and counts the samples.
+fn speak(loaded: &Loaded, text: &str) -> Result<usize> {
+    let audio = loaded
+        .model
+        .generate(&loaded.voice, text, &without_end())?;
+    Ok(audio.samples().len())
+}

@@ -1,0 +1,187 @@
+//! The figures by which the program is judged, for each model, at one and two threads: times real
+//! time, first audio, the time of a frame, loading, and peak memory, beside the machine's limits.
+//!
+//! Criterion repeats, times and compares with the run before; what it does not keep is written to
+//! `target/bench/speed.json`, of which `cargo xtask bench speed` makes a table. Each model runs in a
+//! process of its own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use benches::{
+    BenchModel, FrameCost, Limits, Result, SHORT_TEXT, Speech, Worker, load_average, long_text, serve,
+};
+use criterion::{BenchmarkId, Criterion, SamplingMode};
+use serde_json::{Value, json};
+
+/// The fewest that Criterion takes.
+const SAMPLES: usize = 10;
+
+/// Numbers of threads at which everything is measured.
+const THREADS: [usize; 2] = [1, 2];
+
+fn main() -> Result<()> {
+    if serve()? {
+        return Ok(());
+    }
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("english-110m-random");
+    let load_before = load_average();
+    let mut limits = Vec::new();
+    for threads in THREADS {
+        limits.push((threads, Limits::measure(threads)?));
+    }
+    let mut criterion = Criterion::default()
+        .sample_size(SAMPLES)
+        // Every process is warmed up by its own first speech.
+        .warm_up_time(Duration::from_millis(1))
+        .configure_from_args();
+    let mut cases = Vec::new();
+    for model in BenchModel::ALL {
+        model.prepare(&folder)?;
+        for (threads, limits) in &limits {
+            cases.push(measure(&mut criterion, model, &folder, *threads, limits)?);
+        }
+    }
+    criterion.final_summary();
+    let machine: Vec<Value> = limits
+        .iter()
+        .map(|(threads, limits)| {
+            json!({
+                "threads": threads,
+                "gigabytes_per_second": limits.bytes_per_second / 1e9,
+                "gflop_per_second": limits.flops_per_second / 1e9,
+            })
+        })
+        .collect();
+    let report = json!({
+        "cores": std::thread::available_parallelism()?.get(),
+        "load_average": { "before": load_before, "after": load_average() },
+        "machine": machine,
+        "cases": cases,
+    });
+    let path = report_path()?;
+    fs::write(&path, serde_json::to_string_pretty(&report)?)?;
+    println!("written: {}", path.display());
+    Ok(())
+}
+
+/// `bench/speed.json` in the folder that everything is built into.
+fn report_path() -> Result<PathBuf> {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .parent()
+        .ok_or("the build has no target folder")?;
+    let folder = target.join("bench");
+    fs::create_dir_all(&folder)?;
+    Ok(folder.join("speed.json"))
+}
+
+fn measure(
+    criterion: &mut Criterion,
+    model: BenchModel,
+    folder: &Path,
+    threads: usize,
+    limits: &Limits,
+) -> Result<Value> {
+    let id = |what: &str| BenchmarkId::new(what, format!("{threads} threads"));
+    let mut group = criterion.benchmark_group(format!("speed/{}", model.name()));
+    group.sampling_mode(SamplingMode::Flat);
+    // One measurement per sample is enough: each takes long.
+    group.measurement_time(Duration::from_millis(1));
+
+    let mut loads = Vec::new();
+    group.bench_function(id("load"), |bencher| {
+        bencher.iter_custom(|count| {
+            sum(count, || {
+                let load = Worker::start(model, folder, threads)?.ready.load;
+                loads.push(load);
+                Ok(load)
+            })
+        });
+    });
+
+    let mut worker = Worker::start(model, folder, threads)?;
+    let warm_up = worker.speech()?;
+    let mut speeches = Vec::new();
+    group.bench_function(id("speech"), |bencher| {
+        bencher.iter_custom(|count| {
+            sum(count, || {
+                let speech = worker.speech()?;
+                speeches.push(speech);
+                Ok(speech.wall)
+            })
+        });
+    });
+    let mut first_audios = Vec::new();
+    group.bench_function(id("first audio"), |bencher| {
+        bencher.iter_custom(|count| {
+            sum(count, || {
+                let time = worker.first_audio()?;
+                first_audios.push(time);
+                Ok(time)
+            })
+        });
+    });
+    group.finish();
+
+    let parts = model.open(folder)?;
+    let cost = FrameCost::of(&parts.config);
+    let limit_seconds = cost.seconds(limits.bytes_per_second, limits.flops_per_second);
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
+    let per_frame = |of: &dyn Fn(&Speech) -> Duration| {
+        spread(speeches.iter().map(|speech| milliseconds(of(speech)) / speech.frames as f64))
+    };
+    // On one thread nothing runs beside it, so what is left is FlowLM's and the hand-over's.
+    let flow_lm = (threads == 1)
+        .then(|| per_frame(&|speech| speech.wall.saturating_sub(speech.prompt + speech.decode)));
+    let (config_path, voice_path) = model.files(folder);
+    Ok(json!({
+        "model": model.name(),
+        "threads": threads,
+        "config": config_path,
+        "voice": voice_path,
+        "text": long_text(&parts)?,
+        "short_text": SHORT_TEXT,
+        "frames": warm_up.frames,
+        "audio_seconds": warm_up.audio_seconds,
+        "times_real_time":
+            spread(speeches.iter().map(|speech| speech.audio_seconds / speech.wall.as_secs_f64())),
+        "frame_ms": per_frame(&|speech| speech.wall),
+        "flow_lm_frame_ms": flow_lm,
+        "mimi_frame_ms": per_frame(&|speech| speech.decode),
+        "first_audio_ms": spread(first_audios.into_iter().map(milliseconds)),
+        "load_ms": spread(loads.into_iter().map(milliseconds)),
+        "peak_rss_bytes": worker.peak_rss_bytes()?,
+        "limit": {
+            "flow_lm_bytes": cost.flow_lm_bytes,
+            "mimi_flops": cost.mimi_flops,
+            "frame_ms": limit_seconds * 1e3,
+            "times_real_time": 1.0 / parts.config.mimi.frame_rate / limit_seconds,
+        },
+    }))
+}
+
+/// The time of `count` measurements. Criterion has no way to break off, so a failure ends the program.
+fn sum(count: u64, mut measure: impl FnMut() -> Result<Duration>) -> Duration {
+    (0..count)
+        .map(|_| measure().unwrap_or_else(|error| panic!("{error}")))
+        .sum()
+}
+
+/// Median, least and most; nothing where nothing was measured, as when only some are asked for.
+fn spread(values: impl Iterator<Item = f64>) -> Option<Value> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    let median = match values.len() % 2 {
+        _ if values.is_empty() => return None,
+        1 => values[middle],
+        _ => (values[middle - 1] + values[middle]) / 2.0,
+    };
+    Some(json!({
+        "median": median,
+        "least": values.first(),
+        "most": values.last(),
+        "samples": values.len(),
+    }))
+}

@@ -1,0 +1,102 @@
+//! What the machine can do, and what this process has taken of it.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use rten_gemm::{GemmExecutor, GemmInputA, GemmInputB, GemmOptions};
+use rten_tensor::NdTensorView;
+
+use crate::Result;
+
+/// Length of the memory that is read: far more than any cache holds.
+pub const BUFFER_BYTES: usize = 1 << 30;
+
+/// Sides of the product of matrices: large enough that its time is all arithmetic.
+const MATRIX: usize = 1024;
+
+/// How often each is measured. The best is the limit; what is slower was held up by something else.
+const TAKES: usize = 7;
+
+/// The machine's limits for a number of threads.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes read from memory in a second.
+    pub bytes_per_second: f64,
+    /// Additions and multiplications of f32 in a second, in products of matrices.
+    pub flops_per_second: f64,
+}
+
+impl Limits {
+    /// Measures them.
+    ///
+    /// # Errors
+    ///
+    /// Threads cannot be started.
+    pub fn measure(threads: usize) -> Result<Self> {
+        Ok(Self {
+            bytes_per_second: bytes_per_second(threads),
+            flops_per_second: flops_per_second(threads)?,
+        })
+    }
+}
+
+fn bytes_per_second(threads: usize) -> f64 {
+    let buffer = vec![1_u64; BUFFER_BYTES / size_of::<u64>()];
+    let part = buffer.len().div_ceil(threads);
+    let best = best_of(|| {
+        std::thread::scope(|scope| {
+            for part in buffer.chunks(part) {
+                scope.spawn(|| {
+                    black_box(black_box(part).iter().fold(0_u64, |sum, &x| sum.wrapping_add(x)))
+                });
+            }
+        });
+    });
+    BUFFER_BYTES as f64 / best.as_secs_f64()
+}
+
+fn flops_per_second(threads: usize) -> Result<f64> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+    let best = pool.install(|| {
+        let executor = GemmExecutor::<f32>::default();
+        let shape = [MATRIX, MATRIX];
+        let values = vec![0.5; MATRIX * MATRIX];
+        let mut product = vec![0.0; MATRIX * MATRIX];
+        let matrix = || NdTensorView::from_data(shape, values.as_slice());
+        let packed = executor.prepack_b(matrix());
+        best_of(|| {
+            let (a, b) = (GemmInputA::Unpacked(matrix()), GemmInputB::Packed(&packed));
+            executor
+                .gemm(&mut product, a, b, GemmOptions::default())
+                .expect("both matrices are square and of the same size");
+            black_box(&mut product);
+        })
+    });
+    Ok(2.0 * (MATRIX as f64).powi(3) / best.as_secs_f64())
+}
+
+fn best_of(mut work: impl FnMut()) -> Duration {
+    (0..TAKES)
+        .map(|_| {
+            let start = Instant::now();
+            work();
+            start.elapsed()
+        })
+        .min()
+        .unwrap_or_default()
+}
+
+/// The most memory that this process has held at once; `None` where the system does not tell.
+pub fn peak_rss_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib << 10)
+}
+
+/// Programs that were running or waiting to run, on average over the last minute; `None` where the
+/// system does not tell.
+pub fn load_average() -> Option<f64> {
+    let line = std::fs::read_to_string("/proc/loadavg").ok()?;
+    line.split_whitespace().next()?.parse().ok()
+}

@@ -1,0 +1,175 @@
+//! The models that are measured.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use tts_core::text::{TextOptions, Tokenizer, prepare};
+use tts_core::{Config, GenerateOptions, Model, ModelParts, RunOptions, Voice, Weights};
+
+use crate::{Result, random_model};
+
+/// What is said to measure the time until the first audio.
+pub const SHORT_TEXT: &str = "Hello world.";
+
+/// Tokens of the long text. A text of `n` tokens is given at most `n/3 + 2` seconds, so this many
+/// make the 16.4 s over which other implementations were measured.
+const LONG_TEXT_TOKENS: usize = 43;
+
+/// A model that is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BenchModel {
+    /// The model in the program.
+    BuiltIn,
+    /// The sizes of Kyutai's English model, with random weights.
+    English110M,
+}
+
+/// A model that is ready to be measured.
+pub struct Loaded {
+    /// The model.
+    pub model: Model,
+    /// A voice of it.
+    pub voice: Voice,
+}
+
+impl BenchModel {
+    /// All of them, the quickest first.
+    pub const ALL: [Self; 2] = [Self::BuiltIn, Self::English110M];
+
+    /// Its name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::BuiltIn => "built-in",
+            Self::English110M => "110m-random",
+        }
+    }
+
+    /// The model of a name.
+    ///
+    /// # Errors
+    ///
+    /// There is none.
+    pub fn named(name: &str) -> Result<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|model| model.name() == name)
+            .ok_or_else(|| format!("no model to measure is called {name:?}").into())
+    }
+
+    /// Makes the files that are not part of the repository, in `folder`, unless they are there.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be written.
+    pub fn prepare(self, folder: &Path) -> Result<()> {
+        match self {
+            Self::BuiltIn => Ok(()),
+            Self::English110M => random_model::prepare(folder),
+        }
+    }
+
+    /// The config file and the voice file, for other implementations.
+    pub fn files(self, folder: &Path) -> (PathBuf, PathBuf) {
+        match self {
+            Self::BuiltIn => {
+                let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/builtin-voice/data");
+                let voice = format!("voices/{}.safetensors", builtin_voice::VOICES[0].0);
+                (data.join("config.yaml"), data.join(voice))
+            }
+            Self::English110M => random_model::files(folder),
+        }
+    }
+
+    /// Its config, tokenizer and tensors, not yet loaded.
+    ///
+    /// # Errors
+    ///
+    /// The files are missing ([`Self::prepare`] makes them) or damaged.
+    pub fn open(self, folder: &Path) -> Result<ModelParts> {
+        match self {
+            Self::BuiltIn => {
+                let config = Config::parse(
+                    builtin_voice::CONFIG,
+                    Path::new("built-in config.yaml"),
+                    Path::new(""),
+                )?;
+                Ok(ModelParts {
+                    tokenizer: Tokenizer::from_bytes(
+                        config.flow_lm.lookup_table.tokenizer,
+                        builtin_voice::TOKENIZER,
+                        Path::new("built-in tokenizer.model"),
+                    )?,
+                    weights: Weights::from_static(
+                        builtin_voice::WEIGHTS,
+                        Path::new("built-in model.safetensors"),
+                    )?,
+                    config,
+                    no_voice_cloning: None,
+                })
+            }
+            Self::English110M => random_model::open(folder),
+        }
+    }
+
+    /// Loads it and its voice.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub fn load(self, folder: &Path, threads: usize) -> Result<Loaded> {
+        let options = RunOptions {
+            threads: Some(threads),
+            ..RunOptions::default()
+        };
+        let model = Model::load(self.open(folder)?, options)?;
+        let voice = match self {
+            Self::BuiltIn => {
+                let (name, bytes) = builtin_voice::VOICES[0];
+                model.voice_from_static(bytes, Path::new(name))?
+            }
+            Self::English110M => model.load_voice(&self.files(folder).1)?,
+        };
+        Ok(Loaded { model, voice })
+    }
+}
+
+/// Speech that is the same each time and goes on for as long as the text allows: no end of speech is
+/// ever seen.
+pub fn without_end() -> GenerateOptions {
+    GenerateOptions {
+        eos_threshold: Some(f32::INFINITY),
+        seed: Some(1),
+        ..GenerateOptions::default()
+    }
+}
+
+/// A sentence that a model speaks in one go and, [without an end](without_end), for 16.4 seconds; up
+/// to a second longer where its last word is made of several tokens.
+///
+/// # Errors
+///
+/// The tokenizer refuses it.
+pub fn long_text(parts: &ModelParts) -> Result<String> {
+    let options = text_options(&parts.config);
+    let words = ["the", "sun", "is", "on", "a", "hill", "and", "we", "go", "to", "it"];
+    let mut text = String::from("So");
+    for word in words.iter().cycle() {
+        let _ = write!(text, " {word}");
+        let prepared = prepare(&text, &options)?;
+        if parts.tokenizer.encode(&prepared.text)?.len() >= LONG_TEXT_TOKENS {
+            break;
+        }
+    }
+    text.push('.');
+    Ok(text)
+}
+
+fn text_options(config: &Config) -> TextOptions {
+    TextOptions {
+        pad_with_spaces_for_short_inputs: config.pad_with_spaces_for_short_inputs,
+        remove_semicolons: config.remove_semicolons,
+        append_terminal_punctuation: config.append_terminal_punctuation,
+        capitalize_first_letter: config.capitalize_first_letter,
+        replace_characters: config.replace_characters.clone(),
+    }
+}

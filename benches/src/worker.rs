@@ -1,0 +1,197 @@
+//! A model in a process of its own, so that its memory is nobody else's: this program starts itself
+//! again, writes requests to it, one a line, and reads an answer to each.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tts_core::GenerateOptions;
+
+use crate::{BenchModel, Loaded, Result, SHORT_TEXT, SpanTimes};
+use crate::{long_text, peak_rss_bytes, watch_spans, without_end};
+
+/// First argument of the program when it is to serve.
+const SERVE: &str = "serve-one-model";
+
+/// A model is loaded.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Ready {
+    /// From opening its files until it and its voice could speak.
+    pub load: Duration,
+}
+
+/// The long text was spoken.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Speech {
+    /// From the call to the last chunk of audio.
+    pub wall: Duration,
+    /// In which FlowLM read the text.
+    pub prompt: Duration,
+    /// In which Mimi decoded, summed over its calls. With several threads, FlowLM worked meanwhile.
+    pub decode: Duration,
+    /// Frames spoken.
+    pub frames: usize,
+    /// Length of the audio.
+    pub audio_seconds: f64,
+}
+
+/// A process with a loaded model. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Worker {
+    child: Child,
+    requests: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+    /// How loading went.
+    pub ready: Ready,
+}
+
+impl Worker {
+    /// Starts the process and loads the model in it.
+    ///
+    /// # Errors
+    ///
+    /// The process cannot be started or the model cannot be loaded.
+    pub fn start(model: BenchModel, folder: &Path, threads: usize) -> Result<Self> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .args([SERVE, model.name(), &threads.to_string()])
+            .arg(folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let requests = child.stdin.take();
+        let output = child.stdout.take().ok_or("the worker has no output")?;
+        let mut answers = BufReader::new(output);
+        let ready = read(&mut answers)?;
+        Ok(Self {
+            child,
+            requests,
+            answers,
+            ready,
+        })
+    }
+
+    /// Speaks the long text.
+    ///
+    /// # Errors
+    ///
+    /// The process broke off.
+    pub fn speech(&mut self) -> Result<Speech> {
+        self.ask("speech")
+    }
+
+    /// The time from the call to the first audio of a short text.
+    ///
+    /// # Errors
+    ///
+    /// The process broke off.
+    pub fn first_audio(&mut self) -> Result<Duration> {
+        self.ask("first-audio")
+    }
+
+    /// The most memory that the process has held.
+    ///
+    /// # Errors
+    ///
+    /// The process broke off.
+    pub fn peak_rss_bytes(&mut self) -> Result<Option<u64>> {
+        self.ask("peak-rss")
+    }
+
+    fn ask<T: DeserializeOwned>(&mut self, request: &str) -> Result<T> {
+        let requests = self.requests.as_mut().ok_or("the worker has no input")?;
+        writeln!(requests, "{request}")?;
+        read(&mut self.answers)
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // It ends when there is no more to read.
+        self.requests = None;
+        let _ = self.child.wait();
+    }
+}
+
+fn read<T: DeserializeOwned>(answers: &mut BufReader<ChildStdout>) -> Result<T> {
+    let mut line = String::new();
+    if answers.read_line(&mut line)? == 0 {
+        return Err("the worker broke off; its message is above".into());
+    }
+    Ok(serde_json::from_str(&line)?)
+}
+
+/// Serves, if this process was started to do that; whether it was.
+///
+/// # Errors
+///
+/// The model cannot be loaded, or speech fails.
+pub fn serve() -> Result<bool> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [serve, model, threads, folder] = arguments.as_slice() else {
+        return Ok(false);
+    };
+    if serve != SERVE {
+        return Ok(false);
+    }
+    watch_spans()?;
+    let model = BenchModel::named(model)?;
+    let folder = Path::new(folder);
+    let start = Instant::now();
+    let loaded = model.load(folder, threads.parse()?)?;
+    answer(&Ready {
+        load: start.elapsed(),
+    })?;
+    let text = long_text(&model.open(folder)?)?;
+    for request in std::io::stdin().lines() {
+        match request?.as_str() {
+            "speech" => answer(&speak(&loaded, &text)?)?,
+            "first-audio" => answer(&first_audio(&loaded)?)?,
+            "peak-rss" => answer(&peak_rss_bytes())?,
+            other => return Err(format!("no request is called {other:?}").into()),
+        }
+    }
+    Ok(true)
+}
+
+fn answer(value: &impl Serialize) -> Result<()> {
+    let mut output = std::io::stdout().lock();
+    serde_json::to_writer(&mut output, value)?;
+    writeln!(output)?;
+    Ok(())
+}
+
+fn speak(loaded: &Loaded, text: &str) -> Result<Speech> {
+    let before = SpanTimes::read();
+    let start = Instant::now();
+    let mut samples = 0;
+    for chunk in loaded.model.stream(&loaded.voice, text, &without_end())? {
+        let chunk = chunk?;
+        samples += chunk.samples().len();
+        if !chunk.samples().iter().all(|sample| sample.is_finite()) {
+            return Err("the audio is not finite: the random weights do not keep their size".into());
+        }
+    }
+    let wall = start.elapsed();
+    let spans = SpanTimes::read().since(before);
+    Ok(Speech {
+        wall,
+        prompt: spans.prompt,
+        decode: spans.decode,
+        frames: samples / loaded.model.frame_samples(),
+        audio_seconds: samples as f64 / f64::from(loaded.model.sample_rate_hz()),
+    })
+}
+
+fn first_audio(loaded: &Loaded) -> Result<Duration> {
+    let options = GenerateOptions {
+        seed: Some(1),
+        ..GenerateOptions::default()
+    };
+    let start = Instant::now();
+    let mut stream = loaded.model.stream(&loaded.voice, SHORT_TEXT, &options)?;
+    stream.next().ok_or("a short text gave no audio")??;
+    Ok(start.elapsed())
+}

@@ -1,0 +1,48 @@
+//! Cutting a long text into chunks.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+
+use benches::BenchModel;
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use tts_core::GenerateOptions;
+use tts_core::text::{TextOptions, chunks};
+
+/// Length of the text.
+const BYTES: usize = 64 << 10;
+
+const SENTENCES: &str = "The boat left the harbour at seven, and nobody waved. Was it the rain? \
+    We counted 3.5 miles: first along the wall, then over the bridge; at the end we ran! ";
+
+fn chunking(criterion: &mut Criterion) {
+    let tokenizer = BenchModel::BuiltIn
+        .open(Path::new(""))
+        .expect("it is part of the program")
+        .tokenizer;
+    let tokenizer = Arc::new(tokenizer);
+    let text: String = SENTENCES.chars().cycle().take(BYTES).collect();
+    let max_tokens =
+        NonZeroUsize::new(GenerateOptions::default().max_tokens).expect("the default is not 0");
+    let options = TextOptions::default();
+    let start = || {
+        chunks(Arc::clone(&tokenizer), &text, max_tokens, &options).expect("the text is not empty")
+    };
+
+    let mut group = criterion.benchmark_group("text");
+    group.throughput(Throughput::Bytes(BYTES as u64));
+    group.bench_function("all chunks of 64 KiB", |bencher| {
+        bencher.iter(|| start().map(|chunk| chunk.expect("the text has words")).count());
+    });
+    group.bench_function("first chunk of 64 KiB", |bencher| {
+        bencher.iter_batched(
+            || (),
+            |()| start().next().expect("there is one").expect("the text has words"),
+            BatchSize::SmallInput,
+        );
+    });
+    group.finish();
+}
+
+criterion_group!(suite, chunking);
+criterion_main!(suite);

@@ -1,0 +1,203 @@
+//! Models through the facade: loading, speaking from many threads, info.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use pocket_tts::config::{Location, Preset};
+use pocket_tts::hub::HubOptions;
+use pocket_tts::{Error, GenerateOptions, LoadOptions, ModelSource, SpeechStream, TtsModel, Voice};
+
+const FIXTURES: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../tts-core/tests/fixtures/parity"
+);
+
+fn fixture(path: &str) -> PathBuf {
+    let path = Path::new(FIXTURES).join(path);
+    assert!(path.is_file(), "the fixture {} is missing", path.display());
+    path
+}
+
+fn seeded(seed: u64) -> GenerateOptions {
+    GenerateOptions {
+        seed: Some(seed),
+        ..GenerateOptions::default()
+    }
+}
+
+/// No network, and nothing downloaded before.
+fn offline(cache: &Path) -> LoadOptions {
+    LoadOptions {
+        hub: HubOptions {
+            offline: true,
+            cache_dir: Some(cache.to_owned()),
+            ..HubOptions::default()
+        },
+        ..LoadOptions::default()
+    }
+}
+
+#[test]
+fn models_and_voices_are_shared_between_threads() {
+    fn is_shared<T: Send + Sync + Clone + 'static>() {}
+    fn is_sent<T: Send + 'static>() {}
+    is_shared::<TtsModel>();
+    is_shared::<Voice>();
+    is_shared::<ModelSource>();
+    is_sent::<SpeechStream>();
+    is_sent::<Error>();
+}
+
+#[test]
+fn four_threads_hear_of_one_model_what_each_hears_alone() {
+    let model = TtsModel::builtin().unwrap();
+    let voice = model.default_voice().unwrap();
+    let say = |seed| {
+        let text = format!("This is number {seed}.");
+        model.generate(&voice, &text, &seeded(seed)).unwrap()
+    };
+    let alone: Vec<_> = (0..4).map(say).collect();
+    let together: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|seed| scope.spawn(move || say(seed))).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect()
+    });
+    assert!(together == alone);
+    assert!(alone[0] != alone[1]);
+}
+
+#[test]
+fn a_stream_is_the_speech_in_parts() {
+    let model = TtsModel::builtin().unwrap();
+    let voice = model.default_voice().unwrap();
+    let text = "One. Two.";
+    let whole = model.generate(&voice, text, &seeded(3)).unwrap();
+    let mut stream = model.stream(&voice, text, &seeded(3)).unwrap();
+    let mut samples = Vec::new();
+    let mut chunks = 0;
+    while let Some(chunk) = stream.next().transpose().unwrap() {
+        assert_eq!(chunk.sample_rate_hz(), model.sample_rate_hz());
+        samples.extend_from_slice(chunk.samples());
+        chunks += 1;
+    }
+    assert!(chunks > 1);
+    assert!(samples == whole.samples());
+    let progress = stream.progress();
+    assert!(progress.is_last_part && progress.frames <= progress.max_frames);
+}
+
+#[test]
+fn an_unknown_preset_is_refused_with_the_names() {
+    let message = TtsModel::from_preset("klingon").err().unwrap().to_string();
+    assert!(
+        message.contains("\"klingon\"") && message.contains("french"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_preset_that_is_not_here_is_told_with_the_way_to_it() {
+    let cache = tempfile::tempdir().unwrap();
+    let preset = Preset::named("french").unwrap();
+    let error = TtsModel::load(ModelSource::Preset(preset), offline(cache.path()));
+    let error = error.err().unwrap();
+    assert!(matches!(error, Error::Offline { .. }), "{error}");
+    assert!(error.to_string().contains("hf download"), "{error}");
+}
+
+/// A copy of a fixture's model, with other lines in its config.
+fn altered_model(folder: &Path, lines: &str) -> TtsModel {
+    fs::create_dir(folder.join("lsd")).unwrap();
+    for file in ["lsd/model.safetensors", "tokenizer.model"] {
+        fs::copy(fixture(file), folder.join(file)).unwrap();
+    }
+    let config = fs::read_to_string(fixture("lsd/config.yaml")).unwrap();
+    let config = config.replace("weights_path: model.safetensors", lines);
+    fs::write(folder.join("lsd/config.yaml"), config).unwrap();
+    let source = ModelSource::Config(Location::Local(folder.join("lsd/config.yaml")));
+    TtsModel::load(source, offline(folder)).unwrap()
+}
+
+#[test]
+fn weights_that_cannot_be_had_are_replaced_by_those_without_cloning_which_say_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = altered_model(
+        folder.path(),
+        "weights_path: hf://kyutai/pocket-tts/gated.safetensors\n\
+         weights_path_without_voice_cloning: model.safetensors",
+    );
+    let voice = model
+        .voice(fixture("lsd/voice.safetensors").to_str().unwrap())
+        .unwrap();
+    model.generate(&voice, "Hi.", &seeded(1)).unwrap();
+    let reason = model.info().no_voice_cloning.unwrap();
+    assert!(
+        reason.contains("hf://kyutai/pocket-tts/gated.safetensors"),
+        "{reason}"
+    );
+    // It is not even downloaded.
+    let error = model.voice("https://example.org/voice.wav").unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("these weights cannot clone voices: "),
+        "{error}"
+    );
+    assert!(error.to_string().contains(&reason), "{error}");
+}
+
+#[test]
+fn the_default_voice_of_a_config_is_a_recording_to_clone() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = altered_model(folder.path(), "weights_path: model.safetensors");
+    let error = model.default_voice().unwrap_err();
+    assert!(matches!(error, Error::DefaultVoice { .. }), "{error}");
+    assert!(
+        error.to_string().contains("alba-mackenna/casual.wav"),
+        "{error}"
+    );
+
+    // Once it is in the cache, it is cloned.
+    let repository = folder.path().join("models--kyutai--tts-voices");
+    let snapshot = repository.join("snapshots/0123/alba-mackenna");
+    fs::create_dir_all(&snapshot).unwrap();
+    fs::create_dir_all(repository.join("refs")).unwrap();
+    fs::write(repository.join("refs/main"), "0123").unwrap();
+    fs::copy(fixture("voice_24k.wav"), snapshot.join("casual.wav")).unwrap();
+    assert!(model.default_voice().unwrap().positions() > 10);
+}
+
+#[test]
+fn an_exported_voice_speaks_as_the_one_it_was_made_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("voice.safetensors");
+    let model = TtsModel::builtin().unwrap();
+    let recording = fixture("voice_24k.wav");
+    let voice = model.voice(recording.to_str().unwrap()).unwrap();
+    model.export_voice(&voice, &path).unwrap();
+    let again = model.voice(path.to_str().unwrap()).unwrap();
+    assert_eq!(
+        (again.positions(), again.bytes()),
+        (voice.positions(), voice.bytes())
+    );
+    let say = |voice| model.generate(voice, "Hi.", &seeded(1)).unwrap();
+    assert!(say(&again) == say(&voice));
+    let default = model.default_voice().unwrap();
+    assert!(say(&default) != say(&voice));
+}
+
+#[test]
+fn the_encoder_is_loaded_when_a_voice_is_cloned() {
+    let model = TtsModel::builtin().unwrap();
+    assert_eq!(model.info().size.encoder_bytes, None);
+    let before = model.info();
+    model
+        .voice(fixture("voice_24k.wav").to_str().unwrap())
+        .unwrap();
+    let after = model.info();
+    assert!(after.size.encoder_bytes > Some(0));
+    assert_eq!(before.size.flow_lm_bytes, after.size.flow_lm_bytes);
+}

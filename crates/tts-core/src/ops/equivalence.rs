@@ -1,0 +1,253 @@
+//! The Flex kernels compute what the portable bodies compute, for any sizes.
+
+use burn::tensor::{Device, Tensor};
+use proptest::prelude::*;
+
+use super::{
+    Activation, CausalConv, ConvGeometry, DepthwiseUpsample, Heads, LayerNorm, Linear, Placement,
+    Rope, gated_add, modulate, tensor_from, vec_from,
+};
+use crate::kv::{KvPrefix, PAGE_STEPS, PagedKv, RingKv};
+use crate::noise::Noise;
+
+/// Kernels first, portable bodies second, on the same device.
+fn placements() -> [Placement; 2] {
+    let device = Device::flex();
+    [Placement::new(&device), Placement::portable(&device)]
+}
+
+fn noise(seed: u64, count: usize) -> Vec<f32> {
+    Noise::new(seed, 1.0, None).take(count)
+}
+
+fn random<const D: usize>(seed: u64, shape: [usize; D]) -> Tensor<D> {
+    tensor_from(noise(seed, shape.iter().product()), shape, &Device::flex())
+}
+
+/// Sums of a few hundred products of order 1, in another order.
+fn close<const D: usize>([kernel, portable]: [Tensor<D>; 2]) -> Result<(), TestCaseError> {
+    prop_assert_eq!(kernel.dims(), portable.dims());
+    let kernel = vec_from(kernel).expect("readable");
+    let portable = vec_from(portable).expect("readable");
+    for (index, (a, b)) in kernel.iter().zip(&portable).enumerate() {
+        let bound = 2e-4 * (1.0 + b.abs());
+        prop_assert!((a - b).abs() <= bound, "element {index}: {a} and {b}");
+    }
+    Ok(())
+}
+
+fn activations() -> impl Strategy<Value = Activation> {
+    prop_oneof![
+        Just(Activation::Identity),
+        Just(Activation::GeluTanh),
+        Just(Activation::Silu),
+        Just(Activation::Elu),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn linear_layers(
+        batch in 1usize..4, time in 1usize..9, inputs in 1usize..80, outputs in 1usize..80,
+        has_bias: bool, activation in activations(), seed: u64,
+    ) {
+        let weights = noise(seed, inputs * outputs);
+        let bias = noise(seed ^ 1, outputs);
+        let layers = placements().map(|placement| {
+            Linear::new(&weights, [outputs, inputs], has_bias.then_some(&bias), &placement)
+        });
+        let x = random(seed ^ 2, [batch, time, inputs]);
+        let sum = random(seed ^ 3, [batch, time, outputs]);
+        close(layers.each_ref().map(|layer| layer.forward(x.clone(), activation)))?;
+        close(layers.each_ref().map(|layer| layer.forward_add(x.clone(), sum.clone())))?;
+    }
+
+    #[test]
+    fn layer_normalisation(batch in 1usize..4, time in 1usize..9, width in 2usize..80, seed: u64) {
+        let (scale, offset) = (noise(seed, width), noise(seed ^ 1, width));
+        let x = random(seed ^ 2, [batch, time, width]);
+        close(placements().map(|placement| {
+            LayerNorm::new(&scale, &offset, 1e-5, &placement).forward(&x)
+        }))?;
+    }
+
+    #[test]
+    fn adaptive_normalisation(batch in 1usize..4, width in 2usize..80, own_norm: bool, seed: u64) {
+        let x = random(seed, [batch, 1, width]);
+        let update = random(seed ^ 1, [batch, 1, width]);
+        let condition = random(seed ^ 2, [batch, 1, 3 * width]);
+        let epsilon = own_norm.then_some(1e-6);
+        close([true, false].map(|kernels| modulate(x.clone(), &condition, epsilon, kernels)))?;
+        close([true, false].map(|kernels| {
+            gated_add(x.clone(), update.clone(), &condition, kernels)
+        }))?;
+    }
+
+    #[test]
+    fn convolutions_in_calls_of_any_size(
+        batch in 1usize..3, inputs in 1usize..20, outputs in 1usize..20, kernel in 1usize..8,
+        stride in 1usize..4, dilation in 1usize..4, replicate: bool, is_transposed: bool,
+        calls in proptest::collection::vec(1usize..5, 1..4), before in activations(), seed: u64,
+    ) {
+        let dilation = if stride > 1 || is_transposed { 1 } else { dilation };
+        // As in every model: a convolution reaches at least one step further than it strides.
+        let kernel = kernel.max(stride);
+        let geometry = ConvGeometry { inputs, outputs, kernel, stride, dilation, replicate };
+        let weights = noise(seed, inputs * outputs * kernel);
+        let bias = noise(seed ^ 1, outputs);
+        let run = |placement: &Placement, calls: &[usize]| {
+            let make = if is_transposed { CausalConv::transposed } else { CausalConv::new };
+            let conv = make(&weights, Some(&bias), geometry, placement);
+            let step = if is_transposed { 1 } else { stride };
+            let total: usize = calls.iter().sum();
+            let x = random(seed ^ 2, [batch, total * step, inputs]);
+            let (mut state, mut start, mut parts) = (None, 0, Vec::new());
+            for call in calls {
+                let end = start + call * step;
+                let part = x.clone().slice([0..batch, start..end, 0..inputs]);
+                parts.push(conv.forward(part, &mut state, before, placement));
+                start = end;
+            }
+            Tensor::cat(parts, 1)
+        };
+        let [kernels, portable] = placements();
+        let whole = [calls.iter().sum::<usize>()];
+        close([run(&kernels, &calls), run(&portable, &calls)])?;
+        close([run(&kernels, &calls), run(&portable, &whole)])?;
+    }
+
+    #[test]
+    fn upsampling_in_calls_of_any_size(
+        batch in 1usize..3, channels in 1usize..20, stride in 2usize..6,
+        calls in proptest::collection::vec(1usize..4, 1..4), seed: u64,
+    ) {
+        let weights = noise(seed, channels * 2 * stride);
+        close(placements().map(|placement| {
+            let upsample = DepthwiseUpsample::new(&weights, channels, stride, &placement);
+            let mut state = None;
+            let parts = calls.iter().enumerate().map(|(call, &time)| {
+                let x = random(seed ^ call as u64, [batch, time, channels]);
+                upsample.forward(x, &mut state, &placement)
+            });
+            Tensor::cat(parts.collect::<Vec<_>>(), 1)
+        }))?;
+    }
+
+    #[test]
+    fn attention_in_a_ring(
+        batch in 1usize..3, kv_heads in 1usize..3, group in 1usize..3, pairs in 1usize..20,
+        context in 1usize..9, calls in proptest::collection::vec(1usize..14, 1..5), seed: u64,
+    ) {
+        let heads = Heads {
+            heads: kv_heads * group, kv_heads, head_dim: 2 * pairs, context: Some(context),
+        };
+        let rope = Rope::new(heads.head_dim, 10_000.0);
+        close(placements().map(|placement| {
+            let mut ring = RingKv::new(batch, context, &heads, &placement);
+            let mut position = 0;
+            let parts = calls.iter().enumerate().map(|(call, &time)| {
+                let qkv = random(seed ^ call as u64, [batch, time, heads.qkv_width()]);
+                let table = rope.table(&[position], time);
+                position += time as isize;
+                ring.attend(qkv, &heads, &table, &placement)
+            });
+            Tensor::cat(parts.collect::<Vec<_>>(), 1)
+        }))?;
+    }
+
+    #[test]
+    fn attention_over_pages(
+        kv_heads in 1usize..3, group in 1usize..3, pairs in 1usize..20, voice_len in 0usize..5,
+        paddings in proptest::collection::vec(0usize..5, 1..4),
+        calls in proptest::collection::vec(1usize..PAGE_STEPS, 1..4), seed: u64,
+    ) {
+        let batch = paddings.len();
+        let heads = Heads { heads: kv_heads * group, kv_heads, head_dim: 2 * pairs, context: None };
+        let rope = Rope::new(heads.head_dim, 10_000.0);
+        let voice = (voice_len > 0)
+            .then(|| random(seed ^ 99, [2, 1, voice_len, kv_heads, heads.head_dim]));
+        // The first call is the prompt: at least one step of every row is its own.
+        let mut calls = calls;
+        calls[0] = calls[0].max(6);
+        close(placements().map(|placement| {
+            let mut pages = PagedKv::default();
+            let parts = calls.iter().enumerate().map(|(call, &time)| {
+                let qkv = random(seed ^ call as u64, [batch, time, heads.qkv_width()]);
+                let starts: Vec<isize> = paddings
+                    .iter()
+                    .map(|padding| (voice_len + pages.len()) as isize - *padding as isize)
+                    .collect();
+                let table = rope.table(&starts, time);
+                let prefixes: Vec<KvPrefix<'_>> = paddings
+                    .iter()
+                    .map(|&padding| KvPrefix { voice: voice.as_ref(), padding })
+                    .collect();
+                let out = pages.attend(qkv, &prefixes, &heads, &table, &placement);
+                // What padding computes is never read.
+                let skip = if call == 0 { 5 } else { 0 };
+                out.slice([0..batch, skip..time, 0..heads.query_width()])
+            });
+            Tensor::cat(parts.collect::<Vec<_>>(), 1)
+        }))?;
+    }
+}
+
+#[test]
+fn state_is_updated_in_place_on_flex() {
+    let [placement, _] = placements();
+    let heads = Heads {
+        heads: 2,
+        kv_heads: 2,
+        head_dim: 8,
+        context: Some(4),
+    };
+    let rope = Rope::new(8, 10_000.0);
+    let address = |tensor: &Tensor<5>| {
+        let flex = super::flex::open(tensor.clone());
+        flex.storage::<f32>().as_ptr() as usize
+    };
+    let mut ring = RingKv::new(1, 4, &heads, &placement);
+    let mut pages = PagedKv::default();
+    let prefix = KvPrefix {
+        voice: None,
+        padding: 0,
+    };
+    let mut addresses = Vec::new();
+    for step in 0..10 {
+        let table = rope.table(&[step], 1);
+        let qkv = random(step as u64, [1, 1, heads.qkv_width()]);
+        ring.attend(qkv.clone(), &heads, &table, &placement);
+        pages.attend(qkv, &[prefix], &heads, &table, &placement);
+        addresses.push((address(ring.tensor()), address(&pages.pages()[0])));
+    }
+    assert!(addresses.iter().all(|address| *address == addresses[0]));
+}
+
+#[test]
+fn full_pages_never_move() {
+    let [placement, _] = placements();
+    let heads = Heads {
+        heads: 1,
+        kv_heads: 1,
+        head_dim: 2,
+        context: None,
+    };
+    let rope = Rope::new(2, 10_000.0);
+    let mut pages = PagedKv::default();
+    let prefix = KvPrefix {
+        voice: None,
+        padding: 0,
+    };
+    let mut first_page = None;
+    for step in 0..3 * PAGE_STEPS {
+        let table = rope.table(&[step as isize], 1);
+        let qkv = random(step as u64, [1, 1, heads.qkv_width()]);
+        pages.attend(qkv, &[prefix], &heads, &table, &placement);
+        let flex = super::flex::open(pages.pages()[0].clone());
+        let address = flex.storage::<f32>().as_ptr() as usize;
+        assert_eq!(*first_page.get_or_insert(address), address);
+    }
+    assert_eq!(pages.pages().len(), 3);
+}
