@@ -127,14 +127,11 @@ impl Layer {
                 return linear(name, [outputs, inputs]);
             }
             let scale = weights.floats(&format!("{scale}.scale"))?;
-            let weight = weights.floats(&format!("{name}.weight"))?;
-            let scaled: Vec<f32> = weight
-                .chunks_exact(inputs)
-                .zip(scale.iter())
-                .flat_map(|(row, scale)| row.iter().map(move |value| value * scale))
-                .collect();
-            drop(weight);
-            Ok(Linear::new(&scaled, [outputs, inputs], None, placement))
+            let mut weight = weights.floats(&format!("{name}.weight"))?.into_vec();
+            for (row, scale) in weight.chunks_exact_mut(inputs).zip(scale.iter()) {
+                row.iter_mut().for_each(|value| *value *= scale);
+            }
+            Ok(Linear::new(&weight, [outputs, inputs], None, placement))
         };
         let (width, heads) = (shape.width, &shape.heads);
         Ok(Self {

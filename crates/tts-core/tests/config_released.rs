@@ -249,7 +249,7 @@ fn fixture_configs_parse_with_their_aliases_and_relative_paths() {
         Location::Local(tokenizer.clone())
     );
     assert!(tokenizer.exists());
-    let voice = read("voice");
+    let voice = read("../../../builtin-voice/data");
     assert_eq!(
         (voice.mimi.frame_samples(), voice.mimi.steps_per_frame()),
         (640, 8)

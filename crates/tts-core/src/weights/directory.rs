@@ -249,7 +249,7 @@ impl Directory {
             Entry::Plain(location) => Floats::read(location.map()?, location.dtype),
             Entry::WeightNorm { gain, direction } => {
                 let gains = Floats::read(gain.map()?, gain.dtype);
-                let mut values = Floats::read(direction.map()?, direction.dtype).to_vec();
+                let mut values = Floats::read(direction.map()?, direction.dtype).into_vec();
                 let width = values.len() / gains.len().max(1);
                 for (row, gain) in values.chunks_exact_mut(width.max(1)).zip(gains.iter()) {
                     let norm = row.iter().map(|value| value * value).sum::<f32>().sqrt();

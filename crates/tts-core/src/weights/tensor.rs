@@ -52,6 +52,14 @@ impl Floats {
         })
     }
 
+    /// The values as an own vector; copied only where they were read in place.
+    pub(crate) fn into_vec(self) -> Vec<f32> {
+        match self.0 {
+            Values::InPlace(stored) => bytemuck::cast_slice(&stored).to_vec(),
+            Values::Owned(values) => values,
+        }
+    }
+
     /// Values that are not stored anywhere.
     pub(super) fn owned(values: Vec<f32>) -> Self {
         Self(Values::Owned(values))

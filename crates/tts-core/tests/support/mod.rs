@@ -1,0 +1,44 @@
+//! The fixture models, through the public API.
+
+use std::path::{Path, PathBuf};
+
+use tts_core::config::Location;
+use tts_core::text::Tokenizer;
+use tts_core::{Config, Model, ModelParts, RunOptions, Voice, Weights};
+
+/// A path below the recorded numbers.
+pub fn fixture(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures/parity")
+        .join(file)
+}
+
+/// What a config with local paths names.
+pub fn parts(config: Config) -> ModelParts {
+    let local = |location: &Location| match location {
+        Location::Local(path) => path.clone(),
+        other => panic!("{other} is not local"),
+    };
+    let table = &config.flow_lm.lookup_table;
+    let path = local(&table.tokenizer_path);
+    let bytes = std::fs::read(&path).expect("the tokenizer is readable");
+    let tokenizer = Tokenizer::from_bytes(table.tokenizer, &bytes, &path).expect("it is valid");
+    let weights = local(config.weights_path.as_ref().expect("weights are named"));
+    ModelParts {
+        weights: Weights::open(&weights).expect("the weights are readable"),
+        tokenizer,
+        no_voice_cloning: None,
+        config,
+    }
+}
+
+/// A fixture model and its recorded voice.
+#[allow(dead_code, reason = "each test binary uses its own part of this module")]
+pub fn model(name: &str) -> (Model, Voice) {
+    let config = Config::read(&fixture(name).join("config.yaml")).expect("the config is valid");
+    let model = Model::load(parts(config), RunOptions::default()).expect("the model loads");
+    let voice = model
+        .load_voice(&fixture(name).join("voice.safetensors"))
+        .expect("the voice loads");
+    (model, voice)
+}
