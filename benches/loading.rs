@@ -8,7 +8,11 @@ use criterion::{Criterion, criterion_group, criterion_main};
 fn loading(criterion: &mut Criterion) {
     let model = BenchModel::BuiltIn;
     criterion.bench_function("loading/built-in", |bencher| {
-        bencher.iter(|| model.load(Path::new(""), 2).expect("it is part of the program"));
+        bencher.iter(|| {
+            model
+                .load(Path::new(""), 2)
+                .expect("it is part of the program")
+        });
     });
 }
 

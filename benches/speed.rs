@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use benches::{
-    BenchModel, FrameCost, Limits, Result, SHORT_TEXT, Speech, Worker, load_average, long_text, serve,
+    BenchModel, FrameCost, Limits, Result, SHORT_TEXT, Speech, Worker, load_average, long_text,
+    serve,
 };
 use criterion::{BenchmarkId, Criterion, SamplingMode};
 use serde_json::{Value, json};
@@ -129,7 +130,11 @@ fn measure(
     let limit_seconds = cost.seconds(limits.bytes_per_second, limits.flops_per_second);
     let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
     let per_frame = |of: &dyn Fn(&Speech) -> Duration| {
-        spread(speeches.iter().map(|speech| milliseconds(of(speech)) / speech.frames as f64))
+        spread(
+            speeches
+                .iter()
+                .map(|speech| milliseconds(of(speech)) / speech.frames as f64),
+        )
     };
     // On one thread nothing runs beside it, so what is left is FlowLM's and the hand-over's.
     let flow_lm = (threads == 1)

@@ -44,11 +44,8 @@ fn mimi_products(config: &Config, specs: &[TensorSpec]) -> usize {
     let transformer = mimi.decoder_transformer();
     let transformer_steps = mimi.steps_per_frame();
     // Queries with keys, then their weights with values, once the window is full.
-    let attention = transformer.num_layers
-        * transformer_steps
-        * 2
-        * transformer.context
-        * transformer.d_model;
+    let attention =
+        transformer.num_layers * transformer_steps * 2 * transformer.context * transformer.d_model;
     // The tensors are listed in the order of the computation. A weight is used once for each step
     // of its output, or of its input where the convolution is a transposed one.
     let mut steps = 1;
@@ -78,14 +75,20 @@ mod tests {
         let cost = FrameCost::of(&Preset::named("english").unwrap().config());
         // Six layers of 12 * 1024^2 weights, and about a tenth as much in the flow head.
         let layers = 6 * 12 * 1024 * 1024 * 4;
-        assert!((layers..layers * 9 / 8).contains(&cost.flow_lm_bytes), "{cost:?}");
+        assert!(
+            (layers..layers * 9 / 8).contains(&cost.flow_lm_bytes),
+            "{cost:?}"
+        );
         // Two layers of 4 * 512^2 + 2 * 512 * 2048 weights, at 16 steps.
         let transformer = 2 * 16 * 2 * 3 * 1024 * 1024;
         // The last residual block: 64 channels to 32 over three steps and back, 1920 times; the
         // other two at the same cost per channel.
         let last_block = 2 * 1920 * (64 * 32 * 3 + 32 * 64);
         let at_least = transformer + 3 * last_block;
-        assert!((at_least..4 * at_least).contains(&cost.mimi_flops), "{cost:?}");
+        assert!(
+            (at_least..4 * at_least).contains(&cost.mimi_flops),
+            "{cost:?}"
+        );
     }
 
     #[test]

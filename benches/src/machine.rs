@@ -46,9 +46,8 @@ fn bytes_per_second(threads: usize) -> f64 {
     let best = best_of(|| {
         std::thread::scope(|scope| {
             for part in buffer.chunks(part) {
-                scope.spawn(|| {
-                    black_box(black_box(part).iter().fold(0_u64, |sum, &x| sum.wrapping_add(x)))
-                });
+                let sum = move || part.iter().fold(0_u64, |sum, &x| sum.wrapping_add(x));
+                scope.spawn(move || black_box(sum()));
             }
         });
     });
@@ -56,7 +55,9 @@ fn bytes_per_second(threads: usize) -> f64 {
 }
 
 fn flops_per_second(threads: usize) -> Result<f64> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()?;
     let best = pool.install(|| {
         let executor = GemmExecutor::<f32>::default();
         let shape = [MATRIX, MATRIX];
@@ -89,7 +90,9 @@ fn best_of(mut work: impl FnMut()) -> Duration {
 /// The most memory that this process has held at once; `None` where the system does not tell.
 pub fn peak_rss_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib << 10)
 }

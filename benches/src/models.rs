@@ -72,7 +72,8 @@ impl BenchModel {
     pub fn files(self, folder: &Path) -> (PathBuf, PathBuf) {
         match self {
             Self::BuiltIn => {
-                let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/builtin-voice/data");
+                let data =
+                    Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/builtin-voice/data");
                 let voice = format!("voices/{}.safetensors", builtin_voice::VOICES[0].0);
                 (data.join("config.yaml"), data.join(voice))
             }
@@ -151,7 +152,9 @@ pub fn without_end() -> GenerateOptions {
 /// The tokenizer refuses it.
 pub fn long_text(parts: &ModelParts) -> Result<String> {
     let options = text_options(&parts.config);
-    let words = ["the", "sun", "is", "on", "a", "hill", "and", "we", "go", "to", "it"];
+    let words = [
+        "the", "sun", "is", "on", "a", "hill", "and", "we", "go", "to", "it",
+    ];
     let mut text = String::from("So");
     for word in words.iter().cycle() {
         let _ = write!(text, " {word}");

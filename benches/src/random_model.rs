@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rand::{Rng as _, RngExt as _, SeedableRng as _};
+use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use safetensors::Dtype;
 use safetensors::tensor::View;
@@ -121,7 +121,12 @@ impl View for RandomTensor<'_> {
 
     fn data(&self) -> Cow<'_, [u8]> {
         let values = values(self.spec, ChaCha8Rng::seed_from_u64(self.index as u64));
-        Cow::Owned(values.iter().flat_map(|value| value.to_le_bytes()).collect())
+        Cow::Owned(
+            values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect(),
+        )
     }
 
     fn data_len(&self) -> usize {
@@ -152,7 +157,9 @@ fn values(spec: &TensorSpec, mut random: impl rand::Rng) -> Vec<f32> {
     }
     // A uniform distribution of variance v reaches to sqrt(3 v).
     let reach = (3.0 / inputs(spec) as f32).sqrt();
-    (0..len).map(|_| random.random_range(-reach..=reach)).collect()
+    (0..len)
+        .map(|_| random.random_range(-reach..=reach))
+        .collect()
 }
 
 /// How many values a weight adds up for each output.
@@ -185,7 +192,10 @@ mod tests {
         assert_eq!(ours.flow_lm.transformer, released.flow_lm.transformer);
         assert_eq!(ours.flow_lm.flow, released.flow_lm.flow);
         assert_eq!(ours.flow_lm.z_dim, released.flow_lm.z_dim);
-        assert_eq!(ours.flow_lm.lookup_table.rank, released.flow_lm.lookup_table.rank);
+        assert_eq!(
+            ours.flow_lm.lookup_table.rank,
+            released.flow_lm.lookup_table.rank
+        );
     }
 
     #[test]
@@ -197,7 +207,11 @@ mod tests {
         let variance = drawn.iter().map(|v| v * v).sum::<f32>() / drawn.len() as f32;
         assert!((variance * 1024.0 - 1.0).abs() < 0.01, "{variance}");
         let norm = spec("flow_lm.transformer.layers.0.norm1.weight");
-        assert!(values(norm, ChaCha8Rng::seed_from_u64(0)).iter().all(|&v| v == 1.0));
+        assert!(
+            values(norm, ChaCha8Rng::seed_from_u64(0))
+                .iter()
+                .all(|&v| v == 1.0)
+        );
         assert_eq!(inputs(spec("mimi.decoder.model.2.convtr.weight")), 2 * 512);
     }
 }

@@ -171,7 +171,9 @@ fn speak(loaded: &Loaded, text: &str) -> Result<Speech> {
         let chunk = chunk?;
         samples += chunk.samples().len();
         if !chunk.samples().iter().all(|sample| sample.is_finite()) {
-            return Err("the audio is not finite: the random weights do not keep their size".into());
+            return Err(
+                "the audio is not finite: the random weights do not keep their size".into(),
+            );
         }
     }
     let wall = start.elapsed();

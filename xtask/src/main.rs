@@ -3,6 +3,7 @@
 //! This program depends on no crate of the workspace: it looks at them from outside, as cargo and a
 //! user do, and works while one of them does not compile.
 
+mod bench;
 mod ci;
 mod listen;
 mod shell;
@@ -21,6 +22,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Measure how fast the crates are.
+    Bench(bench::Args),
     /// Run the checks, cheapest first, and stop at the first that fails.
     Ci(ci::Args),
     /// Let the program speak and a recogniser write down what it hears; fail if it hears too little.
@@ -29,6 +32,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Bench(args) => bench::run(&args),
         Command::Ci(args) => ci::run(&args),
         Command::Listen(args) => listen::run(&args),
     };

@@ -27,7 +27,10 @@ pub enum Error {
         reason: String,
     },
     /// Weights do not belong to their config.
-    #[error("the weights in {} do not fit the config: {mismatch}; is this the weights file of another model?", shown(paths))]
+    #[error(
+        "the weights in {} do not fit the config: {mismatch}; is this the weights file of another model?",
+        shown(paths)
+    )]
     WeightMismatch {
         /// The weight files.
         paths: Vec<PathBuf>,
@@ -35,7 +38,9 @@ pub enum Error {
         mismatch: Box<WeightMismatch>,
     },
     /// A token that the model's embedding does not have: the tokenizer belongs to another model.
-    #[error("token {token} is not in the model's embedding table of {rows} rows; the tokenizer belongs to another model")]
+    #[error(
+        "token {token} is not in the model's embedding table of {rows} rows; the tokenizer belongs to another model"
+    )]
     TokenOutOfRange {
         /// The token.
         token: usize,
@@ -86,7 +91,9 @@ pub enum Error {
     #[error("speech stopped because of an internal error: {0}")]
     Internal(String),
     /// A tokenizer whose vocabulary the config does not expect.
-    #[error("the tokenizer has {found} pieces and the config's flow_lm.lookup_table.n_bins is {expected}; it belongs to another model")]
+    #[error(
+        "the tokenizer has {found} pieces and the config's flow_lm.lookup_table.n_bins is {expected}; it belongs to another model"
+    )]
     VocabularyMismatch {
         /// Pieces of the tokenizer.
         found: usize,

@@ -124,7 +124,11 @@ impl FlowLm {
         self.transformer.bytes()
             + self.flow_head.bytes()
             + self.embedding.bytes()
-            + linears.into_iter().chain(&self.z_proj).map(Linear::bytes).sum::<usize>()
+            + linears
+                .into_iter()
+                .chain(&self.z_proj)
+                .map(Linear::bytes)
+                .sum::<usize>()
     }
 
     /// Attention sizes, which a voice must share.
@@ -226,7 +230,9 @@ impl FlowLm {
         let eos = self
             .out_eos
             .forward(condition.clone(), Activation::Identity);
-        let latents = self.flow_head.draw(condition, noise, times, &self.placement);
+        let latents = self
+            .flow_head
+            .draw(condition, noise, times, &self.placement);
         // One transfer from the device brings both.
         let both = vec_from(Tensor::cat(vec![latents, eos], 2))?;
         let mut output = FrameOutput {
@@ -265,10 +271,7 @@ impl FlowLm {
 
     fn run(&self, state: &mut FlowLmState, input: Tensor<3>) -> Tensor<3> {
         let [_, time, _] = input.dims();
-        let rope = self
-            .transformer
-            .rope()
-            .table(&state.next_positions(), time);
+        let rope = self.transformer.rope().table(&state.next_positions(), time);
         let FlowLmState { layers, rows } = state;
         self.transformer.forward(input, |layer, qkv| {
             let prefixes: Vec<KvPrefix<'_>> = rows

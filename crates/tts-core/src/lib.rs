@@ -18,6 +18,7 @@ mod options;
 mod parity;
 mod stream;
 pub mod text;
+mod threads;
 mod transformer;
 mod voice;
 mod weights;

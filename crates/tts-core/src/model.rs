@@ -15,6 +15,7 @@ use crate::ops::Placement;
 use crate::options::GenerateOptions;
 use crate::stream::SpeechStream;
 use crate::text::{TextOptions, Tokenizer};
+use crate::threads::Threads;
 use crate::voice::{Voice, VoiceKv, VoiceShape};
 use crate::weights::{Directory, Weights};
 
@@ -60,7 +61,7 @@ pub(crate) struct Shared {
     weights: Weights,
     placement: Placement,
     device: DeviceKind,
-    pub(crate) pool: rayon::ThreadPool,
+    pub(crate) threads: Threads,
 }
 
 /// Bytes of a model's parts.
@@ -77,9 +78,6 @@ pub struct ModelSize {
     /// Keys and values of one position, all layers.
     pub kv_bytes_per_position: usize,
 }
-
-/// Most threads that are accepted: more than any machine has cores, few enough to start.
-const MAX_THREADS: usize = 1024;
 
 impl Model {
     /// Checks and loads a model.
@@ -108,13 +106,14 @@ impl Model {
         });
         let device = options.device.open()?;
         let placement = Placement::new(&device);
-        let pool = thread_pool(options.threads)?;
-        let (flow_lm, decoder) = pool.install(|| -> Result<_> {
+        let mut threads = Threads::start(options.threads)?;
+        let (flow_lm, decoder) = threads.all().install(|| -> Result<_> {
             Ok((
                 FlowLm::load(&weights, &config, &placement)?,
                 MimiDecoder::load(&weights, &config, &placement)?,
             ))
         })?;
+        threads.suit(flow_lm.bytes() + decoder.bytes())?;
         Ok(Self {
             shared: Arc::new(Shared {
                 text_options: TextOptions {
@@ -133,7 +132,7 @@ impl Model {
                 weights,
                 placement,
                 device: options.device,
-                pool,
+                threads,
             }),
         })
     }
@@ -150,7 +149,7 @@ impl Model {
 
     /// Threads it computes with.
     pub fn threads(&self) -> usize {
-        self.shared.pool.current_num_threads()
+        self.shared.threads.count()
     }
 
     /// Samples a second of what it speaks.
@@ -222,7 +221,7 @@ impl Model {
         let _span = tracing::info_span!("encode_voice").entered();
         let encoder = self.encoder()?;
         let prompt = prepare_voice_prompt(speech, self.sample_rate_hz(), truncate)?;
-        self.shared.pool.install(|| {
+        self.shared.threads.all().install(|| {
             let latents = encoder.encode(prompt.samples());
             let flow_lm = &self.shared.flow_lm;
             let mut state = flow_lm.state(vec![Arc::new(VoiceKv::empty())]);
@@ -278,9 +277,10 @@ impl Model {
             return Ok(encoder);
         }
         // Two threads may load it at once; the second copy is dropped.
-        let encoder = shared.pool.install(|| {
-            MimiEncoder::load(&shared.weights, &shared.config, &shared.placement)
-        })?;
+        let encoder = shared
+            .threads
+            .all()
+            .install(|| MimiEncoder::load(&shared.weights, &shared.config, &shared.placement))?;
         Ok(shared.encoder.get_or_init(|| encoder))
     }
 }
@@ -296,24 +296,4 @@ pub(crate) fn voice_of(state: &FlowLmState) -> VoiceKv {
         len: layers.first().map_or(0, |layer| layer.dims()[2]),
         layers,
     }
-}
-
-fn thread_pool(threads: Option<usize>) -> Result<rayon::ThreadPool> {
-    if let Some(threads) = threads
-        && !(1..=MAX_THREADS).contains(&threads)
-    {
-        return Err(Error::Setting {
-            name: "threads",
-            found: threads.to_string(),
-            allowed: "from 1 to 1024",
-        });
-    }
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(threads.unwrap_or(0))
-        .thread_name(|index| format!("pocket-tts-{index}"))
-        .build()
-        .map_err(|error| Error::Thread {
-            purpose: "computing",
-            source: std::io::Error::other(error),
-        })
 }

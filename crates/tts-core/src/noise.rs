@@ -74,7 +74,12 @@ mod tests {
 
     #[test]
     fn temperature_zero_is_silent() {
-        assert!(Noise::new(1, 0.0, Some(0.5)).take(100).iter().all(|x| *x == 0.0));
+        assert!(
+            Noise::new(1, 0.0, Some(0.5))
+                .take(100)
+                .iter()
+                .all(|x| *x == 0.0)
+        );
     }
 
     #[test]
@@ -89,7 +94,10 @@ mod tests {
         // Variances of the standard normal truncated at 2 and at 0.5 (closed form).
         for (clamp, variance) in [(2.0, 0.7737), (0.5, 0.0806)] {
             let values = Noise::new(3, 1.0, Some(clamp)).take(100_000);
-            assert!((deviation(&values).powi(2) - variance).abs() < 0.01, "{clamp}");
+            assert!(
+                (deviation(&values).powi(2) - variance).abs() < 0.01,
+                "{clamp}"
+            );
         }
     }
 

@@ -53,7 +53,13 @@ impl GenerateOptions {
     ///
     /// A setting is out of range; the message names it and what it may be.
     pub fn validate(&self) -> Result<()> {
-        let refuse = |name, found: String, allowed| Err(Error::Setting { name, found, allowed });
+        let refuse = |name, found: String, allowed| {
+            Err(Error::Setting {
+                name,
+                found,
+                allowed,
+            })
+        };
         if let Some(t) = self.temperature
             && !(t.is_finite() && t >= 0.0)
         {

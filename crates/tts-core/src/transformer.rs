@@ -47,7 +47,13 @@ impl Transformer {
         placement: &Placement,
     ) -> Result<Self> {
         let layers = (0..shape.layers)
-            .map(|index| Layer::load(&weights.scope(&format!("layers.{index}")), &shape, placement))
+            .map(|index| {
+                Layer::load(
+                    &weights.scope(&format!("layers.{index}")),
+                    &shape,
+                    placement,
+                )
+            })
             .collect::<Result<_>>()?;
         Ok(Self {
             layers,

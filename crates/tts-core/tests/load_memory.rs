@@ -75,7 +75,10 @@ fn peak_heap_while_loading_is_the_final_weights_and_the_largest_tensor() {
     let model = Model::load(parts, options).expect("the model loads");
     let peak = PEAK.load(Ordering::Relaxed) - before;
     let kept = LIVE.load(Ordering::Relaxed).saturating_sub(before);
-    println!("peak {peak}, kept {kept}, largest tensor {largest}, {:?}", model.size());
+    println!(
+        "peak {peak}, kept {kept}, largest tensor {largest}, {:?}",
+        model.size()
+    );
     assert!(kept > 8 * largest, "the weights should outweigh the rest");
     assert!(
         peak <= kept + largest + SLACK,

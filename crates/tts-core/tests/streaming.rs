@@ -35,10 +35,15 @@ fn generate_is_the_stream_joined() {
         max_tokens: 12,
         ..endless()
     };
-    let whole = model.generate(&voice, &long_text(2), &options).expect("it speaks");
+    let whole = model
+        .generate(&voice, &long_text(2), &options)
+        .expect("it speaks");
     let mut joined = Vec::new();
     let mut chunks = 0;
-    for chunk in model.stream(&voice, &long_text(2), &options).expect("it starts") {
+    for chunk in model
+        .stream(&voice, &long_text(2), &options)
+        .expect("it starts")
+    {
         joined.extend_from_slice(chunk.expect("it speaks").samples());
         chunks += 1;
     }
@@ -49,7 +54,9 @@ fn generate_is_the_stream_joined() {
 #[test]
 fn the_first_chunk_is_the_first_frame() {
     let (model, voice) = lsd();
-    let mut stream = model.stream(&voice, "hello", &endless()).expect("it starts");
+    let mut stream = model
+        .stream(&voice, "hello", &endless())
+        .expect("it starts");
     let first = stream.next().expect("a chunk").expect("it speaks");
     // The decoder takes what is there, at most four frames, and never waits for a second one.
     assert!(first.samples().len() <= 4 * model.frame_samples());
@@ -66,7 +73,11 @@ fn dropping_a_stream_stops_its_work_at_once() {
     stream.next().expect("a chunk").expect("it speaks");
     let start = Instant::now();
     drop(stream);
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        start.elapsed()
+    );
 
     // The threads are joined: many streams begun and dropped leave none behind.
     let before = threads_of_this_process();
@@ -80,7 +91,9 @@ fn dropping_a_stream_stops_its_work_at_once() {
 #[test]
 fn a_listener_who_waits_makes_the_stream_wait() {
     let (model, voice) = lsd();
-    let mut stream = model.stream(&voice, &long_text(500), &endless()).expect("it starts");
+    let mut stream = model
+        .stream(&voice, &long_text(500), &endless())
+        .expect("it starts");
     stream.next().expect("a chunk").expect("it speaks");
     let mut last = stream.progress().frames;
     let settled = loop {
@@ -102,7 +115,9 @@ fn progress_goes_up_to_what_was_spoken() {
         max_tokens: 12,
         ..endless()
     };
-    let mut stream = model.stream(&voice, &long_text(2), &options).expect("it starts");
+    let mut stream = model
+        .stream(&voice, &long_text(2), &options)
+        .expect("it starts");
     let (mut samples, mut frames) = (0, 0);
     while let Some(chunk) = stream.next() {
         samples += chunk.expect("it speaks").samples().len();
@@ -113,7 +128,10 @@ fn progress_goes_up_to_what_was_spoken() {
     let progress = stream.progress();
     assert!(progress.is_last_part);
     assert_eq!(progress.frames * model.frame_samples(), samples);
-    assert_eq!(progress.frames, progress.max_frames, "it never ends by itself here");
+    assert_eq!(
+        progress.frames, progress.max_frames,
+        "it never ends by itself here"
+    );
     assert!(stream.next().is_none());
 }
 
@@ -127,7 +145,9 @@ fn speech_ends_after_the_frames_asked_for() {
             frames_after_eos: Some(frames_after_eos),
             ..endless()
         };
-        let audio = model.generate(&voice, "hello world", &options).expect("it speaks");
+        let audio = model
+            .generate(&voice, "hello world", &options)
+            .expect("it speaks");
         audio.samples().len() / model.frame_samples()
     };
     assert_eq!([0, 1, 5].map(spoken), [6, 7, 11]);
@@ -144,7 +164,9 @@ fn an_unseeded_stream_names_a_seed_that_repeats_it() {
     let collect = |options: &GenerateOptions| {
         let stream = model.stream(&voice, "hello", options).expect("it starts");
         let seed = stream.seed();
-        let chunks: Vec<_> = stream.map(|chunk| chunk.expect("it speaks").into_samples()).collect();
+        let chunks: Vec<_> = stream
+            .map(|chunk| chunk.expect("it speaks").into_samples())
+            .collect();
         (seed, chunks.concat())
     };
     let (seed, first) = collect(&options);
@@ -161,26 +183,45 @@ fn an_unseeded_stream_names_a_seed_that_repeats_it() {
 fn bad_settings_and_empty_texts_are_refused_before_anything_starts() {
     let (model, voice) = lsd();
     for text in ["", "   ", "\n"] {
-        let error = model.stream(&voice, text, &endless()).expect_err("nothing to say");
+        let error = model
+            .stream(&voice, text, &endless())
+            .expect_err("nothing to say");
         assert!(matches!(error, Error::EmptyText), "{error}");
     }
     let with = |change: fn(&mut GenerateOptions)| {
         let mut options = endless();
         change(&mut options);
-        let error = model.stream(&voice, "hello", &options).expect_err("a bad setting");
+        let error = model
+            .stream(&voice, "hello", &options)
+            .expect_err("a bad setting");
         error.to_string()
     };
     let cases = [
         (with(|o| o.temperature = Some(-0.1)), "temperature is -0.1"),
-        (with(|o| o.temperature = Some(f32::NAN)), "temperature is NaN"),
-        (with(|o| o.sampler_decode_steps = 0), "sampler-decode-steps is 0"),
+        (
+            with(|o| o.temperature = Some(f32::NAN)),
+            "temperature is NaN",
+        ),
+        (
+            with(|o| o.sampler_decode_steps = 0),
+            "sampler-decode-steps is 0",
+        ),
         (with(|o| o.noise_clamp = Some(0.0)), "noise-clamp is 0"),
-        (with(|o| o.eos_threshold = Some(f32::NAN)), "eos-threshold is NaN"),
-        (with(|o| o.frames_after_eos = Some(1 << 40)), "frames-after-eos is 1099511627776"),
+        (
+            with(|o| o.eos_threshold = Some(f32::NAN)),
+            "eos-threshold is NaN",
+        ),
+        (
+            with(|o| o.frames_after_eos = Some(1 << 40)),
+            "frames-after-eos is 1099511627776",
+        ),
         (with(|o| o.max_tokens = 0), "max-tokens is 0"),
     ];
     for (message, start) in cases {
-        assert!(message.starts_with(start) && message.contains("must be"), "{message}");
+        assert!(
+            message.starts_with(start) && message.contains("must be"),
+            "{message}"
+        );
     }
 }
 

@@ -8,9 +8,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use tts_core::error::Error;
-use tts_core::text::{
-    PreparedText, TextOptions, Tokenizer, TokenizerFormat, chunks, prepare,
-};
+use tts_core::text::{PreparedText, TextOptions, Tokenizer, TokenizerFormat, chunks, prepare};
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
 

@@ -7,9 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 use tts_core::error::Error;
-use tts_core::text::{
-    Chunks, TextOptions, Tokenizer, TokenizerFormat, chunks, prepare,
-};
+use tts_core::text::{Chunks, TextOptions, Tokenizer, TokenizerFormat, chunks, prepare};
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
 const MODELS: [&str; 4] = [

@@ -96,7 +96,11 @@ impl FlowHead {
         Ok(Self {
             kind: flow.kind,
             input: linear(weights, "input_proj", [width, latent])?,
-            condition: linear(weights, "cond_embed", [width, config.flow_lm.output_width()])?,
+            condition: linear(
+                weights,
+                "cond_embed",
+                [width, config.flow_lm.output_width()],
+            )?,
             times,
             blocks,
             out_modulation: linear(&last, "adaLN_modulation.1", [2 * width, width])?,
@@ -106,17 +110,30 @@ impl FlowHead {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        let own = [&self.input, &self.condition, &self.out_modulation, &self.out];
+        let own = [
+            &self.input,
+            &self.condition,
+            &self.out_modulation,
+            &self.out,
+        ];
         let times = self.times.iter().flat_map(|time| [&time.hidden, &time.out]);
         let blocks = self
             .blocks
             .iter()
             .flat_map(|block| [&block.hidden, &block.out, &block.modulation]);
-        own.into_iter().chain(times).chain(blocks).map(Linear::bytes).sum()
+        own.into_iter()
+            .chain(times)
+            .chain(blocks)
+            .map(Linear::bytes)
+            .sum()
     }
 
     /// Embeds the times of `steps` sampler steps. Heads without times take one step.
-    pub(super) fn time_schedule(&self, steps: usize, placement: &Placement) -> Result<TimeSchedule> {
+    pub(super) fn time_schedule(
+        &self,
+        steps: usize,
+        placement: &Placement,
+    ) -> Result<TimeSchedule> {
         let steps = if self.times.is_empty() { 1 } else { steps };
         let mut embedded = Vec::new();
         if !self.times.is_empty() {

@@ -2,9 +2,9 @@
 
 use burn::tensor::Tensor;
 
-use crate::ops::{Heads, Placement, RopeTable, attention, tensor_from};
 #[cfg(feature = "flex")]
 use crate::ops::flex;
+use crate::ops::{Heads, Placement, RopeTable, attention, tensor_from};
 
 /// Steps of one page. At the released models' 12.5 frames a second it lasts 5 s; smaller pages
 /// make more spans for attention to walk, larger ones waste more on short texts.
@@ -203,7 +203,7 @@ impl PagedKv {
             let new = fresh
                 .clone()
                 .slice([0..2, 0..batch, steps, 0..kv_heads, 0..d]);
-            let empty = Tensor::empty([0; 5], device);
+            let empty = tensor_from(vec![0.0], [1; 5], device);
             let old = std::mem::replace(&mut self.pages[page], empty);
             self.pages[page] = old.slice_assign([0..2, 0..batch, place, 0..kv_heads, 0..d], new);
         }

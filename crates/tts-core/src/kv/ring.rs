@@ -2,9 +2,9 @@
 
 use burn::tensor::Tensor;
 
-use crate::ops::{Heads, Placement, RopeTable, attention, tensor_from};
 #[cfg(feature = "flex")]
 use crate::ops::flex;
+use crate::ops::{Heads, Placement, RopeTable, attention, tensor_from};
 
 /// The last `context` keys and values of a stream; step `n` lies at `n mod context`.
 #[derive(Debug)]
@@ -157,8 +157,10 @@ impl RingKv {
         for (steps, at) in self.landing(time) {
             if !steps.is_empty() {
                 let place = at..at + steps.len();
-                let new = fresh.clone().slice([0..2, 0..batch, steps, 0..kv_heads, 0..d]);
-                let empty = Tensor::empty([0; 5], device);
+                let new = fresh
+                    .clone()
+                    .slice([0..2, 0..batch, steps, 0..kv_heads, 0..d]);
+                let empty = tensor_from(vec![0.0], [1; 5], device);
                 let ring = std::mem::replace(&mut self.ring, empty);
                 self.ring = ring.slice_assign([0..2, 0..batch, place, 0..kv_heads, 0..d], new);
             }

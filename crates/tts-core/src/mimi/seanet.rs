@@ -16,7 +16,10 @@ pub(super) struct Seanet {
 #[derive(Debug)]
 enum Stage {
     /// A convolution, after an ELU unless it is the first.
-    Conv { conv: CausalConv, before: Activation },
+    Conv {
+        conv: CausalConv,
+        before: Activation,
+    },
     /// `x + conv1x1(ELU(conv(ELU(x))))`
     Residual { narrow: CausalConv, widen: Linear },
 }

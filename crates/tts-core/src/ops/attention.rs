@@ -40,9 +40,16 @@ impl Heads {
 
     /// The keys `first..=last` that query `index` of the last `queries` of `keys` steps sees; none
     /// for a query that stands before the first key (padding).
-    pub(crate) fn visible(&self, index: usize, queries: usize, keys: usize) -> std::ops::Range<usize> {
+    pub(crate) fn visible(
+        &self,
+        index: usize,
+        queries: usize,
+        keys: usize,
+    ) -> std::ops::Range<usize> {
         let end = (keys + index + 1).saturating_sub(queries);
-        let start = self.context.map_or(0, |context| end.saturating_sub(context));
+        let start = self
+            .context
+            .map_or(0, |context| end.saturating_sub(context));
         start..end
     }
 }

@@ -160,6 +160,10 @@ impl CausalConv {
     /// What comes before the first step: zeros, or the first step again and again.
     fn initial_state(&self, x: &Tensor<3>, before: Activation, placement: &Placement) -> Tensor<3> {
         let [batch, _, channels] = x.dims();
+        if self.history() == 0 {
+            // Nothing is kept; not every backend has tensors without elements.
+            return tensor_from(vec![0.0], [1, 1, 1], placement.device());
+        }
         let shape = [batch, self.history(), self.inputs];
         if !self.replicate {
             return tensor_from(vec![0.0; shape.iter().product()], shape, placement.device());
@@ -187,15 +191,15 @@ impl CausalConv {
     ) -> Tensor<3> {
         let [batch, time, channels] = x.dims();
         debug_assert_eq!((time % self.fold, channels * self.fold), (0, self.inputs));
-        let mut past = match state.take() {
+        let past = match state.take() {
             Some(past) => past,
             None => self.initial_state(&x, before, placement),
         };
         let x = x.reshape([batch, time / self.fold, self.inputs]);
-        let y = match &self.weight {
+        let (y, past) = match &self.weight {
             #[cfg(feature = "flex")]
-            Weight::Packed(packed) => self.kernel(x, &mut past, before, packed),
-            Weight::Device(weight) => self.portable(before.portable(x), &mut past, weight),
+            Weight::Packed(packed) => self.kernel(x, past, before, packed),
+            Weight::Device(weight) => self.portable(before.portable(x), past, weight),
         };
         *state = Some(past);
         let [_, steps, _] = y.dims();
@@ -206,16 +210,15 @@ impl CausalConv {
     fn kernel(
         &self,
         x: Tensor<3>,
-        state: &mut Tensor<3>,
+        past: Tensor<3>,
         before: Activation,
         packed: &[flex::PackedMatrix],
-    ) -> Tensor<3> {
+    ) -> (Tensor<3>, Tensor<3>) {
         let [batch, time, inputs] = x.dims();
         let x = flex::open(x);
         let x: &[f32] = x.storage();
         let history = self.history() * inputs;
-        let placeholder = flex::tensor(Vec::new(), [0, 0, 0]);
-        let mut kept = flex::open(std::mem::replace(state, placeholder));
+        let mut kept = flex::open(past);
         let past: &mut [f32] = kept.storage_mut();
 
         let bias = self.bias.as_ref().map(Vector::host);
@@ -243,21 +246,25 @@ impl CausalConv {
                 }
             }
         }
-        *state = flex::close(kept);
-        flex::tensor(out, [batch, time, self.outputs])
+        let y = flex::tensor(out, [batch, time, self.outputs]);
+        (y, flex::close(kept))
     }
 
-    fn portable(&self, x: Tensor<3>, state: &mut Tensor<3>, weight: &Tensor<2>) -> Tensor<3> {
+    fn portable(
+        &self,
+        x: Tensor<3>,
+        past: Tensor<3>,
+        weight: &Tensor<2>,
+    ) -> (Tensor<3>, Tensor<3>) {
         let [batch, time, inputs] = x.dims();
         let history = self.history();
-        let window = if history == 0 {
-            x
+        let (window, past) = if history == 0 {
+            (x, past)
         } else {
-            Tensor::cat(vec![state.clone(), x], 1)
+            let window = Tensor::cat(vec![past, x], 1);
+            let kept = [0..batch, time..time + history, 0..inputs];
+            (window.clone(), window.slice(kept))
         };
-        *state = window
-            .clone()
-            .slice([0..batch, time..time + history, 0..inputs]);
         let taps = (0..self.taps)
             .map(|tap| {
                 let from = tap * self.dilation;
@@ -270,10 +277,11 @@ impl CausalConv {
             .reshape([batch * time, self.taps * inputs])
             .matmul(weight.clone())
             .reshape([batch, time, self.outputs]);
-        match &self.bias {
+        let y = match &self.bias {
             Some(bias) => y + bias.broadcast(),
             None => y,
-        }
+        };
+        (y, past)
     }
 }
 

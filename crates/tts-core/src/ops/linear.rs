@@ -2,9 +2,9 @@
 
 use burn::tensor::Tensor;
 
-use super::{Activation, Placement, Vector, tensor_from};
 #[cfg(feature = "flex")]
 use super::flex;
+use super::{Activation, Placement, Vector, tensor_from};
 
 /// `x W^T + b`, with weights prepared for the device.
 #[derive(Clone, Debug)]

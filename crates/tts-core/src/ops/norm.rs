@@ -33,7 +33,8 @@ impl LayerNorm {
             (Vector::Host(scale), Vector::Host(offset)) => {
                 let shape = x.dims();
                 let x = flex::open(x.clone());
-                let out = flex::layer_norm(x.storage(), Some((scale, offset)), shape[2], self.epsilon);
+                let out =
+                    flex::layer_norm(x.storage(), Some((scale, offset)), shape[2], self.epsilon);
                 flex::tensor(out, shape)
             }
             _ => {

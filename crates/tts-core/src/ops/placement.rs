@@ -42,10 +42,7 @@ impl Placement {
 
 #[cfg(feature = "flex")]
 fn is_flex(device: &Device) -> bool {
-    matches!(
-        device.as_dispatch(),
-        burn::backend::DispatchDevice::Flex(_)
-    )
+    matches!(device.as_dispatch(), burn::backend::DispatchDevice::Flex(_))
 }
 
 #[cfg(not(feature = "flex"))]

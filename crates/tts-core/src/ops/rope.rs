@@ -96,13 +96,8 @@ impl RopeTable {
         let (cos, sin) = (table(&self.cos), table(&self.sin));
         let x = x.reshape([batch, time, heads, self.pairs, 2]);
         let part = |index: usize| {
-            x.clone().slice([
-                0..batch,
-                0..time,
-                0..heads,
-                0..self.pairs,
-                index..index + 1,
-            ])
+            x.clone()
+                .slice([0..batch, 0..time, 0..heads, 0..self.pairs, index..index + 1])
         };
         let (re, im) = (part(0), part(1));
         let rotated = vec![

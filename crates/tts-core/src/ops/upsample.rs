@@ -2,9 +2,9 @@
 
 use burn::tensor::Tensor;
 
-use super::{Placement, Vector, tensor_from};
 #[cfg(feature = "flex")]
 use super::flex;
+use super::{Placement, Vector, tensor_from};
 
 /// A depthwise transposed convolution whose kernel is twice its stride: every output step is a
 /// mix of the current and the previous input step.
@@ -18,7 +18,12 @@ pub(crate) struct DepthwiseUpsample {
 
 impl DepthwiseUpsample {
     /// From weights stored `[channels, 1, 2 * stride]`.
-    pub(crate) fn new(weights: &[f32], channels: usize, stride: usize, placement: &Placement) -> Self {
+    pub(crate) fn new(
+        weights: &[f32],
+        channels: usize,
+        stride: usize,
+        placement: &Placement,
+    ) -> Self {
         let rows = super::linear::transposed(weights, [channels, 2 * stride]);
         Self {
             weight: Vector::place(&rows, placement),

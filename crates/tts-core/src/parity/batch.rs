@@ -13,13 +13,18 @@ fn speak(fixture: &Fixture, texts: &[Vec<u32>], noise: &[Vec<f32>]) -> Vec<[Vec<
     let flow_lm = &shared.flow_lm;
     let width = flow_lm.latent_dim();
     let batch = texts.len();
-    shared.pool.install(|| {
+    shared.threads.all().install(|| {
         let times = flow_lm.time_schedule(2).expect("times embed");
         let voice = fixture.voice();
         let mut state = flow_lm.state(vec![voice.kv.clone(); batch]);
         let mut decoding = shared.decoder.state(batch);
-        let mut condition = flow_lm.prompt(&mut state, texts).expect("prompts are valid");
-        assert_eq!(vec_from(condition.clone()).expect("readable").len() % batch, 0);
+        let mut condition = flow_lm
+            .prompt(&mut state, texts)
+            .expect("prompts are valid");
+        assert_eq!(
+            vec_from(condition.clone()).expect("readable").len() % batch,
+            0
+        );
         let mut spoken = vec![[vec![], vec![], vec![]]; batch];
         for frame in 0..FRAMES {
             let noise = noise
@@ -27,7 +32,9 @@ fn speak(fixture: &Fixture, texts: &[Vec<u32>], noise: &[Vec<f32>]) -> Vec<[Vec<
                 .flat_map(|row| &row[frame * width..(frame + 1) * width])
                 .copied()
                 .collect();
-            let output = flow_lm.draw(condition, noise, &times).expect("latents are drawn");
+            let output = flow_lm
+                .draw(condition, noise, &times)
+                .expect("latents are drawn");
             let audio = shared
                 .decoder
                 .decode(output.latents.clone(), &mut decoding)
@@ -61,8 +68,13 @@ fn four_texts_of_unequal_length_equal_four_singles() {
             for (part, what) in ["latents", "eos logits", "audio"].into_iter().enumerate() {
                 let (together, alone) = (&together[row][part], &alone[0][part]);
                 if fixture.device == crate::DeviceKind::Flex {
-                    let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-                    assert!(bits(together) == bits(alone), "{} row {row} {what}", fixture.name);
+                    let bits =
+                        |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                    assert!(
+                        bits(together) == bits(alone),
+                        "{} row {row} {what}",
+                        fixture.name
+                    );
                 } else {
                     let what = format!("{} batch row {row} {what}", fixture.name);
                     compare::tensor(&what, fixture.device, together, alone);

@@ -38,7 +38,10 @@ pub(super) fn tensor(what: &str, device: DeviceKind, found: &[f32], expected: &[
     let error = relative_l2(found, expected);
     println!("parity {device} {what} relative-l2 {error:.2e}");
     let most = tolerance(device);
-    assert!(error <= most, "{what} on {device}: {error:.2e} > {most:.0e}");
+    assert!(
+        error <= most,
+        "{what} on {device}: {error:.2e} > {most:.0e}"
+    );
 }
 
 /// Fails unless audio is within the device's tolerance; prints the ratio for the record.

@@ -18,7 +18,7 @@ struct Run {
 fn run(fixture: &Fixture, noise: &[f32]) -> Run {
     let shared = &fixture.model.shared;
     let flow_lm = &shared.flow_lm;
-    shared.pool.install(|| {
+    shared.threads.all().install(|| {
         let times = flow_lm
             .time_schedule(fixture.golden.sampler_decode_steps)
             .expect("times embed");
@@ -54,7 +54,8 @@ fn text_embeddings_equal_the_reference() {
     everywhere(|fixture| {
         let shared = &fixture.model.shared;
         let embedded = shared
-            .pool
+            .threads
+            .all()
             .install(|| shared.flow_lm.embed(&fixture.golden.prompt_ids))
             .expect("tokens embed");
         fixture.check("text.embeddings", &vec_from(embedded).expect("readable"));

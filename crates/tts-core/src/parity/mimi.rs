@@ -13,7 +13,7 @@ fn decoded_audio_equals_the_reference_one_frame_or_many_per_call() {
         let shared = &fixture.model.shared;
         let width = shared.flow_lm.latent_dim();
         for (name, frames) in [("mimi.audio_one", 1), ("mimi.audio_many", 5)] {
-            let audio: Vec<f32> = shared.pool.install(|| {
+            let audio: Vec<f32> = shared.threads.all().install(|| {
                 let mut state = shared.decoder.state(1);
                 latents
                     .chunks(frames * width)
@@ -40,13 +40,18 @@ fn decoding_in_calls_of_any_size_gives_the_same_bits_on_flex() {
         let shared = &fixture.model.shared;
         let width = shared.flow_lm.latent_dim();
         let decode = |sizes: &[usize]| -> Vec<u32> {
-            shared.pool.install(|| {
+            shared.threads.all().install(|| {
                 let mut state = shared.decoder.state(1);
                 let (mut rest, mut audio) = (&latents[..], Vec::new());
                 for size in sizes.iter().cycle() {
                     let (now, later) = rest.split_at((size * width).min(rest.len()));
                     let samples = shared.decoder.decode(now.to_vec(), &mut state);
-                    audio.extend(samples.expect("latents decode").into_iter().map(f32::to_bits));
+                    audio.extend(
+                        samples
+                            .expect("latents decode")
+                            .into_iter()
+                            .map(f32::to_bits),
+                    );
                     rest = later;
                     if rest.is_empty() {
                         break;
@@ -67,14 +72,23 @@ fn encoder_equals_the_reference() {
     let voice = recorded("audio.safetensors", "voice_24k");
     everywhere(|fixture| {
         let encoder = fixture.model.encoder().expect("the encoder loads");
-        fixture.model.shared.pool.install(|| {
+        fixture.model.shared.threads.all().install(|| {
             // Recorded as [channel, step].
             let features = encoder.features(&voice[..SEANET_SAMPLES]).swap_dims(1, 2);
-            fixture.check("mimi.seanet_encoder", &vec_from(features).expect("readable"));
+            fixture.check(
+                "mimi.seanet_encoder",
+                &vec_from(features).expect("readable"),
+            );
             let latents = encoder.encode(&ended);
-            fixture.check("mimi.latents", &vec_from(latents.clone()).expect("readable"));
+            fixture.check(
+                "mimi.latents",
+                &vec_from(latents.clone()).expect("readable"),
+            );
             let conditioning = encoder.conditioning(latents);
-            fixture.check("voice.conditioning", &vec_from(conditioning).expect("readable"));
+            fixture.check(
+                "voice.conditioning",
+                &vec_from(conditioning).expect("readable"),
+            );
         });
     });
 }

@@ -11,10 +11,16 @@ use crate::weights::{Directory, convert};
 fn an_exported_voice_has_the_reference_s_keys_shapes_and_values() {
     everywhere(|fixture| {
         let speech = Audio::read(&path("voice_24k.wav")).expect("the prompt is readable");
-        let voice = fixture.model.clone_voice(&speech, false).expect("it clones");
+        let voice = fixture
+            .model
+            .clone_voice(&speech, false)
+            .expect("it clones");
         let folder = tempfile::tempdir().expect("a temporary folder");
         let ours = folder.path().join("voice.safetensors");
-        fixture.model.export_voice(&voice, &ours).expect("it is written");
+        fixture
+            .model
+            .export_voice(&voice, &ours)
+            .expect("it is written");
         let theirs = path(fixture.name).join("voice.safetensors");
 
         let keys = |path| -> BTreeMap<String, (String, Vec<usize>)> {
@@ -54,7 +60,10 @@ fn a_voice_survives_export_and_load() {
         let voice = fixture.voice();
         let folder = tempfile::tempdir().expect("a temporary folder");
         let file = folder.path().join("voice.safetensors");
-        fixture.model.export_voice(&voice, &file).expect("it is written");
+        fixture
+            .model
+            .export_voice(&voice, &file)
+            .expect("it is written");
         let again = fixture.model.load_voice(&file).expect("it loads");
         assert_eq!(again.positions(), voice.positions());
         for (a, b) in voice.kv.layers.iter().zip(&again.kv.layers) {

@@ -62,7 +62,7 @@ impl Decoder {
                 return;
             }
             let is_first = state.is_none();
-            let samples = shared.pool.install(|| {
+            let samples = shared.threads.decoding().install(|| {
                 let _span = tracing::debug_span!("decode").entered();
                 let state = state.get_or_insert_with(|| shared.decoder.state(1));
                 shared.decoder.decode(latents, state)

@@ -59,10 +59,12 @@ impl Generator {
 
     fn speak(&mut self) -> Result<()> {
         let model = self.model.clone();
-        let times = model
-            .shared
-            .pool
-            .install(|| model.shared.flow_lm.time_schedule(self.options.sampler_decode_steps))?;
+        let times = model.shared.threads.all().install(|| {
+            model
+                .shared
+                .flow_lm
+                .time_schedule(self.options.sampler_decode_steps)
+        })?;
         let mut next = self.texts.next().transpose()?;
         while let Some(part) = next {
             next = self.texts.next().transpose()?;
@@ -108,7 +110,12 @@ impl Generator {
                 return Ok(Err(Stopped));
             }
             let noise = self.noise.take(flow_lm.latent_dim());
-            let output = shared.pool.install(|| {
+            // A prompt comes in one large piece.
+            let threads = match frame {
+                0 => shared.threads.all(),
+                _ => shared.threads.generating(),
+            };
+            let output = threads.install(|| {
                 let condition = if frame == 0 {
                     let _span = tracing::debug_span!("prompt").entered();
                     flow_lm.prompt(&mut state, std::slice::from_ref(&tokens))?

@@ -40,12 +40,13 @@ impl VoiceKv {
         let mut len = None;
         for layer in 0..shape.layers {
             let module = format!("transformer.layers.{layer}.self_attn");
-            let (cache, dtype, dims) = file.stored(&format!("{module}/cache"))?.ok_or_else(|| {
-                refuse(format!(
-                    "it has no {module}/cache, and the model has {} layers",
-                    shape.layers
-                ))
-            })?;
+            let (cache, dtype, dims) =
+                file.stored(&format!("{module}/cache"))?.ok_or_else(|| {
+                    refuse(format!(
+                        "it has no {module}/cache, and the model has {} layers",
+                        shape.layers
+                    ))
+                })?;
             let [2, 1, capacity, kv_heads, head_dim] = dims[..] else {
                 return Err(refuse(format!(
                     "{module}/cache has shape {dims:?}; expected [2, 1, length, {}, {}]",
@@ -107,7 +108,10 @@ impl VoiceKv {
         let mut caches = Vec::with_capacity(self.layers.len());
         for layer in &self.layers {
             let values = vec_from(layer.clone())?;
-            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            let bytes: Vec<u8> = values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect();
             caches.push((bytes, layer.dims().to_vec()));
         }
         let mut tensors = Vec::with_capacity(3 * caches.len());
@@ -145,11 +149,14 @@ fn filled(file: &Directory, module: &str, refuse: &dyn Fn(String) -> Error) -> R
         return Ok(dims.first().copied().unwrap_or(0));
     }
     if read_integer(file, &format!("{module}/pad"), refuse)?.unwrap_or(0) != 0 {
-        return Err(refuse(format!("{module}/pad is not 0: it is one row of a padded batch")));
+        return Err(refuse(format!(
+            "{module}/pad is not 0: it is one row of a padded batch"
+        )));
     }
     match read_integer(file, &format!("{module}/offset"), refuse)? {
-        Some(offset) => usize::try_from(offset)
-            .map_err(|_| refuse(format!("{module}/offset is {offset}"))),
+        Some(offset) => {
+            usize::try_from(offset).map_err(|_| refuse(format!("{module}/offset is {offset}")))
+        }
         None => Err(refuse(format!("it has no {module}/offset"))),
     }
 }

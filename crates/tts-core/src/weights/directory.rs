@@ -30,7 +30,10 @@ pub(super) enum Entry {
     Plain(Location),
     /// A weight stored as a length and a direction per output channel (Salimans and Kingma,
     /// 2016): `gain * direction / |direction|`.
-    WeightNorm { gain: Location, direction: Location },
+    WeightNorm {
+        gain: Location,
+        direction: Location,
+    },
 }
 
 #[derive(Clone, Debug)]

@@ -119,10 +119,18 @@ impl List {
             self.norm(&format!("{name}.in_ln"), dim);
             self.biased(&format!("{name}.mlp.0"), &[dim, dim], dim);
             self.biased(&format!("{name}.mlp.2"), &[dim, dim], dim);
-            self.biased(&format!("{name}.adaLN_modulation.1"), &[3 * dim, dim], 3 * dim);
+            self.biased(
+                &format!("{name}.adaLN_modulation.1"),
+                &[3 * dim, dim],
+                3 * dim,
+            );
         }
         let name = format!("{net}.final_layer");
-        self.biased(&format!("{name}.adaLN_modulation.1"), &[2 * dim, dim], 2 * dim);
+        self.biased(
+            &format!("{name}.adaLN_modulation.1"),
+            &[2 * dim, dim],
+            2 * dim,
+        );
         self.biased(&format!("{name}.linear"), &[latent, dim], latent);
     }
 
@@ -221,7 +229,10 @@ impl List {
     fn projected(&mut self, name: &str, config: &MimiTransformerConfig) {
         let width = config.d_model;
         if config.input_dimension != width {
-            self.linear(&format!("{name}.input_proj"), [width, config.input_dimension]);
+            self.linear(
+                &format!("{name}.input_proj"),
+                [width, config.input_dimension],
+            );
         }
         for layer in 0..config.num_layers {
             let layer = format!("{name}.transformer.layers.{layer}");

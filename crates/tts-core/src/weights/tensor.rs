@@ -103,13 +103,13 @@ impl RowTable {
     /// Appends row `index` to `out`.
     pub(crate) fn push_row(&self, index: usize, out: &mut Vec<f32>) -> Result<()> {
         let bytes = self.width * element_bytes(self.dtype);
-        let row = self
-            .stored
-            .get(index * bytes..(index + 1) * bytes)
-            .ok_or(Error::TokenOutOfRange {
-                token: index,
-                rows: self.rows(),
-            })?;
+        let row =
+            self.stored
+                .get(index * bytes..(index + 1) * bytes)
+                .ok_or(Error::TokenOutOfRange {
+                    token: index,
+                    rows: self.rows(),
+                })?;
         let start = out.len();
         out.resize(start + self.width, 0.0);
         convert(row, self.dtype, &mut out[start..]);

@@ -60,7 +60,10 @@ fn differing_tensors_are_all_named() {
     tensors.remove("flow_lm.bos_emb");
     tensors.insert("flow_lm.extra".into(), (Dtype::F32, vec![1], vec![0; 4]));
     tensors.insert("flow_lm.emb_std".into(), (Dtype::F32, vec![3], vec![0; 12]));
-    tensors.insert("flow_lm.emb_mean".into(), (Dtype::I64, vec![16], vec![0; 128]));
+    tensors.insert(
+        "flow_lm.emb_mean".into(),
+        (Dtype::I64, vec![16], vec![0; 128]),
+    );
     let message = message(&write(folder.path(), "model.safetensors", &tensors));
     for part in [
         "model.safetensors",
@@ -90,7 +93,10 @@ fn a_file_may_leave_out_the_whole_voice_encoder_but_not_a_part_of_it() {
     let mut partly = tensors();
     partly.remove("flow_lm.speaker_proj_weight");
     let message = message(&write(folder.path(), "partly.safetensors", &partly));
-    assert!(message.contains("1 missing: flow_lm.speaker_proj_weight"), "{message}");
+    assert!(
+        message.contains("1 missing: flow_lm.speaker_proj_weight"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -101,9 +107,15 @@ fn values_that_are_not_finite_are_refused() {
     bytes[..4].copy_from_slice(&f32::NAN.to_le_bytes());
     let path = write(folder.path(), "nan.safetensors", &tensors);
     let weights = Weights::open(&path).expect("the header is fine");
-    let error = weights.scope("flow_lm").floats("bos_emb").expect_err("it is not finite");
+    let error = weights
+        .scope("flow_lm")
+        .floats("bos_emb")
+        .expect_err("it is not finite");
     let message = error.to_string();
-    assert!(message.contains("nan.safetensors") && message.contains("flow_lm.bos_emb"), "{message}");
+    assert!(
+        message.contains("nan.safetensors") && message.contains("flow_lm.bos_emb"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -123,7 +135,10 @@ fn files_that_are_not_weights_are_refused_with_the_reason() {
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).expect("it is written");
         let message = message(&path);
-        assert!(message.contains(reason) && message.contains(name), "{message}");
+        assert!(
+            message.contains(reason) && message.contains(name),
+            "{message}"
+        );
     }
     let missing = message(&folder.path().join("missing"));
     assert!(missing.contains("cannot read weights"), "{missing}");
@@ -158,16 +173,27 @@ fn two_files_with_training_names_hold_the_same_model() {
         }
     }
     flow_lm.insert("num_ema_updates".into(), (Dtype::F32, vec![1], vec![0; 4]));
-    mimi.insert("model.quantizer.vq.x".into(), (Dtype::F32, vec![1], vec![0; 4]));
+    mimi.insert(
+        "model.quantizer.vq.x".into(),
+        (Dtype::F32, vec![1], vec![0; 4]),
+    );
     // One convolution is stored as a gain and a direction of twice its length.
     let name = "model.decoder.model.0.conv.conv.weight";
     let (dtype, shape, bytes) = mimi.remove(name).expect("it is there");
-    let values: Vec<f32> = bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+    let values: Vec<f32> = bytes
+        .as_chunks()
+        .0
+        .iter()
+        .map(|b| f32::from_le_bytes(*b))
+        .collect();
     let gains: Vec<u8> = values
         .chunks(values.len() / shape[0])
         .flat_map(|row| row.iter().map(|x| x * x).sum::<f32>().sqrt().to_le_bytes())
         .collect();
-    let direction = values.iter().flat_map(|x| (2.0 * x).to_le_bytes()).collect();
+    let direction = values
+        .iter()
+        .flat_map(|x| (2.0 * x).to_le_bytes())
+        .collect();
     mimi.insert(format!("{name}_g"), (dtype, vec![shape[0], 1, 1], gains));
     mimi.insert(format!("{name}_v"), (dtype, shape, direction));
 
@@ -179,7 +205,11 @@ fn two_files_with_training_names_hold_the_same_model() {
     for spec in expected_tensors(&config()) {
         let [a, b] = [&parts, &whole].map(|file| file.directory.floats(&spec.name).expect("there"));
         for (a, b) in a.iter().zip(b.iter()) {
-            assert!((a - b).abs() <= 1e-6 * b.abs(), "{}: {a} and {b}", spec.name);
+            assert!(
+                (a - b).abs() <= 1e-6 * b.abs(),
+                "{}: {a} and {b}",
+                spec.name
+            );
         }
     }
 }
@@ -188,7 +218,11 @@ fn two_files_with_training_names_hold_the_same_model() {
 fn a_voice_of_another_model_is_refused() {
     let path = fixture("../small_pointwise/voice.safetensors");
     let file = Directory::open(&path).expect("it is a safetensors file");
-    assert!(file.stored("transformer.layers.0.self_attn/cache").expect("readable").is_some());
+    assert!(
+        file.stored("transformer.layers.0.self_attn/cache")
+            .expect("readable")
+            .is_some()
+    );
     let error = crate::voice::VoiceKv::read(
         &file,
         &path,
@@ -205,7 +239,10 @@ fn a_voice_of_another_model_is_refused() {
     )
     .expect_err("the heads differ");
     assert!(matches!(error, Error::NotAVoice { .. }));
-    assert!(error.to_string().contains("made for another model"), "{error}");
+    assert!(
+        error.to_string().contains("made for another model"),
+        "{error}"
+    );
 }
 
 fn any_device() -> burn::tensor::Device {

@@ -33,7 +33,10 @@ pub fn parts(config: Config) -> ModelParts {
 }
 
 /// A fixture model and its recorded voice.
-#[allow(dead_code, reason = "each test binary uses its own part of this module")]
+#[allow(
+    dead_code,
+    reason = "each test binary uses its own part of this module"
+)]
 pub fn model(name: &str) -> (Model, Voice) {
     let config = Config::read(&fixture(name).join("config.yaml")).expect("the config is valid");
     let model = Model::load(parts(config), RunOptions::default()).expect("the model loads");

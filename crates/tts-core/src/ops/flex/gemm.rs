@@ -72,7 +72,7 @@ impl<'a> Rows<'a> {
 
     fn view(&self, width: usize) -> NdTensorView<'a, f32, 2> {
         NdTensorView::from_slice_with_strides([self.count, width], self.data, [self.stride, 1])
-        .expect("a row window reaches past the end of its buffer")
+            .expect("a row window reaches past the end of its buffer")
     }
 }
 

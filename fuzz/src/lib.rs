@@ -1,0 +1,195 @@
+//! What each fuzz target does with its bytes.
+//!
+//! The fuzzer calls these functions with bytes of its own; `crates/tts-core/tests/fuzz_corpus.rs`
+//! calls them with the files of `corpus/`, as ordinary tests. Each accepts that the bytes are
+//! refused with an error, and panics when what is accepted breaks a promise of the library.
+
+use std::io::Write;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use tempfile::NamedTempFile;
+use tts_core::audio::{Audio, SAMPLE_RATES_HZ, prepare_voice_prompt};
+use tts_core::text::{TextOptions, Tokenizer, TokenizerFormat, chunks, prepare};
+use tts_core::{Config, Error, Model, ModelParts, RunOptions, Weights, expected_tensors};
+
+const MODEL_CONFIG: &str =
+    include_str!("../../crates/tts-core/tests/fixtures/parity/small_pointwise/config.yaml");
+const MODEL_WEIGHTS: &[u8] =
+    include_bytes!("../../crates/tts-core/tests/fixtures/parity/small_pointwise/model.safetensors");
+const JSON_TOKENIZER: &[u8] =
+    include_bytes!("../../crates/tts-core/tests/fixtures/parity/tokenizer.json");
+const SENTENCEPIECE_TOKENIZER: &[u8] =
+    include_bytes!("../../crates/tts-core/tests/fixtures/parity/tokenizer.model");
+
+/// Reads the bytes as a config. The tensors of a config that is accepted can be counted.
+pub fn config(data: &[u8]) {
+    let yaml = String::from_utf8_lossy(data);
+    let Ok(config) = Config::parse(&yaml, Path::new("fuzzed.yaml"), Path::new("/models")) else {
+        return;
+    };
+    for tensor in expected_tensors(&config) {
+        let elements = tensor
+            .shape
+            .iter()
+            .try_fold(1_usize, |product, &size| product.checked_mul(size));
+        assert!(elements.is_some_and(|count| count > 0), "{tensor:?}");
+    }
+}
+
+/// Opens the bytes as a weights file, alone and as both halves of a pair in the older format.
+pub fn safetensors_header(data: &[u8]) {
+    let file = on_disk(data);
+    let _ = Weights::open(file.path());
+    let _ = Weights::open_parts(file.path(), file.path());
+    let _ = Weights::open_with_mimi(file.path(), file.path());
+}
+
+/// Loads the bytes as a voice of a small model. A voice that is accepted has positions, and
+/// memory in proportion.
+pub fn voice_file(data: &[u8]) {
+    static MODEL: LazyLock<Model> = LazyLock::new(|| {
+        let name = Path::new("small_pointwise");
+        let parts = ModelParts {
+            config: Config::parse(MODEL_CONFIG, name, name).expect("the config is valid"),
+            weights: Weights::from_static(MODEL_WEIGHTS, name).expect("the weights are readable"),
+            tokenizer: Tokenizer::from_bytes(TokenizerFormat::Tokenizers, JSON_TOKENIZER, name)
+                .expect("the tokenizer is valid"),
+            no_voice_cloning: None,
+        };
+        let options = RunOptions {
+            threads: Some(1),
+            ..RunOptions::default()
+        };
+        Model::load(parts, options).expect("the model loads")
+    });
+    let file = on_disk(data);
+    if let Ok(voice) = MODEL.load_voice(file.path()) {
+        assert!(voice.positions() > 0);
+        let expected = voice.positions() * MODEL.size().kv_bytes_per_position;
+        assert_eq!(voice.bytes(), expected);
+    }
+}
+
+/// Reads the bytes as an audio file, whatever their format turns out to be, and makes a voice
+/// prompt of it. What is accepted keeps to the limits.
+pub fn wav(data: &[u8]) {
+    const LIMIT: Duration = Duration::from_secs(2);
+    let file = on_disk(data);
+    let Ok(audio) = Audio::read_with_limit(file.path(), LIMIT) else {
+        return;
+    };
+    assert!(SAMPLE_RATES_HZ.contains(&audio.sample_rate_hz()));
+    assert!(audio.duration() <= LIMIT);
+    // Half of 48 kHz as most files, so that the filter is short: a ratio of large numbers takes
+    // the fuzzer's time without showing anything new.
+    if audio.sample_rate_hz().is_multiple_of(1000)
+        && let Ok(prompt) = prepare_voice_prompt(&audio, 24_000, true)
+    {
+        assert!(prompt.samples().iter().all(|sample| sample.is_finite()));
+    }
+}
+
+/// Cuts a text into chunks with either kind of tokenizer. The first byte says how many tokens a
+/// chunk may have, the second how the text is prepared, the rest is the text.
+pub fn text_chunking(data: &[u8]) {
+    static TOKENIZERS: LazyLock<[Arc<Tokenizer>; 2]> = LazyLock::new(|| {
+        [
+            (TokenizerFormat::SentencePiece, SENTENCEPIECE_TOKENIZER),
+            (TokenizerFormat::Tokenizers, JSON_TOKENIZER),
+        ]
+        .map(|(format, bytes)| {
+            let tokenizer = Tokenizer::from_bytes(format, bytes, Path::new("tokenizer"));
+            Arc::new(tokenizer.expect("the tokenizer is valid"))
+        })
+    });
+    let [max_tokens, switches, text @ ..] = data else {
+        return;
+    };
+    let max_tokens = NonZeroUsize::MIN.saturating_add(usize::from(max_tokens % 64));
+    let options = text_options(*switches);
+    let text = String::from_utf8_lossy(text);
+    for tokenizer in TOKENIZERS.iter() {
+        check_chunks(tokenizer, &text, max_tokens, &options);
+    }
+}
+
+fn text_options(switches: u8) -> TextOptions {
+    let is_on = |bit: u8| switches & 1 << bit != 0;
+    let replacements = [('"', ""), ('\u{2019}', "'"), ('\u{2014}', ",")];
+    TextOptions {
+        pad_with_spaces_for_short_inputs: is_on(0),
+        remove_semicolons: is_on(1),
+        append_terminal_punctuation: is_on(2),
+        capitalize_first_letter: is_on(3),
+        replace_characters: replacements
+            .into_iter()
+            .filter(|_| is_on(4))
+            .map(|(from, to)| (from, to.to_owned()))
+            .collect(),
+    }
+}
+
+fn check_chunks(
+    tokenizer: &Arc<Tokenizer>,
+    text: &str,
+    max_tokens: NonZeroUsize,
+    options: &TextOptions,
+) {
+    /// The most characters that one becomes when SentencePiece normalises it (U+FDFA).
+    const LONGEST_NORMALIZATION: usize = 18;
+
+    let prepared = prepare(text, options);
+    let chunks = match chunks(Arc::clone(tokenizer), text, max_tokens, options) {
+        Ok(chunks) => chunks,
+        Err(error) => {
+            assert!(matches!(error, Error::EmptyText), "{error}");
+            assert!(prepared.is_err(), "only what is blank is refused at once");
+            return;
+        }
+    };
+    let prepared = prepared.expect("a text that is cut can be prepared").text;
+
+    let most_chunks = LONGEST_NORMALIZATION * prepared.chars().count();
+    let mut count = 0;
+    let mut spoken = String::new();
+    for chunk in chunks {
+        let chunk = match chunk {
+            Ok(chunk) => chunk,
+            Err(error) => {
+                assert!(matches!(error, Error::EmptyText), "{error}");
+                assert_eq!(count, 0, "a text is empty from its start or not at all");
+                return;
+            }
+        };
+        assert!(!chunk.text.trim().is_empty());
+        let ids = tokenizer.encode(&chunk.text).expect("a chunk has tokens");
+        assert_eq!(ids.len(), chunk.token_count);
+        spoken.push_str(&chunk.text);
+        count += 1;
+        assert!(count <= most_chunks, "more chunks than characters");
+    }
+    assert!(!spoken.is_empty(), "a text was cut into nothing");
+
+    // Other characters may be normalised, or cut into bytes of which no text comes back; a text
+    // may spell the name of a token, like `<0x41>`.
+    let is_plain = |c: char| (c.is_ascii_graphic() && c != '<') || c == ' ';
+    if prepared.chars().all(is_plain) {
+        let letters = |text: &str| text.replace(' ', "");
+        assert_eq!(
+            letters(&spoken),
+            letters(&prepared),
+            "text was lost or added"
+        );
+    }
+}
+
+/// A file of these bytes, removed when dropped.
+fn on_disk(data: &[u8]) -> NamedTempFile {
+    let mut file = NamedTempFile::new().expect("a temporary file can be made");
+    file.write_all(data)
+        .expect("a temporary file can be written");
+    file
+}

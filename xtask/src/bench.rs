@@ -1,0 +1,140 @@
+//! `cargo xtask bench`: how fast the crates are.
+
+mod table;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+use serde_json::Value;
+
+use crate::shell::{cargo, output, run as execute, workspace_root};
+
+/// How often the Python package speaks each text after a warm-up.
+const REFERENCE_REPEATS: usize = 3;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Run only these. [default: all]
+    #[arg(value_enum)]
+    suites: Vec<Suite>,
+    /// Measure the Python package `pocket-tts` too, with this Python that has it (suite `speed`).
+    #[arg(long, value_name = "PYTHON")]
+    reference: Option<PathBuf>,
+}
+
+/// A file in `benches/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Suite {
+    /// The figures by which the program is judged, as a table.
+    Speed,
+    /// Speech from text.
+    Speech,
+    /// Loading a model.
+    Loading,
+    /// Cutting a text into chunks.
+    Text,
+    /// Changing the sample rate.
+    Audio,
+}
+
+impl Suite {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Speed => "speed",
+            Self::Speech => "speech",
+            Self::Loading => "loading",
+            Self::Text => "text",
+            Self::Audio => "audio",
+        }
+    }
+}
+
+/// Runs the chosen suites.
+///
+/// # Errors
+///
+/// A suite does not build or breaks off.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    for suite in Suite::value_variants() {
+        if !args.suites.is_empty() && !args.suites.contains(suite) {
+            continue;
+        }
+        execute(cargo("bench --package benches --bench").arg(suite.name()))?;
+        if *suite == Suite::Speed {
+            report(args.reference.as_deref())?;
+        }
+    }
+    Ok(())
+}
+
+/// Prints what the suite `speed` wrote, with the Python package beside it.
+fn report(reference: Option<&Path>) -> Result<()> {
+    let path = target_folder()?.join("bench/speed.json");
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    let mut report: Value = serde_json::from_str(&text)
+        .with_context(|| format!("{} is no JSON", path.display()))?;
+    if let Some(python) = reference {
+        report["reference"] = measure_reference(python, &report["cases"])?;
+        std::fs::write(&path, serde_json::to_string_pretty(&report)?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    println!("\n{}\nas JSON: {}", table::of(&report), path.display());
+    Ok(())
+}
+
+/// The Python package's figures, one case per model. It chooses its threads itself.
+fn measure_reference(python: &Path, cases: &Value) -> Result<Value> {
+    let mut measured: Vec<Value> = Vec::new();
+    for case in cases.as_array().into_iter().flatten() {
+        if measured.iter().any(|done| done["model"] == case["model"]) {
+            continue;
+        }
+        let argument = |key: &str| {
+            case[key]
+                .as_str()
+                .with_context(|| format!("a case of the report has no {key}"))
+        };
+        let line = output(
+            Command::new(python)
+                .arg(workspace_root().join("benches/reference.py"))
+                .args([
+                    argument("config")?,
+                    argument("voice")?,
+                    argument("text")?,
+                    argument("short_text")?,
+                ])
+                .arg(REFERENCE_REPEATS.to_string()),
+        )?;
+        let mut figures: Value =
+            serde_json::from_str(&line).context("reference.py printed no JSON")?;
+        figures["model"] = case["model"].clone();
+        measured.push(figures);
+    }
+    Ok(Value::Array(measured))
+}
+
+/// The folder that cargo builds into.
+fn target_folder() -> Result<PathBuf> {
+    let metadata = output(&mut cargo("metadata --no-deps --format-version 1"))?;
+    let metadata: Value = serde_json::from_str(&metadata).context("cargo printed no JSON")?;
+    let folder = metadata["target_directory"].as_str();
+    folder
+        .map(PathBuf::from)
+        .context("cargo metadata names no target_directory")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_suite_is_a_file_in_benches() {
+        for suite in Suite::value_variants() {
+            let file = format!("benches/{}.rs", suite.name());
+            assert!(workspace_root().join(&file).is_file(), "{file}");
+        }
+    }
+}
