@@ -1,5 +1,6 @@
 //! Where a model comes from, and the voices that it knows by name.
 
+#[cfg(feature = "builtin-voice")]
 use std::path::Path;
 
 use tts_core::config::{Location, PREDEFINED_VOICES, Preset, voice_location};

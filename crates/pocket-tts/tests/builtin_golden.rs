@@ -42,8 +42,6 @@ fn the_built_in_voice_sounds_as_in_the_reference() {
     let signal = power(&mut head.iter().copied());
     let mut differences = head.iter().zip(audio.samples()).map(|(a, b)| a - b);
     let snr_db = 10.0 * (signal / power(&mut differences)).log10();
-    println!("{snr_db:.1} dB");
-    // Latents go around through the model, so that rounding grows; over 70 dB is expected of the codec
-    // alone.
-    assert!(snr_db > 50.0, "{snr_db:.1} dB");
+    // As for every fixture of the reference; 108 dB were measured.
+    assert!(snr_db > 70.0, "{snr_db:.1} dB");
 }
