@@ -12,10 +12,11 @@ import sys
 import time
 from pathlib import Path
 
-config, voice, text, short_text, repeats = sys.argv[1:]
+config, voice = (Path(argument).resolve() for argument in sys.argv[1:3])
+text, short_text, repeats = sys.argv[3:]
 
 # The package takes relative paths in a config from the working folder.
-os.chdir(Path(config).parent)
+os.chdir(config.parent)
 
 started = time.perf_counter()
 from pocket_tts import TTSModel  # noqa: E402
@@ -24,7 +25,7 @@ imported = time.perf_counter()
 logging.disable(logging.CRITICAL)
 
 model = TTSModel.load_model(config=config, eos_threshold=math.inf)
-state = model.get_state_for_audio_prompt(Path(voice))
+state = model.get_state_for_audio_prompt(voice)
 loaded = time.perf_counter()
 
 

@@ -74,8 +74,8 @@ fn report(reference: Option<&Path>) -> Result<()> {
     let path = target_folder()?.join("bench/speed.json");
     let text = std::fs::read_to_string(&path)
         .with_context(|| format!("cannot read {}", path.display()))?;
-    let mut report: Value = serde_json::from_str(&text)
-        .with_context(|| format!("{} is no JSON", path.display()))?;
+    let mut report: Value =
+        serde_json::from_str(&text).with_context(|| format!("{} is no JSON", path.display()))?;
     if let Some(python) = reference {
         report["reference"] = measure_reference(python, &report["cases"])?;
         std::fs::write(&path, serde_json::to_string_pretty(&report)?)

@@ -69,7 +69,10 @@ impl Step {
 
     fn run(self) -> Result<()> {
         match self {
-            Self::Fmt => execute(&mut cargo("fmt --all --check")),
+            Self::Fmt => {
+                execute(&mut cargo("fmt --all --check"))?;
+                execute(&mut cargo("fmt --check --manifest-path fuzz/Cargo.toml"))
+            }
             Self::Sources => sources::check(),
             Self::Readme => readme::check(),
             Self::Dependencies => dependencies::check(),

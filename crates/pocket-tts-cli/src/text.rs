@@ -56,3 +56,14 @@ fn decode(reader: impl Read, name: &str) -> Result<String> {
         .map(str::to_owned)
         .unwrap_or(text))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_text() {
+        let text = decode("\u{feff}Hi. \u{feff}".as_bytes(), "a file").unwrap();
+        assert_eq!(text, "Hi. \u{feff}");
+    }
+}

@@ -153,13 +153,21 @@ mod tests {
             }],
         });
         let text = of(&report);
-        assert!(text.contains("load average 0.25 before and 1.50 after"), "{text}");
-        assert!(text.contains("memory 29.0 GB/s, products of f32 matrices 228 GFLOP/s"), "{text}");
+        assert!(
+            text.contains("load average 0.25 before and 1.50 after"),
+            "{text}"
+        );
+        assert!(
+            text.contains("memory 29.0 GB/s, products of f32 matrices 228 GFLOP/s"),
+            "{text}"
+        );
         assert!(text.contains("1.5 MB and - MFLOP a frame"), "{text}");
         let row = text.lines().find(|line| line.starts_with("small")).unwrap();
         assert_eq!(
             row.split_whitespace().collect::<Vec<_>>(),
-            "small 2 3.00 (2.50 - 3.25) 50 % - - - - - 3".split(' ').collect::<Vec<_>>()
+            "small 2 3.00 (2.50 - 3.25) 50 % - - - - - 3"
+                .split(' ')
+                .collect::<Vec<_>>()
         );
     }
 

@@ -28,7 +28,6 @@ const PERSONAL_FOLDERS: &[&str] = &[
     "opt",
     "root",
     "srv",
-    "tmp",
     "Users",
     "work",
     "workspace",

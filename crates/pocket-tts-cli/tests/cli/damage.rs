@@ -279,3 +279,14 @@ fn a_file_that_is_no_audio_is_refused_as_a_recording() {
         ]);
     }
 }
+
+#[test]
+fn a_recording_that_the_decoder_gives_up_on_is_told_as_any_other() {
+    let place = Place::with_model();
+    let mut recording = place.read("model/voice.wav");
+    // Channels and bits of the format chunk, whose product then exceeds the field for it.
+    recording[22..24].fill(0xff);
+    recording[34] = 32;
+    place.write("model/voice.wav", recording);
+    speak(&place, "model/voice.wav").fails(&["cannot decode the audio file", "voice.wav"]);
+}

@@ -203,7 +203,7 @@ fn what_the_server_does_not_have_is_named() {
     server
         .run(&place, &arguments, None)
         .fails(&["hf://o/r/nowhere.yaml does not exist"]);
-    let arguments = [&SPEAK[..], &["--voice", "hf://o/r/nobody.wav"]].concat();
+    let arguments = [&SPEAK[..], &["--voice", "hf://o/r/nobody.wav", "-q"]].concat();
     server
         .run(&place, &arguments, Some("secret"))
         .fails(&["hf://o/r/nobody.wav does not exist"]);

@@ -122,7 +122,7 @@ fn each_bad_value_is_refused_with_the_option_and_what_it_takes() {
         ),
     ];
     for (flag, value, words) in cases {
-        place.generate(&["Hi.", flag, value]).is_refused(&[words]);
+        place.generate(&["Hi.", flag, value]).usage_error(&[words]);
     }
     assert!(!place.path("tts_output.wav").exists());
 }
@@ -132,8 +132,8 @@ fn an_option_that_does_not_exist_is_refused() {
     let place = Place::new();
     place
         .generate(&["Hi.", "--temprature", "1"])
-        .is_refused(&["unexpected argument '--temprature'", "--temperature"]);
-    place.run(&["speak"]).is_refused(&["'speak'"]);
+        .usage_error(&["unexpected argument '--temprature'", "--temperature"]);
+    place.run(&["speak"]).usage_error(&["'speak'"]);
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn a_device_that_was_not_built_in_is_refused_with_the_way_out() {
 fn a_language_and_a_config_are_refused_together() {
     Place::new()
         .generate(&["Hi.", "--language", "english", "--config", "config.yaml"])
-        .is_refused(&[
+        .usage_error(&[
             "--language <NAME>",
             "--config <FILE>",
             "cannot be used with",

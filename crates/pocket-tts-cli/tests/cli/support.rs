@@ -162,7 +162,7 @@ impl Run {
 
     /// It ends with exit code 2: the command line could not be understood.
     #[track_caller]
-    pub(crate) fn is_refused(self, words: &[&str]) -> Self {
+    pub(crate) fn usage_error(self, words: &[&str]) -> Self {
         self.ends_with(2, words)
     }
 

@@ -116,7 +116,7 @@ fn a_voice_cannot_be_exported_to_nowhere() {
         ]);
     place
         .run(&["export-voice", "slt"])
-        .is_refused(&["<OUT>", "required"]);
+        .usage_error(&["<OUT>", "required"]);
 }
 
 #[test]
@@ -161,4 +161,26 @@ fn weights_without_voice_cloning_are_used_when_the_others_cannot_be_had() {
             "these weights cannot clone voices",
             "hf://kyutai/pocket-tts/model.safetensors is not on this machine yet",
         ]);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_exported_voice_is_an_ordinary_file_and_replaces_nothing_else() {
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+    let place = Place::new();
+    place.write("ordinary", "");
+    place
+        .run(&["export-voice", "slt", "voice.safetensors"])
+        .succeeds();
+    let mode = |file| fs::metadata(place.path(file)).unwrap().permissions().mode();
+    assert_eq!(mode("voice.safetensors"), mode("ordinary"));
+
+    // What goes for a named pipe goes for a device.
+    let pipe = place.path("pipe.safetensors");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    place
+        .run(&["export-voice", "slt", "pipe.safetensors"])
+        .fails(&["cannot write voice pipe.safetensors"]);
+    assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
 }
