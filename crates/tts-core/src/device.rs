@@ -8,10 +8,9 @@ use burn::tensor::Device;
 use crate::error::{Error, Result};
 
 /// Where a model computes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeviceKind {
     /// The CPU, through Burn's Flex backend with prepared weights and fused kernels.
-    #[default]
     Flex,
     /// The CPU, through Burn's ndarray backend.
     NdArray,
@@ -89,6 +88,16 @@ fn wgpu() -> Result<Device> {
             device: DeviceKind::Wgpu.name(),
             reason: format!("{reason}; is a Vulkan, Metal or DirectX 12 driver installed?"),
         })
+}
+
+/// The first that the build has.
+impl Default for DeviceKind {
+    fn default() -> Self {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.is_built_in())
+            .unwrap_or(Self::Flex)
+    }
 }
 
 impl fmt::Display for DeviceKind {

@@ -58,6 +58,7 @@ mod model;
 mod noise;
 mod ops;
 mod options;
+mod output_file;
 #[cfg(test)]
 mod parity;
 mod stream;

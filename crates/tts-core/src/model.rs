@@ -67,6 +67,8 @@ pub(crate) struct Shared {
 /// Bytes of a model's parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ModelSize {
+    /// Numbers in all tensors, the voice encoder's among them.
+    pub parameters: u64,
     /// Tensors as they are stored.
     pub stored_bytes: u64,
     /// FlowLM's prepared weights.
@@ -173,6 +175,7 @@ impl Model {
         let shared = &self.shared;
         let heads = shared.flow_lm.heads();
         ModelSize {
+            parameters: shared.weights.parameters(),
             stored_bytes: shared.weights.stored_bytes(),
             flow_lm_bytes: shared.flow_lm.bytes(),
             decoder_bytes: shared.decoder.bytes(),

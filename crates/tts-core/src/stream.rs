@@ -62,6 +62,10 @@ impl SpeechStream {
         options: &GenerateOptions,
     ) -> Result<Self> {
         options.validate()?;
+        // Emoji and punctuation alone are no words, and models babble on them.
+        if !text.chars().any(char::is_alphanumeric) {
+            return Err(Error::EmptyText);
+        }
         let shared = &model.shared;
         let texts = text::chunks(
             shared.tokenizer.clone(),
@@ -69,7 +73,8 @@ impl SpeechStream {
             std::num::NonZeroUsize::new(options.max_tokens).unwrap_or(std::num::NonZeroUsize::MIN),
             &shared.text_options,
         )?;
-        let seed = options.seed.unwrap_or_else(rand::random);
+        // Small enough for readers of JSON, whose numbers are often doubles.
+        let seed = options.seed.unwrap_or_else(|| rand::random::<u32>().into());
         let temperature = options
             .temperature
             .unwrap_or(shared.config.default_temperature);
@@ -137,9 +142,8 @@ impl SpeechStream {
         self.stop.store(true, Ordering::Relaxed);
         // A thread that waits to hand something over wakes up when nobody can take it.
         self.chunks = None;
-        self.threads
-            .drain(..)
-            .fold(false, |panicked, thread| thread.join().is_err() || panicked)
+        let results: Vec<_> = self.threads.drain(..).map(JoinHandle::join).collect();
+        results.iter().any(Result::is_err)
     }
 }
 

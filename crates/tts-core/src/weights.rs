@@ -88,6 +88,11 @@ impl Weights {
         }
     }
 
+    /// The numbers in all tensors.
+    pub(crate) fn parameters(&self) -> u64 {
+        self.directory.parameters()
+    }
+
     /// The bytes of all tensors as they are stored.
     pub(crate) fn stored_bytes(&self) -> u64 {
         self.directory.stored_bytes()

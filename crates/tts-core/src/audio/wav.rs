@@ -8,6 +8,7 @@ use tempfile::NamedTempFile;
 
 use super::check_rate;
 use crate::error::{Error, Result};
+use crate::output_file::OutputFile;
 
 /// Bytes before the samples: the RIFF header, a format chunk of 16 bytes, a data chunk's header.
 const HEADER_LEN: u32 = 44;
@@ -181,44 +182,12 @@ impl WavStreamWriter {
 
 impl Sink {
     fn open(path: &Path) -> io::Result<Self> {
-        let path = match path.canonicalize() {
-            Ok(existing) => {
-                let kind = existing.metadata()?;
-                if kind.is_dir() {
-                    return Err(io::Error::new(
-                        io::ErrorKind::IsADirectory,
-                        "it is a folder; give the name of a file in it",
-                    ));
-                }
-                if !kind.is_file() {
-                    let device = OpenOptions::new().write(true).open(existing)?;
-                    return Ok(Self::Pipe(Box::new(device)));
-                }
-                existing
+        Ok(match OutputFile::open(path)? {
+            OutputFile::Regular { file, path } => Self::File { file, path },
+            OutputFile::Special(path) => {
+                Self::Pipe(Box::new(OpenOptions::new().write(true).open(path)?))
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if path.file_name().is_none() {
-                    return Err(io::Error::new(
-                        io::ErrorKind::InvalidInput,
-                        format!("{path:?} names no file"),
-                    ));
-                }
-                path.to_owned()
-            }
-            Err(error) => return Err(error),
-        };
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        if !folder.is_dir() {
-            return Err(io::Error::new(
-                io::ErrorKind::NotFound,
-                format!("there is no folder {}; create it first", folder.display()),
-            ));
-        }
-        let file = temporary_file(folder)?;
-        Ok(Self::File { file, path })
+        })
     }
 
     fn writer(&mut self) -> &mut dyn Write {
@@ -250,20 +219,6 @@ impl Sink {
             }
         }
     }
-}
-
-/// A file in `folder` that is removed unless it is renamed.
-fn temporary_file(folder: &Path) -> io::Result<NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".speech-").suffix(".wav.part");
-    // By default a temporary file is its owner's alone; this one becomes an ordinary file, whose
-    // permissions the umask decides.
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    builder.tempfile_in(folder)
 }
 
 /// Writes a complete WAV to `writer`, header first.

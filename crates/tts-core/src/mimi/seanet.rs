@@ -14,6 +14,10 @@ pub(super) struct Seanet {
 }
 
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a model has a few hundred of these"
+)]
 enum Stage {
     /// A convolution, after an ELU unless it is the first.
     Conv {

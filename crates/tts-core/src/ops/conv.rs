@@ -51,6 +51,10 @@ pub(crate) struct CausalConv {
 }
 
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a model has a few hundred of these"
+)]
 enum Weight {
     /// One product when the taps are adjacent, else one per tap.
     #[cfg(feature = "flex")]

@@ -14,6 +14,10 @@ pub(crate) struct Linear {
 }
 
 #[derive(Clone, Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a model has a few hundred of these"
+)]
 enum Weight {
     #[cfg(feature = "flex")]
     Packed(flex::PackedMatrix),

@@ -52,6 +52,10 @@ fn is_flex(_device: &Device) -> bool {
 
 /// A parameter with one axis: a bias, a scale.
 #[derive(Clone, Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a model has a few hundred of these"
+)]
 pub(crate) enum Vector {
     /// For the Flex kernels, which read slices.
     #[cfg(feature = "flex")]

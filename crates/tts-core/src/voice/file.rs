@@ -15,6 +15,7 @@ use safetensors::tensor::TensorView;
 use super::VoiceKv;
 use crate::error::{Error, Result};
 use crate::ops::{Heads, Placement, tensor_from, vec_from};
+use crate::output_file::OutputFile;
 use crate::weights::{Directory, convert};
 
 /// What a model needs of a voice.
@@ -132,11 +133,12 @@ impl VoiceKv {
         let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
         let bytes = safetensors::serialize(tensors, Some(metadata))
             .map_err(|error| Error::Internal(error.to_string()))?;
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
+        let OutputFile::Regular { mut file, path } = OutputFile::open(path).map_err(io)? else {
+            return Err(io(std::io::Error::new(
+                std::io::ErrorKind::InvalidInput,
+                "it is not a regular file",
+            )));
         };
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
         file.write_all(&bytes).map_err(io)?;
         file.persist(path).map_err(|error| io(error.error))?;
         Ok(())

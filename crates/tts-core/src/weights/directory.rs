@@ -301,6 +301,12 @@ impl Directory {
             .sum()
     }
 
+    /// Numbers in all tensors.
+    pub(super) fn parameters(&self) -> u64 {
+        let count = |entry: &Entry| entry.shape().iter().product::<usize>() as u64;
+        self.entries.values().map(count).sum()
+    }
+
     fn entry(&self, name: &str) -> Result<&Entry> {
         self.entries.get(name).ok_or_else(|| Error::WeightMismatch {
             paths: self.paths.clone(),

@@ -23,8 +23,8 @@ const PARALLEL_FROM: usize = 1 << 18;
 
 /// Attends from the last `time` steps of the sequence that `spans` make up, for one batch row.
 ///
-/// `queries` holds the steps' heads, scaled and rotated, `query_stride` apart; `out` is [time, head
-/// * head_dim]. Each query adds up its keys in the order of the sequence, so that the result does
+/// `queries` holds the steps' heads, scaled and rotated, `query_stride` apart; `out` is `[time,
+/// head * head_dim]`. Each query adds up its keys in the order of the sequence, so that the result does
 /// not depend on how the sequence is cut into spans, on the other queries or on the threads.
 pub(crate) fn attention(
     queries: &[f32],
