@@ -75,7 +75,7 @@ print(
             "times_real_time": spread([audio_seconds / wall for wall in walls]),
             "first_audio_ms": spread([1e3 * seconds for seconds in firsts]),
             "import_ms": 1e3 * (imported - started),
-            "load_ms": 1e3 * (loaded - imported),
+            "load_ms": spread([1e3 * (loaded - imported)]),
             "peak_rss_bytes": peak_rss_bytes(),
         }
     )

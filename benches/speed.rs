@@ -136,9 +136,6 @@ fn measure(
                 .map(|speech| milliseconds(of(speech)) / speech.frames as f64),
         )
     };
-    // On one thread nothing runs beside it, so what is left is FlowLM's and the hand-over's.
-    let flow_lm = (threads == 1)
-        .then(|| per_frame(&|speech| speech.wall.saturating_sub(speech.prompt + speech.decode)));
     let (config_path, voice_path) = model.files(folder);
     Ok(json!({
         "model": model.name(),
@@ -152,7 +149,7 @@ fn measure(
         "times_real_time":
             spread(speeches.iter().map(|speech| speech.audio_seconds / speech.wall.as_secs_f64())),
         "frame_ms": per_frame(&|speech| speech.wall),
-        "flow_lm_frame_ms": flow_lm,
+        "flow_lm_frame_ms": per_frame(&|speech| speech.step),
         "mimi_frame_ms": per_frame(&|speech| speech.decode),
         "first_audio_ms": spread(first_audios.into_iter().map(milliseconds)),
         "load_ms": spread(loads.into_iter().map(milliseconds)),

@@ -8,22 +8,25 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::{Interest, SetGlobalDefaultError};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// The spans that are watched: text is read, latents are decoded.
-const NAMES: [&str; 2] = ["prompt", "decode"];
+/// The spans that are watched: text is read, a latent is drawn, latents are decoded.
+const NAMES: [&str; 3] = ["prompt", "step", "decode"];
 
 /// Nanoseconds spent in each of [`NAMES`].
 static SPENT: [AtomicU64; NAMES.len()] = [const { AtomicU64::new(0) }; NAMES.len()];
 
 thread_local! {
-    /// When the open spans of this thread were entered.
-    static ENTERED: RefCell<Vec<Instant>> = const { RefCell::new(Vec::new()) };
+    /// When the open spans of this thread were entered, and how long spans inside of them took: a
+    /// thread that waits for its part of a product may take up other work meanwhile.
+    static ENTERED: RefCell<Vec<(Instant, Duration)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Time spent in the phases of all streams of this process so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SpanTimes {
-    /// FlowLM reads the text.
+    /// FlowLM reads the text and draws the first latent.
     pub prompt: Duration,
+    /// FlowLM draws the other latents.
+    pub step: Duration,
     /// Mimi makes audio of latents.
     pub decode: Duration,
 }
@@ -31,9 +34,13 @@ pub struct SpanTimes {
 impl SpanTimes {
     /// Reads them.
     pub fn read() -> Self {
-        let [prompt, decode] =
-            [0, 1].map(|kind| Duration::from_nanos(SPENT[kind].load(Ordering::Relaxed)));
-        Self { prompt, decode }
+        let [prompt, step, decode] =
+            [0, 1, 2].map(|kind| Duration::from_nanos(SPENT[kind].load(Ordering::Relaxed)));
+        Self {
+            prompt,
+            step,
+            decode,
+        }
     }
 
     /// What was added since `earlier`.
@@ -41,6 +48,7 @@ impl SpanTimes {
     pub fn since(self, earlier: Self) -> Self {
         Self {
             prompt: self.prompt.saturating_sub(earlier.prompt),
+            step: self.step.saturating_sub(earlier.step),
             decode: self.decode.saturating_sub(earlier.decode),
         }
     }
@@ -87,12 +95,18 @@ impl Subscriber for Watcher {
     }
 
     fn enter(&self, _: &Id) {
-        ENTERED.with_borrow_mut(|entered| entered.push(Instant::now()));
+        ENTERED.with_borrow_mut(|entered| entered.push((Instant::now(), Duration::ZERO)));
     }
 
     fn exit(&self, span: &Id) {
-        if let Some(start) = ENTERED.with_borrow_mut(Vec::pop) {
-            let nanoseconds = start.elapsed().as_nanos() as u64;
+        if let Some((start, inside)) = ENTERED.with_borrow_mut(Vec::pop) {
+            let elapsed = start.elapsed();
+            ENTERED.with_borrow_mut(|entered| {
+                if let Some((_, around)) = entered.last_mut() {
+                    *around += elapsed;
+                }
+            });
+            let nanoseconds = elapsed.saturating_sub(inside).as_nanos() as u64;
             SPENT[span.into_u64() as usize - 1].fetch_add(nanoseconds, Ordering::Relaxed);
         }
     }

@@ -28,8 +28,8 @@ pub struct Ready {
 pub struct Speech {
     /// From the call to the last chunk of audio.
     pub wall: Duration,
-    /// In which FlowLM read the text.
-    pub prompt: Duration,
+    /// In which FlowLM drew latents, after the first.
+    pub step: Duration,
     /// In which Mimi decoded, summed over its calls. With several threads, FlowLM worked meanwhile.
     pub decode: Duration,
     /// Frames spoken.
@@ -180,7 +180,7 @@ fn speak(loaded: &Loaded, text: &str) -> Result<Speech> {
     let spans = SpanTimes::read().since(before);
     Ok(Speech {
         wall,
-        prompt: spans.prompt,
+        step: spans.step,
         decode: spans.decode,
         frames: samples / loaded.model.frame_samples(),
         audio_seconds: samples as f64 / f64::from(loaded.model.sample_rate_hz()),

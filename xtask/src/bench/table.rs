@@ -26,7 +26,7 @@ pub(super) fn of(report: &Value) -> String {
     rows.extend(list("reference").map(reference_row));
     text.push_str(&align(&rows));
     text.push_str(
-        "FlowLM ms and Mimi ms are the parts of a frame; with two threads they overlap, and Mimi's includes waiting.\n\
+        "FlowLM ms and Mimi ms are the parts of a frame; with two threads they overlap.\n\
          The limit of a frame: FlowLM's weights read once from memory, then Mimi's arithmetic; a model that fits into the caches can exceed it.\n",
     );
     text

@@ -116,8 +116,12 @@ impl Generator {
                 _ => shared.threads.generating(),
             };
             let output = threads.install(|| {
+                let span = match frame {
+                    0 => tracing::debug_span!("prompt"),
+                    _ => tracing::debug_span!("step"),
+                };
+                let _span = span.entered();
                 let condition = if frame == 0 {
-                    let _span = tracing::debug_span!("prompt").entered();
                     flow_lm.prompt(&mut state, std::slice::from_ref(&tokens))?
                 } else {
                     flow_lm.step(&mut state, &latents)
