@@ -7,8 +7,10 @@ use std::fs;
 use std::panic::catch_unwind;
 use std::path::PathBuf;
 
-/// Every target and what it does.
-const TARGETS: [(&str, fn(&[u8])); 5] = [
+/// A target's name, and what it does.
+type Target = (&'static str, fn(&[u8]));
+
+const TARGETS: [Target; 5] = [
     ("config", targets::config),
     ("safetensors_header", targets::safetensors_header),
     ("text_chunking", targets::text_chunking),
