@@ -112,7 +112,7 @@ fn a_voice_cannot_be_exported_to_nowhere() {
         .run(&["export-voice", "slt", "nowhere/voice.safetensors"])
         .fails(&[
             "cannot write voice nowhere/voice.safetensors",
-            "No such file",
+            "there is no folder nowhere; create it first",
         ]);
     place
         .run(&["export-voice", "slt"])
