@@ -169,7 +169,7 @@ impl FlowLm {
         let longest = texts.iter().map(Vec::len).max().unwrap_or(0);
         let width = self.transformer.shape().width;
         let device = self.placement.device();
-        let bos = self.latent_input(&self.bos.repeat(1));
+        let bos = self.latent_input(&self.bos);
         let mut rows = Vec::with_capacity(texts.len());
         for (row, tokens) in texts.iter().enumerate() {
             let padding = longest - tokens.len();
