@@ -88,7 +88,10 @@ impl Step {
             ),
             Self::TestFlex => execute(&mut cargo(readme::TEST.trim_start_matches("cargo "))),
             Self::TestDevices => execute(
-                cargo("test --package tts-core --package pocket-tts --features").arg(ALL_DEVICES),
+                cargo(
+                    "test --package tensor-pool --package tts-core --package pocket-tts --features",
+                )
+                .arg(ALL_DEVICES),
             ),
             Self::Listen => listen::run(&listen::Args::default()),
         }

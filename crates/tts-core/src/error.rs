@@ -55,6 +55,9 @@ pub enum Error {
         /// What differs, and what the model needs.
         reason: String,
     },
+    /// There is no memory for what a stream has to remember.
+    #[error("cannot keep the state of the speech: {0}")]
+    Memory(#[from] tensor_pool::Error),
     /// A voice was to be made from audio, but the weights have no voice encoder.
     #[error("these weights cannot clone voices: {0}")]
     NoVoiceEncoder(String),

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::kv::KvPrefix;
 use crate::ops::{Activation, Heads, LayerNorm, Linear, Placement, tensor_from, vec_from};
+use crate::state::StateMemory;
 use crate::transformer::{Transformer, TransformerShape};
 use crate::voice::VoiceKv;
 use crate::weights::Weights;
@@ -147,8 +148,12 @@ impl FlowLm {
     }
 
     /// A fresh state whose rows speak with `voices`.
-    pub(crate) fn state(&self, voices: Vec<Arc<VoiceKv>>) -> FlowLmState {
-        FlowLmState::new(voices, self.layers())
+    pub(crate) fn state(
+        &self,
+        voices: Vec<Arc<VoiceKv>>,
+        memory: &StateMemory,
+    ) -> Result<FlowLmState> {
+        FlowLmState::new(voices, self.layers(), self.heads(), memory)
     }
 
     /// Embeds a text.
@@ -185,7 +190,7 @@ impl FlowLm {
             parts.push(bos.clone());
             rows.push(Tensor::cat(parts, 1));
         }
-        Ok(self.backbone(state, Tensor::cat(rows, 0)))
+        self.backbone(state, Tensor::cat(rows, 0))
     }
 
     /// Reads an encoded voice into the state. Its keys and values are then a voice.
@@ -193,7 +198,11 @@ impl FlowLm {
     /// # Shapes
     ///
     /// `conditioning` [1, frame, width]
-    pub(crate) fn prompt_voice(&self, state: &mut FlowLmState, conditioning: Tensor<3>) {
+    pub(crate) fn prompt_voice(
+        &self,
+        state: &mut FlowLmState,
+        conditioning: Tensor<3>,
+    ) -> Result<()> {
         let [_, _, width] = conditioning.dims();
         let prompt = match &self.bos_before_voice {
             Some(bos) => {
@@ -202,13 +211,14 @@ impl FlowLm {
             }
             None => conditioning,
         };
-        self.run(state, prompt);
+        self.run(state, prompt)?;
+        Ok(())
     }
 
     /// The next frame's backbone output, [batch, 1, condition].
     ///
     /// `latents` is what the last frame drew, [batch, latent].
-    pub(crate) fn step(&self, state: &mut FlowLmState, latents: &[f32]) -> Tensor<3> {
+    pub(crate) fn step(&self, state: &mut FlowLmState, latents: &[f32]) -> Result<Tensor<3>> {
         let input = self.latent_input(latents);
         self.backbone(state, input)
     }
@@ -258,22 +268,23 @@ impl FlowLm {
         self.input.forward(latents, Activation::Identity)
     }
 
-    fn backbone(&self, state: &mut FlowLmState, input: Tensor<3>) -> Tensor<3> {
-        let output = self.run(state, input);
+    fn backbone(&self, state: &mut FlowLmState, input: Tensor<3>) -> Result<Tensor<3>> {
+        let output = self.run(state, input)?;
         let [batch, time, width] = output.dims();
         let last = output.slice([0..batch, time - 1..time, 0..width]);
         let normed = self.out_norm.forward(&last);
-        match &self.z_proj {
+        Ok(match &self.z_proj {
             Some(z_proj) => z_proj.forward(normed, Activation::Identity),
             None => normed,
-        }
+        })
     }
 
-    fn run(&self, state: &mut FlowLmState, input: Tensor<3>) -> Tensor<3> {
+    fn run(&self, state: &mut FlowLmState, input: Tensor<3>) -> Result<Tensor<3>> {
         let [_, time, _] = input.dims();
+        state.reserve(time)?;
         let rope = self.transformer.rope().table(&state.next_positions(), time);
         let FlowLmState { layers, rows } = state;
-        self.transformer.forward(input, |layer, qkv| {
+        Ok(self.transformer.forward(input, |layer, qkv| {
             let prefixes: Vec<KvPrefix<'_>> = rows
                 .iter()
                 .map(|row| KvPrefix {
@@ -282,6 +293,6 @@ impl FlowLm {
                 })
                 .collect();
             layers[layer].attend(qkv, &prefixes, self.heads(), &rope, &self.placement)
-        })
+        }))
     }
 }

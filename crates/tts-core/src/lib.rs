@@ -61,6 +61,7 @@ mod options;
 mod output_file;
 #[cfg(test)]
 mod parity;
+mod state;
 mod stream;
 pub mod text;
 mod threads;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use burn::tensor::Tensor;
+use tensor_pool::MemoryPool;
 
 use crate::audio::{Audio, prepare_voice_prompt};
 use crate::config::Config;
@@ -13,6 +14,7 @@ use crate::flow_lm::{FlowLm, FlowLmState};
 use crate::mimi::{MimiDecoder, MimiEncoder};
 use crate::ops::Placement;
 use crate::options::GenerateOptions;
+use crate::state::StateMemory;
 use crate::stream::SpeechStream;
 use crate::text::{TextOptions, Tokenizer};
 use crate::threads::Threads;
@@ -60,6 +62,8 @@ pub(crate) struct Shared {
     no_voice_cloning: Option<String>,
     weights: Weights,
     placement: Placement,
+    /// Where streams keep their state.
+    pub(crate) memory: StateMemory,
     device: DeviceKind,
     pub(crate) threads: Threads,
 }
@@ -132,6 +136,7 @@ impl Model {
                 encoder: OnceLock::new(),
                 no_voice_cloning,
                 weights,
+                memory: StateMemory::new(MemoryPool::default(), placement.device()),
                 placement,
                 device: options.device,
                 threads,
@@ -168,6 +173,11 @@ impl Model {
     /// Why it cannot clone voices; `None` when it can.
     pub fn no_voice_cloning(&self) -> Option<&str> {
         self.shared.no_voice_cloning.as_deref()
+    }
+
+    /// The pool that its streams lease their state from.
+    pub fn memory_pool(&self) -> &MemoryPool {
+        self.shared.memory.pool()
     }
 
     /// Bytes of its parts.
@@ -225,10 +235,12 @@ impl Model {
         let encoder = self.encoder()?;
         let prompt = prepare_voice_prompt(speech, self.sample_rate_hz(), truncate)?;
         self.shared.threads.all().install(|| {
-            let latents = encoder.encode(prompt.samples());
-            let flow_lm = &self.shared.flow_lm;
-            let mut state = flow_lm.state(vec![Arc::new(VoiceKv::empty())]);
-            flow_lm.prompt_voice(&mut state, encoder.conditioning(latents));
+            let Shared {
+                flow_lm, memory, ..
+            } = &*self.shared;
+            let latents = encoder.encode(prompt.samples(), memory)?;
+            let mut state = flow_lm.state(vec![Arc::new(VoiceKv::empty())], memory)?;
+            flow_lm.prompt_voice(&mut state, encoder.conditioning(latents))?;
             Ok(Voice {
                 kv: Arc::new(voice_of(&state)),
             })

@@ -24,7 +24,7 @@ mod upsample;
 
 pub(crate) use activation::Activation;
 pub(crate) use attention::Heads;
-pub(crate) use conv::{CausalConv, ConvGeometry};
+pub(crate) use conv::{CausalConv, ConvGeometry, ConvState};
 pub(crate) use linear::Linear;
 pub(crate) use modulate::{gated_add, modulate};
 pub(crate) use norm::LayerNorm;

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::error::Result;
 use crate::kv::PagedKv;
+use crate::ops::Heads;
+use crate::state::StateMemory;
 use crate::voice::VoiceKv;
 
 /// Keys and values of a batch of streams that advance together.
@@ -22,14 +25,28 @@ pub(super) struct Row {
 }
 
 impl FlowLmState {
-    pub(super) fn new(voices: Vec<Arc<VoiceKv>>, layers: usize) -> Self {
-        Self {
-            layers: (0..layers).map(|_| PagedKv::default()).collect(),
+    pub(super) fn new(
+        voices: Vec<Arc<VoiceKv>>,
+        layers: usize,
+        heads: &Heads,
+        memory: &StateMemory,
+    ) -> Result<Self> {
+        Ok(Self {
+            layers: (0..layers)
+                .map(|_| PagedKv::new(voices.len(), heads, memory))
+                .collect::<Result<_>>()?,
             rows: voices
                 .into_iter()
                 .map(|voice| Row { voice, padding: 0 })
                 .collect(),
-        }
+        })
+    }
+
+    /// Makes room for `time` more steps in every layer.
+    pub(super) fn reserve(&mut self, time: usize) -> Result<()> {
+        self.layers
+            .iter_mut()
+            .try_for_each(|layer| layer.reserve(time))
     }
 
     pub(super) fn set_padding(&mut self, row: usize, padding: usize) {

@@ -1,14 +1,20 @@
 //! A cache that grows by pages: full pages never move and are never copied.
 
 use burn::tensor::Tensor;
+use tensor_pool::PagedLease;
 
+use crate::error::Result;
 #[cfg(feature = "flex")]
 use crate::ops::flex;
-use crate::ops::{Heads, Placement, RopeTable, attention, tensor_from};
+use crate::ops::{Heads, Placement, RopeTable, attention};
+use crate::state::StateMemory;
 
 /// Steps of one page. At the released models' 12.5 frames a second it lasts 5 s; smaller pages
 /// make more spans for attention to walk, larger ones waste more on short texts.
 pub(crate) const PAGE_STEPS: usize = 64;
+
+/// The axis of steps in `[k/v, batch, step, kv_head, head_dim]`.
+const STEP_AXIS: usize = 2;
 
 /// What one batch row has before its first page: a voice's keys and values in this layer, and
 /// padding steps at the start of the pages, which the row does not see.
@@ -20,50 +26,44 @@ pub(crate) struct KvPrefix<'a> {
 }
 
 /// The keys and values of one layer, for a batch whose rows advance together.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct PagedKv {
     /// `[k/v, batch, PAGE_STEPS, kv_head, head_dim]` each
-    pages: Vec<Tensor<5>>,
-    /// Steps written.
-    len: usize,
+    pages: PagedLease<5>,
 }
 
 impl PagedKv {
+    /// Nothing yet.
+    pub(crate) fn new(batch: usize, heads: &Heads, memory: &StateMemory) -> Result<Self> {
+        let page = [2, batch, PAGE_STEPS, heads.kv_heads, heads.head_dim];
+        Ok(Self {
+            pages: memory.pages(page, STEP_AXIS, "keys and values")?,
+        })
+    }
+
     /// Steps written.
     pub(crate) fn len(&self) -> usize {
-        self.len
+        self.pages.len()
     }
 
     /// The pages as they lie in memory.
     #[cfg(test)]
-    pub(crate) fn pages(&self) -> &[Tensor<5>] {
+    pub(crate) fn pages(&self) -> &PagedLease<5> {
         &self.pages
     }
 
     /// All written steps: `[k/v, batch, len, kv_head, head_dim]`. Copies.
     pub(crate) fn contiguous(&self) -> Option<Tensor<5>> {
-        (self.len > 0).then(|| Tensor::cat(self.written(0), 2))
+        self.pages.contiguous()
     }
 
-    /// The written part of the pages from step `from` on.
-    fn written(&self, from: usize) -> Vec<Tensor<5>> {
-        self.pages
-            .iter()
-            .enumerate()
-            .filter_map(|(index, page)| {
-                let start = index * PAGE_STEPS;
-                let first = from.saturating_sub(start);
-                let last = (self.len - start).min(PAGE_STEPS);
-                let [_, batch, _, kv_heads, d] = page.dims();
-                (first < last).then(|| {
-                    page.clone()
-                        .slice([0..2, 0..batch, first..last, 0..kv_heads, 0..d])
-                })
-            })
-            .collect()
+    /// Makes room for `time` more steps.
+    pub(crate) fn reserve(&mut self, time: usize) -> Result<()> {
+        Ok(self.pages.reserve(time)?)
     }
 
-    /// Keeps new steps, then attends from them to each row's whole sequence.
+    /// Keeps new steps, for which there is room, then attends from them to each row's whole
+    /// sequence.
     ///
     /// # Shapes
     ///
@@ -76,38 +76,12 @@ impl PagedKv {
         rope: &RopeTable,
         placement: &Placement,
     ) -> Tensor<3> {
-        let [batch, time, _] = qkv.dims();
-        debug_assert_eq!(batch, prefixes.len());
-        while self.pages.len() * PAGE_STEPS < self.len + time {
-            let shape = [2, batch, PAGE_STEPS, heads.kv_heads, heads.head_dim];
-            self.pages.push(tensor_from(
-                vec![0.0; shape.iter().product()],
-                shape,
-                placement.device(),
-            ));
-        }
+        debug_assert_eq!(qkv.dims()[0], prefixes.len());
         #[cfg(feature = "flex")]
         if placement.kernels() {
             return self.kernel(qkv, prefixes, heads, rope);
         }
         self.portable(qkv, prefixes, heads, rope, placement)
-    }
-
-    /// Ranges of `time` new steps, each with the page and the step in it where it lands.
-    fn landing(
-        &self,
-        time: usize,
-    ) -> impl Iterator<Item = (std::ops::Range<usize>, usize, usize)> + use<> {
-        let start = self.len;
-        let mut done = 0;
-        std::iter::from_fn(move || {
-            let at = start + done;
-            let (page, step) = (at / PAGE_STEPS, at % PAGE_STEPS);
-            let count = (PAGE_STEPS - step).min(time - done);
-            let range = done..done + count;
-            done += count;
-            (count > 0).then_some((range, page, step))
-        })
     }
 
     #[cfg(feature = "flex")]
@@ -125,28 +99,28 @@ impl PagedKv {
 
         let kv_width = heads.kv_width();
         let side = PAGE_STEPS * kv_width;
-        let mut pages: Vec<_> = std::mem::take(&mut self.pages)
-            .into_iter()
-            .map(flex::open)
-            .collect();
-        for (steps, page, at) in self.landing(time) {
-            let data: &mut [f32] = pages[page].storage_mut();
-            let (keys, values) = data.split_at_mut(batch * side);
-            for (row, qkv) in qkv.chunks_exact(time * width).enumerate() {
-                let fresh = super::fresh_span(qkv, heads);
-                for (offset, step) in steps.clone().enumerate() {
-                    let to = row * side + (at + offset) * kv_width;
-                    let from = step * fresh.stride;
-                    keys[to..to + kv_width].copy_from_slice(&fresh.keys[from..from + kv_width]);
-                    values[to..to + kv_width].copy_from_slice(&fresh.values[from..from + kv_width]);
+        for landing in self.pages.landings(time) {
+            flex::edit(&mut self.pages.pages_mut()[landing.page], |page| {
+                let (keys, values) = page.split_at_mut(batch * side);
+                for (row, qkv) in qkv.chunks_exact(time * width).enumerate() {
+                    let fresh = super::fresh_span(qkv, heads);
+                    for (offset, step) in landing.steps.clone().enumerate() {
+                        let to = row * side + (landing.at + offset) * kv_width;
+                        let from = step * fresh.stride;
+                        keys[to..to + kv_width].copy_from_slice(&fresh.keys[from..from + kv_width]);
+                        values[to..to + kv_width]
+                            .copy_from_slice(&fresh.values[from..from + kv_width]);
+                    }
                 }
-            }
+            });
         }
-        self.len += time;
+        self.pages.advance(time);
 
+        let open = |tensor: &Tensor<5>| flex::open(tensor.clone());
+        let pages: Vec<_> = self.pages.pages().iter().map(|page| open(page)).collect();
         let voices: Vec<_> = prefixes
             .iter()
-            .map(|prefix| prefix.voice.cloned().map(flex::open))
+            .map(|prefix| prefix.voice.map(open))
             .collect();
         let mut out = vec![0.0; batch * time * heads.query_width()];
         let rows = qkv
@@ -165,9 +139,8 @@ impl PagedKv {
             });
             let padding = prefixes[row].padding;
             let written = pages.iter().enumerate().filter_map(|(index, page)| {
-                let start = index * PAGE_STEPS;
-                let first = padding.saturating_sub(start);
-                let last = (self.len - start).min(PAGE_STEPS);
+                let first = padding.saturating_sub(index * PAGE_STEPS);
+                let last = self.pages.written(index).end;
                 let data: &[f32] = page.storage();
                 let (keys, values) = data.split_at(batch * side);
                 (first < last).then(|| {
@@ -183,7 +156,6 @@ impl PagedKv {
             let spans: Vec<_> = voice.into_iter().chain(written).collect();
             flex::attention(qkv, width, time, &spans, heads, out);
         }
-        self.pages = pages.into_iter().map(flex::close).collect();
         flex::tensor(out, [batch, time, heads.query_width()])
     }
 
@@ -198,22 +170,21 @@ impl PagedKv {
         let device = placement.device();
         let (queries, fresh) = attention::split(qkv, heads, rope, device);
         let [_, batch, time, kv_heads, d] = fresh.dims();
-        for (steps, page, at) in self.landing(time) {
-            let place = at..at + steps.len();
+        for landing in self.pages.landings(time) {
+            let to = landing.at..landing.at + landing.steps.len();
             let new = fresh
                 .clone()
-                .slice([0..2, 0..batch, steps, 0..kv_heads, 0..d]);
-            let empty = tensor_from(vec![0.0], [1; 5], device);
-            let old = std::mem::replace(&mut self.pages[page], empty);
-            self.pages[page] = old.slice_assign([0..2, 0..batch, place, 0..kv_heads, 0..d], new);
+                .slice([0..2, 0..batch, landing.steps, 0..kv_heads, 0..d]);
+            self.pages.pages_mut()[landing.page]
+                .update(|page| page.slice_assign([0..2, 0..batch, to, 0..kv_heads, 0..d], new));
         }
-        self.len += time;
+        self.pages.advance(time);
         let rows = prefixes
             .iter()
             .enumerate()
             .map(|(row, prefix)| {
                 let mut sequence: Vec<Tensor<5>> = prefix.voice.cloned().into_iter().collect();
-                sequence.extend(self.written(prefix.padding).into_iter().map(|page| {
+                sequence.extend(self.pages.views(prefix.padding).map(|page| {
                     let [_, _, len, _, _] = page.dims();
                     page.slice([0..2, row..row + 1, 0..len, 0..kv_heads, 0..d])
                 }));
@@ -221,7 +192,7 @@ impl PagedKv {
                     queries
                         .clone()
                         .slice([row..row + 1, 0..time, 0..heads.heads, 0..d]),
-                    Tensor::cat(sequence, 2),
+                    Tensor::cat(sequence, STEP_AXIS),
                     heads,
                     device,
                 )

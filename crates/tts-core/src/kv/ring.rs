@@ -1,16 +1,19 @@
 //! A cache for attention with a window: constant memory however long the stream.
 
 use burn::tensor::Tensor;
+use tensor_pool::PooledTensor;
 
+use crate::error::Result;
 #[cfg(feature = "flex")]
 use crate::ops::flex;
-use crate::ops::{Heads, Placement, RopeTable, attention, tensor_from};
+use crate::ops::{Heads, Placement, RopeTable, attention};
+use crate::state::StateMemory;
 
 /// The last `context` keys and values of a stream; step `n` lies at `n mod context`.
 #[derive(Debug)]
 pub(crate) struct RingKv {
     /// `[k/v, batch, context, kv_head, head_dim]`
-    ring: Tensor<5>,
+    ring: PooledTensor<5>,
     context: usize,
     /// Steps seen so far.
     position: usize,
@@ -18,13 +21,18 @@ pub(crate) struct RingKv {
 
 impl RingKv {
     /// An empty ring of `context` steps.
-    pub(crate) fn new(batch: usize, context: usize, heads: &Heads, placement: &Placement) -> Self {
+    pub(crate) fn new(
+        batch: usize,
+        context: usize,
+        heads: &Heads,
+        memory: &StateMemory,
+    ) -> Result<Self> {
         let shape = [2, batch, context, heads.kv_heads, heads.head_dim];
-        Self {
-            ring: tensor_from(vec![0.0; shape.iter().product()], shape, placement.device()),
+        Ok(Self {
+            ring: memory.unset(shape, "attention window")?,
             context,
             position: 0,
-        }
+        })
     }
 
     /// The ring as it lies in memory.
@@ -80,40 +88,39 @@ impl RingKv {
         let qkv: &mut [f32] = qkv.storage_mut();
         super::rotate(qkv, batch, heads, rope);
 
-        let placeholder = flex::tensor(Vec::new(), [0; 5]);
-        let mut ring = flex::open(std::mem::replace(&mut self.ring, placeholder));
         let kv_width = heads.kv_width();
         let side = self.context * kv_width;
+        let ([old, young], landing) = (self.kept(), self.landing(time));
         let mut out = vec![0.0; batch * time * heads.query_width()];
-        let rows = qkv
-            .chunks_exact(time * width)
-            .zip(out.chunks_exact_mut(time * heads.query_width()));
-        for (row, (qkv, out)) in rows.enumerate() {
-            let data: &mut [f32] = ring.storage_mut();
-            let (keys, values) = data.split_at_mut(batch * side);
-            let keys = &mut keys[row * side..(row + 1) * side];
-            let values = &mut values[row * side..(row + 1) * side];
-            let kept = |range: std::ops::Range<usize>| flex::Span {
-                keys: &keys[range.start * kv_width..range.end * kv_width],
-                values: &values[range.start * kv_width..range.end * kv_width],
-                stride: kv_width,
-                count: range.len(),
-            };
-            let [old, young] = self.kept();
-            let fresh = super::fresh_span(qkv, heads);
-            let spans = [kept(old), kept(young), fresh];
-            flex::attention(qkv, width, time, &spans, heads, out);
-            for (steps, mut at) in self.landing(time) {
-                for step in steps {
-                    let from = step * fresh.stride;
-                    let to = at * kv_width..(at + 1) * kv_width;
-                    keys[to.clone()].copy_from_slice(&fresh.keys[from..from + kv_width]);
-                    values[to].copy_from_slice(&fresh.values[from..from + kv_width]);
-                    at += 1;
+        flex::edit(&mut self.ring, |ring| {
+            let (keys, values) = ring.split_at_mut(batch * side);
+            let rows = qkv
+                .chunks_exact(time * width)
+                .zip(out.chunks_exact_mut(time * heads.query_width()))
+                .zip(
+                    keys.chunks_exact_mut(side)
+                        .zip(values.chunks_exact_mut(side)),
+                );
+            for ((qkv, out), (keys, values)) in rows {
+                let kept = |range: &std::ops::Range<usize>| flex::Span {
+                    keys: &keys[range.start * kv_width..range.end * kv_width],
+                    values: &values[range.start * kv_width..range.end * kv_width],
+                    stride: kv_width,
+                    count: range.len(),
+                };
+                let fresh = super::fresh_span(qkv, heads);
+                let spans = [kept(&old), kept(&young), fresh];
+                flex::attention(qkv, width, time, &spans, heads, out);
+                for (steps, at) in &landing {
+                    for (step, at) in steps.clone().zip(*at..) {
+                        let from = step * fresh.stride;
+                        let to = at * kv_width..(at + 1) * kv_width;
+                        keys[to.clone()].copy_from_slice(&fresh.keys[from..from + kv_width]);
+                        values[to].copy_from_slice(&fresh.values[from..from + kv_width]);
+                    }
                 }
             }
-        }
-        self.ring = flex::close(ring);
+        });
         flex::tensor(out, [batch, time, heads.query_width()])
     }
 
@@ -132,9 +139,7 @@ impl RingKv {
             .into_iter()
             .filter(|range| !range.is_empty())
             .map(|range| {
-                self.ring
-                    .clone()
-                    .slice([0..2, 0..batch, range, 0..kv_heads, 0..d])
+                Tensor::clone(&self.ring).slice([0..2, 0..batch, range, 0..kv_heads, 0..d])
             })
             .collect();
         sequence.push(fresh.clone());
@@ -160,9 +165,9 @@ impl RingKv {
                 let new = fresh
                     .clone()
                     .slice([0..2, 0..batch, steps, 0..kv_heads, 0..d]);
-                let empty = tensor_from(vec![0.0], [1; 5], device);
-                let ring = std::mem::replace(&mut self.ring, empty);
-                self.ring = ring.slice_assign([0..2, 0..batch, place, 0..kv_heads, 0..d], new);
+                self.ring.update(|ring| {
+                    ring.slice_assign([0..2, 0..batch, place, 0..kv_heads, 0..d], new)
+                });
             }
         }
         Tensor::cat(rows, 0)

@@ -1,12 +1,13 @@
 //! Latents to audio, frame by frame.
 
-use burn::tensor::Tensor;
+use tensor_pool::PooledTensor;
 
 use super::seanet::{Seanet, SeanetState};
 use super::transformer::{ProjectedTransformer, ProjectedTransformerState};
 use crate::config::Config;
 use crate::error::Result;
 use crate::ops::{Activation, DepthwiseUpsample, Linear, Placement, tensor_from, vec_from};
+use crate::state::StateMemory;
 use crate::weights::Weights;
 
 /// The decoding half of Mimi.
@@ -26,7 +27,7 @@ pub(crate) struct MimiDecoder {
 #[derive(Debug)]
 pub(crate) struct MimiDecoderState {
     batch: usize,
-    upsample: Option<Tensor<3>>,
+    upsample: Option<PooledTensor<3>>,
     transformer: ProjectedTransformerState,
     seanet: SeanetState,
 }
@@ -81,13 +82,16 @@ impl MimiDecoder {
     }
 
     /// The state of streams that have not begun.
-    pub(crate) fn state(&self, batch: usize) -> MimiDecoderState {
-        MimiDecoderState {
+    pub(crate) fn state(&self, batch: usize, memory: &StateMemory) -> Result<MimiDecoderState> {
+        let upsample = self.upsample.as_ref();
+        Ok(MimiDecoderState {
             batch,
-            upsample: None,
-            transformer: self.transformer.state(batch, &self.placement),
-            seanet: SeanetState::default(),
-        }
+            upsample: upsample
+                .map(|upsample| upsample.state(batch, memory))
+                .transpose()?,
+            transformer: self.transformer.state(batch, memory)?,
+            seanet: self.seanet.state(batch, memory)?,
+        })
     }
 
     /// Decodes the next frames of a batch of streams, any number of frames a call.
@@ -108,9 +112,9 @@ impl MimiDecoder {
             self.placement.device(),
         );
         let x = self.input.forward(latents, Activation::Identity);
-        let x = match &self.upsample {
-            Some(upsample) => upsample.forward(x, &mut state.upsample, &self.placement),
-            None => x,
+        let x = match (&self.upsample, &mut state.upsample) {
+            (Some(upsample), Some(state)) => upsample.forward(x, state),
+            _ => x,
         };
         let x = self
             .transformer

@@ -2,11 +2,12 @@
 
 use burn::tensor::Tensor;
 
-use super::seanet::{Seanet, SeanetState};
+use super::seanet::Seanet;
 use super::transformer::ProjectedTransformer;
 use crate::config::Config;
 use crate::error::Result;
 use crate::ops::{Activation, CausalConv, ConvGeometry, Linear, Placement, tensor_from};
+use crate::state::StateMemory;
 use crate::weights::Weights;
 
 /// Frames that are encoded at once. The largest activations, next to the samples, take about 4 MiB
@@ -78,10 +79,13 @@ impl MimiEncoder {
     /// # Shapes
     ///
     /// -> [1, frame, encoder width]
-    pub(crate) fn encode(&self, samples: &[f32]) -> Tensor<3> {
-        let mut seanet = SeanetState::default();
-        let mut transformer = self.transformer.state(1, &self.placement);
-        let mut downsample = None;
+    pub(crate) fn encode(&self, samples: &[f32], memory: &StateMemory) -> Result<Tensor<3>> {
+        let mut seanet = self.seanet.state(1, memory)?;
+        let mut transformer = self.transformer.state(1, memory)?;
+        let mut downsample = match &self.downsample {
+            Some(conv) => Some((conv, conv.state(1, memory)?)),
+            None => None,
+        };
         let blocks = samples
             .chunks(BLOCK_FRAMES * self.frame_samples)
             .map(|block| {
@@ -93,15 +97,15 @@ impl MimiEncoder {
                 let x = self
                     .transformer
                     .forward(x, &mut transformer, &self.placement);
-                match &self.downsample {
-                    Some(conv) => {
-                        conv.forward(x, &mut downsample, Activation::Identity, &self.placement)
+                match &mut downsample {
+                    Some((conv, state)) => {
+                        conv.forward(x, state, Activation::Identity, &self.placement)
                     }
                     None => x,
                 }
             })
             .collect();
-        Tensor::cat(blocks, 1)
+        Ok(Tensor::cat(blocks, 1))
     }
 
     /// Encoded audio as FlowLM reads it.
@@ -115,13 +119,13 @@ impl MimiEncoder {
 
     /// SEANet's features alone.
     #[cfg(test)]
-    pub(crate) fn features(&self, samples: &[f32]) -> Tensor<3> {
+    pub(crate) fn features(&self, samples: &[f32], memory: &StateMemory) -> Result<Tensor<3>> {
         let x = tensor_from(
             samples.to_vec(),
             [1, samples.len(), 1],
             self.placement.device(),
         );
-        self.seanet
-            .forward(x, &mut SeanetState::default(), &self.placement)
+        let mut state = self.seanet.state(1, memory)?;
+        Ok(self.seanet.forward(x, &mut state, &self.placement))
     }
 }

@@ -4,7 +4,8 @@ use burn::tensor::Tensor;
 
 use crate::config::{PadMode, SeanetConfig};
 use crate::error::Result;
-use crate::ops::{Activation, CausalConv, ConvGeometry, Linear, Placement};
+use crate::ops::{Activation, CausalConv, ConvGeometry, ConvState, Linear, Placement};
+use crate::state::StateMemory;
 use crate::weights::Scope;
 
 /// One side of SEANet: convolutions and residual blocks in a row.
@@ -29,9 +30,9 @@ enum Stage {
 }
 
 /// Past inputs of every stage of a stream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct SeanetState {
-    convs: Vec<Option<Tensor<3>>>,
+    convs: Vec<ConvState>,
 }
 
 impl Seanet {
@@ -85,6 +86,18 @@ impl Seanet {
             .sum()
     }
 
+    /// The state of streams that have not begun.
+    pub(super) fn state(&self, batch: usize, memory: &StateMemory) -> Result<SeanetState> {
+        let convs = self.stages.iter().map(|stage| match stage {
+            Stage::Conv { conv, .. } | Stage::Residual { narrow: conv, .. } => {
+                conv.state(batch, memory)
+            }
+        });
+        Ok(SeanetState {
+            convs: convs.collect::<Result<_>>()?,
+        })
+    }
+
     /// # Shapes
     ///
     /// `x` [batch, step, channel]; steps are features or samples
@@ -94,7 +107,6 @@ impl Seanet {
         state: &mut SeanetState,
         placement: &Placement,
     ) -> Tensor<3> {
-        state.convs.resize(self.stages.len(), None);
         for (stage, state) in self.stages.iter().zip(&mut state.convs) {
             x = match stage {
                 Stage::Conv { conv, before } => conv.forward(x, state, *before, placement),

@@ -6,6 +6,7 @@ use crate::config::MimiTransformerConfig;
 use crate::error::Result;
 use crate::kv::RingKv;
 use crate::ops::{Activation, Heads, Linear, Placement};
+use crate::state::StateMemory;
 use crate::transformer::{Transformer, TransformerShape};
 use crate::weights::Scope;
 
@@ -67,14 +68,18 @@ impl ProjectedTransformer {
         self.transformer.bytes() + projections.map(Linear::bytes).sum::<usize>()
     }
 
-    pub(super) fn state(&self, batch: usize, placement: &Placement) -> ProjectedTransformerState {
+    pub(super) fn state(
+        &self,
+        batch: usize,
+        memory: &StateMemory,
+    ) -> Result<ProjectedTransformerState> {
         let shape = self.transformer.shape();
-        ProjectedTransformerState {
+        Ok(ProjectedTransformerState {
             layers: (0..shape.layers)
-                .map(|_| RingKv::new(batch, self.context, &shape.heads, placement))
-                .collect(),
+                .map(|_| RingKv::new(batch, self.context, &shape.heads, memory))
+                .collect::<Result<_>>()?,
             position: 0,
-        }
+        })
     }
 
     /// # Shapes

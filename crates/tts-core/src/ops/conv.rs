@@ -10,10 +10,13 @@
 //! rows are overlapping windows of the input: nothing is laid out again.
 
 use burn::tensor::Tensor;
+use tensor_pool::PooledTensor;
 
 #[cfg(feature = "flex")]
 use super::flex;
 use super::{Activation, Placement, Vector, tensor_from};
+use crate::error::Result;
+use crate::state::StateMemory;
 
 /// Sizes of a convolution as the weights file stores it.
 #[derive(Clone, Copy, Debug)]
@@ -32,8 +35,7 @@ pub(crate) struct ConvGeometry {
     pub(crate) replicate: bool,
 }
 
-/// A causal convolution with weights prepared for the device. Its state, the inputs that later
-/// steps still see, is a `[batch, history, channel]` tensor that belongs to the stream.
+/// A causal convolution with weights prepared for the device.
 #[derive(Debug)]
 pub(crate) struct CausalConv {
     weight: Weight,
@@ -48,6 +50,14 @@ pub(crate) struct CausalConv {
     inputs: usize,
     outputs: usize,
     replicate: bool,
+}
+
+/// What a stream remembers of a convolution: the inputs that later steps still see.
+#[derive(Debug)]
+pub(crate) struct ConvState {
+    /// `[batch, history, channel]`; none where each step sees only itself.
+    past: Option<PooledTensor<3>>,
+    begun: bool,
 }
 
 #[derive(Debug)]
@@ -161,70 +171,92 @@ impl CausalConv {
         (self.taps - 1) * self.dilation
     }
 
-    /// What comes before the first step: zeros, or the first step again and again.
-    fn initial_state(&self, x: &Tensor<3>, before: Activation, placement: &Placement) -> Tensor<3> {
-        let [batch, _, channels] = x.dims();
-        if self.history() == 0 {
-            // Nothing is kept; not every backend has tensors without elements.
-            return tensor_from(vec![0.0], [1, 1, 1], placement.device());
-        }
+    /// The state of streams that have not begun: zeros came before their first step.
+    pub(crate) fn state(&self, batch: usize, memory: &StateMemory) -> Result<ConvState> {
         let shape = [batch, self.history(), self.inputs];
-        if !self.replicate {
-            return tensor_from(vec![0.0; shape.iter().product()], shape, placement.device());
-        }
+        let past = if self.history() > 0 {
+            Some(memory.zeros(shape, "convolution history")?)
+        } else {
+            None
+        };
+        Ok(ConvState { past, begun: false })
+    }
+
+    /// Lets the first step have come before itself again and again.
+    fn replicate_first(
+        &self,
+        x: &Tensor<3>,
+        past: &mut PooledTensor<3>,
+        before: Activation,
+        placement: &Placement,
+    ) {
+        let [batch, _, channels] = x.dims();
         let first = x.clone().slice([0..batch, 0..1, 0..channels]);
-        before
+        let shape = past.dims();
+        let repeated = before
             .forward(first, placement.kernels())
             .repeat_dim(1, self.history() * self.fold)
-            .reshape(shape)
+            .reshape(shape);
+        past.update(|past| past.slice_assign(shape.map(|axis| 0..axis), repeated));
     }
 
     /// Convolves the next steps of a stream, after applying `before` to them.
     ///
     /// # Shapes
     ///
-    /// `x` [batch, time, channels in], time a multiple of the stride; `state` is `None` before the
-    /// first call -> [batch, time / stride, channels out], or [batch, time * stride, channels out]
-    /// when transposed
+    /// `x` [batch, time, channels in], time a multiple of the stride -> [batch, time / stride,
+    /// channels out], or [batch, time * stride, channels out] when transposed
     pub(crate) fn forward(
         &self,
         x: Tensor<3>,
-        state: &mut Option<Tensor<3>>,
+        state: &mut ConvState,
         before: Activation,
         placement: &Placement,
     ) -> Tensor<3> {
         let [batch, time, channels] = x.dims();
         debug_assert_eq!((time % self.fold, channels * self.fold), (0, self.inputs));
-        let past = match state.take() {
-            Some(past) => past,
-            None => self.initial_state(&x, before, placement),
-        };
+        let ConvState { past, begun } = state;
+        if let Some(past) = past
+            && self.replicate
+            && !*begun
+        {
+            self.replicate_first(&x, past, before, placement);
+        }
+        *begun = true;
         let x = x.reshape([batch, time / self.fold, self.inputs]);
-        let (y, past) = match &self.weight {
+        let y = match (&self.weight, past) {
             #[cfg(feature = "flex")]
-            Weight::Packed(packed) => self.kernel(x, past, before, packed),
-            Weight::Device(weight) => self.portable(before.portable(x), past, weight),
+            (Weight::Packed(packed), Some(past)) => {
+                flex::edit(past, |past| self.kernel(x, past, before, packed))
+            }
+            #[cfg(feature = "flex")]
+            (Weight::Packed(packed), None) => self.kernel(x, &mut [], before, packed),
+            (Weight::Device(weight), past) => {
+                let x = before.portable(x);
+                let window = match past {
+                    Some(past) => self.window(x, past),
+                    None => x,
+                };
+                self.portable(window, weight)
+            }
         };
-        *state = Some(past);
         let [_, steps, _] = y.dims();
         y.reshape([batch, steps * self.unfold, self.outputs / self.unfold])
     }
 
+    /// `past` is `[batch, history, inputs]`, and is left as the next steps see it.
     #[cfg(feature = "flex")]
     fn kernel(
         &self,
         x: Tensor<3>,
-        past: Tensor<3>,
+        past: &mut [f32],
         before: Activation,
         packed: &[flex::PackedMatrix],
-    ) -> (Tensor<3>, Tensor<3>) {
+    ) -> Tensor<3> {
         let [batch, time, inputs] = x.dims();
         let x = flex::open(x);
         let x: &[f32] = x.storage();
         let history = self.history() * inputs;
-        let mut kept = flex::open(past);
-        let past: &mut [f32] = kept.storage_mut();
-
         let bias = self.bias.as_ref().map(Vector::host);
         let mut out = Vec::with_capacity(batch * time * self.outputs);
         let mut window = Vec::with_capacity(history + time * inputs);
@@ -250,25 +282,25 @@ impl CausalConv {
                 }
             }
         }
-        let y = flex::tensor(out, [batch, time, self.outputs]);
-        (y, flex::close(kept))
+        flex::tensor(out, [batch, time, self.outputs])
     }
 
-    fn portable(
-        &self,
-        x: Tensor<3>,
-        past: Tensor<3>,
-        weight: &Tensor<2>,
-    ) -> (Tensor<3>, Tensor<3>) {
+    /// What the steps of `x` see, themselves included, `[batch, history + time, inputs]`. Keeps of it
+    /// what the next steps see.
+    fn window(&self, x: Tensor<3>, past: &mut PooledTensor<3>) -> Tensor<3> {
         let [batch, time, inputs] = x.dims();
         let history = self.history();
-        let (window, past) = if history == 0 {
-            (x, past)
-        } else {
-            let window = Tensor::cat(vec![past, x], 1);
+        past.update_with(|past| {
+            let window = Tensor::cat(vec![past.clone(), x], 1);
             let kept = [0..batch, time..time + history, 0..inputs];
-            (window.clone(), window.slice(kept))
-        };
+            let all = [0..batch, 0..history, 0..inputs];
+            (past.slice_assign(all, window.clone().slice(kept)), window)
+        })
+    }
+
+    fn portable(&self, window: Tensor<3>, weight: &Tensor<2>) -> Tensor<3> {
+        let [batch, steps, inputs] = window.dims();
+        let time = steps - self.history();
         let taps = (0..self.taps)
             .map(|tap| {
                 let from = tap * self.dilation;
@@ -281,11 +313,10 @@ impl CausalConv {
             .reshape([batch * time, self.taps * inputs])
             .matmul(weight.clone())
             .reshape([batch, time, self.outputs]);
-        let y = match &self.bias {
+        match &self.bias {
             Some(bias) => y + bias.broadcast(),
             None => y,
-        };
-        (y, past)
+        }
     }
 }
 

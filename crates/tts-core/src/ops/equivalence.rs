@@ -2,6 +2,7 @@
 
 use burn::tensor::{Device, Tensor};
 use proptest::prelude::*;
+use tensor_pool::MemoryPool;
 
 use super::{
     Activation, CausalConv, ConvGeometry, DepthwiseUpsample, Heads, LayerNorm, Linear, Placement,
@@ -9,11 +10,17 @@ use super::{
 };
 use crate::kv::{KvPrefix, PAGE_STEPS, PagedKv, RingKv};
 use crate::noise::Noise;
+use crate::state::StateMemory;
 
 /// Kernels first, portable bodies second, on the same device.
 fn placements() -> [Placement; 2] {
     let device = Device::flex();
     [Placement::new(&device), Placement::portable(&device)]
+}
+
+/// Where states are leased.
+fn memory() -> StateMemory {
+    StateMemory::new(MemoryPool::default(), &Device::flex())
 }
 
 fn noise(seed: u64, count: usize) -> Vec<f32> {
@@ -103,7 +110,8 @@ proptest! {
             let step = if is_transposed { 1 } else { stride };
             let total: usize = calls.iter().sum();
             let x = random(seed ^ 2, [batch, total * step, inputs]);
-            let (mut state, mut start, mut parts) = (None, 0, Vec::new());
+            let mut state = conv.state(batch, &memory()).unwrap();
+            let (mut start, mut parts) = (0, Vec::new());
             for call in calls {
                 let end = start + call * step;
                 let part = x.clone().slice([0..batch, start..end, 0..inputs]);
@@ -126,10 +134,10 @@ proptest! {
         let weights = noise(seed, channels * 2 * stride);
         close(placements().map(|placement| {
             let upsample = DepthwiseUpsample::new(&weights, channels, stride, &placement);
-            let mut state = None;
+            let mut state = upsample.state(batch, &memory()).unwrap();
             let parts = calls.iter().enumerate().map(|(call, &time)| {
                 let x = random(seed ^ call as u64, [batch, time, channels]);
-                upsample.forward(x, &mut state, &placement)
+                upsample.forward(x, &mut state)
             });
             Tensor::cat(parts.collect::<Vec<_>>(), 1)
         }))?;
@@ -145,7 +153,7 @@ proptest! {
         };
         let rope = Rope::new(heads.head_dim, 10_000.0);
         close(placements().map(|placement| {
-            let mut ring = RingKv::new(batch, context, &heads, &placement);
+            let mut ring = RingKv::new(batch, context, &heads, &memory()).unwrap();
             let mut position = 0;
             let parts = calls.iter().enumerate().map(|(call, &time)| {
                 let qkv = random(seed ^ call as u64, [batch, time, heads.qkv_width()]);
@@ -172,7 +180,7 @@ proptest! {
         let mut calls = calls;
         calls[0] = calls[0].max(6);
         close(placements().map(|placement| {
-            let mut pages = PagedKv::default();
+            let mut pages = PagedKv::new(batch, &heads, &memory()).unwrap();
             let parts = calls.iter().enumerate().map(|(call, &time)| {
                 let qkv = random(seed ^ call as u64, [batch, time, heads.qkv_width()]);
                 let starts: Vec<isize> = paddings
@@ -184,6 +192,7 @@ proptest! {
                     .iter()
                     .map(|&padding| KvPrefix { voice: voice.as_ref(), padding })
                     .collect();
+                pages.reserve(time).unwrap();
                 let out = pages.attend(qkv, &prefixes, &heads, &table, &placement);
                 // What padding computes is never read.
                 let skip = if call == 0 { 5 } else { 0 };
@@ -208,8 +217,8 @@ fn state_is_updated_in_place_on_flex() {
         let flex = super::flex::open(tensor.clone());
         flex.storage::<f32>().as_ptr() as usize
     };
-    let mut ring = RingKv::new(1, 4, &heads, &placement);
-    let mut pages = PagedKv::default();
+    let mut ring = RingKv::new(1, 4, &heads, &memory()).unwrap();
+    let mut pages = PagedKv::new(1, &heads, &memory()).unwrap();
     let prefix = KvPrefix {
         voice: None,
         padding: 0,
@@ -219,8 +228,9 @@ fn state_is_updated_in_place_on_flex() {
         let table = rope.table(&[step], 1);
         let qkv = random(step as u64, [1, 1, heads.qkv_width()]);
         ring.attend(qkv.clone(), &heads, &table, &placement);
+        pages.reserve(1).unwrap();
         pages.attend(qkv, &[prefix], &heads, &table, &placement);
-        addresses.push((address(ring.tensor()), address(&pages.pages()[0])));
+        addresses.push((address(ring.tensor()), address(&pages.pages().pages()[0])));
     }
     assert!(addresses.iter().all(|address| *address == addresses[0]));
 }
@@ -235,7 +245,7 @@ fn full_pages_never_move() {
         context: None,
     };
     let rope = Rope::new(2, 10_000.0);
-    let mut pages = PagedKv::default();
+    let mut pages = PagedKv::new(1, &heads, &memory()).unwrap();
     let prefix = KvPrefix {
         voice: None,
         padding: 0,
@@ -244,10 +254,11 @@ fn full_pages_never_move() {
     for step in 0..3 * PAGE_STEPS {
         let table = rope.table(&[step as isize], 1);
         let qkv = random(step as u64, [1, 1, heads.qkv_width()]);
+        pages.reserve(1).unwrap();
         pages.attend(qkv, &[prefix], &heads, &table, &placement);
-        let flex = super::flex::open(pages.pages()[0].clone());
+        let flex = super::flex::open(Tensor::clone(&pages.pages().pages()[0]));
         let address = flex.storage::<f32>().as_ptr() as usize;
         assert_eq!(*first_page.get_or_insert(address), address);
     }
-    assert_eq!(pages.pages().len(), 3);
+    assert_eq!(pages.pages().pages().len(), 3);
 }

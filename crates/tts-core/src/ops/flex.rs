@@ -13,6 +13,7 @@ use burn::backend::flex::{FlexTensor, Layout};
 use burn::tensor::{Bytes, DType, Shape, Tensor};
 use rten_simd::SimdUnaryOp;
 use rten_vecmath::{ApproxGelu, Elu, Silu};
+use tensor_pool::PooledTensor;
 
 pub(crate) use attention::{Span, attention};
 pub(crate) use gemm::{PackedMatrix, Rows, product, product_add};
@@ -38,6 +39,22 @@ pub(crate) fn open<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
 /// Back from the Flex form.
 pub(crate) fn close<const D: usize>(tensor: FlexTensor) -> Tensor<D> {
     Tensor::from_primitive::<Flex>(tensor)
+}
+
+/// Lends the values of a leased tensor, to be changed in place.
+///
+/// # Panics
+///
+/// If the tensor lives on another backend.
+pub(crate) fn edit<const D: usize, R>(
+    tensor: &mut PooledTensor<D>,
+    change: impl FnOnce(&mut [f32]) -> R,
+) -> R {
+    tensor.update_with(|tensor| {
+        let mut flex = open(tensor);
+        let result = change(flex.storage_mut());
+        (close(flex), result)
+    })
 }
 
 /// A tensor that owns `values`.

@@ -16,8 +16,13 @@ fn speak(fixture: &Fixture, texts: &[Vec<u32>], noise: &[Vec<f32>]) -> Vec<[Vec<
     shared.threads.all().install(|| {
         let times = flow_lm.time_schedule(2).expect("times embed");
         let voice = fixture.voice();
-        let mut state = flow_lm.state(vec![voice.kv.clone(); batch]);
-        let mut decoding = shared.decoder.state(batch);
+        let mut state = flow_lm
+            .state(vec![voice.kv.clone(); batch], &shared.memory)
+            .expect("there is memory");
+        let mut decoding = shared
+            .decoder
+            .state(batch, &shared.memory)
+            .expect("there is memory");
         let mut condition = flow_lm
             .prompt(&mut state, texts)
             .expect("prompts are valid");
@@ -45,7 +50,9 @@ fn speak(fixture: &Fixture, texts: &[Vec<u32>], noise: &[Vec<f32>]) -> Vec<[Vec<
                 spoken[1].push(output.eos_logits[row]);
                 spoken[2].extend_from_slice(&audio[row * samples..(row + 1) * samples]);
             }
-            condition = flow_lm.step(&mut state, &output.latents);
+            condition = flow_lm
+                .step(&mut state, &output.latents)
+                .expect("there is memory");
         }
         spoken
     })

@@ -22,7 +22,9 @@ fn run(fixture: &Fixture, noise: &[f32]) -> Run {
         let times = flow_lm
             .time_schedule(fixture.golden.sampler_decode_steps)
             .expect("times embed");
-        let mut state = flow_lm.state(vec![fixture.voice().kv.clone()]);
+        let mut state = flow_lm
+            .state(vec![fixture.voice().kv.clone()], &shared.memory)
+            .expect("there is memory");
         let mut condition = flow_lm
             .prompt(&mut state, std::slice::from_ref(&fixture.golden.prompt_ids))
             .expect("the prompt is valid");
@@ -37,7 +39,9 @@ fn run(fixture: &Fixture, noise: &[f32]) -> Run {
             condition = if frame + 1 == FRAMES {
                 break;
             } else {
-                flow_lm.step(&mut state, &output.latents)
+                flow_lm
+                    .step(&mut state, &output.latents)
+                    .expect("there is memory")
             };
         }
         Run {

@@ -14,7 +14,10 @@ fn decoded_audio_equals_the_reference_one_frame_or_many_per_call() {
         let width = shared.flow_lm.latent_dim();
         for (name, frames) in [("mimi.audio_one", 1), ("mimi.audio_many", 5)] {
             let audio: Vec<f32> = shared.threads.all().install(|| {
-                let mut state = shared.decoder.state(1);
+                let mut state = shared
+                    .decoder
+                    .state(1, &shared.memory)
+                    .expect("there is memory");
                 latents
                     .chunks(frames * width)
                     .flat_map(|latents| {
@@ -41,7 +44,10 @@ fn decoding_in_calls_of_any_size_gives_the_same_bits_on_flex() {
         let width = shared.flow_lm.latent_dim();
         let decode = |sizes: &[usize]| -> Vec<u32> {
             shared.threads.all().install(|| {
-                let mut state = shared.decoder.state(1);
+                let mut state = shared
+                    .decoder
+                    .state(1, &shared.memory)
+                    .expect("there is memory");
                 let (mut rest, mut audio) = (&latents[..], Vec::new());
                 for size in sizes.iter().cycle() {
                     let (now, later) = rest.split_at((size * width).min(rest.len()));
@@ -72,14 +78,18 @@ fn encoder_equals_the_reference() {
     let voice = recorded("audio.safetensors", "voice_24k");
     everywhere(|fixture| {
         let encoder = fixture.model.encoder().expect("the encoder loads");
+        let memory = &fixture.model.shared.memory;
         fixture.model.shared.threads.all().install(|| {
             // Recorded as [channel, step].
-            let features = encoder.features(&voice[..SEANET_SAMPLES]).swap_dims(1, 2);
+            let features = encoder
+                .features(&voice[..SEANET_SAMPLES], memory)
+                .expect("there is memory")
+                .swap_dims(1, 2);
             fixture.check(
                 "mimi.seanet_encoder",
                 &vec_from(features).expect("readable"),
             );
-            let latents = encoder.encode(&ended);
+            let latents = encoder.encode(&ended, memory).expect("there is memory");
             fixture.check(
                 "mimi.latents",
                 &vec_from(latents.clone()).expect("readable"),

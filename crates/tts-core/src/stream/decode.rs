@@ -64,7 +64,10 @@ impl Decoder {
             let is_first = state.is_none();
             let samples = shared.threads.decoding().install(|| {
                 let _span = tracing::debug_span!("decode").entered();
-                let state = state.get_or_insert_with(|| shared.decoder.state(1));
+                let state = match &mut state {
+                    Some(state) => state,
+                    None => state.insert(shared.decoder.state(1, &shared.memory)?),
+                };
                 shared.decoder.decode(latents, state)
             });
             let failed = samples.is_err();

@@ -99,7 +99,7 @@ impl Generator {
             .eos_threshold
             .unwrap_or(shared.config.default_eos_threshold);
         let flow_lm = &shared.flow_lm;
-        let mut state = flow_lm.state(vec![self.voice.kv.clone()]);
+        let mut state = flow_lm.state(vec![self.voice.kv.clone()], &shared.memory)?;
         let mut eos_frame = None;
         let mut latents = Vec::new();
         if self.frames.send(Frame::Begin).is_err() {
@@ -124,7 +124,7 @@ impl Generator {
                 let condition = if frame == 0 {
                     flow_lm.prompt(&mut state, std::slice::from_ref(&tokens))?
                 } else {
-                    flow_lm.step(&mut state, &latents)
+                    flow_lm.step(&mut state, &latents)?
                 };
                 flow_lm.draw(condition, noise, times)
             })?;

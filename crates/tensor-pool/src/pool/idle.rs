@@ -1,0 +1,117 @@
+//! Tensors that wait for a lease.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use burn::backend::DispatchTensor;
+use crossbeam_queue::ArrayQueue;
+use dashmap::DashMap;
+
+use super::key::Key;
+use crate::{Bytes, Reservation};
+
+/// Longest queue. A queue has its places from the start: 8 bytes each.
+const MAX_QUEUE: usize = 1 << 16;
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct Idle {
+    pub(super) tensor: DispatchTensor,
+    pub(super) bytes: Bytes,
+    pub(super) _reservation: Option<Reservation>,
+}
+
+/// A bounded queue per key, and a bound for all of them together.
+#[derive(Debug)]
+pub(super) struct IdleTensors {
+    // Boxed: a queue's empty places are then as small as a pointer.
+    queues: DashMap<Key, ArrayQueue<Box<Idle>>>,
+    max_per_key: usize,
+    max_bytes: Bytes,
+    /// Never less than what lies in the queues: counted before a tensor goes in, and after one
+    /// came out.
+    bytes: AtomicU64,
+}
+
+impl IdleTensors {
+    pub(super) fn new(max_per_key: usize, max_bytes: Bytes) -> Self {
+        Self {
+            queues: DashMap::new(),
+            max_per_key: max_per_key.min(MAX_QUEUE),
+            max_bytes,
+            bytes: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn bytes(&self) -> Bytes {
+        Bytes(self.bytes.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn tensors(&self) -> usize {
+        self.queues.iter().map(|queue| queue.len()).sum()
+    }
+
+    /// Keys with idle tensors.
+    pub(super) fn keys(&self) -> usize {
+        let queues = self.queues.iter();
+        queues.filter(|queue| !queue.is_empty()).count()
+    }
+
+    /// The tensor of a key that has waited longest.
+    pub(super) fn take(&self, key: &Key) -> Option<DispatchTensor> {
+        let idle = self.queues.get(key)?.pop()?;
+        self.bytes.fetch_sub(idle.bytes.get(), Ordering::Relaxed);
+        Some(idle.tensor)
+    }
+
+    /// Keeps a tensor if there is room. Whether there was.
+    pub(super) fn put(&self, key: &Key, idle: Idle) -> bool {
+        let bytes = idle.bytes.get();
+        if self.max_per_key == 0 {
+            return false;
+        }
+        let room = self
+            .bytes
+            .try_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
+                let then = now.saturating_add(bytes);
+                (then <= self.max_bytes.get()).then_some(then)
+            });
+        if room.is_err() {
+            return false;
+        }
+        let idle = Box::new(idle);
+        // A lock on part of the map for as long as the push takes; most keys exist already.
+        let rejected = match self.queues.get(key) {
+            Some(queue) => queue.push(idle).err(),
+            None => self
+                .queues
+                .entry(key.clone())
+                .or_insert_with(|| ArrayQueue::new(self.max_per_key))
+                .push(idle)
+                .err(),
+        };
+        if rejected.is_some() {
+            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        rejected.is_none()
+    }
+
+    /// Frees tensors until `wanted` bytes are free or none is left, and queues that stay empty.
+    /// Returns what was freed.
+    pub(super) fn free(&self, wanted: Bytes) -> Bytes {
+        let mut freed = Bytes::ZERO;
+        // Tensors are dropped with no lock held: a budget may then ask whoever it likes.
+        let mut dropped = Vec::new();
+        self.queues.retain(|_, queue| {
+            while freed < wanted
+                && let Some(idle) = queue.pop()
+            {
+                self.bytes.fetch_sub(idle.bytes.get(), Ordering::Relaxed);
+                freed += idle.bytes;
+                dropped.push(idle);
+            }
+            !queue.is_empty()
+        });
+        drop(dropped);
+        freed
+    }
+}

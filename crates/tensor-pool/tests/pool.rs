@@ -1,0 +1,342 @@
+//! The tensor pool on Flex.
+
+use std::collections::HashSet;
+use std::sync::Mutex;
+
+use burn::backend::Flex;
+use burn::tensor::{Bool, DType, Device, Int, Tensor};
+use tensor_pool::{
+    Budget, Bytes, Error, MemoryPool, PoolOptions, PooledTensor, Reuse, TensorRequest,
+};
+
+fn address<const D: usize>(tensor: &Tensor<D>) -> usize {
+    let flex = tensor.clone().try_into_primitive::<Flex>().unwrap();
+    flex.storage::<f32>().as_ptr() as usize
+}
+
+fn values<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {
+    tensor.clone().into_data().try_into_vec().unwrap()
+}
+
+fn floats<const D: usize>(pool: &MemoryPool, shape: [usize; D]) -> PooledTensor<D> {
+    pool.get_tensor(shape, DType::F32, &Device::flex()).unwrap()
+}
+
+#[test]
+fn the_data_pointer_is_the_same_after_lease_write_return_lease() {
+    let pool = MemoryPool::default();
+    let mut tensor = floats(&pool, [4, 8]);
+    let first = address(&tensor);
+    tensor.update(|t| t + 1.0);
+    assert_eq!(address(&tensor), first, "the write was not in place");
+    pool.return_tensor(tensor);
+    let tensor = floats(&pool, [4, 8]);
+    assert_eq!(address(&tensor), first);
+    assert_eq!(values(&tensor), [0.0; 32]);
+}
+
+#[test]
+fn no_old_value_survives_zeroing_not_even_nan() {
+    let pool = MemoryPool::default();
+    let mut tensor = floats(&pool, [3, 5]);
+    tensor.update(|t| t + f32::NAN);
+    drop(tensor);
+    assert_eq!(values(&floats(&pool, [3, 5])), [0.0; 15]);
+    assert_eq!(pool.get_stats().hits, 1);
+}
+
+#[test]
+fn a_tensor_leased_as_it_is_holds_nan_in_debug_builds() {
+    let pool = MemoryPool::default();
+    let request = || TensorRequest::new([6], DType::F32, &Device::flex()).reuse(Reuse::AsIs);
+    for round in 0..2 {
+        let mut tensor = pool.lease(request()).unwrap();
+        let all_nan = values(&tensor).iter().all(|value| value.is_nan());
+        assert_eq!(all_nan, cfg!(debug_assertions), "round {round}");
+        tensor.update(|t| t.zeros_like() + 3.0);
+    }
+}
+
+#[test]
+fn a_clone_that_the_user_kept_never_changes() {
+    let pool = MemoryPool::default();
+    let mut tensor = floats(&pool, [4]);
+    tensor.update(|t| t + 5.0);
+    let kept = Tensor::clone(&tensor);
+    drop(tensor);
+    let stats = pool.get_stats();
+    assert_eq!((stats.dropped_shared, stats.pooled_tensors), (1, 0));
+    let mut other = floats(&pool, [4]);
+    other.update(|t| t + 7.0);
+    assert_eq!(values(&kept), [5.0; 4]);
+}
+
+#[test]
+fn a_clone_that_was_dropped_in_time_does_no_harm() {
+    let pool = MemoryPool::default();
+    let tensor = floats(&pool, [4]);
+    drop(Tensor::clone(&tensor));
+    drop(tensor);
+    assert_eq!(pool.get_stats().pooled_tensors, 1);
+}
+
+#[test]
+fn a_tensor_whose_shape_or_layout_changed_is_dropped_and_counted() {
+    let pool = MemoryPool::default();
+    let mut reshaped = floats(&pool, [2, 6]);
+    reshaped.update(|t| t.reshape([3, 4]));
+    drop(reshaped);
+    assert_eq!(pool.get_stats().dropped_changed, 1);
+
+    // Same shape, alone in its memory, but transposed.
+    let mut transposed = floats(&pool, [3, 3]);
+    transposed.update(Tensor::transpose);
+    assert!(transposed.can_mut());
+    drop(transposed);
+    assert_eq!(pool.get_stats().dropped_changed, 2);
+
+    // Same shape, a view into a larger buffer.
+    let mut narrowed = floats(&pool, [2, 2]);
+    narrowed.update(|t| Tensor::cat(vec![t.clone(), t], 0).slice([1..3, 0..2]));
+    drop(narrowed);
+    let stats = pool.get_stats();
+    assert_eq!((stats.dropped_changed, stats.pooled_tensors), (3, 0));
+}
+
+#[test]
+fn only_the_same_shape_and_type_is_leased_again() {
+    let pool = MemoryPool::default();
+    drop(floats(&pool, [2, 3]));
+    drop(floats(&pool, [3, 2]));
+    drop(
+        pool.get_tensor([2, 3], DType::F64, &Device::flex())
+            .unwrap(),
+    );
+    let stats = pool.get_stats();
+    assert_eq!((stats.hits, stats.misses, stats.keys), (0, 3, 3));
+    assert_eq!(stats.bytes_idle, Bytes(24 + 24 + 48));
+}
+
+#[test]
+fn tensors_of_every_kind_come_back_as_zeros() {
+    let (pool, device) = (MemoryPool::default(), Device::flex());
+    for round in 0..2 {
+        let mut ints: PooledTensor<1, Int> = pool
+            .lease(TensorRequest::int([4], DType::I32, &device))
+            .unwrap();
+        let found: Vec<i32> = Tensor::clone(&ints).into_data().try_into_vec().unwrap();
+        assert_eq!(found, [0; 4], "round {round}");
+        ints.update(|t| t + 1);
+        let dtype = Tensor::<1, Bool>::from_data([true], &device).dtype();
+        let mut bools: PooledTensor<1, Bool> = pool
+            .lease(TensorRequest::bool([4], dtype, &device))
+            .unwrap();
+        assert!(
+            !Tensor::clone(&bools).any().into_scalar::<bool>(),
+            "round {round}"
+        );
+        bools.update(Tensor::bool_not);
+        for dtype in [DType::F64, DType::F16, DType::BF16] {
+            let mut halves = pool.get_tensor([4], dtype, &device).unwrap();
+            let sum = Tensor::clone(&halves).cast(DType::F32).sum();
+            assert_eq!(sum.into_scalar::<f32>(), 0.0, "round {round}, {dtype:?}");
+            halves.update(|t| t + 2.0);
+        }
+    }
+    assert_eq!(pool.get_stats().hits, 5);
+}
+
+#[test]
+fn no_more_is_kept_than_was_asked_for() {
+    let pool = MemoryPool::new(2);
+    let leased: Vec<_> = (0..3).map(|_| floats(&pool, [8])).collect();
+    drop(leased);
+    let stats = pool.get_stats();
+    assert_eq!((stats.pooled_tensors, stats.dropped_full), (2, 1));
+
+    let pool = MemoryPool::new(0);
+    drop(floats(&pool, [8]));
+    assert_eq!(pool.get_stats().pooled_tensors, 0);
+
+    let pool = MemoryPool::with_options(PoolOptions {
+        max_idle: Bytes(100),
+        ..PoolOptions::default()
+    });
+    let leased = [floats(&pool, [16]), floats(&pool, [16])];
+    drop(leased);
+    let stats = pool.get_stats();
+    assert_eq!((stats.bytes_idle, stats.dropped_full), (Bytes(64), 1));
+}
+
+#[test]
+fn a_detached_tensor_is_the_users_for_good() {
+    let pool = MemoryPool::default();
+    let mut tensor = floats(&pool, [4]);
+    tensor.update(|t| t + 1.0);
+    let tensor = tensor.detach();
+    let stats = pool.get_stats();
+    assert_eq!((stats.bytes_in_use, stats.pooled_tensors), (Bytes(0), 0));
+    assert!(pool.outstanding().is_empty());
+    assert_eq!(values(&tensor), [1.0; 4]);
+}
+
+#[test]
+fn stats_tell_what_was_done_and_what_is_there() {
+    let pool = MemoryPool::default();
+    assert_eq!(pool.get_stats().hit_rate(), None);
+    let first = floats(&pool, [256]);
+    let second = floats(&pool, [256]);
+    drop(first);
+    drop(floats(&pool, [256]));
+    let stats = pool.get_stats();
+    assert_eq!((stats.hits, stats.misses, stats.allocations), (1, 2, 2));
+    assert_eq!(stats.hit_rate(), Some(1.0 / 3.0));
+    assert_eq!(
+        (stats.bytes_in_use, stats.bytes_idle, stats.bytes_peak),
+        (Bytes::kib(1), Bytes::kib(1), Bytes::kib(2))
+    );
+    assert!(stats.devices.is_empty(), "Flex has no pools of its own");
+    drop(second);
+    assert_eq!(pool.trim(Bytes::kib(1)), Bytes::kib(1));
+    assert_eq!(pool.get_stats().bytes_idle, Bytes::kib(1));
+    pool.clear();
+    let stats = pool.get_stats();
+    assert_eq!(
+        (stats.bytes_idle, stats.pooled_tensors, stats.keys),
+        (Bytes(0), 0, 0)
+    );
+}
+
+#[test]
+fn outstanding_leases_are_listed_by_age() {
+    let pool = MemoryPool::default();
+    let device = Device::flex();
+    let request = |tag| TensorRequest::new([4], DType::F32, &device).tag(tag);
+    let first = pool.lease(request("first")).unwrap();
+    let _second = pool.lease(request("second")).unwrap();
+    let listed = pool.outstanding();
+    assert_eq!(
+        listed.iter().map(|lease| lease.tag).collect::<Vec<_>>(),
+        ["first", "second"]
+    );
+    assert_eq!(listed[0].size, Bytes(16));
+    assert!(listed[0].age() >= listed[1].age());
+    drop(first);
+    assert_eq!(pool.outstanding().len(), 1);
+}
+
+#[test]
+fn what_cannot_be_is_an_error_that_says_why() {
+    let (pool, device) = (MemoryPool::default(), Device::flex());
+    let float = |shape| pool.get_tensor(shape, DType::F32, &device).map(drop);
+    assert!(matches!(float([0, 4]), Err(Error::NoElements { .. })));
+    assert!(matches!(
+        float([usize::MAX, 2]),
+        Err(Error::TooLarge { .. })
+    ));
+    // Within the address space, beyond any machine.
+    assert!(matches!(
+        float([1 << 45, 4]),
+        Err(Error::OutOfMemory { .. })
+    ));
+    let kind = pool.get_tensor([4], DType::I32, &device).map(drop);
+    assert!(
+        kind.unwrap_err()
+            .to_string()
+            .contains("i32 is no element type of a Float tensor")
+    );
+    assert_eq!(pool.get_stats(), tensor_pool::PoolStats::default());
+}
+
+#[test]
+fn leased_and_idle_bytes_are_reserved_in_the_budgets_that_were_named() {
+    let machine = Budget::new("machine", Bytes(100));
+    let stream = machine.child("stream", Bytes(80));
+    let pool = MemoryPool::with_options(PoolOptions {
+        budget: Some(machine.clone()),
+        ..PoolOptions::default()
+    });
+    let request = |count| {
+        TensorRequest::new([count], DType::F32, &Device::flex())
+            .tag("state")
+            .budget(&stream)
+    };
+    let tensor = pool.lease(request(16)).unwrap();
+    assert_eq!((stream.used(), machine.used()), (Bytes(64), Bytes(64)));
+    let refused = pool.lease(request(8)).unwrap_err();
+    assert!(
+        matches!(&refused, Error::OverBudget(over) if over.budget == "stream"),
+        "{refused}"
+    );
+    drop(tensor);
+    assert_eq!(
+        (stream.used(), machine.used()),
+        (Bytes(0), Bytes(64)),
+        "idle, and counted"
+    );
+    // Nothing fits beside the idle tensor, so it goes.
+    let other = pool.lease(request(20)).unwrap();
+    assert_eq!(
+        (machine.used(), pool.get_stats().bytes_idle),
+        (Bytes(80), Bytes(0))
+    );
+    drop(other);
+    drop(pool);
+    assert_eq!(machine.used(), Bytes(0));
+}
+
+#[test]
+fn a_refused_lease_leaves_the_idle_tensor_where_it_was() {
+    let budget = Budget::new("stream", Bytes(32));
+    let pool = MemoryPool::default();
+    drop(floats(&pool, [16]));
+    let request = TensorRequest::new([16], DType::F32, &Device::flex()).budget(&budget);
+    assert!(pool.lease(request).is_err());
+    assert_eq!(pool.get_stats().pooled_tensors, 1);
+}
+
+#[test]
+fn an_update_that_panics_takes_the_tensor_and_nothing_else() {
+    let pool = MemoryPool::default();
+    let mut tensor = floats(&pool, [4]);
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        tensor.update(|_| panic!("on purpose"));
+    }));
+    assert!(result.is_err());
+    drop(tensor);
+    let stats = pool.get_stats();
+    assert_eq!((stats.bytes_in_use, stats.pooled_tensors), (Bytes(0), 0));
+}
+
+#[test]
+fn eight_threads_lose_no_tensor_and_lease_none_twice() {
+    let pool = MemoryPool::default();
+    let held: Mutex<HashSet<usize>> = Mutex::default();
+    std::thread::scope(|scope| {
+        for thread in 0..8u32 {
+            let (pool, held) = (&pool, &held);
+            scope.spawn(move || {
+                for round in 0..200u32 {
+                    let mark = (thread * 1000 + round) as f32;
+                    let mut tensor = floats(pool, [16]);
+                    let place = address(&tensor);
+                    assert!(held.lock().unwrap().insert(place), "leased twice");
+                    assert_eq!(values(&tensor), [0.0; 16]);
+                    tensor.update(|t| t + mark);
+                    assert_eq!(values(&tensor), [mark; 16]);
+                    held.lock().unwrap().remove(&place);
+                    drop(tensor);
+                }
+            });
+        }
+    });
+    let stats = pool.get_stats();
+    assert_eq!(stats.hits + stats.misses, 1600);
+    assert_eq!(
+        stats.pooled_tensors as u64, stats.allocations,
+        "one was lost"
+    );
+    assert!(stats.allocations <= 8);
+    assert_eq!((stats.bytes_in_use, stats.dropped_shared), (Bytes(0), 0));
+    assert!(pool.outstanding().is_empty());
+}
