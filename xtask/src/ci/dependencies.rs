@@ -41,25 +41,67 @@ const COMMAND_LINE: &[&str] = &[
 /// Finding a person's folders.
 const USER_FOLDERS: &[&str] = &["directories", "dirs", "home"];
 
-/// One rule on a crate's normal dependencies, with all of its features.
+/// Tensors and speech.
+const TENSORS: &[&str] = &[
+    "burn",
+    "burn-tensor",
+    "tts-core",
+    "pocket-tts",
+    "pocket-tts-cli",
+    "builtin-voice",
+];
+/// The other crates of this workspace, for those that can be used alone.
+const SIBLINGS: &[&str] = &[
+    "batch-planner",
+    "benches",
+    "builtin-voice",
+    "leak-detect",
+    "mem-monitor",
+    "pocket-tts",
+    "pocket-tts-cli",
+    "tensor-pool",
+    "tts-core",
+];
+
+/// One rule on a crate's dependencies, with all of its features unless it says otherwise.
 enum Rule {
     /// These are nowhere in the tree.
     Never(&'static [&'static str]),
+    /// These are nowhere in the tree of the crate without features.
+    NeverWithoutFeatures(&'static [&'static str]),
+    /// These are nowhere in the tree, nor in that of its tests.
+    NeverEvenInTests(&'static [&'static str]),
     /// The crate itself does not ask for these.
     NeverDirectly(&'static [&'static str]),
     /// The crate itself asks for nothing but these.
     Only(&'static [&'static str]),
 }
 
-/// The arrows between crates run one way:
-/// `pocket-tts-cli -> pocket-tts -> tts-core`, and `pocket-tts -> builtin-voice`.
+/// The arrows between crates run one way: `pocket-tts-cli -> pocket-tts -> tts-core ->
+/// tensor-pool`, and from `pocket-tts` to `builtin-voice`.
 const RULES: &[(&str, Rule)] = &[
+    ("tensor-pool", Rule::NeverWithoutFeatures(TENSORS)),
+    ("tensor-pool", Rule::NeverEvenInTests(SIBLINGS)),
+    // Numbers in, numbers out.
+    ("batch-planner", Rule::Only(&["serde", "thiserror"])),
+    ("batch-planner", Rule::NeverEvenInTests(SIBLINGS)),
+    ("mem-monitor", Rule::Never(TENSORS)),
+    ("mem-monitor", Rule::NeverEvenInTests(SIBLINGS)),
+    ("leak-detect", Rule::Never(TENSORS)),
+    ("leak-detect", Rule::NeverEvenInTests(SIBLINGS)),
     ("tts-core", Rule::Never(NETWORK)),
     ("tts-core", Rule::Never(COMMAND_LINE)),
     ("tts-core", Rule::Never(USER_FOLDERS)),
     (
         "tts-core",
-        Rule::Never(&["pocket-tts", "pocket-tts-cli", "builtin-voice"]),
+        Rule::Never(&[
+            "pocket-tts",
+            "pocket-tts-cli",
+            "builtin-voice",
+            "batch-planner",
+            "mem-monitor",
+            "leak-detect",
+        ]),
     ),
     // Errors of a library are values that a caller can match on.
     ("tts-core", Rule::NeverDirectly(&["anyhow"])),
@@ -80,15 +122,12 @@ const RULES: &[(&str, Rule)] = &[
 pub(super) fn check() -> Result<()> {
     let mut broken = Vec::new();
     for (package, rule) in RULES {
-        let depth = match rule {
-            Rule::Never(_) => None,
-            Rule::NeverDirectly(_) | Rule::Only(_) => Some(1),
-        };
-        let dependencies = dependencies(package, depth)?;
+        let dependencies = dependencies(package, rule)?;
         broken.extend(rule.broken_by(&dependencies).iter().map(|dependency| {
             format!(
                 "{package} must not depend on {dependency}; to see how it does: \
-                 cargo tree -p {package} --all-features -e normal -i {dependency}"
+                 cargo tree -p {package} {} -i {dependency}",
+                rule.edges().join(" ")
             )
         }));
     }
@@ -100,26 +139,41 @@ pub(super) fn check() -> Result<()> {
 }
 
 impl Rule {
+    /// What `cargo tree` shows the dependencies that the rule is about with.
+    fn edges(&self) -> &'static [&'static str] {
+        match self {
+            Self::Never(_) => &["--all-features", "--edges=normal"],
+            Self::NeverWithoutFeatures(_) => &["--no-default-features", "--edges=normal"],
+            Self::NeverEvenInTests(_) => &["--all-features", "--edges=normal,dev,build"],
+            Self::NeverDirectly(_) | Self::Only(_) => {
+                &["--all-features", "--edges=normal", "--depth=1"]
+            }
+        }
+    }
+
     fn broken_by<'a>(&self, dependencies: &'a BTreeSet<String>) -> Vec<&'a str> {
         dependencies
             .iter()
             .map(String::as_str)
             .filter(|name| match self {
-                Self::Never(names) | Self::NeverDirectly(names) => names.contains(name),
+                Self::Never(names)
+                | Self::NeverWithoutFeatures(names)
+                | Self::NeverEvenInTests(names)
+                | Self::NeverDirectly(names) => names.contains(name),
                 Self::Only(names) => !names.contains(name),
             })
             .collect()
     }
 }
 
-/// The names of a package's normal dependencies on this platform, down to `depth` steps away.
-fn dependencies(package: &str, depth: Option<usize>) -> Result<BTreeSet<String>> {
-    let mut tree = cargo("tree --all-features --edges normal --prefix none --format {p}");
-    tree.args(["--package", package]);
-    if let Some(depth) = depth {
-        tree.args(["--depth", &depth.to_string()]);
-    }
-    Ok(names(&output(&mut tree)?))
+/// The names of those of a package's dependencies on this platform that a rule is about.
+fn dependencies(package: &str, rule: &Rule) -> Result<BTreeSet<String>> {
+    let mut tree = cargo("tree --prefix none --format {p}");
+    tree.args(["--package", package]).args(rule.edges());
+    let mut names = names(&output(&mut tree)?);
+    // A crate's tests may depend on the crate itself.
+    names.remove(package);
+    Ok(names)
 }
 
 /// The package names in lines of `NAME vVERSION …`, but for the first, which is the root.
@@ -154,9 +208,10 @@ mod tests {
     #[test]
     fn cargo_tree_is_read_as_it_is_written() {
         // This very package: its direct dependencies are in its manifest.
-        let direct = dependencies("xtask", Some(1)).unwrap();
+        let direct = dependencies("xtask", &Rule::Only(&[])).unwrap();
         assert!(direct.contains("serde_json"), "{direct:?}");
         assert!(!direct.contains("itoa"), "{direct:?}");
-        assert!(dependencies("xtask", None).unwrap().contains("itoa"));
+        let all = dependencies("xtask", &Rule::Never(&[])).unwrap();
+        assert!(all.contains("itoa") && !all.contains("criterion"));
     }
 }

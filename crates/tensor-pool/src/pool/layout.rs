@@ -1,52 +1,78 @@
-//! Whether a returned tensor lies in memory as a fresh one would.
+//! Whether a returned tensor can be leased again.
 
-use burn::backend::{BackendTensor, DispatchTensor, DispatchTensorKind};
+use burn::backend::{BackendTensor, DispatchTensor, DispatchTensorKind, TensorMetadata};
 
-/// Whether the tensor's elements are in row-major order, from the start of a buffer that holds
-/// nothing else. A square matrix that was transposed has the shape of a fresh one, and is not.
-///
-/// Where a backend does not tell, the answer is no.
-pub(super) fn is_plain(tensor: &DispatchTensor) -> bool {
-    match &tensor.kind {
-        #[cfg(feature = "flex")]
-        DispatchTensorKind::Flex(
-            BackendTensor::Float(tensor) | BackendTensor::Int(tensor) | BackendTensor::Bool(tensor),
-        ) => {
-            let whole = (0, tensor.layout().num_elements());
-            tensor.layout().contiguous_offsets() == Some(whole)
-                && tensor.bytes().len() == whole.1 * tensor.dtype().size()
+/// What became of a tensor of the right shape, type and device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Condition {
+    /// Nobody else holds it, and its elements are in row-major order from the start of a buffer
+    /// that holds nothing else.
+    AsNew,
+    /// Somebody else holds it.
+    Shared,
+    /// It lies otherwise in memory: a square matrix that was transposed, a view into a larger
+    /// buffer. Or its backend does not tell.
+    LaidOut,
+}
+
+impl Condition {
+    pub(super) fn of(tensor: &DispatchTensor) -> Self {
+        let (is_unique, is_plain) = match &tensor.kind {
+            #[cfg(feature = "flex")]
+            DispatchTensorKind::Flex(
+                BackendTensor::Float(tensor)
+                | BackendTensor::Int(tensor)
+                | BackendTensor::Bool(tensor),
+            ) => {
+                let whole = (0, tensor.layout().num_elements());
+                let is_plain = tensor.layout().contiguous_offsets() == Some(whole)
+                    && tensor.bytes().len() == whole.1 * tensor.dtype().size();
+                (tensor.is_unique(), is_plain)
+            }
+            #[cfg(feature = "ndarray")]
+            DispatchTensorKind::NdArray(
+                BackendTensor::Float(tensor)
+                | BackendTensor::Int(tensor)
+                | BackendTensor::Bool(tensor),
+            ) => arrays::unique_and_plain(tensor),
+            // A view that is contiguous in a larger buffer cannot be told from a fresh tensor here.
+            // It is as good as one, but it keeps the larger buffer.
+            #[cfg(feature = "wgpu")]
+            DispatchTensorKind::Cube(
+                BackendTensor::Float(tensor)
+                | BackendTensor::Int(tensor)
+                | BackendTensor::Bool(tensor),
+            ) => {
+                #[allow(
+                    unused_imports,
+                    reason = "used where the backend's tensors do not tell"
+                )]
+                use untold::Untold as _;
+                (tensor.can_mut(), tensor.is_contiguous())
+            }
+            _ => (tensor.can_mut(), false),
+        };
+        match (is_unique, is_plain) {
+            (false, _) => Self::Shared,
+            (true, false) => Self::LaidOut,
+            (true, true) => Self::AsNew,
         }
-        #[cfg(feature = "ndarray")]
-        DispatchTensorKind::NdArray(
-            BackendTensor::Float(tensor) | BackendTensor::Int(tensor) | BackendTensor::Bool(tensor),
-        ) => arrays::is_plain(tensor),
-        #[cfg(feature = "wgpu")]
-        DispatchTensorKind::Cube(
-            BackendTensor::Float(tensor) | BackendTensor::Int(tensor) | BackendTensor::Bool(tensor),
-        ) => {
-            #[allow(
-                unused_imports,
-                reason = "used where the backend's tensors do not tell"
-            )]
-            use untold::Untold as _;
-            tensor.is_contiguous() && tensor.is_contiguous_buffer()
-        }
-        _ => false,
     }
 }
 
-/// An owned array keeps its elements alone in its buffer.
+/// An owned array keeps its elements alone in its buffer. The backend's own `can_mut` always says
+/// no.
 #[cfg(feature = "ndarray")]
 #[allow(deprecated, reason = "Burn deprecates the backend before its removal")]
 mod arrays {
     use burn::backend::ndarray::NdArrayTensor;
 
-    pub(super) fn is_plain(tensor: &NdArrayTensor) -> bool {
+    pub(super) fn unique_and_plain(tensor: &NdArrayTensor) -> (bool, bool) {
         macro_rules! by_type {
             ($($name:ident),*) => {
                 match tensor {
                     $(NdArrayTensor::$name(array) => {
-                        !array.is_borrowed() && array.view().is_standard_layout()
+                        (array.is_unique(), array.view().is_standard_layout())
                     })*
                 }
             };
@@ -55,16 +81,13 @@ mod arrays {
     }
 }
 
-/// With operation fusion a tensor is a promise of one, without strides. The methods that a tensor
-/// has by itself come before these.
+/// With operation fusion a tensor is a promise of one, without strides. The method that a tensor
+/// has by itself comes before this one.
 #[cfg(feature = "wgpu")]
 mod untold {
     #[allow(dead_code, reason = "used where the backend's tensors do not tell")]
     pub(super) trait Untold {
         fn is_contiguous(&self) -> bool {
-            false
-        }
-        fn is_contiguous_buffer(&self) -> bool {
             false
         }
     }

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use burn::tensor::kind::Basic;
 use burn::tensor::{Float, Tensor};
 
+use super::Shared;
 use super::key::Key;
-use super::{Shared, layout};
+use super::layout::Condition;
 use crate::{Bytes, Reservation};
 
 /// A leased tensor; dropping it returns it to its pool.
@@ -117,16 +118,14 @@ impl<const D: usize, K: Basic> Drop for PooledTensor<D, K> {
         };
         let device = shared.devices.index(&tensor.device());
         if Key::new(&tensor.dims(), tensor.dtype(), device) != *key {
-            shared.counters.dropped_changed();
-        } else if !tensor.can_mut() {
-            shared.counters.dropped_shared();
-        } else {
-            let tensor = tensor.into_dispatch();
-            if !layout::is_plain(&tensor) {
-                shared.counters.dropped_changed();
-            } else if !shared.keep(key, tensor, *bytes) {
-                shared.counters.dropped_full();
-            }
+            return shared.counters.dropped_changed();
+        }
+        let tensor = tensor.into_dispatch();
+        match Condition::of(&tensor) {
+            Condition::Shared => shared.counters.dropped_shared(),
+            Condition::LaidOut => shared.counters.dropped_changed(),
+            Condition::AsNew if shared.keep(key, tensor, *bytes) => {}
+            Condition::AsNew => shared.counters.dropped_full(),
         }
     }
 }

@@ -1,0 +1,296 @@
+//! Does again what was asked of an allocator, as fast as the allocator allows.
+
+use std::alloc::{GlobalAlloc, Layout, System, handle_alloc_error};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use memmap2::MmapMut;
+use mimalloc::MiMalloc;
+use serde::{Deserialize, Serialize};
+
+use super::kind::POOL;
+use super::trace::{Operation, Step};
+use super::{AllocatorKind, Trace};
+use crate::{Result, peak_rss_bytes, reset_peak_rss, rss_bytes};
+
+/// A byte is written every so many into each new block, and the last one: every page is touched, and
+/// hardly any time goes into writing. The pages of all systems in question are at least so large.
+pub const TOUCH_STRIDE_BYTES: usize = 4096;
+
+/// First argument of the program when it is to replay.
+const SERVE: &str = "replay-allocations";
+
+/// How often a thread looks again before it lets others run.
+const SPINS: u32 = 100;
+
+/// The whole trace, once.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Pass {
+    /// From the first request to the last.
+    pub wall: Duration,
+    /// Minor page faults meanwhile; `None` where the system does not tell.
+    pub minor_faults: Option<u64>,
+}
+
+/// What a process that replayed a trace has measured; memory is beyond what it held before the first
+/// request, and `None` where the system does not tell.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Replayed {
+    /// One after the other. The first one begins with nothing.
+    pub passes: Vec<Pass>,
+    /// The most that was resident.
+    pub peak_rss_bytes: Option<u64>,
+    /// Resident after the last pass, when no block was left.
+    pub idle_rss_bytes: Option<u64>,
+    /// Resident after the allocator was told to give back what it can.
+    pub trimmed_rss_bytes: Option<u64>,
+}
+
+/// Replays a trace in a process of its own.
+///
+/// # Errors
+///
+/// The process cannot be started, or it breaks off.
+pub fn replay_in_new_process(
+    kind: AllocatorKind,
+    trace: &Path,
+    passes: usize,
+) -> Result<Replayed> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command
+        .args([SERVE, kind.name(), &passes.to_string()])
+        .arg(trace)
+        .env_remove(super::VARIABLE)
+        .stderr(Stdio::inherit());
+    kind.set_environment(&mut command);
+    let output = command.output()?;
+    if !output.status.success() {
+        return Err(format!("replaying on {} failed: {}", kind.name(), output.status).into());
+    }
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+/// Replays, if this process was started to do that; whether it was.
+///
+/// # Errors
+///
+/// The trace cannot be read.
+pub fn serve_replay() -> Result<bool> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [serve, kind, passes, trace] = arguments.as_slice() else {
+        return Ok(false);
+    };
+    if serve != SERVE {
+        return Ok(false);
+    }
+    let trace = Trace::open(Path::new(trace))?;
+    let replayed = replay(AllocatorKind::named(kind)?, &trace, passes.parse()?)?;
+    serde_json::to_writer(std::io::stdout(), &replayed)?;
+    Ok(true)
+}
+
+/// Replays a trace several times in this process.
+///
+/// # Errors
+///
+/// There is no memory for the table of blocks.
+pub fn replay(kind: AllocatorKind, trace: &Trace, passes: usize) -> Result<Replayed> {
+    kind.prepare();
+    let blocks = Blocks::new(trace.blocks())?;
+    // So that the pages of the file are resident.
+    let requests: usize = (0..trace.threads())
+        .flat_map(|thread| (0..trace.spans()).map(move |span| trace.steps(thread, span).count()))
+        .sum();
+    std::hint::black_box(requests);
+    let mut results = Vec::with_capacity(passes);
+    reset_peak_rss();
+    let before = rss_bytes();
+    match kind {
+        AllocatorKind::System | AllocatorKind::SystemRaised => {
+            run(&System, trace, &blocks, passes, &mut results);
+        }
+        AllocatorKind::MiMalloc => run(&MiMalloc, trace, &blocks, passes, &mut results),
+        AllocatorKind::PoolOff | AllocatorKind::Pool => {
+            run(&POOL, trace, &blocks, passes, &mut results);
+        }
+    }
+    let beyond = |bytes: Option<u64>| Some(bytes?.saturating_sub(before?));
+    let peak_rss_bytes = beyond(peak_rss_bytes());
+    let idle_rss_bytes = beyond(rss_bytes());
+    kind.trim();
+    Ok(Replayed {
+        passes: results,
+        peak_rss_bytes,
+        idle_rss_bytes,
+        trimmed_rss_bytes: beyond(rss_bytes()),
+    })
+}
+
+fn run<A: GlobalAlloc + Sync>(
+    allocator: &A,
+    trace: &Trace,
+    blocks: &Blocks,
+    passes: usize,
+    results: &mut Vec<Pass>,
+) {
+    let threads = trace.threads();
+    let (workers, all) = (Meeting::new(threads), Meeting::new(threads + 1));
+    std::thread::scope(|scope| {
+        for thread in 0..threads {
+            let (workers, all) = (&workers, &all);
+            scope.spawn(move || {
+                for _ in 0..passes {
+                    all.meet();
+                    for span in 0..trace.spans() {
+                        work(allocator, blocks, trace.steps(thread, span));
+                        workers.meet();
+                    }
+                    all.meet();
+                }
+            });
+        }
+        for _ in 0..passes {
+            let faults = tensor_pool::minor_faults();
+            let start = Instant::now();
+            all.meet();
+            all.meet();
+            let wall = start.elapsed();
+            let minor_faults = tensor_pool::minor_faults()
+                .zip(faults)
+                .map(|(after, before)| after - before);
+            results.push(Pass { wall, minor_faults });
+        }
+    });
+}
+
+fn work<A: GlobalAlloc>(allocator: &A, blocks: &Blocks, mut steps: impl Iterator<Item = Step>) {
+    while let Some(step) = steps.next() {
+        let layout = layout(step);
+        match step.operation {
+            Operation::Alloc => {
+                // SAFETY: no recorded layout has a size of zero.
+                let block = unsafe { allocator.alloc(layout) };
+                touch(block, 0, layout);
+                blocks.put(step.block, block);
+            }
+            Operation::AllocZeroed => {
+                // SAFETY: no recorded layout has a size of zero.
+                let block = unsafe { allocator.alloc_zeroed(layout) };
+                touch(block, 0, layout);
+                blocks.put(step.block, block);
+            }
+            // SAFETY: the block was made by this allocator with this layout, and is taken once.
+            Operation::Free => unsafe { allocator.dealloc(blocks.take(step.block), layout) },
+            Operation::ResizeFrom => {
+                let old = blocks.take(step.block);
+                let to = steps.next().expect("a block that is resized becomes another one");
+                let resized = self::layout(to);
+                // SAFETY: as for `Free`; the new size is a recorded one with the same alignment.
+                let block = unsafe { allocator.realloc(old, layout, resized.size()) };
+                touch(block, layout.size(), resized);
+                blocks.put(to.block, block);
+            }
+            Operation::ResizeTo => unreachable!("it follows what it was before"),
+        }
+    }
+}
+
+fn layout(step: Step) -> Layout {
+    Layout::from_size_align(step.size as usize, 1 << step.align_log2)
+        .expect("it was a layout when it was recorded")
+}
+
+/// Writes into every page of a block, from an offset on.
+fn touch(block: *mut u8, from: usize, layout: Layout) {
+    if block.is_null() {
+        handle_alloc_error(layout);
+    }
+    let offsets = (from..layout.size()).step_by(TOUCH_STRIDE_BYTES);
+    for offset in offsets.chain(from.max(layout.size() - 1)..layout.size()) {
+        // SAFETY: the offset is within the block. Volatile, so that it is really written.
+        unsafe { block.add(offset).write_volatile(1) };
+    }
+}
+
+/// Where each block is while it exists. In a mapping of its own, so that the measured allocator has
+/// no part in it and is not set by it: glibc's raises its threshold for mappings when a large block
+/// is freed.
+struct Blocks(MmapMut);
+
+impl Blocks {
+    fn new(count: usize) -> Result<Self> {
+        let mut map = MmapMut::map_anon(count.max(1) * size_of::<AtomicPtr<u8>>())?;
+        // So that its pages are resident.
+        map.fill(0);
+        Ok(Self(map))
+    }
+
+    fn place(&self, block: u32) -> &AtomicPtr<u8> {
+        let places = self.0.len() / size_of::<AtomicPtr<u8>>();
+        assert!((block as usize) < places, "the trace says how many blocks");
+        // SAFETY: it is within the mapping, which is aligned to pages and was zero, a valid value.
+        unsafe { &*self.0.as_ptr().cast::<AtomicPtr<u8>>().add(block as usize) }
+    }
+
+    fn put(&self, block: u32, address: *mut u8) {
+        self.place(block).store(address, Ordering::Release);
+    }
+
+    /// Waits until another thread has made it.
+    fn take(&self, block: u32) -> *mut u8 {
+        let place = self.place(block);
+        let mut address = place.load(Ordering::Acquire);
+        let mut waiting = Waiting::default();
+        while address.is_null() {
+            waiting.wait();
+            address = place.load(Ordering::Acquire);
+        }
+        place.store(std::ptr::null_mut(), Ordering::Relaxed);
+        address
+    }
+}
+
+/// A point where threads wait for each other; it allocates nothing and does not sleep.
+struct Meeting {
+    threads: usize,
+    arrived: AtomicUsize,
+    round: AtomicUsize,
+}
+
+impl Meeting {
+    fn new(threads: usize) -> Self {
+        Self {
+            threads,
+            arrived: AtomicUsize::new(0),
+            round: AtomicUsize::new(0),
+        }
+    }
+
+    fn meet(&self) {
+        let round = self.round.load(Ordering::Acquire);
+        if self.arrived.fetch_add(1, Ordering::AcqRel) + 1 == self.threads {
+            self.arrived.store(0, Ordering::Relaxed);
+            self.round.store(round + 1, Ordering::Release);
+            return;
+        }
+        let mut waiting = Waiting::default();
+        while self.round.load(Ordering::Acquire) == round {
+            waiting.wait();
+        }
+    }
+}
+
+#[derive(Default)]
+struct Waiting(u32);
+
+impl Waiting {
+    fn wait(&mut self) {
+        self.0 = (self.0 + 1) % SPINS;
+        match self.0 {
+            0 => std::thread::yield_now(),
+            _ => std::hint::spin_loop(),
+        }
+    }
+}
