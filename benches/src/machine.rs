@@ -87,12 +87,26 @@ fn best_of(mut work: impl FnMut()) -> Duration {
         .unwrap_or_default()
 }
 
-/// The most memory that this process has held at once; `None` where the system does not tell.
+/// The most memory that this process has held at once, since its start or [`reset_peak_rss`];
+/// `None` where the system does not tell.
 pub fn peak_rss_bytes() -> Option<u64> {
+    status_bytes("VmHWM:")
+}
+
+/// The memory that this process holds; `None` where the system does not tell.
+pub fn rss_bytes() -> Option<u64> {
+    status_bytes("VmRSS:")
+}
+
+/// Lets [`peak_rss_bytes`] start again from what is held now, where the system can.
+pub fn reset_peak_rss() {
+    // Where it cannot, there is no such file, and the peak is still no less than the truth.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+}
+
+fn status_bytes(key: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(key))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib << 10)
 }

@@ -26,7 +26,7 @@ const SERVE: &str = "replay-allocations";
 const SPINS: u32 = 100;
 
 /// The whole trace, once.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Pass {
     /// From the first request to the last.
     pub wall: Duration,
@@ -104,16 +104,16 @@ pub fn replay(kind: AllocatorKind, trace: &Trace, passes: usize) -> Result<Repla
         .flat_map(|thread| (0..trace.spans()).map(move |span| trace.steps(thread, span).count()))
         .sum();
     std::hint::black_box(requests);
-    let mut results = Vec::with_capacity(passes);
+    let mut results = vec![Pass::default(); passes];
     reset_peak_rss();
     let before = rss_bytes();
     match kind {
         AllocatorKind::System | AllocatorKind::SystemRaised => {
-            run(&System, trace, &blocks, passes, &mut results);
+            run(&System, trace, &blocks, &mut results);
         }
-        AllocatorKind::MiMalloc => run(&MiMalloc, trace, &blocks, passes, &mut results),
+        AllocatorKind::MiMalloc => run(&MiMalloc, trace, &blocks, &mut results),
         AllocatorKind::PoolOff | AllocatorKind::Pool => {
-            run(&POOL, trace, &blocks, passes, &mut results);
+            run(&POOL, trace, &blocks, &mut results);
         }
     }
     let beyond = |bytes: Option<u64>| Some(bytes?.saturating_sub(before?));
@@ -132,35 +132,30 @@ fn run<A: GlobalAlloc + Sync>(
     allocator: &A,
     trace: &Trace,
     blocks: &Blocks,
-    passes: usize,
-    results: &mut Vec<Pass>,
+    results: &mut [Pass],
 ) {
-    let threads = trace.threads();
-    let (workers, all) = (Meeting::new(threads), Meeting::new(threads + 1));
-    std::thread::scope(|scope| {
-        for thread in 0..threads {
-            let (workers, all) = (&workers, &all);
-            scope.spawn(move || {
-                for _ in 0..passes {
-                    all.meet();
-                    for span in 0..trace.spans() {
-                        work(allocator, blocks, trace.steps(thread, span));
-                        workers.meet();
-                    }
-                    all.meet();
-                }
-            });
+    let passes = results.len();
+    let meeting = &Meeting::new(trace.threads());
+    let pass = |thread: usize| {
+        meeting.meet();
+        for span in 0..trace.spans() {
+            work(allocator, blocks, trace.steps(thread, span));
+            meeting.meet();
         }
-        for _ in 0..passes {
+    };
+    std::thread::scope(|scope| {
+        for thread in 1..trace.threads() {
+            scope.spawn(move || (0..passes).for_each(|_| pass(thread)));
+        }
+        for result in results {
             let faults = tensor_pool::minor_faults();
             let start = Instant::now();
-            all.meet();
-            all.meet();
+            pass(0);
             let wall = start.elapsed();
             let minor_faults = tensor_pool::minor_faults()
                 .zip(faults)
                 .map(|(after, before)| after - before);
-            results.push(Pass { wall, minor_faults });
+            *result = Pass { wall, minor_faults };
         }
     });
 }

@@ -255,15 +255,21 @@ impl Resolved {
         };
         let mut live: HashMap<u64, Live> = HashMap::new();
         let mut live_bytes = 0;
-        // Per thread: whether what it resizes was made within the recording.
-        let mut resizes_known = vec![false; threads];
+        // Per thread: what it is resizing, if that was made within the recording.
+        let mut resizing: Vec<Option<Live>> = (0..threads).map(|_| None).collect();
         for (number, request) in requests.iter().enumerate() {
             let span = number * spans / requests.len();
             let mut operation = request.operation;
             match operation {
                 Operation::Alloc | Operation::AllocZeroed | Operation::ResizeTo => {
-                    if operation == Operation::ResizeTo && !resizes_known[request.thread] {
-                        operation = Operation::Alloc;
+                    if operation == Operation::ResizeTo {
+                        // Both in one span, as they are one request.
+                        match resizing[request.thread].take() {
+                            Some(old) => {
+                                resolved.add(request.thread, span, Operation::ResizeFrom, &old);
+                            }
+                            None => operation = Operation::Alloc,
+                        }
                     }
                     let block = Live {
                         block: u32::try_from(resolved.summary.blocks)?,
@@ -277,16 +283,15 @@ impl Resolved {
                     live.insert(request.address, block);
                 }
                 Operation::Free | Operation::ResizeFrom => {
-                    let known = live.remove(&request.address);
-                    if operation == Operation::ResizeFrom {
-                        resizes_known[request.thread] = known.is_some();
-                    }
-                    let Some(block) = known else { continue };
-                    resolved.add(request.thread, span, operation, &block);
-                    if block.thread != request.thread {
-                        resolved.summary.freed_elsewhere += 1;
-                    }
+                    let Some(block) = live.remove(&request.address) else {
+                        continue;
+                    };
                     live_bytes -= u64::from(block.size);
+                    resolved.summary.freed_elsewhere += usize::from(block.thread != request.thread);
+                    match operation {
+                        Operation::Free => resolved.add(request.thread, span, operation, &block),
+                        _ => resizing[request.thread] = Some(block),
+                    }
                 }
             }
             let peak = &mut resolved.summary.peak_live_bytes;

@@ -83,12 +83,12 @@ impl Node {
     }
 
     /// Counts bytes in the whole chain or nowhere; asks reclaimers once if they do not fit.
-    fn take(&self, bytes: u64, what: &Cow<'static, str>) -> Result<(), OverBudget> {
+    fn take(&self, bytes: u64, what: &str) -> Result<(), OverBudget> {
         let Err(mut short) = account::take(self.accounts(), bytes) else {
             return Ok(());
         };
         // What exceeds a limit cannot be helped by throwing things away.
-        let possible = self.accounts().all(|account| bytes <= account.limit());
+        let possible = self.accounts().all(|account| bytes <= account.largest());
         if possible && self.reclaim(bytes) {
             match account::take(self.accounts(), bytes) {
                 Ok(()) => return Ok(()),
@@ -97,10 +97,10 @@ impl Node {
         }
         let short = self.chain().nth(short).unwrap_or(self);
         Err(OverBudget {
-            budget: short.name.clone(),
+            budget: short.name.to_string(),
             limit: Bytes(short.account.limit()),
             wanted: Bytes(bytes),
-            what: what.clone(),
+            what: what.to_owned(),
             available: Bytes(short.account.available()),
             holders: short.holders.of(short),
         })

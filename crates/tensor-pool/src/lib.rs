@@ -1,5 +1,6 @@
 //! Pooled, counted and budgeted memory.
 
+mod allocator;
 mod budget;
 mod bytes;
 #[cfg(feature = "burn")]
@@ -9,6 +10,11 @@ mod paged;
 #[cfg(feature = "burn")]
 mod pool;
 
+#[cfg(not(loom))]
+pub use allocator::{
+    AllocatorStats, Heap, PeakWindow, PoolAllocator, Requests, Scope, ScopeUsage, Seal, SealReport,
+    Unserved, heap, minor_faults, pressure, seal, seal_process,
+};
 pub use budget::{Budget, Holder, OverBudget, ReclaimerHandle, Reservation};
 pub use bytes::Bytes;
 #[cfg(feature = "burn")]

@@ -24,8 +24,10 @@ pub(super) struct Account {
     peak: AtomicU64,
 }
 
-// All orderings are sequentially consistent. Between `set_limit` and `used` on one side and `hold`
-// on the other the order of two variables matters; the rest is not worth an argument of its own.
+// `state` orders everything: each change of it acquires and releases. The limit is the one other
+// variable that matters, and whoever lowers it and then reads what is used must not see that rise
+// above it later. So `set_limit` passes through `state` after the limit, and `hold` reads the limit
+// after it has passed through `state`: one of the two comes first and is seen by the other.
 impl Account {
     pub(super) fn new(limit: u64) -> Self {
         Self {
@@ -36,19 +38,20 @@ impl Account {
     }
 
     pub(super) fn limit(&self) -> u64 {
-        self.limit.load(Ordering::SeqCst)
+        self.limit.load(Ordering::Relaxed)
     }
 
     pub(super) fn set_limit(&self, limit: u64) {
-        self.limit.store(limit, Ordering::SeqCst);
+        self.limit.store(limit, Ordering::Relaxed);
+        self.state.fetch_add(0, Ordering::AcqRel);
     }
 
     pub(super) fn used(&self) -> u64 {
-        self.state.load(Ordering::SeqCst) & USED
+        self.state.load(Ordering::Acquire) & USED
     }
 
     pub(super) fn peak(&self) -> u64 {
-        self.peak.load(Ordering::SeqCst)
+        self.peak.load(Ordering::Relaxed)
     }
 
     pub(super) fn available(&self) -> u64 {
@@ -57,19 +60,25 @@ impl Account {
         self.room(used)
     }
 
-    /// How much must be given back before a request fits.
+    /// The largest request that would be granted if nothing were in use.
+    pub(super) fn largest(&self) -> u64 {
+        self.limit().min(USED)
+    }
+
+    /// How much must be given back before a request fits that is not above [`Self::largest`].
     pub(super) fn missing(&self, bytes: u64) -> u64 {
-        // Both are below 2^63: a request is at most the limit of an account, and none counts so far.
-        (self.used() + bytes).saturating_sub(self.limit().min(USED))
+        self.used()
+            .saturating_add(bytes)
+            .saturating_sub(self.largest())
     }
 
     fn room(&self, used: u64) -> u64 {
-        self.limit().min(USED).saturating_sub(used)
+        self.largest().saturating_sub(used)
     }
 
     /// Counts an undecided request, unless there is no room for it.
     fn hold(&self, bytes: u64) -> bool {
-        let mut state = self.state.load(Ordering::SeqCst);
+        let mut state = self.state.load(Ordering::Acquire);
         loop {
             let used = state & USED;
             if bytes <= self.room(used) {
@@ -77,15 +86,14 @@ impl Account {
                 match self.state.compare_exchange_weak(
                     state,
                     held,
-                    Ordering::SeqCst,
-                    Ordering::SeqCst,
+                    Ordering::AcqRel,
+                    Ordering::Acquire,
                 ) {
-                    // Whoever lowers the limit and then reads what is used must not see it rise
-                    // above the new limit later.
+                    // The limit may have been lowered meanwhile.
                     Ok(_) if bytes <= self.room(used) => return true,
                     Ok(_) => {
                         self.cancel(bytes);
-                        state = self.state.load(Ordering::SeqCst);
+                        state = self.state.load(Ordering::Acquire);
                     }
                     Err(now) => state = now,
                 }
@@ -93,28 +101,28 @@ impl Account {
                 return false;
             } else {
                 yield_now();
-                state = self.state.load(Ordering::SeqCst);
+                state = self.state.load(Ordering::Acquire);
             }
         }
     }
 
     /// Takes back an undecided request.
     fn cancel(&self, bytes: u64) {
-        self.state.fetch_sub(UNDECIDED + bytes, Ordering::SeqCst);
+        self.state.fetch_sub(UNDECIDED + bytes, Ordering::AcqRel);
     }
 
     /// Grants an undecided request.
     fn settle(&self) {
-        let used = self.state.fetch_sub(UNDECIDED, Ordering::SeqCst) & USED;
+        let used = self.state.fetch_sub(UNDECIDED, Ordering::AcqRel) & USED;
         // Peaks are rare: most of the time a read is enough.
         if used > self.peak() {
-            self.peak.fetch_max(used, Ordering::SeqCst);
+            self.peak.fetch_max(used, Ordering::Relaxed);
         }
     }
 
     /// Gives granted bytes back.
     pub(super) fn give_back(&self, bytes: u64) {
-        self.state.fetch_sub(bytes, Ordering::SeqCst);
+        self.state.fetch_sub(bytes, Ordering::AcqRel);
     }
 }
 

@@ -65,7 +65,7 @@ fn a_request_that_is_refused_refuses_no_other() {
             thread::spawn(move || take(accounts.iter(), 7))
         };
         assert_eq!(take(accounts.iter(), 5), Ok(()));
-        assert_eq!(refused.join().unwrap(), Err(1));
+        assert!(refused.join().unwrap().is_err());
         assert_eq!(accounts.each_ref().map(Account::used), [5, 5]);
     });
 }
@@ -87,7 +87,10 @@ fn nothing_is_granted_above_a_limit_that_was_lowered_before() {
 
 #[test]
 fn budgets_grow_and_drop_while_others_reserve() {
-    loom::model(|| {
+    let mut model = loom::model::Builder::new();
+    // All interleavings take a minute, almost all of them within the locks of the list.
+    model.preemption_bound = Some(3);
+    model.check(|| {
         let parent = Budget::new("parent", Bytes(4));
         let child = parent.child("child", Bytes(3));
         let other = {

@@ -1,6 +1,5 @@
 //! The refusal of a budget.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use super::Holder;
@@ -19,13 +18,13 @@ const NAMED_HOLDERS: usize = 3;
 #[non_exhaustive]
 pub struct OverBudget {
     /// The first budget, from the one asked up to the root, that has too little room.
-    pub budget: Cow<'static, str>,
+    pub budget: String,
     /// Its limit.
     pub limit: Bytes,
     /// What was to be reserved.
     pub wanted: Bytes,
     /// For what.
-    pub what: Cow<'static, str>,
+    pub what: String,
     /// What that budget had left a moment later.
     pub available: Bytes,
     /// Who holds bytes of that budget, summed by name, the largest first.

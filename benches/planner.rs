@@ -1,0 +1,114 @@
+//! Memory planning: the largest batch, a plan of many requests, admission of one more stream.
+
+use std::num::NonZeroU64;
+
+use batch_planner::{
+    BatchSizeOptimizer, Cost, FitOptions, MIB, MemoryBudget, MemoryModel, Request, Sample,
+    Schedule, Stream, Term, plan,
+};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+
+/// Weights, state, and caches with two page lengths.
+fn model() -> MemoryModel {
+    let page = |steps| NonZeroU64::new(steps).expect("above 0");
+    MemoryModel::new()
+        .with(Term::new("weights").fixed(400 * MIB))
+        .with(Term::new("state").per_item(3 * MIB))
+        .with(Term::new("cache").per_item_step(24 << 10).paged(page(64)))
+        .with(Term::new("output").per_item_step(4 << 10).paged(page(16)))
+}
+
+/// Numbers below `below` without a pattern (Knuth's multiplicative hash).
+fn scattered(count: u64, below: u64) -> impl Iterator<Item = u64> {
+    (0..count).map(move |number| number * 2_654_435_761 % below)
+}
+
+fn batch_size(criterion: &mut Criterion) {
+    let optimizer = BatchSizeOptimizer::new(2048 * MIB, model());
+    let mut group = criterion.benchmark_group("batch size");
+    group.bench_function("that fits", |bencher| {
+        bencher.iter(|| optimizer.get_optimal_batch_size(500).expect("it fits"));
+    });
+    let too_many = optimizer.with_floor(1000);
+    group.bench_function("that does not fit", |bencher| {
+        bencher.iter(|| too_many.get_optimal_batch_size(500).expect_err("too many"));
+    });
+    group.finish();
+}
+
+fn fit(criterion: &mut Criterion) {
+    let samples: Vec<Sample> = (1..=10)
+        .flat_map(|batch_size| (1..=10).map(move |tens| (batch_size, tens * 10)))
+        .map(|(batch_size, sequence_length)| Sample {
+            batch_size,
+            sequence_length,
+            bytes: 400 * MIB + batch_size * (3 * MIB + sequence_length * (24 << 10)),
+        })
+        .collect();
+    criterion.bench_function("fit of 100 samples", |bencher| {
+        bencher.iter(|| MemoryModel::fit(&samples, &FitOptions::default()).expect("linear"));
+    });
+}
+
+fn plans(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("plan");
+    // Little memory bounds each batch to a few rows; with much, all requests may share one.
+    for (name, limit) in [("little memory", 1024 * MIB), ("much memory", u64::MAX)] {
+        let budget = MemoryBudget::new(limit, model());
+        for count in [100, 10_000, 100_000] {
+            let requests: Vec<Request> = (0..)
+                .zip(scattered(count, 1999))
+                .map(|(id, length)| Request { id, length })
+                .collect();
+            let cost = Cost {
+                step: 15_000,
+                row: 200,
+            };
+            group.throughput(Throughput::Elements(count));
+            group.bench_function(BenchmarkId::new(name, count), |bencher| {
+                bencher.iter(|| plan(&requests, &budget, &cost).expect("each fits alone"));
+            });
+        }
+    }
+    group.finish();
+}
+
+fn admission(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("admission");
+    for count in [10, 1000, 10_000] {
+        let streams: Vec<Stream> = (0..)
+            .zip(scattered(count, 1999))
+            .map(|(id, steps)| Stream {
+                id,
+                held_steps: steps % 37,
+                remaining_steps: steps,
+                own_bytes: 0,
+            })
+            .collect();
+        let filled = |limit: u64| {
+            let budget = MemoryBudget::new(limit, model());
+            Schedule::with_running(budget, streams.clone()).expect("each id once")
+        };
+        let one_more = Stream {
+            id: u64::MAX,
+            held_steps: 10,
+            remaining_steps: 1000,
+            own_bytes: 0,
+        };
+        let plenty = filled(u64::MAX);
+        group.throughput(Throughput::Elements(count));
+        group.bench_function(BenchmarkId::new("admitted", count), |bencher| {
+            bencher.iter(|| plenty.ask(&one_more).expect("small numbers"));
+        });
+        // As much as those take, so that one more is too much.
+        let peak = plenty.peak().expect("small numbers");
+        let full = filled(peak.bytes);
+        group.bench_function(BenchmarkId::new("refused", count), |bencher| {
+            bencher.iter(|| full.ask(&one_more).expect("small numbers"));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, batch_size, fit, plans, admission);
+criterion_main!(benches);

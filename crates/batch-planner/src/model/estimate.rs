@@ -1,0 +1,62 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::format::Bytes;
+
+/// What a batch takes, term by term. Displays as a table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// Items in the batch.
+    pub batch_size: u64,
+    /// Steps of each item.
+    pub sequence_length: u64,
+    /// What each term of the model takes, in the model's order.
+    pub items: Vec<Item>,
+    /// What they take together, in bytes.
+    pub total_bytes: u64,
+}
+
+/// What one term takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Item {
+    /// The term's name.
+    pub name: String,
+    /// What it takes, in bytes.
+    pub bytes: u64,
+}
+
+impl Estimate {
+    /// Writes the table, with `more` rows below the total.
+    pub(crate) fn write_table(
+        &self,
+        formatter: &mut fmt::Formatter<'_>,
+        more: &[(&str, u64)],
+    ) -> fmt::Result {
+        let mut rows: Vec<(&str, u64)> = self
+            .items
+            .iter()
+            .map(|item| (item.name.as_str(), item.bytes))
+            .collect();
+        rows.push(("total", self.total_bytes));
+        rows.extend_from_slice(more);
+        let width = rows.iter().map(|(name, _)| name.chars().count()).max();
+        let width = width.unwrap_or(0);
+
+        write!(
+            formatter,
+            "batch size {} at length {}",
+            self.batch_size, self.sequence_length
+        )?;
+        for (name, bytes) in rows {
+            write!(formatter, "\n  {name:<width$}  {:>10}", Bytes(bytes))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Estimate {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_table(formatter, &[])
+    }
+}

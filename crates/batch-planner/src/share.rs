@@ -1,0 +1,142 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// Parts in a whole. A millionth is finer than any margin anyone sets, and whole parts keep what
+/// is computed with a share exact.
+const WHOLE: u32 = 1_000_000;
+
+/// A part of a whole: at least 0 and below 1, in millionths.
+///
+/// ```
+/// use batch_planner::Share;
+///
+/// assert_eq!(Share::new(0.1)?, Share::percent(10)?);
+/// assert_eq!(Share::percent(10)?.to_string(), "10 %");
+/// assert!(Share::new(1.0).is_err());
+/// assert!(Share::new(f64::NAN).is_err());
+/// # Ok::<(), batch_planner::Error>(())
+/// ```
+///
+/// It is written as a number between 0 and 1 by serde, and checked when it is read.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(try_from = "f64", into = "f64")]
+pub struct Share(u32);
+
+impl Share {
+    /// Nothing of the whole.
+    pub const NONE: Self = Self(0);
+
+    pub(crate) const FIVE_PERCENT: Self = Self(WHOLE / 20);
+    pub(crate) const TEN_PERCENT: Self = Self(WHOLE / 10);
+
+    /// The share `value`, rounded to the nearest millionth.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidShare`] unless it is at least 0 and below 1 (after rounding).
+    pub fn new(value: f64) -> Result<Self> {
+        let parts = (value * f64::from(WHOLE)).round();
+        if value >= 0.0 && parts < f64::from(WHOLE) {
+            Ok(Self(parts as u32))
+        } else {
+            Err(Error::InvalidShare { found: value })
+        }
+    }
+
+    /// So many hundredths.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidShare`] unless it is below 100.
+    pub fn percent(percent: u32) -> Result<Self> {
+        Self::new(f64::from(percent) / 100.0)
+    }
+
+    /// As a number between 0 and 1.
+    pub fn value(self) -> f64 {
+        f64::from(self.0) / f64::from(WHOLE)
+    }
+
+    /// What is left of `whole` when this share of it, rounded up, is taken away.
+    pub(crate) fn rest_of(self, whole: u64) -> u64 {
+        let rest = u128::from(whole) * u128::from(WHOLE - self.0) / u128::from(WHOLE);
+        // Less than `whole`, which is a `u64`.
+        rest as u64
+    }
+
+    /// The smallest whole of which at least `rest` is left; `None` if it is above `u64::MAX`.
+    pub(crate) fn whole_leaving(self, rest: u64) -> Option<u64> {
+        let whole = (u128::from(rest) * u128::from(WHOLE)).div_ceil(u128::from(WHOLE - self.0));
+        u64::try_from(whole).ok()
+    }
+}
+
+impl TryFrom<f64> for Share {
+    type Error = Error;
+
+    fn try_from(value: f64) -> Result<Self> {
+        Self::new(value)
+    }
+}
+
+impl From<Share> for f64 {
+    fn from(share: Share) -> Self {
+        share.value()
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "{} %",
+            f64::from(self.0) / f64::from(WHOLE / 100)
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 512, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
+
+        #[test]
+        fn whole_leaving_is_the_smallest(parts in 0..WHOLE, rest in 0..u64::MAX / 2) {
+            let share = Share(parts);
+            if let Some(whole) = share.whole_leaving(rest) {
+                prop_assert!(share.rest_of(whole) >= rest);
+                prop_assert!(whole == 0 || share.rest_of(whole - 1) < rest);
+            }
+        }
+
+        #[test]
+        fn rest_grows_with_the_whole(parts in 0..WHOLE, whole in 0..u64::MAX) {
+            prop_assert!(Share(parts).rest_of(whole) <= Share(parts).rest_of(whole + 1));
+            prop_assert!(Share(parts).rest_of(whole) <= whole);
+        }
+
+        #[test]
+        fn it_survives_json(parts in 0..WHOLE) {
+            let json = serde_json::to_string(&Share(parts)).expect("a number");
+            prop_assert_eq!(serde_json::from_str::<Share>(&json).expect("the same"), Share(parts));
+        }
+    }
+
+    #[test]
+    fn only_shares_below_one_are_taken() {
+        for wrong in [-0.1, 1.0, 0.999_999_9, f64::NAN, f64::INFINITY] {
+            assert!(Share::new(wrong).is_err(), "{wrong}");
+        }
+        assert!(serde_json::from_str::<Share>("1.5").is_err());
+    }
+}

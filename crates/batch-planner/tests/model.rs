@@ -1,0 +1,127 @@
+//! What a memory model says of a batch.
+
+use std::num::NonZeroU64;
+
+use batch_planner::{Error, MIB, MemoryModel, Term, TransformerDimensions};
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+
+fn term(fixed: u64, per_item: u64, per_step: u64, page: NonZeroU64) -> Term {
+    Term::new("term")
+        .fixed(fixed)
+        .per_item(per_item)
+        .per_item_step(per_step)
+        .paged(page)
+}
+
+fn terms(most: u64) -> impl Strategy<Value = Vec<Term>> {
+    let page = (1..=most.min(64)).prop_map(|steps| NonZeroU64::new(steps).expect("above 0"));
+    let term = (0..=most, 0..=most, 0..=most, page).prop_map(|(a, b, c, page)| term(a, b, c, page));
+    proptest::collection::vec(term, 0..5)
+}
+
+fn model(terms: &[Term]) -> MemoryModel {
+    terms
+        .iter()
+        .cloned()
+        .fold(MemoryModel::new(), MemoryModel::with)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
+
+    #[test]
+    fn bytes_follow_the_formula(terms in terms(10_000), batch in 0..1000_u64, length in 0..1000_u64) {
+        let expected: u64 = terms
+            .iter()
+            .map(|term| {
+                let page = term.page_steps.get();
+                let rounded = length.div_ceil(page) * page;
+                term.fixed_bytes + batch * (term.bytes_per_item + term.bytes_per_item_step * rounded)
+            })
+            .sum();
+        let estimate = model(&terms).itemise(batch, length).expect("small numbers");
+        prop_assert_eq!(estimate.total_bytes, expected);
+        prop_assert_eq!(estimate.items.iter().map(|item| item.bytes).sum::<u64>(), expected);
+        prop_assert_eq!(model(&terms).bytes(batch, length).expect("small numbers"), expected);
+    }
+
+    #[test]
+    fn a_model_never_shrinks(terms in terms(10_000), batch in 0..1000_u64, length in 0..1000_u64) {
+        let bytes = |batch, length| model(&terms).bytes(batch, length).expect("small numbers");
+        prop_assert!(bytes(batch, length) <= bytes(batch + 1, length));
+        prop_assert!(bytes(batch, length) <= bytes(batch, length + 1));
+    }
+
+    #[test]
+    fn what_is_too_large_is_an_error(terms in terms(u64::MAX), batch: u64, length: u64) {
+        match model(&terms).bytes(batch, length) {
+            Ok(bytes) => prop_assert!(terms.iter().all(|term| term.fixed_bytes <= bytes)),
+            Err(error) => {
+ let overflow = matches!(error, Error::Overflow { .. });
+ prop_assert!(overflow, "{error}");
+}
+        }
+    }
+
+    #[test]
+    fn a_model_survives_json(terms in terms(u64::MAX)) {
+        let json = serde_json::to_string(&model(&terms)).expect("plain numbers");
+        prop_assert_eq!(serde_json::from_str::<MemoryModel>(&json).expect("the same"), model(&terms));
+    }
+}
+
+#[test]
+fn a_term_without_steps_ignores_a_length_that_cannot_be_rounded() {
+    let page = NonZeroU64::new(1000).expect("above 0");
+    let bytes = term(1, 2, 0, page).bytes(3, u64::MAX);
+    assert_eq!(bytes, Ok(7));
+}
+
+#[test]
+fn an_empty_batch_takes_what_is_fixed() {
+    let bytes = term(5, u64::MAX, u64::MAX, NonZeroU64::MIN).bytes(0, u64::MAX);
+    assert_eq!(bytes, Ok(5));
+}
+
+#[test]
+fn overflow_names_the_term() {
+    let error = Term::new("cache")
+        .per_item(u64::MAX)
+        .bytes(2, 0)
+        .expect_err("too large");
+    assert!(error.to_string().contains("\"cache\""), "{error}");
+}
+
+#[test]
+fn dimensions_give_weights_and_cache() {
+    let dimensions = TransformerDimensions {
+        weight_bytes: 100 * MIB,
+        layers: 6,
+        kv_heads: 16,
+        head_dimension: 64,
+        bytes_per_value: 4,
+        page_steps: NonZeroU64::new(64).expect("above 0"),
+    };
+    let model = dimensions.memory_model().expect("small numbers");
+    // Keys and values, 6 layers, 1024 values of 4 bytes, two pages for 65 steps.
+    let cache = 2 * 6 * 1024 * 4 * 128;
+    assert_eq!(model.bytes(3, 65), Ok(100 * MIB + 3 * cache));
+
+    let huge = TransformerDimensions {
+        layers: u64::MAX,
+        ..dimensions
+    };
+    assert!(matches!(huge.memory_model(), Err(Error::Overflow { .. })));
+}
+
+#[test]
+fn an_estimate_is_a_table() {
+    let model = MemoryModel::new()
+        .with(Term::new("weights").fixed(3 * MIB))
+        .with(Term::new("cache").per_item_step(1024));
+    let table = model.itemise(2, 10).expect("small numbers").to_string();
+    let expected = "batch size 2 at length 10\n  weights     3.0 MiB\n  cache      20.0 KiB\n  \
+                    total       3.0 MiB";
+    assert_eq!(table, expected);
+}

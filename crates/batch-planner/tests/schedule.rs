@@ -1,0 +1,304 @@
+//! Admission, against a simulation of every step.
+
+use std::num::NonZeroU64;
+
+use batch_planner::{
+    Admission, Error, FitOptions, MemoryBudget, MemoryModel, Peak, Sample, Schedule, Share, Stream,
+    Term,
+};
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+
+/// Behind the last step of anything here.
+const END: u64 = 200;
+
+/// What all streams take together at each step, the last one of them `start` steps later.
+fn simulate(model: &MemoryModel, streams: &[Stream], start: u64) -> Vec<u64> {
+    let fixed = model.bytes(0, 0).expect("small");
+    let newest = streams.len().checked_sub(1);
+    (0..=END)
+        .map(|step| {
+            let mut bytes = fixed;
+            for (index, stream) in streams.iter().enumerate() {
+                let delay = if Some(index) == newest { start } else { 0 };
+                let Some(taken) = step.checked_sub(delay) else {
+                    continue;
+                };
+                if taken <= stream.remaining_steps {
+                    let item = model.bytes(1, stream.held_steps + taken).expect("small") - fixed;
+                    bytes += item + stream.own_bytes;
+                }
+            }
+            bytes
+        })
+        .collect()
+}
+
+fn models() -> impl Strategy<Value = MemoryModel> {
+    let page = || (1..12_u64).prop_map(|steps| NonZeroU64::new(steps).expect("above 0"));
+    (0..300_u64, 0..100_u64, 0..20_u64, 0..9_u64, page(), page()).prop_map(
+        |(fixed, item, a, b, page_a, page_b)| {
+            MemoryModel::new()
+                .with(Term::new("a").fixed(fixed).per_item_step(a).paged(page_a))
+                .with(Term::new("b").per_item(item).per_item_step(b).paged(page_b))
+        },
+    )
+}
+
+fn streams(most: usize) -> impl Strategy<Value = Vec<Stream>> {
+    proptest::collection::vec((0..30_u64, 0..40_u64, 0..50_u64), 0..=most).prop_map(|numbers| {
+        (1..)
+            .zip(numbers)
+            .map(|(id, (held_steps, remaining_steps, own_bytes))| Stream {
+                id,
+                held_steps,
+                remaining_steps,
+                own_bytes,
+            })
+            .collect()
+    })
+}
+
+/// A schedule in which these run, whatever they take.
+fn running(model: &MemoryModel, streams: &[Stream], limit: u64) -> Schedule {
+    let budget = MemoryBudget::new(limit, model.clone());
+    Schedule::with_running(budget, streams.to_vec()).expect("each id once")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_answer_is_that_of_a_simulation(
+        model in models(), all in streams(7), limit in 0..6000_u64,
+    ) {
+        let Some((candidate, others)) = all.split_last() else {
+            return Ok(());
+        };
+        let schedule = running(&model, others, limit);
+        let now = simulate(&model, &all, 0);
+        let lives = ..=candidate.remaining_steps as usize;
+        let peak_bytes = *now[lives].iter().max().expect("it lives at step 0");
+
+        let answer = schedule.ask(candidate).expect("small");
+        let (Admission::Admit { peak, .. } | Admission::Refuse { peak, .. }) = answer;
+        prop_assert_eq!(peak.bytes, peak_bytes);
+        prop_assert_eq!(now[peak.at_step as usize], peak_bytes);
+        prop_assert!(peak.at_step <= candidate.remaining_steps);
+        prop_assert!(all.iter().any(|stream| stream.remaining_steps == peak.at_step));
+        match answer {
+            Admission::Admit { headroom_bytes, .. } => {
+                prop_assert_eq!(headroom_bytes, limit - peak_bytes);
+            }
+            Admission::Refuse { shortfall_bytes, earliest_start_step, .. } => {
+                prop_assert_eq!(shortfall_bytes, peak_bytes - limit);
+                let fits = |start: &u64| {
+                    let bytes = simulate(&model, &all, *start);
+                    let last = start + candidate.remaining_steps;
+                    bytes[*start as usize..=last as usize].iter().all(|bytes| *bytes <= limit)
+                };
+                prop_assert_eq!(earliest_start_step, (0..100).find(fits));
+            }
+        }
+    }
+
+    #[test]
+    fn the_peak_is_that_of_a_simulation(model in models(), all in streams(9)) {
+        let peak = running(&model, &all, 0).peak().expect("small");
+        let bytes = simulate(&model, &all, 0);
+        prop_assert_eq!(Some(&peak.bytes), bytes.iter().max());
+        prop_assert_eq!(bytes[peak.at_step as usize], peak.bytes);
+        let earlier = all.iter().map(|stream| stream.remaining_steps).filter(|step| *step < peak.at_step);
+        for step in earlier {
+            prop_assert!(bytes[step as usize] < peak.bytes);
+        }
+    }
+
+    #[test]
+    fn time_that_passes_changes_no_answer(
+        model in models(), all in streams(7), steps in 0..50_u64, more in 0..50_u64,
+    ) {
+        let mut schedule = running(&model, &all, 0);
+        let gone = schedule.advance(steps);
+        prop_assert_eq!(gone.len() + schedule.running().len(), all.len());
+        let later = simulate(&model, &all, 0)[steps as usize..].to_vec();
+        prop_assert_eq!(Some(&schedule.peak().expect("small").bytes), later.iter().max());
+
+        let mut at_once = running(&model, &all, 0);
+        at_once.advance(steps + more);
+        schedule.advance(more);
+        prop_assert_eq!(schedule, at_once);
+    }
+
+    #[test]
+    fn an_admitted_stream_starts_and_a_refused_one_does_not(
+        model in models(), all in streams(12), limit in 0..6000_u64,
+    ) {
+        let mut schedule = Schedule::new(MemoryBudget::new(limit, model));
+        for stream in all {
+            let before = schedule.running().len();
+            let admitted = schedule.start(stream).expect("small").is_admitted();
+            prop_assert_eq!(schedule.running().len(), before + usize::from(admitted));
+            // Whatever was admitted, the budget holds to the end.
+            prop_assert!(before == 0 && !admitted || schedule.peak().expect("small").bytes <= limit);
+        }
+    }
+
+    #[test]
+    fn no_numbers_make_it_panic(
+        numbers: [u64; 4], page: NonZeroU64, shift in 0..64_u32,
+        all in proptest::collection::vec(any::<[u64; 3]>(), 0..6), margin in 0..100_u32,
+    ) {
+        let [limit, fixed, item, step] = numbers.map(|number| number >> shift);
+        let model = MemoryModel::new()
+            .with(Term::new("a").fixed(fixed).per_item(item))
+            .with(Term::new("b").per_item_step(step).paged(page))
+            .with(Term::new("c").per_item_step(step));
+        let budget = MemoryBudget::new(limit, model).with_margin(Share::percent(margin).expect("below 100"));
+        let mut schedule = Schedule::new(budget);
+        for (id, numbers) in (0..).zip(all) {
+            let [held_steps, remaining_steps, own_bytes] = numbers.map(|number| number >> shift);
+            let _ = schedule.start(Stream { id, held_steps, remaining_steps, own_bytes });
+        }
+        let _ = schedule.peak();
+        let _ = schedule.advance(limit);
+        let _ = schedule.advance(u64::MAX);
+        prop_assert!(schedule.running().iter().all(|stream| stream.remaining_steps == 0));
+    }
+}
+
+fn stream(id: u64, remaining_steps: u64) -> Stream {
+    Stream {
+        id,
+        held_steps: 0,
+        remaining_steps,
+        own_bytes: 0,
+    }
+}
+
+fn schedule(limit: u64) -> Schedule {
+    let model = MemoryModel::new().with(Term::new("cache").per_item_step(1));
+    Schedule::new(MemoryBudget::new(limit, model))
+}
+
+#[test]
+fn a_stream_that_can_never_fit_has_no_start() {
+    let answer = schedule(10).ask(&stream(1, 11)).expect("small");
+    assert!(matches!(
+        answer,
+        Admission::Refuse {
+            earliest_start_step: None,
+            shortfall_bytes: 1,
+            ..
+        }
+    ));
+    assert_eq!(
+        answer.to_string(),
+        "may not start: 11 B at step 11 would be 1 B too much; it does not fit even alone"
+    );
+}
+
+#[test]
+fn each_id_runs_once() {
+    let mut schedule = schedule(100);
+    assert!(schedule.start(stream(1, 10)).expect("small").is_admitted());
+    assert_eq!(
+        schedule.start(stream(1, 10)),
+        Err(Error::DuplicateStream { id: 1 })
+    );
+    assert_eq!(schedule.finish(2), Err(Error::UnknownStream { id: 2 }));
+    assert_eq!(schedule.finish(1), Ok(stream(1, 10)));
+    assert_eq!(schedule.running(), []);
+
+    let twice = Schedule::with_running(schedule.budget().clone(), vec![stream(3, 1); 2]);
+    assert_eq!(twice, Err(Error::DuplicateStream { id: 3 }));
+}
+
+#[test]
+fn of_equal_peaks_the_first_is_reported() {
+    let mut schedule = Schedule::new(MemoryBudget::new(100, MemoryModel::new()));
+    let large = Stream {
+        own_bytes: 50,
+        ..stream(1, 10)
+    };
+    assert!(schedule.start(large).expect("small").is_admitted());
+    assert!(schedule.start(stream(2, 5)).expect("small").is_admitted());
+    assert_eq!(
+        schedule.peak(),
+        Ok(Peak {
+            bytes: 50,
+            at_step: 5
+        })
+    );
+}
+
+#[test]
+fn a_stream_lives_up_to_its_last_step() {
+    let mut schedule = schedule(100);
+    assert!(schedule.start(stream(1, 10)).expect("small").is_admitted());
+    assert_eq!(schedule.advance(10), []);
+    assert_eq!(schedule.peak().expect("small").bytes, 10);
+    assert_eq!(schedule.advance(1).len(), 1);
+    assert_eq!(schedule.peak().expect("small").bytes, 0);
+}
+
+#[test]
+fn waiting_can_make_it_worse_before_it_gets_better() {
+    // The running stream grows for 100 steps; a short one fits at once or after it, not between.
+    let mut schedule = schedule(100);
+    assert!(schedule.start(stream(1, 90)).expect("small").is_admitted());
+    assert!(schedule.ask(&stream(2, 20)).expect("small").is_admitted());
+    schedule.advance(75);
+    let answer = schedule.ask(&stream(2, 20)).expect("small");
+    // At step 15 the first takes 90, so the second may have taken 10.
+    assert!(matches!(
+        answer,
+        Admission::Refuse {
+            earliest_start_step: Some(5),
+            ..
+        }
+    ));
+}
+
+#[test]
+fn a_fitted_model_limits_streams_and_lengths() {
+    let sample = |batch_size, sequence_length| Sample {
+        batch_size,
+        sequence_length,
+        bytes: 1000 + batch_size * sequence_length,
+    };
+    let samples = [sample(1, 10), sample(1, 100), sample(2, 10), sample(2, 100)];
+    let fit = MemoryModel::fit(&samples, &FitOptions::default()).expect("linear");
+    let mut schedule = Schedule::new(MemoryBudget::new(1 << 20, fit.model));
+    assert!(matches!(
+        schedule.ask(&stream(1, 101)),
+        Err(Error::OutOfRange { .. })
+    ));
+    assert!(
+        schedule
+            .start(stream(1, 100))
+            .expect("inside")
+            .is_admitted()
+    );
+    assert!(schedule.start(stream(2, 50)).expect("inside").is_admitted());
+    assert!(matches!(
+        schedule.ask(&stream(3, 50)),
+        Err(Error::OutOfRange { .. })
+    ));
+}
+
+#[test]
+fn a_schedule_survives_json() {
+    let mut schedule = schedule(100);
+    let admission = schedule.start(stream(1, 10)).expect("small");
+    let json = serde_json::to_string(&schedule).expect("plain numbers");
+    assert_eq!(
+        serde_json::from_str::<Schedule>(&json).expect("the same"),
+        schedule
+    );
+    let json = serde_json::to_string(&admission).expect("plain numbers");
+    assert_eq!(
+        serde_json::from_str::<Admission>(&json).expect("the same"),
+        admission
+    );
+}

@@ -1,0 +1,42 @@
+//! A global allocator that counts everything and pools large blocks.
+
+// Loom's atomics cannot be made in a `const`, so under loom there is the shelf alone.
+#[cfg(not(loom))]
+mod class;
+#[cfg(not(loom))]
+mod counts;
+#[cfg(not(loom))]
+mod heap;
+#[cfg(not(loom))]
+mod pool;
+#[cfg(not(loom))]
+mod raw;
+#[cfg(not(loom))]
+mod roster;
+#[cfg(not(loom))]
+mod scope;
+#[cfg(not(loom))]
+mod seal;
+#[cfg_attr(loom, allow(dead_code, reason = "used by the tests under loom only"))]
+mod shelf;
+#[cfg(not(loom))]
+mod shelves;
+#[cfg(not(loom))]
+mod stats;
+#[cfg(not(loom))]
+mod system;
+#[cfg(not(loom))]
+mod thread;
+#[cfg(not(loom))]
+mod window;
+
+#[cfg(not(loom))]
+pub use self::{
+    heap::{Heap, heap, pressure},
+    pool::PoolAllocator,
+    scope::{Scope, ScopeUsage},
+    seal::{Seal, SealReport, Unserved, seal, seal_process},
+    stats::{AllocatorStats, Requests},
+    system::minor_faults,
+    window::PeakWindow,
+};

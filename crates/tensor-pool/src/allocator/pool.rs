@@ -1,0 +1,203 @@
+//! The allocator and what can be asked of it.
+
+use std::alloc::{GlobalAlloc, System};
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::counts::Counts;
+use super::seal::Seals;
+use super::shelves::Shelves;
+use super::stats::{AllocatorStats, Requests};
+use super::system;
+use crate::Bytes;
+
+/// What an allocator retains at most unless told otherwise: two blocks of the largest class, and
+/// less than a hundredth of a machine with 8 GiB. A program that knows its working set says so.
+const DEFAULT_CAPACITY: Bytes = Bytes::mib(64);
+
+/// A global allocator that counts every request and keeps large blocks for the next one.
+///
+/// - Requests of **64 KiB to 32 MiB** are rounded up to a size class (eight per doubling, so at most
+///   an eighth of padding). A freed block goes onto its class's *shelf* (16 to 128 fixed slots) up
+///   to the [capacity](PoolAllocator::set_capacity), and the next request of that class takes it
+///   from there: no call to the allocator below and no page faults. A block serves requests of the
+///   alignment it was made with (16, or what was asked for if that is more). Requests with an
+///   alignment above 512 KiB pass through.
+/// - **Smaller and larger** requests pass through to `A` (`System` grows very large blocks with
+///   `mremap`, moving no bytes), and are counted.
+/// - `alloc_zeroed` clears a block from a shelf and leaves a fresh one to `A::alloc_zeroed`;
+///   `realloc` stays in place within a class. Builds with `debug_assertions` fill recycled blocks
+///   with `0xA5`.
+/// - When `A` has nothing for a large request, all idle blocks go back to it and it is asked once
+///   more.
+///
+/// It takes no lock, starts no thread, runs no user code and never panics, so `fork` and the end of a
+/// thread cannot leave it stuck (a child process loses at most the blocks that other threads were
+/// moving at the moment of the `fork`). An instance is a static of 56 KiB: 36 KiB of slots, the
+/// rest counters for 256 threads at once (further threads share a set, which is slower).
+///
+/// ```standalone_crate
+/// use tensor_pool::{Bytes, PoolAllocator};
+///
+/// #[global_allocator]
+/// static ALLOCATOR: PoolAllocator = PoolAllocator::with_capacity(Bytes::mib(256));
+///
+/// assert!(ALLOCATOR.install());
+/// drop(vec![0_f32; 1_000_000]);
+/// assert_eq!(ALLOCATOR.stats().retained, Bytes::mib(4)); // the class of 4,000,000 bytes
+/// let again = vec![0_f32; 1_000_000];
+/// assert_eq!(ALLOCATOR.stats().from_pool.count, 1);
+/// # drop(again);
+/// ```
+///
+/// On top of another allocator:
+///
+/// ```
+/// use std::alloc::System; // for example: mimalloc::MiMalloc
+/// use tensor_pool::{Bytes, PoolAllocator};
+///
+/// static ALLOCATOR: PoolAllocator<System> = PoolAllocator::with(System, Bytes::mib(64));
+/// ```
+pub struct PoolAllocator<A: GlobalAlloc + ?Sized = System> {
+    pub(super) counts: Counts,
+    pub(super) shelves: Shelves,
+    pub(super) seals: Seals,
+    soft_limit: AtomicU64,
+    /// Last, so that it may be of any type.
+    pub(super) inner: A,
+}
+
+/// As stated above, so that the static stays small beside the program.
+const _: () = assert!(size_of::<PoolAllocator>() <= 60 << 10);
+
+impl PoolAllocator {
+    /// On top of the system's allocator, retaining up to 64 MiB (two blocks of the largest class).
+    #[must_use]
+    pub const fn new() -> Self {
+        Self::with_capacity(DEFAULT_CAPACITY)
+    }
+
+    /// On top of the system's allocator, retaining up to `capacity`; see
+    /// [`set_capacity`](Self::set_capacity).
+    #[must_use]
+    pub const fn with_capacity(capacity: Bytes) -> Self {
+        Self::with(System, capacity)
+    }
+}
+
+impl Default for PoolAllocator {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<A: GlobalAlloc> PoolAllocator<A> {
+    /// On top of another allocator, retaining up to `capacity`; see
+    /// [`set_capacity`](Self::set_capacity).
+    #[must_use]
+    pub const fn with(inner: A, capacity: Bytes) -> Self {
+        Self {
+            counts: Counts::new(),
+            shelves: Shelves::new(capacity.get()),
+            seals: Seals::new(),
+            soft_limit: AtomicU64::new(u64::MAX),
+            inner,
+        }
+    }
+}
+
+impl<A: GlobalAlloc + ?Sized> PoolAllocator<A> {
+    /// Caps what is retained. Where more is, it goes back to `A` at once, the largest blocks first.
+    ///
+    /// With [`Bytes::ZERO`] the allocator only counts. Large requests are still rounded up to their
+    /// class then, so that the cap may be raised at any time; the pages beyond a request are not
+    /// touched.
+    pub fn set_capacity(&self, capacity: Bytes) {
+        self.shelves.set_capacity(capacity.get());
+        self.give_back_excess(|| self.shelves.capacity());
+    }
+
+    /// Gives idle blocks back to `A` until at most `keep` is retained, the largest first, and on
+    /// glibc calls `malloc_trim`, so that the kernel gets the memory. Returns what was given back.
+    ///
+    /// O(blocks). `malloc_trim` walks all of malloc's free memory and takes its locks: milliseconds
+    /// where that is much. Not for every frame; see [`decay`](Self::decay).
+    pub fn trim(&self, keep: Bytes) -> Bytes {
+        let given_back = self.give_back_excess(|| keep.get());
+        system::give_back_free_pages();
+        Bytes(given_back)
+    }
+
+    /// Gives back to `A`, per class, the idle blocks that no request needed since the last call: as
+    /// many as were on the shelf even when it was at its lowest. Returns what was given back.
+    ///
+    /// Call it by a clock of yours, say every few seconds or hundred frames: what steady work needs
+    /// stays, and what a burst left goes after one or two calls. O(classes + blocks given back).
+    pub fn decay(&self) -> Bytes {
+        Bytes(self.give_back_unused())
+    }
+
+    /// The counts. Reads the counters of 256 threads, in about a microsecond.
+    #[must_use]
+    pub fn stats(&self) -> AllocatorStats {
+        let totals = self.counts.totals();
+        let requests = |count: u64, bytes: u64| Requests {
+            count,
+            bytes: Bytes(bytes),
+        };
+        // Read while other threads count, a difference may come out below zero.
+        let difference = |more: u64, less: u64| (more.wrapping_sub(less) as i64).max(0) as u64;
+        AllocatorStats {
+            live: Bytes(difference(totals.allocated, totals.freed)),
+            live_blocks: difference(totals.allocations, totals.frees),
+            total: requests(totals.allocations, totals.allocated),
+            from_pool: requests(totals.pool_allocations, totals.pool_allocated),
+            from_inner: requests(
+                difference(totals.allocations, totals.pool_allocations),
+                difference(totals.allocated, totals.pool_allocated),
+            ),
+            retained: Bytes(self.shelves.retained()),
+            padding: Bytes(difference(totals.padding, 0)),
+            peak: Bytes(self.counts.peak() + totals.slack),
+            peak_slack: Bytes(totals.slack),
+            capacity: Bytes(self.shelves.capacity()),
+        }
+    }
+
+    /// Lets the peak start again from what is live now. Does not touch any
+    /// [`PeakWindow`](crate::PeakWindow).
+    pub fn reset_peak(&self) {
+        self.counts.reset_peak();
+    }
+
+    /// Sets what [`pressure`](Self::pressure) compares with; [`Bytes::MAX`], the default, is never
+    /// exceeded.
+    pub fn set_soft_limit(&self, limit: Bytes) {
+        self.soft_limit.store(limit.get(), Relaxed);
+    }
+
+    /// Whether live and retained bytes together are above the [soft
+    /// limit](Self::set_soft_limit). For polling, say at frame boundaries: three loads. `live` is
+    /// taken to within the 16 KiB per thread of
+    /// [`peak_slack`](crate::AllocatorStats::peak_slack).
+    ///
+    /// It is a question, not a callback: what to do about it ([`trim`](Self::trim), drop caches, end
+    /// work) is for the program to choose, at a place where it can.
+    #[must_use]
+    pub fn pressure(&self) -> bool {
+        let held = self
+            .counts
+            .balance()
+            .saturating_add(self.shelves.retained());
+        held > self.soft_limit.load(Relaxed)
+    }
+}
+
+impl<A: GlobalAlloc + ?Sized> fmt::Debug for PoolAllocator<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PoolAllocator")
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}

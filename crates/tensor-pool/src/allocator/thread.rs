@@ -1,0 +1,200 @@
+//! What an allocator keeps per thread: a number of its own, and the open scope.
+
+use std::cell::Cell;
+use std::ptr;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+/// How many living threads have counters of their own. Further threads share one set, which is as
+/// exact but costs atomic additions. 256 sets of 64 bytes are 16 KiB an allocator.
+pub(super) const OWN_NUMBERS: usize = 256;
+
+/// This thread has not asked for a number yet.
+const UNASKED: usize = usize::MAX;
+
+/// This thread has none: all were taken, or the thread is ending.
+const NO_NUMBER: usize = usize::MAX - 1;
+
+/// Numbers in use, one bit each.
+static TAKEN: [AtomicU64; OWN_NUMBERS / 64] = [const { AtomicU64::new(0) }; OWN_NUMBERS / 64];
+
+/// What this thread allocated and freed since its outermost open scope began.
+#[derive(Clone, Copy)]
+pub(super) struct Tally {
+    pub(super) allocations: u64,
+    pub(super) allocated: u64,
+    pub(super) frees: u64,
+    pub(super) freed: u64,
+    /// The greatest `balance` since the innermost open scope began.
+    pub(super) peak: i64,
+    /// The innermost open scope.
+    pub(super) name: Option<&'static str>,
+    /// How many scopes are open.
+    pub(super) depth: usize,
+}
+
+impl Tally {
+    const NONE: Self = Self {
+        allocations: 0,
+        allocated: 0,
+        frees: 0,
+        freed: 0,
+        peak: 0,
+        name: None,
+        depth: 0,
+    };
+
+    pub(super) const fn balance(&self) -> i64 {
+        self.allocated.wrapping_sub(self.freed) as i64
+    }
+}
+
+struct Thread {
+    number: Cell<usize>,
+    /// `number` where counting a small request is all there is to do, else [`NO_NUMBER`]: the only
+    /// thing that most requests look at.
+    plain: Cell<usize>,
+    /// The allocator whose requests the open scope follows; null where none is open.
+    followed: Cell<*const ()>,
+    tally: Cell<Tally>,
+}
+
+impl Thread {
+    fn set_number(&self, number: usize) {
+        self.number.set(number);
+        self.choose_plain();
+    }
+
+    fn choose_plain(&self) {
+        let follows = !self.followed.get().is_null();
+        let plain = if follows {
+            NO_NUMBER
+        } else {
+            self.number.get()
+        };
+        self.plain.set(plain);
+    }
+}
+
+/// Gives the thread's number back when the thread ends.
+struct Return(Cell<usize>);
+
+impl Drop for Return {
+    fn drop(&mut self) {
+        let number = self.0.get();
+        // What this thread frees from here on, in later destructors, it counts with the shared set.
+        let _ = THREAD.try_with(|thread| thread.set_number(NO_NUMBER));
+        if let Some(word) = TAKEN.get(number / 64) {
+            // Release: the next owner goes on from the counters this thread leaves.
+            word.fetch_and(!(1 << (number % 64)), Release);
+        }
+    }
+}
+
+thread_local! {
+    // Without a destructor: readable as long as the thread runs, and no more than a load.
+    static THREAD: Thread = const {
+        Thread {
+            number: Cell::new(UNASKED),
+            plain: Cell::new(UNASKED),
+            followed: Cell::new(ptr::null()),
+            tally: Cell::new(Tally::NONE),
+        }
+    };
+    // Since Rust 1.93 a global allocator may have thread locals with destructors: the standard
+    // library keeps their list in memory from `System`.
+    static RETURN: Return = const { Return(Cell::new(NO_NUMBER)) };
+}
+
+/// The thread's own number, where a small request is to be counted with that and nothing else is to
+/// be done; at least [`OWN_NUMBERS`] otherwise.
+#[inline]
+pub(super) fn plain_number() -> usize {
+    THREAD
+        .try_with(|thread| thread.plain.get())
+        .unwrap_or(NO_NUMBER)
+}
+
+/// The allocator that the open scope follows; null where none is open.
+pub(super) fn followed() -> *const () {
+    THREAD
+        .try_with(|thread| thread.followed.get())
+        .unwrap_or(ptr::null())
+}
+
+/// The thread's own number, asked for now where it was not yet; `None` where it gets none.
+pub(super) fn own_number() -> Option<usize> {
+    let number = THREAD
+        .try_with(|thread| {
+            if thread.number.get() == UNASKED {
+                // Registering the destructor may allocate on some platforms: in that nested call
+                // the thread has no number.
+                thread.set_number(NO_NUMBER);
+                let number = RETURN.try_with(|held| {
+                    let number = take_number();
+                    held.0.set(number);
+                    number
+                });
+                thread.set_number(number.unwrap_or(NO_NUMBER));
+            }
+            thread.number.get()
+        })
+        .unwrap_or(NO_NUMBER);
+    (number < OWN_NUMBERS).then_some(number)
+}
+
+/// The least number that no living thread has.
+fn take_number() -> usize {
+    for (index, word) in TAKEN.iter().enumerate() {
+        loop {
+            let bit = word.load(Relaxed).trailing_ones();
+            if bit == 64 {
+                break;
+            }
+            // Acquire: see `Return::drop`.
+            if word.fetch_or(1 << bit, Acquire) & (1 << bit) == 0 {
+                return index * 64 + bit as usize;
+            }
+        }
+    }
+    NO_NUMBER
+}
+
+/// Something that only this thread has while it lives, and not below 16.
+pub(super) fn identity() -> usize {
+    THREAD
+        .try_with(|thread| ptr::from_ref(thread).addr())
+        .unwrap_or(0)
+}
+
+/// The open scope's tally.
+pub(super) fn tally() -> Tally {
+    THREAD
+        .try_with(|thread| thread.tally.get())
+        .unwrap_or(Tally::NONE)
+}
+
+/// Changes the open scope's tally; requests to `followed` are counted while a scope is open.
+pub(super) fn set_tally(tally: Tally, followed: *const ()) {
+    let _ = THREAD.try_with(|thread| {
+        let open = tally.depth > 0;
+        thread.tally.set(if open { tally } else { Tally::NONE });
+        thread
+            .followed
+            .set(if open { followed } else { ptr::null() });
+        thread.choose_plain();
+    });
+}
+
+/// Counts for the open scope.
+pub(super) fn follow(allocations: u64, allocated: u64, frees: u64, freed: u64) {
+    let _ = THREAD.try_with(|thread| {
+        let mut tally = thread.tally.get();
+        tally.allocations += allocations;
+        tally.allocated += allocated;
+        tally.frees += frees;
+        tally.freed += freed;
+        tally.peak = tally.peak.max(tally.balance());
+        thread.tally.set(tally);
+    });
+}

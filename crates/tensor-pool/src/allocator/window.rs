@@ -1,0 +1,70 @@
+//! The peak of the whole process in a stretch of time.
+
+use std::fmt;
+
+use super::counts::{Counts, Peak};
+use super::heap::{Heap, heap};
+use super::roster::Entry;
+use crate::Bytes;
+
+/// Watches the process-wide peak of live bytes from its making on. Any number of windows may
+/// overlap; each costs one comparison where a peak is looked at (at large requests, and every
+/// 16 KiB of small ones).
+///
+/// ```standalone_crate
+/// use tensor_pool::{Bytes, PeakWindow, PoolAllocator};
+///
+/// #[global_allocator]
+/// static ALLOCATOR: PoolAllocator = PoolAllocator::new();
+///
+/// assert!(ALLOCATOR.install());
+/// drop(vec![1_u8; 9 << 20]);
+/// let window = PeakWindow::new();
+/// drop(vec![1_u8; 3 << 20]);
+/// let peak = window.peak().unwrap();
+/// assert!(peak >= Bytes::mib(3) && peak < Bytes::mib(4), "{peak}");
+/// ```
+#[must_use = "it watches only while it lives"]
+pub struct PeakWindow {
+    open: Option<(&'static Heap, &'static Entry<Peak>)>,
+}
+
+impl PeakWindow {
+    /// Begins to watch; nothing where no allocator is [installed](crate::PoolAllocator::install).
+    pub fn new() -> Self {
+        Self {
+            open: heap().map(|heap| (heap, heap.counts.open_window())),
+        }
+    }
+
+    /// The most bytes that were live at once since the window was opened: an upper bound, above
+    /// the true peak by at most [`AllocatorStats::peak_slack`](crate::AllocatorStats::peak_slack).
+    /// `None` where no allocator was installed when the window was opened.
+    #[must_use]
+    pub fn peak(&self) -> Option<Bytes> {
+        self.open
+            .map(|(heap, window)| Bytes(Counts::window_peak(window) + heap.counts.totals().slack))
+    }
+}
+
+impl Default for PeakWindow {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for PeakWindow {
+    fn drop(&mut self) {
+        if let Some((_, window)) = self.open {
+            window.close();
+        }
+    }
+}
+
+impl fmt::Debug for PeakWindow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PeakWindow")
+            .field("peak", &self.peak())
+            .finish()
+    }
+}

@@ -1,0 +1,502 @@
+//! The allocator on top of one that checks what it is asked for. Also run under valgrind.
+
+#[path = "allocator/checked.rs"]
+mod checked;
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Barrier, mpsc};
+use std::thread;
+
+use checked::Checked;
+use tensor_pool::{AllocatorStats, Bytes, PoolAllocator};
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+
+type Pool = PoolAllocator<&'static Checked>;
+
+/// An allocator on a checking one, which is leaked: a few bytes a test.
+fn pool(capacity: Bytes) -> (Pool, &'static Checked) {
+    let inner: &Checked = Box::leak(Box::new(Checked::new()));
+    (PoolAllocator::with(inner, capacity), inner)
+}
+
+fn layout(size: usize) -> Layout {
+    Layout::from_size_align(size, 8).unwrap()
+}
+
+/// A block that is freed with what it was allocated with.
+struct Block<'a> {
+    pool: &'a Pool,
+    pointer: *mut u8,
+    layout: Layout,
+}
+
+// SAFETY: a block may be used and freed by any thread.
+unsafe impl Send for Block<'_> {}
+
+impl<'a> Block<'a> {
+    fn new(pool: &'a Pool, layout: Layout) -> Self {
+        // SAFETY: no test asks for 0 bytes.
+        let pointer = unsafe { pool.alloc(layout) };
+        assert!(!pointer.is_null());
+        Self {
+            pool,
+            pointer,
+            layout,
+        }
+    }
+
+    fn zeroed(pool: &'a Pool, layout: Layout) -> Self {
+        // SAFETY: no test asks for 0 bytes.
+        let pointer = unsafe { pool.alloc_zeroed(layout) };
+        assert!(!pointer.is_null());
+        Self {
+            pool,
+            pointer,
+            layout,
+        }
+    }
+
+    fn of(pool: &'a Pool, size: usize) -> Self {
+        Self::new(pool, layout(size))
+    }
+
+    fn resize(&mut self, size: usize) {
+        // SAFETY: the block is live and was allocated with this layout; the size is not 0.
+        let pointer = unsafe { self.pool.realloc(self.pointer, self.layout, size) };
+        assert!(!pointer.is_null());
+        self.pointer = pointer;
+        self.layout = Layout::from_size_align(size, self.layout.align()).unwrap();
+    }
+
+    fn fill(&mut self, byte: u8) {
+        // SAFETY: the block is ours and has that size.
+        unsafe { self.pointer.write_bytes(byte, self.layout.size()) };
+    }
+
+    /// Call only on a block whose bytes were written.
+    fn holds(&self, byte: u8, length: usize) -> bool {
+        // SAFETY: the block is ours, at least as long, and written.
+        let bytes = unsafe { std::slice::from_raw_parts(self.pointer, length) };
+        bytes == vec![byte; length]
+    }
+}
+
+impl Drop for Block<'_> {
+    fn drop(&mut self) {
+        // SAFETY: the block is live and was allocated with this layout.
+        unsafe { self.pool.dealloc(self.pointer, self.layout) };
+    }
+}
+
+/// What must hold whenever nobody is in a call.
+fn assert_adds_up(stats: AllocatorStats, inner: &Checked) {
+    assert_eq!(
+        stats.live + stats.padding + stats.retained,
+        inner.outstanding(),
+        "{stats:?}"
+    );
+    assert_eq!(
+        stats.total.count,
+        stats.from_pool.count + stats.from_inner.count
+    );
+    assert!(stats.retained <= stats.capacity);
+    assert!(stats.peak >= stats.live);
+}
+
+#[test]
+fn a_freed_large_block_serves_the_next_request_of_its_class() {
+    let (pool, inner) = pool(Bytes::mib(64));
+    let mut first = Block::of(&pool, MIB);
+    first.fill(1);
+    let pointer = first.pointer;
+    drop(first);
+    assert_eq!(pool.stats().retained, Bytes::mib(1));
+    let again = Block::of(&pool, MIB - 1);
+    assert_eq!(again.pointer, pointer);
+    if cfg!(debug_assertions) {
+        assert!(again.holds(0xA5, MIB - 1));
+    }
+    assert_eq!(inner.requests(), 1);
+    let stats = pool.stats();
+    assert_eq!(stats.from_pool.bytes, Bytes::from(MIB - 1));
+    assert_eq!(stats.padding, Bytes(1));
+    assert_adds_up(stats, inner);
+}
+
+#[test]
+fn small_and_very_large_requests_pass_through() {
+    let (pool, inner) = pool(Bytes::mib(128));
+    for size in [1, 64 * KIB - 1, 32 * MIB + 1] {
+        let block = Block::of(&pool, size);
+        assert_eq!(inner.layout_of(block.pointer).size(), size);
+        drop(block);
+        assert_eq!(pool.stats().retained, Bytes::ZERO);
+        assert_eq!(inner.outstanding(), Bytes::ZERO);
+    }
+    assert_eq!(pool.stats().from_inner.count, 3);
+}
+
+#[test]
+fn padding_is_at_most_an_eighth() {
+    let (pool, inner) = pool(Bytes::ZERO);
+    for size in (64 * KIB..=32 * MIB).step_by(77_777) {
+        let block = Block::of(&pool, size);
+        let asked = inner.layout_of(block.pointer).size();
+        assert!(asked >= size && asked - size <= size / 8);
+        assert_eq!(pool.stats().padding, Bytes::from(asked - size));
+    }
+}
+
+#[test]
+fn large_blocks_are_aligned_to_16_or_as_requested_but_no_more() {
+    let (pool, inner) = pool(Bytes::mib(64));
+    for (asked, expected) in [(1, 16), (16, 16), (64, 64), (4096, 4096), (MIB, MIB)] {
+        let block = Block::new(&pool, Layout::from_size_align(MIB, asked).unwrap());
+        assert_eq!(inner.layout_of(block.pointer).align(), expected);
+        assert_eq!(block.pointer.addr() % asked, 0);
+    }
+}
+
+#[test]
+fn a_block_serves_only_the_alignment_it_was_made_with() {
+    let (pool, inner) = pool(Bytes::mib(64));
+    let aligned = |align| Layout::from_size_align(MIB, align).unwrap();
+    let kept = Block::new(&pool, aligned(64)).pointer;
+    assert_ne!(Block::new(&pool, aligned(16)).pointer, kept);
+    assert_ne!(Block::new(&pool, aligned(128)).pointer, kept);
+    assert_eq!(pool.stats().from_pool.count, 0);
+    assert_eq!(Block::new(&pool, aligned(64)).pointer, kept);
+    assert_eq!(pool.stats().from_pool.count, 1);
+    // More than the low bits of an address can tell: not kept.
+    let retained = pool.stats().retained;
+    drop(Block::new(&pool, aligned(MIB)));
+    assert_eq!(pool.stats().retained, retained);
+    assert_adds_up(pool.stats(), inner);
+}
+
+#[test]
+fn zeroed_blocks_are_zero_and_fresh_ones_are_left_to_the_allocator_below() {
+    let (pool, inner) = pool(Bytes::mib(64));
+    let mut fresh = Block::zeroed(&pool, layout(MIB));
+    assert_eq!(inner.zeroed_requests(), 1);
+    assert!(fresh.holds(0, MIB));
+    fresh.fill(7);
+    let pointer = fresh.pointer;
+    drop(fresh);
+    let recycled = Block::zeroed(&pool, layout(MIB));
+    assert_eq!(recycled.pointer, pointer);
+    assert!(recycled.holds(0, MIB));
+    assert_eq!(inner.requests(), 1);
+}
+
+#[test]
+fn resizing_within_a_class_stays_in_place() {
+    let (pool, inner) = pool(Bytes::mib(64));
+    let mut block = Block::of(&pool, MIB + 1);
+    let pointer = block.pointer;
+    for size in [MIB + MIB / 8, MIB + 77, MIB + MIB / 8 - 5] {
+        block.resize(size);
+        assert_eq!(block.pointer, pointer);
+        assert_eq!(pool.stats().live, Bytes::from(size));
+        assert_adds_up(pool.stats(), inner);
+    }
+    assert_eq!(pool.stats().total.count, 1);
+    assert_eq!(inner.requests(), 1);
+}
+
+#[test]
+fn a_block_that_leaves_its_class_is_kept_for_the_next_request() {
+    let (pool, inner) = pool(Bytes::mib(64));
+    let mut block = Block::of(&pool, MIB);
+    block.fill(3);
+    block.resize(2 * MIB);
+    assert!(block.holds(3, MIB));
+    assert_eq!(pool.stats().retained, Bytes::mib(1));
+    block.resize(MIB);
+    assert!(block.holds(3, MIB));
+    assert_eq!(inner.requests(), 2);
+    assert_adds_up(pool.stats(), inner);
+}
+
+#[test]
+fn growing_a_very_large_block_is_left_to_the_allocator_below() {
+    let (pool, inner) = pool(Bytes::mib(64));
+    let mut block = Block::of(&pool, 20 * MIB);
+    for (size, calls) in [(40 * MIB, 1), (50 * MIB, 2), (24 * MIB, 3)] {
+        block.resize(size);
+        assert_eq!(inner.resizes(), calls, "to {size}");
+        assert_adds_up(pool.stats(), inner);
+    }
+    drop(block);
+    // It came back into a class, so it is kept.
+    assert_eq!(pool.stats().retained, Bytes::mib(24));
+}
+
+#[test]
+fn without_capacity_it_counts_and_leaves_growing_to_the_allocator_below() {
+    let (pool, inner) = pool(Bytes::ZERO);
+    let mut block = Block::of(&pool, MIB);
+    block.resize(3 * MIB);
+    assert_eq!(inner.resizes(), 1);
+    assert_adds_up(pool.stats(), inner);
+    drop(block);
+    assert_eq!(inner.outstanding(), Bytes::ZERO);
+    assert_eq!(pool.stats().total.bytes, Bytes::mib(3));
+    assert_eq!(pool.stats().from_pool.bytes, Bytes::ZERO);
+}
+
+#[test]
+fn capacity_caps_what_is_retained_and_lowering_it_gives_back_at_once() {
+    let (pool, inner) = pool(Bytes::mib(8));
+    let blocks: Vec<_> = (0..12).map(|_| Block::of(&pool, MIB)).collect();
+    drop(blocks);
+    assert_eq!(pool.stats().retained, Bytes::mib(8));
+    assert_eq!(inner.outstanding(), Bytes::mib(8));
+    pool.set_capacity(Bytes::mib(3));
+    assert_eq!(inner.outstanding(), Bytes::mib(3));
+    pool.set_capacity(Bytes::ZERO);
+    assert_eq!(inner.outstanding(), Bytes::ZERO);
+    drop(Block::of(&pool, MIB));
+    assert_eq!(inner.outstanding(), Bytes::ZERO);
+    pool.set_capacity(Bytes::mib(1));
+    drop(Block::of(&pool, MIB));
+    assert_eq!(pool.stats().retained, Bytes::mib(1));
+}
+
+#[test]
+fn a_full_shelf_gives_back_the_rest() {
+    let (pool, inner) = pool(Bytes::MAX);
+    let blocks: Vec<_> = (0..200).map(|_| Block::of(&pool, 64 * KIB)).collect();
+    drop(blocks);
+    // 128 slots.
+    assert_eq!(pool.stats().retained, Bytes::mib(8));
+    assert_adds_up(pool.stats(), inner);
+}
+
+#[test]
+fn trim_keeps_what_it_is_told_to_and_takes_the_largest_first() {
+    let (pool, inner) = pool(Bytes::mib(64));
+    drop([MIB, 4 * MIB, 64 * KIB, 16 * MIB].map(|size| Block::of(&pool, size)));
+    assert_eq!(pool.trim(Bytes::mib(6)), Bytes::mib(16));
+    assert_eq!(pool.stats().retained, Bytes::mib(5) + Bytes::kib(64));
+    assert_eq!(
+        pool.trim(Bytes::kib(64)),
+        Bytes::mib(5),
+        "the smallest stays"
+    );
+    assert_eq!(pool.trim(Bytes::ZERO), Bytes::kib(64));
+    assert_eq!(inner.outstanding(), Bytes::ZERO);
+}
+
+#[test]
+fn decay_gives_back_only_what_stayed_unused() {
+    let (pool, inner) = pool(Bytes::mib(64));
+    // A burst needs six blocks, steady work then two.
+    drop((0..6).map(|_| Block::of(&pool, MIB)).collect::<Vec<_>>());
+    assert_eq!(
+        pool.decay(),
+        Bytes::ZERO,
+        "the burst was since the last call"
+    );
+    drop([MIB, MIB].map(|size| Block::of(&pool, size)));
+    assert_eq!(pool.decay(), Bytes::mib(4));
+    assert_eq!(pool.stats().retained, Bytes::mib(2));
+    drop([MIB, MIB].map(|size| Block::of(&pool, size)));
+    assert_eq!(pool.decay(), Bytes::ZERO, "both were needed");
+    assert_eq!(pool.decay(), Bytes::mib(2), "now nobody did");
+    assert_eq!(inner.outstanding(), Bytes::ZERO);
+}
+
+#[test]
+fn idle_blocks_go_back_before_a_request_fails() {
+    let (pool, inner) = pool(Bytes::mib(64));
+    inner.limit(10 * MIB);
+    drop(Block::of(&pool, 8 * MIB));
+    let block = Block::of(&pool, 4 * MIB);
+    assert_eq!(pool.stats().retained, Bytes::ZERO);
+    // SAFETY: not 0 bytes.
+    let refused = unsafe { pool.alloc(layout(8 * MIB)) };
+    assert!(refused.is_null());
+    assert_eq!(pool.stats().live, Bytes::mib(4), "not granted, not counted");
+    drop(block);
+    assert_adds_up(pool.stats(), inner);
+}
+
+#[test]
+fn dropping_an_allocator_gives_back_what_it_retained() {
+    let (pool, inner) = pool(Bytes::mib(64));
+    drop(Block::of(&pool, MIB));
+    drop(Block::new(
+        &pool,
+        Layout::from_size_align(MIB, 256).unwrap(),
+    ));
+    assert_eq!(inner.outstanding(), Bytes::mib(2));
+    drop(pool);
+    assert_eq!(inner.outstanding(), Bytes::ZERO);
+}
+
+#[test]
+fn the_peak_is_an_upper_bound_within_its_stated_slack() {
+    let (pool, _) = pool(Bytes::mib(64));
+    let bounds = |expected: usize| {
+        let stats = pool.stats();
+        let expected = Bytes::from(expected);
+        assert!(stats.peak >= expected, "{stats:?}");
+        assert!(stats.peak <= expected + stats.peak_slack, "{stats:?}");
+        assert_eq!(stats.peak_slack, Bytes::kib(16), "one thread");
+    };
+    let large = Block::of(&pool, 5 * MIB);
+    drop(Block::of(&pool, 3 * MIB));
+    bounds(8 * MIB);
+    let small: Vec<_> = (0..10_000).map(|_| Block::of(&pool, 1000)).collect();
+    bounds(5 * MIB + 10_000_000);
+    drop(small);
+    drop(large);
+    bounds(5 * MIB + 10_000_000);
+    pool.reset_peak();
+    bounds(0);
+    drop(Block::of(&pool, 100));
+    bounds(100);
+}
+
+#[test]
+fn pressure_is_up_while_live_and_retained_are_above_the_soft_limit() {
+    let (pool, _) = pool(Bytes::mib(64));
+    let block = Block::of(&pool, 4 * MIB);
+    assert!(!pool.pressure(), "no limit was set");
+    pool.set_soft_limit(Bytes::mib(6));
+    assert!(!pool.pressure());
+    let more = Block::of(&pool, 3 * MIB);
+    assert!(pool.pressure());
+    drop(more);
+    assert!(pool.pressure(), "it is retained");
+    pool.trim(Bytes::ZERO);
+    assert!(!pool.pressure());
+    drop(block);
+}
+
+#[test]
+fn counts_include_threads_that_idle_and_threads_that_ended() {
+    let (pool, inner) = pool(Bytes::mib(64));
+    let ready = Barrier::new(3);
+    let done = Barrier::new(3);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let blocks: Vec<_> = (1..=100).map(|size| Block::of(&pool, size)).collect();
+                ready.wait();
+                done.wait();
+                drop(blocks);
+            });
+        }
+        ready.wait();
+        let stats = pool.stats();
+        assert_eq!(stats.live, Bytes(2 * 5050), "from threads that idle");
+        assert_eq!(stats.live_blocks, 200);
+        assert_adds_up(stats, inner);
+        done.wait();
+    });
+    let stats = pool.stats();
+    assert_eq!((stats.live, stats.live_blocks), (Bytes::ZERO, 0));
+    assert_eq!(stats.total.count, 200, "from threads that ended");
+}
+
+#[test]
+fn counts_are_exact_with_more_threads_than_have_counters_of_their_own() {
+    const THREADS: usize = 300;
+    let (pool, inner) = pool(Bytes::mib(64));
+    let all_here = Barrier::new(THREADS);
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            thread::Builder::new()
+                .stack_size(64 * KIB)
+                .spawn_scoped(scope, || {
+                    let kept = Block::of(&pool, 100);
+                    all_here.wait();
+                    let mut more = Block::of(&pool, 200);
+                    more.resize(50);
+                    drop(Block::of(&pool, 64 * KIB));
+                    drop(kept);
+                })
+                .unwrap();
+        }
+    });
+    let stats = pool.stats();
+    assert_eq!((stats.live, stats.live_blocks), (Bytes::ZERO, 0));
+    assert_eq!(stats.total.count, 3 * THREADS as u64);
+    assert_eq!(
+        stats.total.bytes,
+        Bytes::from(THREADS * (100 + 200 + 64 * KIB))
+    );
+    assert!(stats.peak >= Bytes::from(THREADS * 100));
+    assert_adds_up(stats, inner);
+}
+
+/// Numbers from a linear congruential generator (Knuth's MMIX constants): the same each time.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        ((self.0 >> 33) as usize) % end
+    }
+}
+
+#[test]
+fn blocks_that_wander_between_threads_stay_whole_and_counted() {
+    const THREADS: usize = 4;
+    const STEPS: usize = 1500;
+    let (pool, inner) = pool(Bytes::mib(4));
+    let requested = AtomicU64::new(0);
+    let (senders, receivers): (Vec<_>, Vec<_>) =
+        (0..THREADS).map(|_| mpsc::channel::<(Block, u8)>()).unzip();
+    thread::scope(|scope| {
+        for (index, receiver) in receivers.into_iter().enumerate() {
+            let (pool, requested) = (&pool, &requested);
+            let next = senders[(index + 1) % THREADS].clone();
+            scope.spawn(move || {
+                let mut numbers = Numbers(index as u64);
+                for step in 0..STEPS {
+                    let size = match numbers.below(4) {
+                        0 => 1 + numbers.below(2000),
+                        1 => 64 * KIB + numbers.below(1000),
+                        _ => 64 * KIB + numbers.below(200 * KIB),
+                    };
+                    requested.fetch_add(size as u64, Ordering::Relaxed);
+                    let byte = (index * 50 + step % 50) as u8;
+                    let mut block = Block::of(pool, size);
+                    block.fill(byte);
+                    if numbers.below(3) > 0 {
+                        // The last thread may be gone already.
+                        let _ = next.send((block, byte));
+                    } else {
+                        assert!(block.holds(byte, size));
+                    }
+                    if step % 64 == 0 {
+                        match numbers.below(3) {
+                            0 => drop(pool.decay()),
+                            1 => drop(pool.trim(Bytes::mib(1))),
+                            _ => pool.set_capacity(Bytes::mib(numbers.below(8) as u64)),
+                        }
+                    }
+                    if let Ok((block, byte)) = receiver.try_recv() {
+                        assert!(block.holds(byte, block.layout.size()));
+                    }
+                }
+            });
+        }
+        drop(senders);
+    });
+    let stats = pool.stats();
+    assert_eq!((stats.live, stats.live_blocks), (Bytes::ZERO, 0));
+    assert_eq!(stats.total.count, (THREADS * STEPS) as u64);
+    assert_eq!(stats.total.bytes, Bytes(requested.into_inner()));
+    assert!(stats.from_pool.count > 0);
+    assert_adds_up(stats, inner);
+}

@@ -1,0 +1,376 @@
+//! The allocator as the program's own, in child processes where the figures are the whole
+//! process's.
+
+use std::alloc::System;
+use std::hint::black_box;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier, Mutex, Once, mpsc};
+use std::thread;
+
+use tensor_pool::{
+    AllocatorStats, Bytes, PeakWindow, PoolAllocator, Scope, heap, minor_faults, pressure, seal,
+    seal_process,
+};
+
+#[global_allocator]
+static ALLOCATOR: PoolAllocator<System> = PoolAllocator::with_capacity(Bytes::mib(256));
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+
+fn installed() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| assert!(ALLOCATOR.install()));
+}
+
+/// Runs the test of this name alone in a fresh process.
+fn in_child(name: &str, body: fn()) {
+    const MARK: &str = "TENSOR_POOL_TEST_CHILD";
+    installed();
+    if std::env::var_os(MARK).is_some() {
+        return body();
+    }
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        .env(MARK, "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{}\n{text}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// A block with each page touched.
+fn touched(size: usize) -> Vec<u8> {
+    black_box(vec![1; size])
+}
+
+#[test]
+fn a_library_reads_the_counts_of_the_installed_allocator() {
+    installed();
+    assert!(ALLOCATOR.install(), "again is no error");
+    let stats = heap().unwrap().stats();
+    assert!(stats.live > Bytes::ZERO && stats.live_blocks > 0);
+    assert!(!pressure());
+
+    static OTHER: PoolAllocator = PoolAllocator::new();
+    assert!(!OTHER.install(), "it serves nobody");
+}
+
+#[test]
+fn a_scope_follows_its_thread_alone() {
+    installed();
+    let before = touched(500 * KIB);
+    let scope = Scope::new("work");
+    let kept = touched(100);
+    let elsewhere = thread::scope(|threads| {
+        let usage = Scope::new("spawning").usage().unwrap();
+        assert_eq!(usage.allocations, 0);
+        threads
+            .spawn(|| drop(touched(7 * MIB)))
+            .join()
+            .map(|()| touched(MIB))
+            .unwrap()
+    });
+    let inside = scope.usage().unwrap();
+    assert!(inside.allocated >= Bytes::from(MIB + 100));
+    assert!(inside.allocated < Bytes::from(2 * MIB), "{inside:?}");
+    drop(elsewhere);
+    drop(before);
+    let usage = scope.usage().unwrap();
+    assert_eq!(
+        usage.change_bytes,
+        usage.allocated.get() as i64 - usage.freed.get() as i64
+    );
+    assert!(usage.change_bytes < -400 * KIB as i64, "{usage:?}");
+    assert!(usage.peak >= Bytes::from(MIB + 100));
+    assert!(usage.peak < Bytes::from(MIB + 100 * KIB));
+    drop(kept);
+}
+
+#[test]
+fn scopes_nest_and_each_has_its_own_peak() {
+    installed();
+    let outer = Scope::new("outer");
+    drop(touched(300 * KIB));
+    {
+        let inner = Scope::new("inner");
+        drop(touched(200 * KIB));
+        assert_eq!(inner.usage().unwrap().peak, Bytes::kib(200));
+        let third = Scope::new("third");
+        assert_eq!(third.usage(), Some(Default::default()));
+    }
+    assert_eq!(outer.usage().unwrap().peak, Bytes::kib(300));
+    let kept = touched(100 * KIB);
+    {
+        let _inner = Scope::new("inner");
+        drop(touched(250 * KIB));
+    }
+    let usage = outer.usage().unwrap();
+    assert_eq!(usage.peak, Bytes::kib(350));
+    assert_eq!((usage.allocations, usage.frees), (4, 3));
+    drop(kept);
+}
+
+#[test]
+fn a_seal_names_the_large_requests_of_its_thread_that_the_pool_did_not_serve() {
+    installed();
+    // Sizes of a class that no other test uses.
+    let size = 19 * MIB;
+    let first = seal();
+    let second = seal();
+    thread::spawn(|| drop(touched(40 * MIB))).join().unwrap();
+    {
+        let _scope = Scope::new("decode");
+        drop(touched(size));
+    }
+    drop(touched(40 * MIB));
+    let report = first.report().unwrap();
+    assert_eq!(report.count, 2, "{report}");
+    assert_eq!(report.bytes, Bytes::mib(59));
+    assert_eq!(
+        (report.first[0].size, report.first[0].scope),
+        (Bytes::mib(19), Some("decode"))
+    );
+    assert_eq!(report.first[1].scope, None);
+    assert_eq!(
+        report.to_string(),
+        "2 large requests (59 MiB) were not served by the pool: 19 MiB in decode, 40 MiB"
+    );
+    drop(first);
+    let third = seal();
+    drop(touched(size));
+    assert!(third.report().unwrap().is_empty(), "now it is in the pool");
+    assert_eq!(second.report(), Some(report), "each records for itself");
+    for _ in 0..100 {
+        drop(touched(33 * MIB));
+    }
+    let report = second.report().unwrap();
+    assert_eq!((report.count, report.first.len()), (102, 64));
+    assert!(report.to_string().ends_with(", …"));
+}
+
+#[test]
+fn a_seal_of_the_process_sees_every_thread() {
+    in_child("a_seal_of_the_process_sees_every_thread", || {
+        let mine = seal();
+        let process = seal_process();
+        thread::spawn(|| {
+            let _scope = Scope::new("worker");
+            drop(touched(3 * MIB));
+        })
+        .join()
+        .unwrap();
+        assert!(mine.report().unwrap().is_empty());
+        let report = process.report().unwrap();
+        assert_eq!(report.count, 1, "{report}");
+        assert_eq!(report.first[0].scope, Some("worker"));
+    });
+}
+
+#[test]
+fn peak_windows_overlap() {
+    in_child("peak_windows_overlap", || {
+        let slack = || heap().unwrap().stats().peak_slack;
+        // What was live at the start counts too; this process is small.
+        let within = |window: &PeakWindow, mib: u64| {
+            let peak = window.peak().unwrap();
+            peak >= Bytes::mib(mib) && peak < Bytes::mib(mib + 1) + slack()
+        };
+        let all = PeakWindow::new();
+        drop(touched(9 * MIB));
+        let late = PeakWindow::new();
+        thread::spawn(|| drop(touched(5 * MIB))).join().unwrap();
+        let last = PeakWindow::new();
+        drop(touched(2 * MIB));
+        assert!(within(&all, 9), "{all:?}");
+        assert!(within(&late, 5), "{late:?}");
+        assert!(within(&last, 2), "{last:?}");
+        drop(all);
+        // Takes over what the first one left.
+        let again = PeakWindow::new();
+        assert!(within(&again, 0), "{again:?}");
+    });
+}
+
+#[test]
+fn trim_returns_nine_tenths_of_what_was_retained_to_the_kernel() {
+    in_child(
+        "trim_returns_nine_tenths_of_what_was_retained_to_the_kernel",
+        || {
+            let Some(start) = resident_bytes() else {
+                return;
+            };
+            let sizes = [64 * KIB, 100 * KIB, 300 * KIB, MIB, 3 * MIB, 20 * MIB];
+            let blocks: Vec<_> = (0..8).flat_map(|_| sizes.map(touched)).take(46).collect();
+            drop(blocks);
+            let retained = ALLOCATOR.stats().retained.get();
+            assert!(retained > 150 << 20);
+            let before = resident_bytes().unwrap();
+            assert!(before - start > retained * 9 / 10, "they were touched");
+            let given_back = ALLOCATOR.trim(Bytes::ZERO);
+            assert_eq!(given_back.get(), retained);
+            let after = resident_bytes().unwrap();
+            assert!(
+                before.saturating_sub(after) >= retained * 9 / 10,
+                "{retained} retained, {before} resident before, {after} after"
+            );
+        },
+    );
+}
+
+/// What of this process is in memory, where the system says.
+fn resident_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = text.split_whitespace().nth(1)?.parse().ok()?;
+    // SAFETY: no preconditions.
+    #[cfg(unix)]
+    let page_bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as u64;
+    #[cfg(not(unix))]
+    let page_bytes = 4096;
+    Some(pages * page_bytes)
+}
+
+/// One round of what a worker does again and again.
+fn frame(scratch_bytes: usize) {
+    let first = touched(scratch_bytes);
+    let second = touched(scratch_bytes / 2);
+    drop(first);
+    let third = touched(scratch_bytes);
+    drop((second, third));
+}
+
+#[test]
+fn steady_work_asks_the_kernel_for_nothing() {
+    in_child("steady_work_asks_the_kernel_for_nothing", || {
+        const WORKERS: usize = 4;
+        const FRAMES: usize = 100;
+        let warm = Barrier::new(WORKERS + 1);
+        let sealed = Barrier::new(WORKERS + 1);
+        let done = Barrier::new(WORKERS + 1);
+        thread::scope(|scope| {
+            for worker in 0..WORKERS {
+                let (warm, sealed, done) = (&warm, &sealed, &done);
+                scope.spawn(move || {
+                    // Classes of its own, so that workers do not wait for each other's blocks.
+                    let scratch_bytes = (256 * KIB) << (2 * worker);
+                    frame(scratch_bytes);
+                    warm.wait();
+                    sealed.wait();
+                    for _ in 0..FRAMES {
+                        frame(scratch_bytes);
+                    }
+                    done.wait();
+                });
+            }
+            warm.wait();
+            let seal = seal_process();
+            let faults = minor_faults();
+            sealed.wait();
+            done.wait();
+            let report = seal.report().unwrap();
+            assert!(report.is_empty(), "{report}");
+            // Without the pool the smallest worker alone touches 64 fresh pages a frame.
+            if let (Some(before), Some(after)) = (faults, minor_faults()) {
+                assert!(after - before < FRAMES as u64, "{} faults", after - before);
+            }
+        });
+    });
+}
+
+/// Threads that allocate, grow, send blocks to each other and end.
+fn storm() {
+    const THREADS: usize = 8;
+    let (sender, receiver) = mpsc::sync_channel::<Vec<u8>>(16);
+    let receiver = Arc::new(Mutex::new(receiver));
+    let threads: Vec<_> = (0..THREADS)
+        .map(|index| {
+            let (sender, receiver) = (sender.clone(), receiver.clone());
+            thread::spawn(move || {
+                for step in 0..300 {
+                    let size = 1 + (index * 7919 + step * 104_729) % (600 * KIB);
+                    let mut block = vec![index as u8; size];
+                    block.reserve_exact(size / 3);
+                    // Where the others are full, this thread frees it.
+                    let _ = sender.try_send(block);
+                    let received = receiver.lock().unwrap().try_recv();
+                    if let Ok(block) = received {
+                        assert_eq!(block.first(), block.last());
+                    }
+                }
+            })
+        })
+        .collect();
+    // Not a scope: that ends before its threads have freed what belongs to them.
+    for thread in threads {
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn after_a_storm_of_threads_every_byte_is_accounted_for() {
+    in_child(
+        "after_a_storm_of_threads_every_byte_is_accounted_for",
+        || {
+            let in_use = |stats: AllocatorStats| (stats.live, stats.live_blocks, stats.padding);
+            // What the standard library makes once.
+            storm();
+            let before = ALLOCATOR.stats();
+            storm();
+            storm();
+            let after = ALLOCATOR.stats();
+            assert_eq!(in_use(after), in_use(before));
+            assert!(after.total.count > before.total.count + 2 * 8 * 300);
+            assert!(after.from_pool.count > before.from_pool.count);
+            ALLOCATOR.set_capacity(Bytes::ZERO);
+            assert_eq!(ALLOCATOR.stats().retained, Bytes::ZERO);
+        },
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_fork_amid_allocating_threads_leaves_a_child_that_can_allocate() {
+    in_child(
+        "a_fork_amid_allocating_threads_leaves_a_child_that_can_allocate",
+        || {
+            let stop = AtomicBool::new(false);
+            thread::scope(|scope| {
+                for _ in 0..3 {
+                    scope.spawn(|| {
+                        while !stop.load(Ordering::Relaxed) {
+                            frame(200 * KIB);
+                            drop(black_box(vec![1_u8; 100]));
+                        }
+                    });
+                }
+                for _ in 0..20 {
+                    // SAFETY: the child allocates (which glibc and macOS allow), and ends.
+                    let child = unsafe { libc::fork() };
+                    assert!(child >= 0);
+                    if child == 0 {
+                        // SAFETY: ends this process if it hangs.
+                        unsafe { libc::alarm(60) };
+                        for _ in 0..20 {
+                            frame(200 * KIB);
+                            drop(black_box(vec![1_u8; 100]));
+                        }
+                        ALLOCATOR.set_capacity(Bytes::ZERO);
+                        // SAFETY: ends the child without running what belongs to its parent.
+                        unsafe { libc::_exit(0) };
+                    }
+                    let mut status = 0;
+                    // SAFETY: `status` is an `int` to write to.
+                    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+                    assert_eq!(status, 0, "the child hung or crashed");
+                }
+                stop.store(true, Ordering::Relaxed);
+            });
+        },
+    );
+}
