@@ -5,13 +5,12 @@
 //! `target/bench/speed.json`, of which `cargo xtask bench speed` makes a table. Each model runs in a
 //! process of its own.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use benches::{
     BenchModel, FrameCost, Limits, Result, SHORT_TEXT, Speech, Worker, load_average, long_text,
-    serve,
+    serve, spread, write_report,
 };
 use criterion::{BenchmarkId, Criterion, SamplingMode};
 use serde_json::{Value, json};
@@ -61,20 +60,7 @@ fn main() -> Result<()> {
         "machine": machine,
         "cases": cases,
     });
-    let path = report_path()?;
-    fs::write(&path, serde_json::to_string_pretty(&report)?)?;
-    println!("written: {}", path.display());
-    Ok(())
-}
-
-/// `bench/speed.json` in the folder that everything is built into.
-fn report_path() -> Result<PathBuf> {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .parent()
-        .ok_or("the build has no target folder")?;
-    let folder = target.join("bench");
-    fs::create_dir_all(&folder)?;
-    Ok(folder.join("speed.json"))
+    write_report(Path::new(env!("CARGO_TARGET_TMPDIR")), "speed", &report)
 }
 
 fn measure(
@@ -168,22 +154,4 @@ fn sum(count: u64, mut measure: impl FnMut() -> Result<Duration>) -> Duration {
     (0..count)
         .map(|_| measure().unwrap_or_else(|error| panic!("{error}")))
         .sum()
-}
-
-/// Median, least and most; nothing where nothing was measured, as when only some are asked for.
-fn spread(values: impl Iterator<Item = f64>) -> Option<Value> {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    let median = match values.len() % 2 {
-        _ if values.is_empty() => return None,
-        1 => values[middle],
-        _ => (values[middle - 1] + values[middle]) / 2.0,
-    };
-    Some(json!({
-        "median": median,
-        "least": values.first(),
-        "most": values.last(),
-        "samples": values.len(),
-    }))
 }

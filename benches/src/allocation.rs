@@ -15,4 +15,4 @@ pub use kind::AllocatorKind;
 pub use recorder::record;
 pub use replay::{Pass, Replayed, TOUCH_STRIDE_BYTES, replay, replay_in_new_process, serve_replay};
 pub use switch::{RECORDING, SwitchedAllocator, VARIABLE};
-pub use trace::{Trace, TraceSummary};
+pub use trace::{Recording, Trace, TraceSummary};

@@ -3,16 +3,19 @@
 //!
 //! The suites lie beside this folder, one file per subject; `cargo xtask bench` runs them.
 
+pub mod allocation;
 mod limit;
 mod machine;
 mod models;
 mod random_model;
+mod report;
 mod spans;
 mod worker;
 
 pub use limit::FrameCost;
-pub use machine::{BUFFER_BYTES, Limits, load_average, peak_rss_bytes};
+pub use machine::{BUFFER_BYTES, Limits, load_average, peak_rss_bytes, reset_peak_rss, rss_bytes};
 pub use models::{BenchModel, Loaded, SHORT_TEXT, long_text, without_end};
+pub use report::{spread, write_report};
 pub use spans::{SpanTimes, watch_spans};
 pub use worker::{Ready, Speech, Worker, serve};
 

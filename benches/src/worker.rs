@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tensor_pool::minor_faults;
 use tts_core::GenerateOptions;
 
+use crate::allocation::{Trace, TraceSummary, record};
 use crate::{BenchModel, Loaded, Result, SHORT_TEXT, SpanTimes};
 use crate::{long_text, peak_rss_bytes, watch_spans, without_end};
 
@@ -36,6 +38,8 @@ pub struct Speech {
     pub frames: usize,
     /// Length of the audio.
     pub audio_seconds: f64,
+    /// Minor page faults of the process meanwhile; `None` where the system does not tell.
+    pub minor_faults: Option<u64>,
 }
 
 /// A process with a loaded model. It ends when this is dropped.
@@ -55,12 +59,28 @@ impl Worker {
     ///
     /// The process cannot be started or the model cannot be loaded.
     pub fn start(model: BenchModel, folder: &Path, threads: usize) -> Result<Self> {
-        let mut child = Command::new(std::env::current_exe()?)
+        Self::start_with(model, folder, threads, |_| {})
+    }
+
+    /// Starts the process as [`Self::start`] does, in an environment that `set` changes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::start`].
+    pub fn start_with(
+        model: BenchModel,
+        folder: &Path,
+        threads: usize,
+        set: impl FnOnce(&mut Command),
+    ) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command
             .args([SERVE, model.name(), &threads.to_string()])
             .arg(folder)
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
+            .stdout(Stdio::piped());
+        set(&mut command);
+        let mut child = command.spawn()?;
         let requests = child.stdin.take();
         let output = child.stdout.take().ok_or("the worker has no output")?;
         let mut answers = BufReader::new(output);
@@ -98,6 +118,16 @@ impl Worker {
     /// The process broke off.
     pub fn peak_rss_bytes(&mut self) -> Result<Option<u64>> {
         self.ask("peak-rss")
+    }
+
+    /// Speaks the long text and writes down what was asked of the allocator meanwhile, once in the
+    /// process. It has to run on [`RECORDING`](crate::allocation::RECORDING).
+    ///
+    /// # Errors
+    ///
+    /// The process broke off.
+    pub fn record(&mut self, trace: &Path) -> Result<(Speech, TraceSummary)> {
+        self.ask(&format!("record {}", trace.display()))
     }
 
     fn ask<T: DeserializeOwned>(&mut self, request: &str) -> Result<T> {
@@ -146,11 +176,18 @@ pub fn serve() -> Result<bool> {
     })?;
     let text = long_text(&model.open(folder)?)?;
     for request in std::io::stdin().lines() {
-        match request?.as_str() {
-            "speech" => answer(&speak(&loaded, &text)?)?,
-            "first-audio" => answer(&first_audio(&loaded)?)?,
-            "peak-rss" => answer(&peak_rss_bytes())?,
-            other => return Err(format!("no request is called {other:?}").into()),
+        let request = request?;
+        match request.split_once(' ').unwrap_or((&request, "")) {
+            ("speech", "") => answer(&speak(&loaded, &text)?)?,
+            ("first-audio", "") => answer(&first_audio(&loaded)?)?,
+            ("peak-rss", "") => answer(&peak_rss_bytes())?,
+            ("record", path) => {
+                let (speech, recording) = record(|| speak(&loaded, &text))?;
+                // A span for each frame: the threads of a stream are a few frames apart at most.
+                let summary = Trace::write(Path::new(path), &recording, speech.frames)?;
+                answer(&(speech, summary))?;
+            }
+            _ => return Err(format!("no request is called {request:?}").into()),
         }
     }
     Ok(true)
@@ -165,6 +202,7 @@ fn answer(value: &impl Serialize) -> Result<()> {
 
 fn speak(loaded: &Loaded, text: &str) -> Result<Speech> {
     let before = SpanTimes::read();
+    let faults_before = minor_faults();
     let start = Instant::now();
     let mut samples = 0;
     for chunk in loaded.model.stream(&loaded.voice, text, &without_end())? {
@@ -177,6 +215,7 @@ fn speak(loaded: &Loaded, text: &str) -> Result<Speech> {
         }
     }
     let wall = start.elapsed();
+    let minor_faults = minor_faults().zip(faults_before);
     let spans = SpanTimes::read().since(before);
     Ok(Speech {
         wall,
@@ -184,6 +223,7 @@ fn speak(loaded: &Loaded, text: &str) -> Result<Speech> {
         decode: spans.decode,
         frames: samples / loaded.model.frame_samples(),
         audio_seconds: samples as f64 / f64::from(loaded.model.sample_rate_hz()),
+        minor_faults: minor_faults.map(|(after, before)| after - before),
     })
 }
 

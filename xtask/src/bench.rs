@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: how fast the crates are.
 
+mod allocation;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 use serde_json::Value;
 
-use crate::shell::{cargo, output, run as execute, workspace_root};
+use crate::shell::{cargo, output, run as execute, target_folder, workspace_root};
 
 /// How often the Python package speaks each text after a warm-up.
 const REFERENCE_REPEATS: usize = 3;
@@ -29,6 +30,20 @@ pub(crate) struct Args {
 enum Suite {
     /// The figures by which the program is judged, as a table.
     Speed,
+    /// What the choice of an allocator costs and saves, as tables.
+    Allocation,
+    /// Small and large blocks on several allocators.
+    Allocator,
+    /// Leasing a tensor beside making one.
+    TensorPool,
+    /// Reserving from a budget.
+    Budget,
+    /// Batch sizes, plans and admission.
+    Planner,
+    /// What watching memory costs.
+    Monitor,
+    /// Finding leaked cycles.
+    LeakDetect,
     /// Speech from text.
     Speech,
     /// Loading a model.
@@ -43,6 +58,13 @@ impl Suite {
     fn name(self) -> &'static str {
         match self {
             Self::Speed => "speed",
+            Self::Allocation => "allocation",
+            Self::Allocator => "allocator",
+            Self::TensorPool => "tensor_pool",
+            Self::Budget => "budget",
+            Self::Planner => "planner",
+            Self::Monitor => "monitor",
+            Self::LeakDetect => "leak_detect",
             Self::Speech => "speech",
             Self::Loading => "loading",
             Self::Text => "text",
@@ -62,20 +84,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             continue;
         }
         execute(cargo("bench --package benches --bench").arg(suite.name()))?;
-        if *suite == Suite::Speed {
-            report(args.reference.as_deref())?;
+        match suite {
+            Suite::Speed => report_speed(args.reference.as_deref())?,
+            Suite::Allocation => report_allocation()?,
+            _ => {}
         }
     }
     Ok(())
 }
 
 /// Prints what the suite `speed` wrote, with the Python package beside it.
-fn report(reference: Option<&Path>) -> Result<()> {
-    let path = target_folder()?.join("bench/speed.json");
-    let text = std::fs::read_to_string(&path)
-        .with_context(|| format!("cannot read {}", path.display()))?;
-    let mut report: Value =
-        serde_json::from_str(&text).with_context(|| format!("{} is no JSON", path.display()))?;
+fn report_speed(reference: Option<&Path>) -> Result<()> {
+    let (mut report, path) = read_report(Suite::Speed)?;
     if let Some(python) = reference {
         report["reference"] = measure_reference(python, &report["cases"])?;
         std::fs::write(&path, serde_json::to_string_pretty(&report)?)
@@ -83,6 +103,23 @@ fn report(reference: Option<&Path>) -> Result<()> {
     }
     println!("\n{}\nas JSON: {}", table::of(&report), path.display());
     Ok(())
+}
+
+/// Prints what the suite `allocation` wrote.
+fn report_allocation() -> Result<()> {
+    let (report, path) = read_report(Suite::Allocation)?;
+    println!("\n{}\nas JSON: {}", allocation::of(&report), path.display());
+    Ok(())
+}
+
+/// What a suite wrote, and where.
+fn read_report(suite: Suite) -> Result<(Value, PathBuf)> {
+    let path = target_folder()?.join(format!("bench/{}.json", suite.name()));
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    let report =
+        serde_json::from_str(&text).with_context(|| format!("{} is no JSON", path.display()))?;
+    Ok((report, path))
 }
 
 /// The Python package's figures, one case per model. It chooses its threads itself.
@@ -114,16 +151,6 @@ fn measure_reference(python: &Path, cases: &Value) -> Result<Value> {
         measured.push(figures);
     }
     Ok(Value::Array(measured))
-}
-
-/// The folder that cargo builds into.
-fn target_folder() -> Result<PathBuf> {
-    let metadata = output(&mut cargo("metadata --no-deps --format-version 1"))?;
-    let metadata: Value = serde_json::from_str(&metadata).context("cargo printed no JSON")?;
-    let folder = metadata["target_directory"].as_str();
-    folder
-        .map(PathBuf::from)
-        .context("cargo metadata names no target_directory")
 }
 
 #[cfg(test)]

@@ -3,14 +3,17 @@
 mod dependencies;
 mod readme;
 mod sources;
+mod valgrind;
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 use crate::listen;
-use crate::shell::{cargo, run as execute};
+use crate::python::environment;
+use crate::shell::{cargo, run as execute, target_folder, workspace_root};
 
 /// Every device at once, so that one build serves all of them.
 const ALL_DEVICES: &str = "flex,ndarray,wgpu";
@@ -47,6 +50,14 @@ enum Step {
     TestFlex,
     /// The library's tests pass on every device.
     TestDevices,
+    /// Cycles are found, and none is invented, while other threads move handles for a minute.
+    LeakStress,
+    /// The original mprof reads what the monitor records.
+    Mprof,
+    /// Every interleaving of threads on the small lock-free types is right.
+    Loom,
+    /// Unsafe code reads and writes only what is its own.
+    Valgrind,
     /// A recogniser understands what the program says.
     Listen,
 }
@@ -93,6 +104,31 @@ impl Step {
                 )
                 .arg(ALL_DEVICES),
             ),
+            Self::LeakStress => execute(
+                cargo("test --package leak-detect --release --test stress")
+                    .env("LEAK_DETECT_STRESS_SECONDS", "60"),
+            ),
+            Self::Mprof => {
+                let folder = "crates/mem-monitor/tests/mprof";
+                let python =
+                    environment(None, "mprof-venv", &format!("{folder}/requirements.txt"))?;
+                let check = workspace_root().join(folder).join("check.py");
+                // Nothing is to be left beside the script.
+                execute(
+                    Command::new(python)
+                        .arg("-B")
+                        .arg(check)
+                        .current_dir(workspace_root()),
+                )
+            }
+            // Its own folder: loom's flag would have everything built anew, here and there.
+            Self::Loom => execute(
+                cargo("test --package tensor-pool --lib --release --target-dir")
+                    .arg(target_folder()?.join("loom"))
+                    .arg("loom")
+                    .env("RUSTFLAGS", "--cfg loom"),
+            ),
+            Self::Valgrind => valgrind::run(),
             Self::Listen => listen::run(&listen::Args::default()),
         }
     }

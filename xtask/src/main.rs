@@ -6,6 +6,7 @@
 mod bench;
 mod ci;
 mod listen;
+mod python;
 mod shell;
 
 use std::process::ExitCode;

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use memmap2::MmapMut;
 
-use super::trace::{Operation, Request};
+use super::trace::{Operation, Recording, Request};
 use crate::Result;
 
-/// More than a speech makes: about a hundred times. Only pages that are written take memory.
+/// Some forty times what a speech makes. Only pages that are written take memory.
 const MOST_REQUESTS: usize = 1 << 24;
 
 /// A request as it is written: address, size, and the rest. All zero where nothing is written yet.
@@ -19,7 +19,13 @@ type Line = [AtomicU64; 3];
 static LINES: OnceLock<&'static [Line]> = OnceLock::new();
 static NEXT_LINE: AtomicUsize = AtomicUsize::new(0);
 static IS_ON: AtomicBool = AtomicBool::new(false);
+/// The largest block that was freed while nothing was recorded, up to [`LARGEST_OF_INTEREST`].
+static LARGEST_FREED: AtomicU64 = AtomicU64::new(0);
 static NEXT_THREAD: AtomicU64 = AtomicU64::new(0);
+
+/// Where glibc stops to raise its thresholds, which it does when a large block is freed, less what it
+/// puts around a block: `DEFAULT_MMAP_THRESHOLD_MAX` and a page.
+const LARGEST_OF_INTEREST: u64 = (32 << 20) - 4096;
 
 /// The thread has no number yet.
 const NO_NUMBER: u64 = u64::MAX;
@@ -36,7 +42,7 @@ thread_local! {
 ///
 /// `work` fails; or this program does not run on [`RECORDING`](super::RECORDING), or it has recorded
 /// before.
-pub fn record<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, Vec<Request>)> {
+pub fn record<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, Recording)> {
     let map = MmapMut::map_anon(MOST_REQUESTS * size_of::<Line>())?;
     let map = Box::leak(Box::new(map));
     // SAFETY: the mapping is aligned to pages, as long as this, zero, and never unmapped; zero is a
@@ -56,8 +62,11 @@ pub fn record<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, Vec<Request>)> 
     if count > MOST_REQUESTS {
         return Err(format!("{count} requests are more than can be recorded").into());
     }
-    let requests = lines[..count].iter().filter_map(read).collect();
-    Ok((result, requests))
+    let recording = Recording {
+        requests: lines[..count].iter().filter_map(read).collect(),
+        largest_freed_before: LARGEST_FREED.load(Ordering::SeqCst),
+    };
+    Ok((result, recording))
 }
 
 /// The system's allocator; while [`record`] runs its work, each request is written down.
@@ -76,6 +85,10 @@ unsafe impl GlobalAlloc for Recorder {
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        let size = layout.size() as u64;
+        if size <= LARGEST_OF_INTEREST && !IS_ON.load(Ordering::Relaxed) {
+            LARGEST_FREED.fetch_max(size, Ordering::Relaxed);
+        }
         write(Operation::Free, block, layout.size(), layout);
         // SAFETY: the caller's promises are passed on.
         unsafe { System.dealloc(block, layout) }

@@ -53,11 +53,7 @@ pub struct Replayed {
 /// # Errors
 ///
 /// The process cannot be started, or it breaks off.
-pub fn replay_in_new_process(
-    kind: AllocatorKind,
-    trace: &Path,
-    passes: usize,
-) -> Result<Replayed> {
+pub fn replay_in_new_process(kind: AllocatorKind, trace: &Path, passes: usize) -> Result<Replayed> {
     let mut command = Command::new(std::env::current_exe()?);
     command
         .args([SERVE, kind.name(), &passes.to_string()])
@@ -104,36 +100,57 @@ pub fn replay(kind: AllocatorKind, trace: &Trace, passes: usize) -> Result<Repla
         .flat_map(|thread| (0..trace.spans()).map(move |span| trace.steps(thread, span).count()))
         .sum();
     std::hint::black_box(requests);
+    Ok(match kind {
+        AllocatorKind::System | AllocatorKind::SystemRaised => {
+            measure(&System, kind, trace, &blocks, passes)
+        }
+        AllocatorKind::MiMalloc => measure(&MiMalloc, kind, trace, &blocks, passes),
+        AllocatorKind::PoolOff | AllocatorKind::Pool => {
+            measure(&POOL, kind, trace, &blocks, passes)
+        }
+    })
+}
+
+fn measure<A: GlobalAlloc + Sync>(
+    allocator: &A,
+    kind: AllocatorKind,
+    trace: &Trace,
+    blocks: &Blocks,
+    passes: usize,
+) -> Replayed {
     let mut results = vec![Pass::default(); passes];
+    make_and_free(allocator, trace.largest_freed_before());
     reset_peak_rss();
     let before = rss_bytes();
-    match kind {
-        AllocatorKind::System | AllocatorKind::SystemRaised => {
-            run(&System, trace, &blocks, &mut results);
-        }
-        AllocatorKind::MiMalloc => run(&MiMalloc, trace, &blocks, &mut results),
-        AllocatorKind::PoolOff | AllocatorKind::Pool => {
-            run(&POOL, trace, &blocks, &mut results);
-        }
-    }
+    run(allocator, trace, blocks, &mut results);
     let beyond = |bytes: Option<u64>| Some(bytes?.saturating_sub(before?));
     let peak_rss_bytes = beyond(peak_rss_bytes());
     let idle_rss_bytes = beyond(rss_bytes());
     kind.trim();
-    Ok(Replayed {
+    Replayed {
         passes: results,
         peak_rss_bytes,
         idle_rss_bytes,
         trimmed_rss_bytes: beyond(rss_bytes()),
-    })
+    }
 }
 
-fn run<A: GlobalAlloc + Sync>(
-    allocator: &A,
-    trace: &Trace,
-    blocks: &Blocks,
-    results: &mut [Pass],
-) {
+/// As the process that was recorded had done before: glibc's allocator raises its thresholds by it.
+/// Not touched, so that no page of it becomes resident.
+fn make_and_free<A: GlobalAlloc>(allocator: &A, size: usize) {
+    let Ok(layout) = Layout::from_size_align(size.max(1), 16) else {
+        return;
+    };
+    // SAFETY: the size is not zero, and the block goes back with the same layout.
+    unsafe {
+        let block = std::hint::black_box(allocator.alloc(layout));
+        if !block.is_null() {
+            allocator.dealloc(block, layout);
+        }
+    }
+}
+
+fn run<A: GlobalAlloc + Sync>(allocator: &A, trace: &Trace, blocks: &Blocks, results: &mut [Pass]) {
     let passes = results.len();
     let meeting = &Meeting::new(trace.threads());
     let pass = |thread: usize| {
@@ -180,7 +197,9 @@ fn work<A: GlobalAlloc>(allocator: &A, blocks: &Blocks, mut steps: impl Iterator
             Operation::Free => unsafe { allocator.dealloc(blocks.take(step.block), layout) },
             Operation::ResizeFrom => {
                 let old = blocks.take(step.block);
-                let to = steps.next().expect("a block that is resized becomes another one");
+                let to = steps
+                    .next()
+                    .expect("a block that is resized becomes another one");
                 let resized = self::layout(to);
                 // SAFETY: as for `Free`; the new size is a recorded one with the same alignment.
                 let block = unsafe { allocator.realloc(old, layout, resized.size()) };

@@ -56,6 +56,16 @@ pub struct Request {
     pub align_log2: u8,
 }
 
+/// What was recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recording {
+    /// In the order in which it happened.
+    pub requests: Vec<Request>,
+    /// The largest block that the process had freed before; of those that matter to glibc, which
+    /// raises its thresholds by them.
+    pub largest_freed_before: u64,
+}
+
 /// A request that can be done again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
@@ -93,6 +103,8 @@ impl Step {
 pub struct TraceSummary {
     /// Threads that asked for something.
     pub threads: usize,
+    /// Those that do it again; see [`Trace`].
+    pub replaying_threads: usize,
     /// Requests.
     pub requests: usize,
     /// Blocks; a resized one counts again.
@@ -107,7 +119,13 @@ pub struct TraceSummary {
     pub peak_live_bytes: u64,
     /// Blocks that were freed by another thread than made them.
     pub freed_elsewhere: usize,
+    /// The largest block that the process had freed before; see [`Recording`].
+    pub largest_freed_before: u64,
 }
+
+/// A thread with less than this share of the requests and of their bytes does not do them again
+/// itself. Speech is made by two threads; the others ask for something when it begins and ends.
+const LEAST_SHARE: f64 = 0.01;
 
 /// Where the pool of ours begins; only to tell in the summary how much is large.
 const LARGE_BYTES: u64 = 64 << 10;
@@ -116,18 +134,20 @@ const LARGE_BYTES: u64 = 64 << 10;
 ///
 /// It is cut into spans of equally many requests, between which the threads wait for each other when
 /// it is done again, so that none runs ahead of the others by more than it did. The file is a list of
-/// 32-bit numbers in the machine's byte order: numbers of threads, spans and blocks; for each thread
-/// where each of its spans begins, and where its last one ends; and the steps.
+/// 32-bit numbers in the machine's byte order: numbers of threads, spans and blocks, and the largest
+/// block that was freed before; for each thread where each of its spans begins, and where its last one
+/// ends; and the steps.
 #[derive(Debug)]
 pub struct Trace {
     map: Mmap,
     threads: usize,
     spans: usize,
     blocks: usize,
+    largest_freed_before: usize,
 }
 
-/// Numbers of threads, spans and blocks.
-const HEAD_WORDS: usize = 3;
+/// Numbers of threads, spans and blocks, and the largest block that was freed before.
+const HEAD_WORDS: usize = 4;
 
 impl Trace {
     /// Writes a file from what was recorded. What was there before the recording is left out: its end
@@ -137,8 +157,8 @@ impl Trace {
     /// # Errors
     ///
     /// The file cannot be written, or a block has 4 GiB or more.
-    pub fn write(path: &Path, requests: &[Request], spans: usize) -> Result<TraceSummary> {
-        let resolved = Resolved::of(requests, spans)?;
+    pub fn write(path: &Path, recording: &Recording, spans: usize) -> Result<TraceSummary> {
+        let resolved = Resolved::of(recording, spans)?;
         let mut file = BufWriter::new(File::create(path)?);
         let mut put = |numbers: &[u32]| -> Result<()> {
             for number in numbers {
@@ -147,7 +167,12 @@ impl Trace {
             Ok(())
         };
         let blocks = u32::try_from(resolved.summary.blocks)?;
-        put(&[resolved.threads.len() as u32, spans as u32, blocks])?;
+        put(&[
+            resolved.threads.len() as u32,
+            spans as u32,
+            blocks,
+            u32::try_from(recording.largest_freed_before)?,
+        ])?;
         let mut begin = 0;
         for thread in &resolved.threads {
             for span in thread {
@@ -174,11 +199,13 @@ impl Trace {
         let map = unsafe { Mmap::map(&file)? };
         let damaged = || format!("{} is no trace of allocations", path.display());
         let words: &[u32] = bytemuck::try_cast_slice(&map).map_err(|_| damaged())?;
-        let &[threads, spans, blocks] = words.first_chunk().ok_or_else(damaged)?;
+        let &[threads, spans, blocks, largest_freed_before] =
+            words.first_chunk().ok_or_else(damaged)?;
         let trace = Self {
             threads: threads as usize,
             spans: spans as usize,
             blocks: blocks as usize,
+            largest_freed_before: largest_freed_before as usize,
             map,
         };
         let steps_begin = trace.steps_begin();
@@ -214,6 +241,11 @@ impl Trace {
         self.blocks
     }
 
+    /// The largest block that the process had freed before it was recorded.
+    pub fn largest_freed_before(&self) -> usize {
+        self.largest_freed_before
+    }
+
     /// What a thread does in a span.
     ///
     /// # Panics
@@ -227,6 +259,42 @@ impl Trace {
             .iter()
             .map(|&words| Step::of(words).expect("the file is as this program wrote it"))
     }
+}
+
+/// For each thread, which one of those that replay does its requests.
+fn replaying_threads(requests: &[Request]) -> Vec<usize> {
+    // Per thread: requests, and their bytes.
+    let mut asked: Vec<[u64; 2]> = Vec::new();
+    for request in requests {
+        asked.resize(asked.len().max(request.thread + 1), [0; 2]);
+        asked[request.thread][0] += 1;
+        asked[request.thread][1] += request.size;
+    }
+    let all = [0, 1].map(|kind| asked.iter().map(|asked| asked[kind]).sum::<u64>() as f64);
+    let is_busy = |asked: &[u64; 2]| {
+        asked
+            .iter()
+            .zip(all)
+            .any(|(&asked, all)| asked as f64 >= LEAST_SHARE * all)
+    };
+    let busy: Vec<u64> = asked
+        .iter()
+        .filter(|asked| is_busy(asked))
+        .map(|asked| asked[0])
+        .collect();
+    let most = busy.iter().max();
+    let busiest = busy
+        .iter()
+        .position(|asked| Some(asked) == most)
+        .unwrap_or(0);
+    let mut next = 0..;
+    asked
+        .iter()
+        .map(|asked| match is_busy(asked) {
+            true => next.next().unwrap_or(busiest),
+            false => busiest,
+        })
+        .collect()
 }
 
 /// Requests with numbers for addresses: per thread, per span.
@@ -243,13 +311,17 @@ struct Live {
 }
 
 impl Resolved {
-    fn of(requests: &[Request], spans: usize) -> Result<Self> {
-        let threads = requests.iter().map(|request| request.thread + 1).max();
-        let threads = threads.unwrap_or(0);
+    fn of(recording: &Recording, spans: usize) -> Result<Self> {
+        let requests = &recording.requests;
+        let replaying = replaying_threads(requests);
+        let threads = replaying.len();
+        let replaying_threads = replaying.iter().max().map_or(0, |most| most + 1);
         let mut resolved = Self {
-            threads: vec![vec![Vec::new(); spans]; threads],
+            threads: vec![vec![Vec::new(); spans]; replaying_threads],
             summary: TraceSummary {
                 threads,
+                replaying_threads,
+                largest_freed_before: recording.largest_freed_before,
                 ..TraceSummary::default()
             },
         };
@@ -259,6 +331,7 @@ impl Resolved {
         let mut resizing: Vec<Option<Live>> = (0..threads).map(|_| None).collect();
         for (number, request) in requests.iter().enumerate() {
             let span = number * spans / requests.len();
+            let thread = replaying[request.thread];
             let mut operation = request.operation;
             match operation {
                 Operation::Alloc | Operation::AllocZeroed | Operation::ResizeTo => {
@@ -266,18 +339,18 @@ impl Resolved {
                         // Both in one span, as they are one request.
                         match resizing[request.thread].take() {
                             Some(old) => {
-                                resolved.add(request.thread, span, Operation::ResizeFrom, &old);
+                                resolved.add(thread, span, Operation::ResizeFrom, &old);
                             }
                             None => operation = Operation::Alloc,
                         }
                     }
                     let block = Live {
                         block: u32::try_from(resolved.summary.blocks)?,
-                        thread: request.thread,
+                        thread,
                         size: u32::try_from(request.size)?,
                         align_log2: request.align_log2,
                     };
-                    resolved.add(request.thread, span, operation, &block);
+                    resolved.add(thread, span, operation, &block);
                     resolved.summary.count_block(request.size);
                     live_bytes += request.size;
                     live.insert(request.address, block);
@@ -287,9 +360,9 @@ impl Resolved {
                         continue;
                     };
                     live_bytes -= u64::from(block.size);
-                    resolved.summary.freed_elsewhere += usize::from(block.thread != request.thread);
+                    resolved.summary.freed_elsewhere += usize::from(block.thread != thread);
                     match operation {
-                        Operation::Free => resolved.add(request.thread, span, operation, &block),
+                        Operation::Free => resolved.add(thread, span, operation, &block),
                         _ => resizing[request.thread] = Some(block),
                     }
                 }
@@ -352,7 +425,11 @@ mod tests {
     fn written(name: &str, requests: &[Request], spans: usize) -> (Trace, TraceSummary) {
         let name = format!("{name}-{}.trace", std::process::id());
         let path = std::env::temp_dir().join(name);
-        let summary = Trace::write(&path, requests, spans).unwrap();
+        let recording = Recording {
+            requests: requests.to_vec(),
+            largest_freed_before: 5 << 20,
+        };
+        let summary = Trace::write(&path, &recording, spans).unwrap();
         let trace = Trace::open(&path).unwrap();
         std::fs::remove_file(path).unwrap();
         (trace, summary)
@@ -388,11 +465,12 @@ mod tests {
         );
         assert_eq!(steps(&trace, 1), [(AllocZeroed, 1, 70_000), (Free, 0, 100)]);
         assert_eq!(trace.steps(0, 0).count(), 2);
-        assert_eq!(trace.blocks(), 4);
+        assert_eq!((trace.blocks(), trace.largest_freed_before()), (4, 5 << 20));
         assert_eq!(
             summary,
             TraceSummary {
                 threads: 2,
+                replaying_threads: 2,
                 requests: 7,
                 blocks: 4,
                 large_blocks: 2,
@@ -400,6 +478,7 @@ mod tests {
                 large_bytes: 160_000,
                 peak_live_bytes: 90_050,
                 freed_elsewhere: 2,
+                largest_freed_before: 5 << 20,
             }
         );
     }
@@ -421,6 +500,23 @@ mod tests {
             steps(&trace, 0),
             [(Alloc, 0, 2), (Alloc, 1, 3), (Free, 0, 2), (Free, 1, 3)]
         );
+    }
+
+    #[test]
+    fn the_busiest_thread_does_the_requests_of_those_that_have_hardly_any() {
+        use Operation::*;
+        let mut requests = vec![request(Alloc, 0, 0x10, 1)];
+        for _ in 0..100 {
+            requests.push(request(Alloc, 1, 0x20, 2));
+            requests.push(request(Free, 1, 0x20, 2));
+            requests.push(request(Alloc, 2, 0x30, 3));
+        }
+        requests.push(request(Free, 0, 0x10, 1));
+        let (trace, summary) = written("busy", &requests, 1);
+        assert_eq!((summary.threads, summary.replaying_threads), (3, 2));
+        let busiest = steps(&trace, 0);
+        assert_eq!(busiest.len(), 202);
+        assert_eq!((busiest[0], busiest[201]), ((Alloc, 0, 1), (Free, 0, 1)));
     }
 
     #[test]

@@ -17,7 +17,12 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Cli, Command};
+use pocket_tts::memory::PoolAllocator;
 use pocket_tts::{CoreError, Error};
+
+/// Large blocks are kept for the next frame, and counted.
+#[global_allocator]
+static ALLOCATOR: PoolAllocator = PoolAllocator::new();
 
 /// The command could not be understood; clap's own choice too.
 const USAGE_ERROR: u8 = 2;

@@ -38,6 +38,7 @@ mod files;
 #[cfg(feature = "hub")]
 pub mod hub;
 mod info;
+pub mod memory;
 mod model;
 mod source;
 mod voice;

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use tensor_pool::MemoryPool;
 use tts_core::config::{Location, Preset};
 use tts_core::{
     Audio, Config, DeviceKind, GenerateOptions, Model, RunOptions, SpeechStream, Voice,
@@ -149,6 +150,11 @@ impl TtsModel {
     /// Samples a second of what it speaks.
     pub fn sample_rate_hz(&self) -> u32 {
         self.model.sample_rate_hz()
+    }
+
+    /// The pool that its streams lease their state from.
+    pub fn memory_pool(&self) -> &MemoryPool {
+        self.model.memory_pool()
     }
 
     /// Its sizes and what it needs of memory.

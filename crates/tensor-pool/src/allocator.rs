@@ -1,12 +1,15 @@
 //! A global allocator that counts everything and pools large blocks.
 
-// Loom's atomics cannot be made in a `const`, so under loom there is the shelf alone.
+// Loom's atomics cannot be made in a `const`, so under loom there are only the two types that its
+// tests are about.
 #[cfg(not(loom))]
 mod class;
 #[cfg(not(loom))]
 mod counts;
 #[cfg(not(loom))]
 mod heap;
+#[cfg_attr(loom, allow(dead_code, reason = "used by the tests under loom only"))]
+mod numbers;
 #[cfg(not(loom))]
 mod pool;
 #[cfg(not(loom))]

@@ -3,36 +3,14 @@
 
 mod support;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
+use tensor_pool::{PeakWindow, PoolAllocator};
 use tts_core::{Config, Model, RunOptions, expected_tensors};
 
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-struct Counting;
-
-// SAFETY: every request goes to the system's allocator as it is; only sizes are counted.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let live = LIVE.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(live, Ordering::Relaxed);
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
+/// What it retains for later is not live, so it may retain.
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: PoolAllocator = PoolAllocator::new();
 
 /// What is not weights: names, shapes, the thread pool, packing buffers.
 const SLACK: usize = 512 * 1024;
@@ -70,11 +48,13 @@ fn peak_heap_while_loading_is_the_final_weights_and_the_largest_tensor() {
         threads: Some(1),
         ..Default::default()
     };
-    let before = LIVE.load(Ordering::Relaxed);
-    PEAK.store(before, Ordering::Relaxed);
+    assert!(ALLOCATOR.install());
+    let live = || ALLOCATOR.stats().live.get() as usize;
+    let before = live();
+    let window = PeakWindow::new();
     let model = Model::load(parts, options).expect("the model loads");
-    let peak = PEAK.load(Ordering::Relaxed) - before;
-    let kept = LIVE.load(Ordering::Relaxed).saturating_sub(before);
+    let peak = window.peak().expect("it is installed").get() as usize - before;
+    let kept = live() - before;
     println!(
         "peak {peak}, kept {kept}, largest tensor {largest}, {:?}",
         model.size()

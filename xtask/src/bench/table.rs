@@ -94,7 +94,8 @@ fn reference_row(case: &Value) -> [String; HEADINGS.len()] {
     row
 }
 
-fn with_spread(value: &Value) -> String {
+/// Median, and least and most in brackets.
+pub(super) fn with_spread(value: &Value) -> String {
     if value.is_null() {
         return missing();
     }
@@ -102,11 +103,13 @@ fn with_spread(value: &Value) -> String {
     format!("{median} ({least} - {most})")
 }
 
-fn number(value: &Value, decimals: usize) -> String {
+/// With so many decimals.
+pub(super) fn number(value: &Value, decimals: usize) -> String {
     scaled(value, 1.0, decimals)
 }
 
-fn scaled(value: &Value, factor: f64, decimals: usize) -> String {
+/// Times a factor, with so many decimals.
+pub(super) fn scaled(value: &Value, factor: f64, decimals: usize) -> String {
     value
         .as_f64()
         .map_or_else(missing, |value| format!("{:.decimals$}", value * factor))
@@ -118,7 +121,7 @@ fn missing() -> String {
 }
 
 /// Columns as wide as their widest cell, the first to the left.
-fn align<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
+pub(super) fn align<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
     let widths: [usize; COLUMNS] = std::array::from_fn(width);
     let mut text = String::new();

@@ -3,34 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
+use crate::python::environment;
 use crate::shell::{output, workspace_root};
 
 /// The Python that has the recogniser: the one asked for, or that of the usual environment.
 pub(super) fn python(asked: Option<&Path>) -> Result<PathBuf> {
-    let python = match asked {
-        Some(path) => path.to_owned(),
-        None => cache_folder()?.join("pocket-tts/listen-venv/bin/python"),
-    };
-    if !python.is_file() {
-        let environment = python.ancestors().nth(2).unwrap_or(&python).display();
-        bail!(
-            "the recogniser is not installed: there is no {}; to make it:\n  \
-             python3 -m venv {environment}\n  \
-             {environment}/bin/pip install -r xtask/listen/requirements.txt",
-            python.display()
-        );
-    }
-    Ok(python)
-}
-
-fn cache_folder() -> Result<PathBuf> {
-    let folder = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    folder("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| folder("HOME").map(|home| Path::new(&home).join(".cache")))
-        .context("neither XDG_CACHE_HOME nor HOME is set; give the recogniser with --python")
+    environment(asked, "listen-venv", "xtask/listen/requirements.txt")
 }
 
 /// What is heard in each file.

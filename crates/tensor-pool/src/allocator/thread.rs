@@ -3,7 +3,8 @@
 use std::cell::Cell;
 use std::ptr;
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use super::numbers::{self, PER_WORD};
 
 /// How many living threads have counters of their own. Further threads share one set, which is as
 /// exact but costs atomic additions. 256 sets of 64 bytes are 16 KiB an allocator.
@@ -16,7 +17,8 @@ const UNASKED: usize = usize::MAX;
 const NO_NUMBER: usize = usize::MAX - 1;
 
 /// Numbers in use, one bit each.
-static TAKEN: [AtomicU64; OWN_NUMBERS / 64] = [const { AtomicU64::new(0) }; OWN_NUMBERS / 64];
+static TAKEN: [AtomicU64; OWN_NUMBERS / PER_WORD] =
+    [const { AtomicU64::new(0) }; OWN_NUMBERS / PER_WORD];
 
 /// What this thread allocated and freed since its outermost open scope began.
 #[derive(Clone, Copy)]
@@ -84,10 +86,7 @@ impl Drop for Return {
         let number = self.0.get();
         // What this thread frees from here on, in later destructors, it counts with the shared set.
         let _ = THREAD.try_with(|thread| thread.set_number(NO_NUMBER));
-        if let Some(word) = TAKEN.get(number / 64) {
-            // Release: the next owner goes on from the counters this thread leaves.
-            word.fetch_and(!(1 << (number % 64)), Release);
-        }
+        numbers::put_back(&TAKEN, number);
     }
 }
 
@@ -131,7 +130,8 @@ pub(super) fn own_number() -> Option<usize> {
                 // the thread has no number.
                 thread.set_number(NO_NUMBER);
                 let number = RETURN.try_with(|held| {
-                    let number = take_number();
+                    // The next holder goes on from the counters this thread will leave.
+                    let number = numbers::take(&TAKEN).unwrap_or(NO_NUMBER);
                     held.0.set(number);
                     number
                 });
@@ -143,28 +143,11 @@ pub(super) fn own_number() -> Option<usize> {
     (number < OWN_NUMBERS).then_some(number)
 }
 
-/// The least number that no living thread has.
-fn take_number() -> usize {
-    for (index, word) in TAKEN.iter().enumerate() {
-        loop {
-            let bit = word.load(Relaxed).trailing_ones();
-            if bit == 64 {
-                break;
-            }
-            // Acquire: see `Return::drop`.
-            if word.fetch_or(1 << bit, Acquire) & (1 << bit) == 0 {
-                return index * 64 + bit as usize;
-            }
-        }
-    }
-    NO_NUMBER
-}
-
-/// Something that only this thread has while it lives, and not below 16.
+/// An address that only this thread has while it lives.
 pub(super) fn identity() -> usize {
     THREAD
         .try_with(|thread| ptr::from_ref(thread).addr())
-        .unwrap_or(0)
+        .unwrap_or(usize::MAX)
 }
 
 /// The open scope's tally.

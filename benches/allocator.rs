@@ -1,0 +1,179 @@
+//! `tensor_pool::PoolAllocator` beside the allocators one would take instead.
+//!
+//! All are called through `GlobalAlloc`, on statics of their own, in one process; none is the
+//! process's allocator. What the counting ones do for a request differs: `stats_alloc` counts
+//! requests and bytes, `cap` keeps a limit, `peak_alloc` keeps the sum and the peak; ours counts
+//! requests, bytes, padding and hits and keeps the peak.
+//!
+//! A time is wall-clock time per round of one thread: on a machine with fewer cores than threads,
+//! a round includes waiting for a core.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::hint::black_box;
+use std::sync::{Barrier, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use mimalloc::MiMalloc;
+use tensor_pool::{Bytes, PoolAllocator};
+
+static COUNTING: PoolAllocator = PoolAllocator::with_capacity(Bytes::ZERO);
+static POOLED: PoolAllocator = PoolAllocator::with_capacity(Bytes::mib(512));
+static CAP: cap::Cap<System> = cap::Cap::new(System, usize::MAX);
+static PEAK_ALLOC: peak_alloc::PeakAlloc = peak_alloc::PeakAlloc;
+
+/// Small enough to touch every page of (also on machines with larger pages: then more often).
+const PAGE_BYTES: usize = 4096;
+
+/// Runs `round` `rounds` times on each of `threads` threads; how long until all are done.
+fn on_threads(threads: usize, rounds: u64, round: impl Fn() + Sync) -> Duration {
+    let start = Barrier::new(threads + 1);
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|_| {
+                scope.spawn(|| {
+                    // What a thread sets up with its first request.
+                    round();
+                    start.wait();
+                    for _ in 0..rounds {
+                        round();
+                    }
+                })
+            })
+            .collect();
+        start.wait();
+        let begin = Instant::now();
+        for worker in workers {
+            worker.join().expect("a worker");
+        }
+        begin.elapsed()
+    })
+}
+
+fn allocate<A: GlobalAlloc>(allocator: &A, layout: Layout) -> *mut u8 {
+    // SAFETY: no benchmark asks for 0 bytes.
+    let block = unsafe { allocator.alloc(layout) };
+    assert!(!block.is_null());
+    black_box(block)
+}
+
+fn free<A: GlobalAlloc>(allocator: &A, block: *mut u8, layout: Layout) {
+    // SAFETY: the block came from this allocator with this layout and is freed once.
+    unsafe { allocator.dealloc(block, layout) }
+}
+
+fn touch(block: *mut u8, layout: Layout) {
+    for offset in (0..layout.size()).step_by(PAGE_BYTES) {
+        // SAFETY: inside the block. Volatile, or the compiler would see that nobody reads it.
+        unsafe { block.add(offset).write_volatile(1) };
+    }
+}
+
+/// ns per 64 B allocated and freed.
+fn counting(criterion: &mut Criterion) {
+    fn case<A: GlobalAlloc + Sync>(criterion: &mut Criterion, name: &str, allocator: &A) {
+        let layout = Layout::from_size_align(64, 8).expect("a layout");
+        for threads in [1, 2] {
+            let id = format!("allocator/64 B/{threads} threads/{name}");
+            criterion.bench_function(&id, |bencher| {
+                bencher.iter_custom(|rounds| {
+                    on_threads(threads, rounds, || {
+                        free(allocator, allocate(allocator, layout), layout);
+                    })
+                });
+            });
+        }
+    }
+    case(criterion, "System", &System);
+    case(criterion, "ours at 0", &COUNTING);
+    case(criterion, "ours", &POOLED);
+    case(criterion, "stats_alloc", &stats_alloc::INSTRUMENTED_SYSTEM);
+    case(criterion, "cap", &CAP);
+    case(criterion, "peak_alloc", &PEAK_ALLOC);
+}
+
+const LARGE: [(&str, usize); 3] = [
+    ("64 KiB", 64 << 10),
+    ("1 MiB", 1 << 20),
+    ("16 MiB", 16 << 20),
+];
+
+/// Alloc, touch each page, free.
+fn large(criterion: &mut Criterion) {
+    fn case<A: GlobalAlloc + Sync>(criterion: &mut Criterion, name: &str, allocator: &A) {
+        for (size_name, size) in LARGE {
+            let layout = Layout::from_size_align(size, 16).expect("a layout");
+            for threads in [1, 2, 8] {
+                let group = format!("allocator/{size_name}/{threads} threads");
+                let mut group = criterion.benchmark_group(group);
+                group.throughput(Throughput::Bytes((size * threads) as u64));
+                group.bench_function(name, |bencher| {
+                    bencher.iter_custom(|rounds| {
+                        on_threads(threads, rounds, || {
+                            let block = allocate(allocator, layout);
+                            touch(block, layout);
+                            free(allocator, block, layout);
+                        })
+                    });
+                });
+                group.finish();
+            }
+        }
+    }
+    case(criterion, "System", &System);
+    case(criterion, "ours at 0", &COUNTING);
+    case(criterion, "ours", &POOLED);
+    case(criterion, "mimalloc", &MiMalloc);
+}
+
+/// Allocated and touched on one thread, freed on another.
+fn crossing(criterion: &mut Criterion) {
+    struct Sent(*mut u8);
+    // SAFETY: the block is left to the thread that gets it.
+    unsafe impl Send for Sent {}
+
+    fn case<A: GlobalAlloc + Sync>(criterion: &mut Criterion, name: &str, allocator: &A) {
+        for (size_name, size) in LARGE {
+            let layout = Layout::from_size_align(size, 16).expect("a layout");
+            let mut group = criterion.benchmark_group(format!("allocator/{size_name}/crossing"));
+            group.throughput(Throughput::Bytes(size as u64));
+            group.bench_function(name, |bencher| {
+                bencher.iter_custom(|rounds| {
+                    // A few on the way, as between two stages of a pipeline.
+                    let (sender, receiver) = mpsc::sync_channel(4);
+                    thread::scope(|scope| {
+                        scope.spawn(move || {
+                            for Sent(block) in receiver {
+                                free(allocator, block, layout);
+                            }
+                        });
+                        let begin = Instant::now();
+                        for _ in 0..rounds {
+                            let block = allocate(allocator, layout);
+                            touch(block, layout);
+                            sender.send(Sent(block)).expect("the other thread");
+                        }
+                        drop(sender);
+                        begin.elapsed()
+                    })
+                });
+            });
+            group.finish();
+        }
+    }
+    case(criterion, "System", &System);
+    case(criterion, "ours at 0", &COUNTING);
+    case(criterion, "ours", &POOLED);
+    case(criterion, "mimalloc", &MiMalloc);
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1));
+    targets = counting, large, crossing
+}
+criterion_main!(benches);

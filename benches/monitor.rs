@@ -1,0 +1,149 @@
+//! What watching memory costs: one sample, a span, a reading of each source, and the sampling thread at
+//! an interval of 10 ms, in CPU time.
+
+use std::{
+    fs,
+    hint::black_box,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    thread::sleep,
+    time::Duration,
+};
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use mem_monitor::{
+    Bytes, CgroupSource, HeapCounter, History, MachineSource, MemoryMonitor, Metric,
+    PressureSource, ProcessSource, PssSource, Reading, Source, StatusSource,
+};
+use tracing::{info_span, subscriber::with_default};
+use tracing_subscriber::{layer::SubscriberExt, registry::Registry};
+
+static LIVE: AtomicU64 = AtomicU64::new(1 << 20);
+
+fn heap() -> HeapCounter {
+    HeapCounter::new(|| Some(Bytes(LIVE.load(Relaxed))))
+}
+
+fn with_heap(interval: Duration) -> MemoryMonitor {
+    MemoryMonitor::builder()
+        .heap(heap())
+        .check_interval(interval)
+        .build()
+        .expect("a valid interval")
+}
+
+fn sources(c: &mut Criterion) {
+    let root = std::path::Path::new("/");
+    let sources: [(&str, Box<dyn Source>); 6] = [
+        ("process", Box::new(ProcessSource::new(root))),
+        ("status", Box::new(StatusSource::new(root))),
+        ("pss", Box::new(PssSource::new(root))),
+        ("machine", Box::new(MachineSource::new())),
+        ("cgroup", Box::new(CgroupSource::new(root))),
+        ("pressure", Box::new(PressureSource::new(root))),
+    ];
+    let mut group = c.benchmark_group("monitor/source");
+    for (name, source) in &sources {
+        group.bench_function(*name, |b| {
+            b.iter(|| {
+                let mut reading = Reading::default();
+                source.read(&mut reading);
+                black_box(reading)
+            });
+        });
+    }
+    group.finish();
+}
+
+fn samples(c: &mut Criterion) {
+    let monitor = with_heap(Duration::from_secs(5));
+    c.bench_function("monitor/sample", |b| b.iter(|| monitor.sample()));
+    c.bench_function("monitor/current", |b| {
+        b.iter(|| monitor.get_current_memory_usage())
+    });
+    c.bench_function("monitor/peak", |b| {
+        b.iter(|| monitor.get_peak_memory_usage())
+    });
+
+    let mut reading = Reading::default();
+    reading.set(Metric::Rss, Some(Bytes(1)));
+    let mut history = History::new(1024);
+    let mut tick = 0u32;
+    c.bench_function("monitor/history_push", |b| {
+        b.iter(|| {
+            tick += 1;
+            history.push(Duration::from_millis(1) * tick, &reading);
+        });
+    });
+}
+
+fn spans(c: &mut Criterion) {
+    for (name, monitor) in [
+        ("monitor/span_heap", with_heap(Duration::from_secs(5))),
+        ("monitor/span_rss", MemoryMonitor::default()),
+    ] {
+        let subscriber = Registry::default().with(monitor.span_layer());
+        with_default(subscriber, || {
+            c.bench_function(name, |b| {
+                b.iter(|| info_span!("span").in_scope(|| black_box(1)))
+            });
+        });
+    }
+}
+
+fn reports(c: &mut Criterion) {
+    let monitor = with_heap(Duration::from_secs(5));
+    for _ in 0..5000 {
+        monitor.sample();
+    }
+    c.bench_function("monitor/prometheus_text", |b| {
+        b.iter(|| monitor.prometheus_text())
+    });
+    c.bench_function("monitor/svg", |b| {
+        b.iter(|| monitor.timeline("t").to_svg(1200, 560))
+    });
+}
+
+/// CPU time of the threads of this process that carry this name, as the scheduler counts it.
+fn cpu_time(name: &str) -> Option<Duration> {
+    let mut total = None;
+    for task in fs::read_dir("/proc/self/task").ok()?.flatten() {
+        let text = |file: &str| fs::read_to_string(task.path().join(file)).unwrap_or_default();
+        if text("comm").trim() == name
+            && let Some(nanos) = text("schedstat")
+                .split(' ')
+                .next()
+                .and_then(|n| n.parse().ok())
+        {
+            *total.get_or_insert(Duration::ZERO) += Duration::from_nanos(nanos);
+        }
+    }
+    total
+}
+
+/// The sampling thread's share of a core, over ten seconds each; not a matter of iterations, so it is
+/// printed and not given to Criterion.
+fn share_of_a_core(_: &mut Criterion) {
+    const SPAN: Duration = Duration::from_secs(10);
+    for interval_ms in [1, 10, 100] {
+        let monitor = with_heap(Duration::from_millis(interval_ms));
+        if monitor.start_monitoring().is_err() {
+            continue;
+        }
+        sleep(Duration::from_millis(500));
+        let (before, samples) = (cpu_time("mem-monitor"), monitor.history().samples());
+        sleep(SPAN);
+        let (after, more) = (cpu_time("mem-monitor"), monitor.history().samples());
+        if let (Some(before), Some(after)) = (before, after) {
+            let used = after.saturating_sub(before);
+            println!(
+                "monitor/share_of_a_core at {interval_ms} ms: {:.3} %, {:.1} us a sample, {} samples",
+                used.as_secs_f64() / SPAN.as_secs_f64() * 100.0,
+                used.as_secs_f64() * 1e6 / (more - samples).max(1) as f64,
+                more - samples,
+            );
+        }
+    }
+}
+
+criterion_group!(benches, share_of_a_core, sources, samples, spans, reports);
+criterion_main!(benches);

@@ -1,0 +1,142 @@
+//! The code that the derive writes.
+
+use std::collections::HashSet;
+
+use proc_macro2::{Ident, TokenStream, TokenTree};
+use quote::{ToTokens, format_ident, quote};
+use syn::ext::IdentExt;
+use syn::{Data, DeriveInput, Error, Fields, GenericParam, Generics, Result, Type};
+
+use crate::attributes;
+
+/// `impl Trace` for the type.
+pub(crate) fn trace(input: &DeriveInput) -> Result<TokenStream> {
+    let mut traced = Vec::new();
+    let body = match &input.data {
+        Data::Struct(data) => {
+            let arm = arm(&quote!(Self), None, &data.fields, &mut traced)?;
+            quote!(match self { #arm })
+        }
+        Data::Enum(data) if data.variants.is_empty() => quote!(match *self {}),
+        Data::Enum(data) => {
+            let mut arms = TokenStream::new();
+            for variant in &data.variants {
+                attributes::refuse(&variant.attrs)?;
+                let name = &variant.ident;
+                arms.extend(arm(
+                    &quote!(Self::#name),
+                    Some(&name.unraw().to_string()),
+                    &variant.fields,
+                    &mut traced,
+                )?);
+            }
+            quote!(match self { #arms })
+        }
+        Data::Union(data) => {
+            return Err(Error::new(
+                data.union_token.span,
+                "a union does not know which of its fields it holds: implement `Trace` by hand",
+            ));
+        }
+    };
+    let as_unlink = attributes::is_unlink(&input.attrs)?.then(|| {
+        quote! {
+            fn as_unlink(&self) -> ::core::option::Option<&dyn ::leak_detect::Unlink> {
+                ::core::option::Option::Some(self)
+            }
+        }
+    });
+
+    let name = &input.ident;
+    let generics = bounded(input.generics.clone(), &traced);
+    let (parameters, arguments, bounds) = generics.split_for_impl();
+    Ok(quote! {
+        #[automatically_derived]
+        impl #parameters ::leak_detect::Trace for #name #arguments #bounds {
+            #[allow(unused_variables)]
+            fn trace<'__tracing>(
+                &'__tracing self,
+                __tracer: &mut ::leak_detect::Tracer<'__tracing>,
+            ) {
+                #body
+            }
+            #as_unlink
+        }
+    })
+}
+
+/// One arm of the match: each traced field is bound and passed to the tracer under its name. The
+/// types of the traced fields are added to `traced`.
+fn arm<'f>(
+    constructor: &TokenStream,
+    variant: Option<&str>,
+    fields: &'f Fields,
+    traced: &mut Vec<&'f Type>,
+) -> Result<TokenStream> {
+    let mut bindings = TokenStream::new();
+    let mut calls = TokenStream::new();
+    for (index, field) in fields.iter().enumerate() {
+        if attributes::is_skipped(&field.attrs)? {
+            continue;
+        }
+        traced.push(&field.ty);
+        let member = match &field.ident {
+            Some(ident) => ident.to_token_stream(),
+            None => syn::Index::from(index).to_token_stream(),
+        };
+        let label = match &field.ident {
+            Some(ident) => ident.unraw().to_string(),
+            None => index.to_string(),
+        };
+        let label = match variant {
+            Some(variant) => format!("{variant}.{label}"),
+            None => label,
+        };
+        let binding = format_ident!("__field_{}", index);
+        bindings.extend(quote!(#member: #binding,));
+        calls.extend(quote!(__tracer.field(#label, #binding);));
+    }
+    // Braces with indices also match tuple-like and unit-like constructors.
+    Ok(quote!(#constructor { #bindings .. } => { #calls }))
+}
+
+/// Adds `Trace + 'static` to the type parameters that occur in the traced fields: a parameter used
+/// in skipped fields only needs neither.
+fn bounded(mut generics: Generics, traced: &[&Type]) -> Generics {
+    let mut mentioned = HashSet::new();
+    for ty in traced.iter().filter(|ty| !is_phantom(ty)) {
+        mention(ty.to_token_stream(), &mut mentioned);
+    }
+    for parameter in &mut generics.params {
+        if let GenericParam::Type(parameter) = parameter
+            && mentioned.contains(&parameter.ident)
+        {
+            parameter
+                .bounds
+                .push(syn::parse_quote!(::leak_detect::Trace));
+            parameter.bounds.push(syn::parse_quote!('static));
+        }
+    }
+    generics
+}
+
+/// `PhantomData<T>` is `Trace` whatever `T` is. The name is all a derive can see.
+fn is_phantom(ty: &Type) -> bool {
+    let Type::Path(path) = ty else {
+        return false;
+    };
+    let last = path.path.segments.last();
+    last.is_some_and(|last| last.ident == "PhantomData")
+}
+
+fn mention(tokens: TokenStream, mentioned: &mut HashSet<Ident>) {
+    for token in tokens {
+        match token {
+            TokenTree::Ident(ident) => {
+                mentioned.insert(ident);
+            }
+            TokenTree::Group(group) => mention(group.stream(), mentioned),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The objects a detector watches.
+
+use std::sync::{Arc, Weak};
+
+use rustc_hash::{FxBuildHasher, FxHashSet};
+
+use crate::trace::{Handle, Trace, address_of};
+
+/// A registry smaller than this is not worth a look for dead entries.
+const SMALLEST_PURGE: usize = 8;
+
+/// A weak reference to an object of any type.
+trait Entry: Send + Sync {
+    fn is_dead(&self) -> bool;
+    fn upgrade(&self) -> Option<Box<dyn Handle>>;
+}
+
+impl<T: Trace + Send + Sync + ?Sized + 'static> Entry for Weak<T> {
+    fn is_dead(&self) -> bool {
+        self.strong_count() == 0
+    }
+
+    fn upgrade(&self) -> Option<Box<dyn Handle>> {
+        Weak::upgrade(self).map(|arc| Box::new(arc) as Box<dyn Handle>)
+    }
+}
+
+/// Weak references in the order they came. An entry keeps its object's allocation (not the object),
+/// so an address in use is never seen twice.
+pub(super) struct Registry {
+    entries: Vec<(usize, Box<dyn Entry>)>,
+    addresses: FxHashSet<usize>,
+    purge_at: usize,
+}
+
+impl Registry {
+    pub(super) const fn new() -> Self {
+        Registry {
+            entries: Vec::new(),
+            addresses: FxHashSet::with_hasher(FxBuildHasher),
+            purge_at: SMALLEST_PURGE,
+        }
+    }
+
+    /// Amortised O(1): dead entries are dropped each time the registry has doubled.
+    pub(super) fn insert<T: Trace + Send + Sync + ?Sized + 'static>(&mut self, object: &Arc<T>) {
+        let address = address_of(object);
+        if !self.addresses.insert(address) {
+            return;
+        }
+        self.entries
+            .push((address, Box::new(Arc::downgrade(object))));
+        if self.entries.len() >= self.purge_at {
+            self.purge();
+        }
+    }
+
+    /// Drops the entries of dead objects, which frees their allocations but runs no code of theirs.
+    pub(super) fn purge(&mut self) {
+        let addresses = &mut self.addresses;
+        self.entries.retain(|(address, entry)| {
+            let dead = entry.is_dead();
+            if dead {
+                addresses.remove(address);
+            }
+            !dead
+        });
+        self.purge_at = self.entries.len().saturating_mul(2).max(SMALLEST_PURGE);
+        self.entries.shrink_to(self.purge_at);
+        self.addresses.shrink_to(self.purge_at);
+    }
+
+    pub(super) fn live_count(&self) -> usize {
+        self.entries
+            .iter()
+            .filter(|(_, entry)| !entry.is_dead())
+            .count()
+    }
+
+    /// A strong handle to each object that is alive.
+    pub(super) fn handles(&self) -> Vec<Box<dyn Handle>> {
+        self.entries
+            .iter()
+            .filter_map(|(_, entry)| entry.upgrade())
+            .collect()
+    }
+}

@@ -1,0 +1,65 @@
+//! Where the assertions get the heap's bytes from.
+
+mod counting;
+
+use std::sync::{PoisonError, RwLock};
+
+pub use counting::CountingAllocator;
+
+/// Two functions that tell what the heap does, given by whatever counts it.
+///
+/// ```standalone_crate
+/// use leak_detect::{HeapSource, set_heap_source};
+/// use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+///
+/// // Stands for the counters of an allocator that the program already has.
+/// static LIVE: AtomicU64 = AtomicU64::new(0);
+///
+/// set_heap_source(HeapSource {
+///     live_bytes: || LIVE.load(Relaxed),
+///     peak_of: |work| {
+///         work();
+///         0
+///     },
+/// });
+/// leak_detect::assert_no_growth!(2, 20, |_| {
+///     LIVE.fetch_add(64, Relaxed);
+///     LIVE.fetch_sub(64, Relaxed);
+/// });
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct HeapSource {
+    /// Bytes allocated and not yet freed. Only differences between readings count.
+    pub live_bytes: fn() -> u64,
+    /// Runs the closure once and returns the most bytes that were live meanwhile, above those live
+    /// when it began.
+    pub peak_of: fn(&mut dyn FnMut()) -> u64,
+}
+
+static REGISTERED: RwLock<Option<HeapSource>> = RwLock::new(None);
+
+/// Makes the assertions of the whole process read `source`, in place of the one set before or of
+/// [`CountingAllocator`].
+pub fn set_heap_source(source: HeapSource) {
+    *REGISTERED.write().unwrap_or_else(PoisonError::into_inner) = Some(source);
+}
+
+/// The source that the assertions read: the one set by [`set_heap_source`], else
+/// [`CountingAllocator`]'s counters of the calling thread if it is the global allocator, else
+/// `None`.
+///
+/// ```standalone_crate
+/// # use leak_detect::{CountingAllocator, GrowthProbe, Verdict, heap_source};
+/// #[global_allocator]
+/// static ALLOCATOR: CountingAllocator = CountingAllocator::new();
+///
+/// let heap = heap_source().unwrap();
+/// let verdicts = GrowthProbe::new()
+///     .source("live heap", heap.live_bytes)
+///     .run(2, 50, |_| drop(vec![0u8; 1000]));
+/// assert_eq!(verdicts[0].verdict, Verdict::Clean);
+/// ```
+pub fn heap_source() -> Option<HeapSource> {
+    let registered = *REGISTERED.read().unwrap_or_else(PoisonError::into_inner);
+    registered.or_else(counting::source)
+}

@@ -1,0 +1,67 @@
+//! Finds `Arc`s that only own each other, and memory that grows with every repetition.
+//!
+//! Three parts, each of use without the others:
+//!
+//! - [`ReferenceCycleDetector`] watches plain [`std::sync::Arc`]s, says which are leaked in cycles
+//!   and how the cycles run, and can break them. Types tell it what they own with
+//!   `#[derive(Trace)]`.
+//! - [`GrowthProbe`] judges whether byte counters grow over repeated work; [`assert_no_growth!`]
+//!   does so for the heap.
+//! - [`assert_peak!`] limits how much heap some work may need.
+//!
+//! ```
+//! use leak_detect::{ReferenceCycleDetector, Trace, Unlink};
+//! use std::sync::{Arc, Mutex};
+//!
+//! #[derive(Trace, Default)]
+//! #[trace(unlink)]
+//! struct Node {
+//!     next: Mutex<Option<Arc<Node>>>,
+//! }
+//!
+//! impl Unlink for Node {
+//!     fn unlink(&self) {
+//!         let next = self.next.lock().unwrap().take();
+//!         drop(next);
+//!     }
+//! }
+//!
+//! let detector = ReferenceCycleDetector::new();
+//! let (a, b) = (Arc::new(Node::default()), Arc::new(Node::default()));
+//! detector.track_object(&a);
+//! *a.next.lock().unwrap() = Some(Arc::clone(&b));
+//! *b.next.lock().unwrap() = Some(Arc::clone(&a));
+//! drop((a, b));
+//!
+//! let report = detector.report();
+//! assert_eq!(report.cycles()[0].to_string(), "Node.next -> Node.next -> Node");
+//! detector.break_cycles();
+//! assert_eq!(detector.detect_cycles(), 0);
+//! assert_eq!(detector.get_tracked_count(), 0);
+//! ```
+//!
+//! It is no garbage collector: nothing is freed but by
+//! [`break_cycles`](ReferenceCycleDetector::break_cycles), and there by your own [`Unlink`]. It
+//! finds no leak of other kinds (`mem::forget`, `Rc`, raw pointers) but by growth, and does not say
+//! where memory was allocated.
+
+mod assertions;
+mod detector;
+mod growth;
+mod heap;
+mod report;
+mod trace;
+
+#[doc(hidden)]
+pub use assertions::{check_no_growth, check_peak};
+pub use detector::ReferenceCycleDetector;
+pub use growth::{Growth, GrowthProbe, Slope, Verdict};
+pub use heap::{CountingAllocator, HeapSource, heap_source, set_heap_source};
+pub use leak_detect_derive::Trace;
+pub use report::{BrokenCycles, Cycle, CycleReport, Object, ObjectStatus, Ownership, PathStep};
+pub use trace::{Trace, Tracer, Unlink};
+
+/// Runs the README's examples.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

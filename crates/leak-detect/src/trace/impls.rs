@@ -1,0 +1,239 @@
+//! `Trace` for the standard library's types.
+
+use std::borrow::Cow;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque};
+use std::ffi::{OsStr, OsString};
+use std::marker::PhantomData;
+use std::mem::{size_of, size_of_val};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::{
+    NonZeroI8, NonZeroI16, NonZeroI32, NonZeroI64, NonZeroI128, NonZeroIsize, NonZeroU8,
+    NonZeroU16, NonZeroU32, NonZeroU64, NonZeroU128, NonZeroUsize,
+};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{
+    AtomicBool, AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicIsize, AtomicU8, AtomicU16,
+    AtomicU32, AtomicU64, AtomicUsize,
+};
+use std::sync::mpsc::{Receiver, Sender, SyncSender};
+use std::sync::{Arc, Barrier, Condvar, LazyLock, Mutex, OnceLock, RwLock, TryLockError, Weak};
+use std::thread::{JoinHandle, Thread, ThreadId};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::{Trace, Tracer};
+
+/// Types that own no `Arc`.
+macro_rules! own_nothing {
+    ($($ty:ty)*) => {
+        $(impl Trace for $ty {
+            #[inline]
+            fn trace<'a>(&'a self, _: &mut Tracer<'a>) {}
+        })*
+    };
+}
+
+own_nothing! {
+    () bool char str f32 f64 i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize
+    NonZeroI8 NonZeroI16 NonZeroI32 NonZeroI64 NonZeroI128 NonZeroIsize
+    NonZeroU8 NonZeroU16 NonZeroU32 NonZeroU64 NonZeroU128 NonZeroUsize
+    AtomicBool AtomicI8 AtomicI16 AtomicI32 AtomicI64 AtomicIsize
+    AtomicU8 AtomicU16 AtomicU32 AtomicU64 AtomicUsize
+    Duration Instant SystemTime OsStr Path IpAddr Ipv4Addr Ipv6Addr SocketAddr
+    Barrier Condvar Thread ThreadId
+}
+
+/// Types that own no `T`, or whose `T` cannot be looked at: an `Arc` in it counts as an outside
+/// owner.
+macro_rules! opaque {
+    ($($ty:ident)*) => {
+        $(impl<T> Trace for $ty<T> {
+            #[inline]
+            fn trace<'a>(&'a self, _: &mut Tracer<'a>) {}
+        })*
+    };
+}
+
+opaque! { PhantomData Cell JoinHandle Sender SyncSender Receiver }
+
+impl<T: ?Sized> Trace for Weak<T> {
+    #[inline]
+    fn trace<'a>(&'a self, _: &mut Tracer<'a>) {}
+}
+
+impl<T: ?Sized> Trace for &T {
+    #[inline]
+    fn trace<'a>(&'a self, _: &mut Tracer<'a>) {}
+}
+
+impl<T: Trace + ?Sized + 'static> Trace for Arc<T> {
+    fn trace<'a>(&'a self, tracer: &mut Tracer<'a>) {
+        tracer.owns(self);
+    }
+}
+
+impl<T: Trace + ?Sized> Trace for Box<T> {
+    fn trace<'a>(&'a self, tracer: &mut Tracer<'a>) {
+        tracer.heap_bytes(size_of_val::<T>(self));
+        (**self).trace(tracer);
+    }
+}
+
+/// Types whose buffer's bytes follow from a capacity.
+macro_rules! buffers {
+    ($($ty:ty),*) => {
+        $(impl Trace for $ty {
+            fn trace<'a>(&'a self, tracer: &mut Tracer<'a>) {
+                tracer.heap_bytes(self.capacity());
+            }
+        })*
+    };
+}
+
+buffers!(String, OsString, PathBuf);
+
+fn each<'a, T: Trace + 'a>(items: impl IntoIterator<Item = &'a T>, tracer: &mut Tracer<'a>) {
+    for item in items {
+        item.trace(tracer);
+    }
+}
+
+impl<T: Trace> Trace for [T] {
+    fn trace<'a>(&'a self, tracer: &mut Tracer<'a>) {
+        each(self, tracer);
+    }
+}
+
+impl<T: Trace, const N: usize> Trace for [T; N] {
+    fn trace<'a>(&'a self, tracer: &mut Tracer<'a>) {
+        each(self, tracer);
+    }
+}
+
+/// Collections of one element type; the second expression is the bytes of their heap, at least.
+macro_rules! collections {
+    ($($ty:ident<T $(, $hasher:ident)?> => $count:ident),*) => {
+        $(impl<T: Trace $(, $hasher)?> Trace for $ty<T $(, $hasher)?> {
+            fn trace<'a>(&'a self, tracer: &mut Tracer<'a>) {
+                tracer.heap_bytes(self.$count().saturating_mul(size_of::<T>()));
+                each(self.iter(), tracer);
+            }
+        })*
+    };
+}
+
+collections!(
+    Vec<T> => capacity, VecDeque<T> => capacity, BinaryHeap<T> => capacity,
+    HashSet<T, S> => capacity, LinkedList<T> => len, BTreeSet<T> => len
+);
+
+impl<K: Trace, V: Trace, S> Trace for HashMap<K, V, S> {
+    fn trace<'a>(&'a self, tracer: &mut Tracer<'a>) {
+        tracer.heap_bytes(self.capacity().saturating_mul(size_of::<(K, V)>()));
+        each(self.keys(), tracer);
+        each(self.values(), tracer);
+    }
+}
+
+impl<K: Trace, V: Trace> Trace for BTreeMap<K, V> {
+    fn trace<'a>(&'a self, tracer: &mut Tracer<'a>) {
+        tracer.heap_bytes(self.len().saturating_mul(size_of::<(K, V)>()));
+        each(self.keys(), tracer);
+        each(self.values(), tracer);
+    }
+}
+
+impl<T: Trace> Trace for Option<T> {
+    fn trace<'a>(&'a self, tracer: &mut Tracer<'a>) {
+        each(self, tracer);
+    }
+}
+
+impl<T: Trace, E: Trace> Trace for Result<T, E> {
+    fn trace<'a>(&'a self, tracer: &mut Tracer<'a>) {
+        match self {
+            Ok(value) => value.trace(tracer),
+            Err(error) => error.trace(tracer),
+        }
+    }
+}
+
+impl<B: ToOwned<Owned: Trace> + ?Sized> Trace for Cow<'_, B> {
+    fn trace<'a>(&'a self, tracer: &mut Tracer<'a>) {
+        if let Cow::Owned(owned) = self {
+            owned.trace(tracer);
+        }
+    }
+}
+
+/// Cells that are filled once. Filled while a detection runs, they only add owners it does not know
+/// of.
+macro_rules! filled_once {
+    ($($ty:ident),*) => {
+        $(impl<T: Trace> Trace for $ty<T> {
+            fn trace<'a>(&'a self, tracer: &mut Tracer<'a>) {
+                each(self.get(), tracer);
+            }
+        })*
+    };
+}
+
+filled_once!(OnceCell, OnceLock);
+
+impl<T: Trace, F> Trace for LazyLock<T, F> {
+    fn trace<'a>(&'a self, tracer: &mut Tracer<'a>) {
+        // A closure that has not run yet may own `Arc`s; they count as outside owners.
+        each(LazyLock::get(self), tracer);
+    }
+}
+
+impl<T: Trace + ?Sized> Trace for RefCell<T> {
+    fn trace<'a>(&'a self, tracer: &mut Tracer<'a>) {
+        match self.try_borrow() {
+            Ok(guard) => tracer.guarded(guard),
+            Err(_) => tracer.unknown(),
+        }
+    }
+}
+
+impl<T: Trace + ?Sized> Trace for Mutex<T> {
+    fn trace<'a>(&'a self, tracer: &mut Tracer<'a>) {
+        match self.try_lock() {
+            Ok(guard) => tracer.guarded(guard),
+            // Whoever panicked left the value behind, and it owns what it owns.
+            Err(TryLockError::Poisoned(poisoned)) => tracer.guarded(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => tracer.unknown(),
+        }
+    }
+}
+
+impl<T: Trace + ?Sized> Trace for RwLock<T> {
+    fn trace<'a>(&'a self, tracer: &mut Tracer<'a>) {
+        match self.try_read() {
+            Ok(guard) => tracer.guarded(guard),
+            Err(TryLockError::Poisoned(poisoned)) => tracer.guarded(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => tracer.unknown(),
+        }
+    }
+}
+
+macro_rules! tuples {
+    ($($name:ident)+) => {
+        impl<$($name: Trace),+> Trace for ($($name,)+) {
+            #[allow(non_snake_case)]
+            fn trace<'a>(&'a self, tracer: &mut Tracer<'a>) {
+                let ($($name,)+) = self;
+                $($name.trace(tracer);)+
+            }
+        }
+    };
+}
+
+tuples!(A);
+tuples!(A B);
+tuples!(A B C);
+tuples!(A B C D);
+tuples!(A B C D E);
+tuples!(A B C D E F);
+tuples!(A B C D E F G);
+tuples!(A B C D E F G H);

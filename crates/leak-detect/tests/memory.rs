@@ -1,0 +1,182 @@
+//! What the detector and the assertions do to the heap.
+
+use std::panic::catch_unwind;
+use std::sync::{Arc, Mutex};
+
+use leak_detect::{
+    CountingAllocator, GrowthProbe, ReferenceCycleDetector, Trace, Unlink, Verdict,
+    assert_no_growth, assert_peak, heap_source,
+};
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator::new();
+
+#[derive(Trace, Default)]
+#[trace(unlink)]
+struct Node {
+    next: Mutex<Option<Arc<Node>>>,
+    payload: Vec<u64>,
+}
+
+impl Unlink for Node {
+    fn unlink(&self) {
+        let next = self.next.lock().unwrap().take();
+        drop(next);
+    }
+}
+
+/// Signed: the test's thread also frees what the harness allocated on another.
+fn live() -> i64 {
+    let heap = heap_source().expect("the counting allocator is installed");
+    (heap.live_bytes)() as i64
+}
+
+fn leak_a_ring(detector: &ReferenceCycleDetector, count: usize) {
+    let new = || {
+        Arc::new(Node {
+            next: Mutex::default(),
+            payload: vec![0; 100],
+        })
+    };
+    let nodes: Vec<Arc<Node>> = (0..count).map(|_| new()).collect();
+    for (i, node) in nodes.iter().enumerate() {
+        *node.next.lock().unwrap() = Some(Arc::clone(&nodes[(i + 1) % count]));
+        detector.track_object(node);
+    }
+}
+
+fn message(panic: Box<dyn std::any::Any + Send>) -> String {
+    *panic.downcast::<String>().expect("a formatted message")
+}
+
+#[test]
+fn a_million_objects_tracked_and_dropped_leave_nothing_behind() {
+    let detector = ReferenceCycleDetector::new();
+    // Sixteen dead allocations and the registry's entries at the very most.
+    assert_peak!(4096, || {
+        for _ in 0..1_000_000 {
+            detector.track_object(&Arc::new(Mutex::new(0u64)));
+        }
+    });
+}
+
+#[test]
+fn a_large_registry_shrinks_when_its_objects_are_gone() {
+    let detector = ReferenceCycleDetector::new();
+    let before = live();
+    let objects: Vec<Arc<u64>> = (0..100_000).map(Arc::new).collect();
+    objects
+        .iter()
+        .for_each(|object| detector.track_object(object));
+    drop(objects);
+    assert_eq!(detector.detect_cycles(), 0);
+    assert!(live() - before < 4096, "{} bytes", live() - before);
+}
+
+#[test]
+fn broken_cycles_give_all_their_bytes_back() {
+    let detector = ReferenceCycleDetector::new();
+    detector.detect_cycles();
+    let before = live();
+    for count in 1..20 {
+        leak_a_ring(&detector, count);
+    }
+    assert!(live() - before > 190 * 800);
+    assert_eq!(detector.detect_cycles(), 190);
+    assert_eq!(detector.break_cycles().objects_unlinked, 190);
+    detector.clear_registry();
+    assert_eq!(live(), before);
+}
+
+#[test]
+fn a_leaked_cycle_per_iteration_is_growth() {
+    let detector = ReferenceCycleDetector::new();
+    let panic = catch_unwind(|| assert_no_growth!(2, 30, |_| leak_a_ring(&detector, 2)));
+    let message = message(panic.expect_err("it grows"));
+    assert!(message.starts_with("live heap: growing: "), "{message}");
+    detector.break_cycles();
+    assert_no_growth!(2, 30, |_| {
+        leak_a_ring(&detector, 2);
+        detector.break_cycles();
+    });
+}
+
+#[test]
+fn a_few_bytes_per_iteration_are_growth() {
+    let mut kept = Vec::with_capacity(200);
+    let verdicts = GrowthProbe::new()
+        .source("live heap", heap_source().expect("installed").live_bytes)
+        .run(10, 100, |i| kept.push(Box::new(i)));
+    assert_eq!(verdicts[0].verdict, Verdict::Growing);
+    let slope = verdicts[0].slope.expect("enough readings");
+    assert_eq!((slope.bytes_per_step, slope.half_width()), (4.0, 0.0));
+}
+
+#[test]
+fn sampling_itself_allocates_nothing() {
+    let heap = heap_source().expect("installed");
+    let mut probe = GrowthProbe::new().source("live heap", heap.live_bytes);
+    let before = live();
+    for _ in 0..10_000 {
+        probe.sample();
+        assert_eq!(live(), before);
+    }
+    assert_eq!(probe.verdicts()[0].verdict, Verdict::Clean);
+}
+
+#[test]
+fn too_few_iterations_are_no_pass() {
+    let panic = catch_unwind(|| assert_no_growth!(1, 5, |_| ()));
+    let message = message(panic.expect_err("inconclusive"));
+    assert_eq!(
+        message,
+        "live heap: inconclusive: 5 readings, at least 10 are needed"
+    );
+}
+
+#[test]
+fn the_peak_counts_what_is_freed_before_the_end() {
+    assert_eq!(assert_peak!(1000, || vec![1u8; 1000].len()), 1000);
+    let panic = catch_unwind(|| assert_peak!(999, || drop(vec![1u8; 1000])));
+    assert_eq!(
+        message(panic.expect_err("over the limit")),
+        "the heap's peak was 1000 bytes above its start, 1 more than the 999 allowed"
+    );
+}
+
+#[test]
+fn peaks_nest() {
+    assert_peak!(6000, || {
+        drop(vec![1u8; 5000]);
+        assert_peak!(100, || drop(vec![1u8; 100]));
+    });
+    let panic = catch_unwind(|| {
+        assert_peak!(4999, || {
+            drop(vec![1u8; 5000]);
+            assert_peak!(100, || drop(vec![1u8; 100]));
+        });
+    });
+    assert!(panic.is_err(), "the inner measurement hid the outer peak");
+}
+
+#[test]
+fn other_threads_are_not_counted() {
+    std::thread::scope(|scope| {
+        let noise = scope.spawn(|| (0..10_000).map(|_| vec![0u8; 10_000].len()).sum::<usize>());
+        assert_peak!(0, || std::hint::black_box(1));
+        assert_no_growth!(0, 100, |_| ());
+        assert_eq!(noise.join().expect("no panic"), 100_000_000);
+    });
+}
+
+#[test]
+fn freeing_what_another_thread_allocated_hides_no_growth() {
+    let foreign = std::thread::spawn(|| vec![0u8; 1 << 20])
+        .join()
+        .expect("no panic");
+    drop(foreign);
+    let mut kept = Vec::with_capacity(200);
+    let panic =
+        std::panic::AssertUnwindSafe(|| assert_no_growth!(10, 100, |i| kept.push(Box::new(i))));
+    assert!(catch_unwind(panic).is_err());
+}

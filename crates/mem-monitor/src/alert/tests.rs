@@ -1,0 +1,194 @@
+//! When rules fire, and what they say.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{Metric, Pressure, Stall};
+
+fn reading(rss: u64) -> Reading {
+    let mut reading = Reading::default();
+    reading.set(Metric::Rss, Some(Bytes(rss)));
+    reading
+}
+
+fn limit(used: u64, bytes: u64) -> Limit {
+    Limit {
+        bytes: Bytes(bytes),
+        used: Some(Bytes(used)),
+        origin: LimitOrigin::CgroupMax(
+            std::path::Path::new("/sys/fs/cgroup/app/memory.max").into(),
+        ),
+    }
+}
+
+fn situation<'a>(reading: &'a Reading, limit: Option<&'a Limit>) -> Situation<'a> {
+    Situation {
+        time: SystemTime::UNIX_EPOCH,
+        elapsed: Duration::ZERO,
+        reading,
+        limit,
+        growth_bytes_per_second: None,
+        limit_growth_bytes_per_second: None,
+    }
+}
+
+/// At which of the shares a rule fires.
+fn fires_at(rule: AlertRule, shares: &[u64]) -> Vec<usize> {
+    let mut armed = Armed::new(rule);
+    let fires = |(i, &used): (usize, &u64)| {
+        let (reading, limit) = (reading(used), limit(used, 100));
+        armed.check(&situation(&reading, Some(&limit))).map(|_| i)
+    };
+    shares.iter().enumerate().filter_map(fires).collect()
+}
+
+#[test]
+fn a_rule_fires_once_for_each_crossing() {
+    let rule = AlertRule::share_of_limit(0.8).with_hysteresis(0.1);
+    // 72 is the value to fall below: 80 less a tenth.
+    assert_eq!(
+        fires_at(rule, &[79, 80, 85, 79, 81, 73, 90, 71, 79, 80]),
+        [1, 9]
+    );
+}
+
+#[test]
+fn without_hysteresis_every_return_arms_the_rule_again() {
+    let rule = AlertRule::share_of_limit(0.8).with_hysteresis(0.0);
+    assert_eq!(fires_at(rule, &[80, 79, 80, 79, 80]), [0, 2, 4]);
+}
+
+#[test]
+fn unknown_values_neither_fire_nor_arm() {
+    let mut armed = Armed::new(AlertRule::share_of_limit(0.5));
+    let full = reading(90);
+    let high = limit(90, 100);
+    assert!(armed.check(&situation(&full, None)).is_none());
+    assert!(armed.check(&situation(&full, Some(&high))).is_some());
+    assert!(armed.check(&situation(&full, None)).is_none());
+    assert!(armed.check(&situation(&full, Some(&high))).is_none());
+}
+
+#[test]
+fn time_to_limit_fires_below_and_arms_above() {
+    let rule = AlertRule::time_to_limit_below(Duration::from_secs(60)).with_hysteresis(0.5);
+    let mut armed = Armed::new(rule);
+    // 6000 bytes are left.
+    let (reading, limit) = (reading(4000), limit(4000, 10_000));
+    let mut fires = |growth: Option<f64>| {
+        let mut now = situation(&reading, Some(&limit));
+        now.limit_growth_bytes_per_second = growth;
+        armed.check(&now).is_some()
+    };
+    assert!(!fires(None));
+    assert!(!fires(Some(99.0)));
+    assert!(fires(Some(101.0)));
+    assert!(
+        !fires(Some(80.0)),
+        "75 s are above 60 s, but not half as much again"
+    );
+    assert!(!fires(Some(120.0)));
+    assert!(
+        !fires(Some(0.0)),
+        "standing still is as far from the limit as can be"
+    );
+    assert!(!fires(Some(-5.0)));
+    assert!(fires(Some(120.0)));
+}
+
+#[test]
+fn pressure_is_the_groups_own_where_it_is_known() {
+    let pressure = |percent| {
+        Some(Pressure {
+            some: Some(Stall {
+                avg10_percent: percent,
+                ..Stall::default()
+            }),
+            full: None,
+        })
+    };
+    let mut reading = reading(1);
+    reading.pressure = pressure(50.0);
+    let mut armed = Armed::new(AlertRule::pressure_above(20.0));
+    let alert = armed.check(&situation(&reading, None)).unwrap();
+    assert!(
+        alert
+            .message
+            .contains("of the machine waited for memory 50.0 %"),
+        "{alert}"
+    );
+    let mut armed = Armed::new(AlertRule::pressure_above(20.0));
+    reading.cgroup_pressure = pressure(1.0);
+    assert!(armed.check(&situation(&reading, None)).is_none());
+}
+
+#[test]
+fn messages_name_figures_limit_and_way_out() {
+    let reading = reading(850 << 20);
+    let limit = limit(850 << 20, 1000 << 20);
+    let mut now = situation(&reading, Some(&limit));
+    now.growth_bytes_per_second = Some((10 << 20) as f64);
+    now.limit_growth_bytes_per_second = Some((10 << 20) as f64);
+    let say = |rule| Armed::new(rule).check(&now).unwrap().to_string();
+    assert_eq!(
+        say(AlertRule::share_of_limit(0.8)),
+        "memory: 85 % of the limit is used, 850.0 MiB of 1000.0 MiB (cgroup limit \
+         /sys/fs/cgroup/app/memory.max), 150.0 MiB are left; beyond it the kernel kills a process of the \
+         group: release memory, take on no new work, or raise the group's limit"
+    );
+    assert!(
+        say(AlertRule::usage_above(Bytes::from_mib(500)))
+            .contains("uses 850.0 MiB, the threshold is 500.0 MiB")
+    );
+    assert!(
+        say(AlertRule::growth_above(Bytes::from_mib(1))).contains("grows by at least 10.0 MiB/s")
+    );
+    assert!(
+        say(AlertRule::time_to_limit_below(Duration::from_secs(60)))
+            .contains("reached in about 15 s")
+    );
+}
+
+#[test]
+fn rules_that_make_no_sense_are_refused_with_the_reason() {
+    for rule in [
+        AlertRule::share_of_limit(0.0),
+        AlertRule::share_of_limit(f64::NAN),
+        AlertRule::share_of_limit(-0.5),
+        AlertRule::usage_above(Bytes(0)),
+        AlertRule::growth_above(Bytes(0)),
+        AlertRule::pressure_above(101.0),
+        AlertRule::time_to_limit_below(Duration::ZERO),
+        AlertRule::share_of_limit(0.8).with_hysteresis(1.0),
+        AlertRule::share_of_limit(0.8).with_hysteresis(f64::NAN),
+    ] {
+        let error = rule.validate().unwrap_err().to_string();
+        assert!(error.contains("must be"), "{error}");
+    }
+    for rule in AlertRule::defaults() {
+        rule.validate().unwrap();
+    }
+}
+
+proptest! {
+    #[test]
+    fn between_two_alerts_the_value_was_back(
+        shares in prop::collection::vec(0u64..100, 0..300),
+        threshold in 0.05f64..0.95,
+        hysteresis in 0.0f64..0.9,
+    ) {
+        let fired = fires_at(AlertRule::share_of_limit(threshold).with_hysteresis(hysteresis), &shares);
+        for &i in &fired {
+            prop_assert!(shares[i] as f64 / 100.0 >= threshold);
+        }
+        for pair in fired.windows(2) {
+            let back = shares[pair[0]..pair[1]]
+                .iter()
+                .any(|&s| (s as f64 / 100.0) < threshold - threshold * hysteresis);
+            prop_assert!(back);
+        }
+        if fired.is_empty() {
+            prop_assert!(shares.iter().all(|&s| (s as f64 / 100.0) < threshold));
+        }
+    }
+}

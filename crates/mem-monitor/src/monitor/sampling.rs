@@ -1,0 +1,163 @@
+//! Taking a sample and what follows from it.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use super::{Shared, peak::Peaks};
+use crate::{
+    Alert, AlertRule, Bytes, Event, History, LimitOrigin, Metric, Reading, Sample, Source,
+    alert::{Armed, Situation, time_to_limit},
+    limit::effective_limit,
+    lock,
+    source::reset_high_water,
+    trend::Trend,
+};
+
+/// Alerts fire once per crossing, so so many are a long story already.
+const ALERTS_KEPT: usize = 256;
+
+/// What samples leave behind.
+pub(super) struct State {
+    pub(super) history: History,
+    pub(super) alerts: VecDeque<Alert>,
+    pub(super) latest: Option<Arc<Sample>>,
+    peaks: Peaks,
+    pub(super) rules: Vec<Armed>,
+    usage_trend: Trend,
+    limit_trend: Trend,
+    limit_origin: Option<LimitOrigin>,
+    sequence: u64,
+}
+
+impl State {
+    pub(super) fn new(history: History, rules: &[AlertRule], trend_window: Duration) -> Self {
+        Self {
+            history,
+            alerts: VecDeque::new(),
+            latest: None,
+            peaks: Peaks::default(),
+            rules: rules.iter().copied().map(Armed::new).collect(),
+            usage_trend: Trend::new(trend_window),
+            limit_trend: Trend::new(trend_window),
+            limit_origin: None,
+            sequence: 0,
+        }
+    }
+
+    /// Takes a reading in; gives the sample and the alerts it raised.
+    fn take(
+        &mut self,
+        reading: Reading,
+        configured_limit: Option<Bytes>,
+        elapsed: Duration,
+        time: std::time::SystemTime,
+    ) -> (Arc<Sample>, Vec<Alert>) {
+        self.history.push(elapsed, &reading);
+        self.peaks.observe(&reading);
+        let limit = effective_limit(configured_limit, &reading);
+
+        let origin = limit.as_ref().map(|limit| &limit.origin);
+        if self.limit_origin.as_ref() != origin {
+            // Another limit has other things charged against it: the old slope says nothing of it.
+            self.limit_trend.clear();
+            self.limit_origin = origin.cloned();
+        }
+        if let Some(used) = limit.as_ref().and_then(|limit| limit.used) {
+            self.limit_trend.push(elapsed, used.0);
+        }
+        if let Some(usage) = reading.usage() {
+            self.usage_trend.push(elapsed, usage.0);
+        }
+        let growth = self.usage_trend.bytes_per_second();
+        let limit_growth = self.limit_trend.bytes_per_second();
+
+        let situation = Situation {
+            time,
+            elapsed,
+            reading: &reading,
+            limit: limit.as_ref(),
+            growth_bytes_per_second: growth,
+            limit_growth_bytes_per_second: limit_growth,
+        };
+        let raised: Vec<Alert> = self
+            .rules
+            .iter_mut()
+            .filter_map(|rule| rule.check(&situation))
+            .collect();
+        self.alerts.extend(raised.iter().cloned());
+        let excess = self.alerts.len().saturating_sub(ALERTS_KEPT);
+        self.alerts.drain(..excess);
+
+        let sample = Arc::new(Sample {
+            sequence: self.sequence,
+            time,
+            elapsed,
+            usage: reading.usage(),
+            peak: self.peaks.usage,
+            rss_peak: self.peaks.rss,
+            time_to_limit: time_to_limit(limit.as_ref(), limit_growth),
+            growth_bytes_per_second: growth,
+            limit,
+            reading,
+        });
+        self.sequence += 1;
+        self.latest = Some(Arc::clone(&sample));
+        (sample, raised)
+    }
+}
+
+impl Shared {
+    pub(crate) fn sample(&self) -> Arc<Sample> {
+        let mut sources = lock(&self.sources);
+        let reading = sources.read();
+        let elapsed = self.elapsed();
+        let time = self.time_of_day(elapsed);
+        let (sample, alerts) =
+            lock(&self.state).take(reading, self.configured_limit, elapsed, time);
+        self.spans.observe(&sample.reading);
+        self.publish(&Event::Sample(Arc::clone(&sample)));
+        for alert in alerts {
+            self.publish(&Event::Alert(Arc::new(alert)));
+        }
+        sample
+    }
+
+    /// The peak, with everything that tells of one looked at anew.
+    pub(super) fn peak_now(&self) -> Option<Bytes> {
+        let _ordered = lock(&self.sources);
+        let mut reading = Reading::default();
+        reading.set(Metric::Rss, self.rss_now());
+        reading.set(Metric::RssHighWater, self.high_water_now());
+        if let Some(heap) = &self.heap {
+            heap.read(&mut reading);
+        }
+        let mut state = lock(&self.state);
+        state.peaks.observe(&reading);
+        state.peaks.usage
+    }
+
+    pub(super) fn reset(&self) {
+        let mut sources = lock(&self.sources);
+        reset_high_water(&self.root);
+        if let Some(heap) = &self.heap {
+            heap.reset_peak();
+        }
+        // What slow sources said before is from before.
+        sources.forget();
+        let mut state = lock(&self.state);
+        state.history.clear();
+        state.alerts.clear();
+        state.latest = None;
+        state.rules.iter_mut().for_each(Armed::reset);
+        state.usage_trend.clear();
+        state.limit_trend.clear();
+        drop(state);
+        self.mark_baseline();
+        self.spans.clear();
+    }
+
+    /// Peaks count from here.
+    pub(super) fn mark_baseline(&self) {
+        let heap_peak = self.heap.as_ref().and_then(|heap| heap.peak());
+        lock(&self.state).peaks = Peaks::since(self.high_water_now(), heap_peak);
+    }
+}

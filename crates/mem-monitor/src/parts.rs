@@ -1,0 +1,301 @@
+//! Where the resident set's bytes are.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::{Bytes, Metric, Reading};
+
+/// What kind of memory a part lives in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Backing {
+    /// The heap: in a heap counter's live bytes, where there is one.
+    Heap,
+    /// A mapped file.
+    File,
+    /// A device's own memory: not in the resident set.
+    Device,
+}
+
+/// A part of the process whose size the program knows: weights, caches, a table.
+pub struct Part {
+    name: String,
+    backing: Backing,
+    bytes: Box<dyn Fn() -> Option<Bytes> + Send + Sync>,
+}
+
+impl Part {
+    /// A part by its name, with a closure that tells its present size.
+    pub fn new(
+        name: impl Into<String>,
+        backing: Backing,
+        bytes: impl Fn() -> Option<Bytes> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            backing,
+            bytes: Box::new(bytes),
+        }
+    }
+}
+
+impl fmt::Debug for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Part")
+            .field("name", &self.name)
+            .field("backing", &self.backing)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a row of a [`Breakdown`] stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RowKind {
+    /// A registered part.
+    Part(Backing),
+    /// Live heap bytes that no part claims.
+    OtherHeap,
+    /// Bytes that the allocator holds beyond the live ones.
+    AllocatorSlack,
+    /// Resident pages of mapped files that no part claims: program code, libraries.
+    OtherFiles,
+    /// The resident set less all of the above. Thread stacks and what nobody counts; it is negative
+    /// where something counted is not resident (never touched, or swapped out).
+    Unexplained,
+}
+
+/// A row of a [`Breakdown`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Row {
+    /// What it is called.
+    pub name: String,
+    /// What it stands for.
+    pub kind: RowKind,
+    /// Its bytes; only the unexplained rest can be negative.
+    pub bytes: Option<i64>,
+}
+
+/// The registered parts against the resident set: one table, whose rows but those of device memory
+/// add up to the whole. What is unknown is in the unexplained rest.
+///
+/// `Display` prints it for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Breakdown {
+    /// The resident set.
+    pub rss: Option<Bytes>,
+    /// Parts in the order of their registration, then what is left of the heap, the allocator's
+    /// slack, other files, the unexplained rest.
+    pub rows: Vec<Row>,
+}
+
+impl Breakdown {
+    pub(crate) fn new(reading: &Reading, parts: &[Part]) -> Self {
+        let signed = |bytes: Option<Bytes>| bytes.map(|b| i64::try_from(b.0).unwrap_or(i64::MAX));
+        let mut rows: Vec<Row> = parts
+            .iter()
+            .map(|part| Row {
+                name: part.name.clone(),
+                kind: RowKind::Part(part.backing),
+                bytes: signed((part.bytes)()),
+            })
+            .collect();
+        let claimed = |backing| {
+            rows.iter()
+                .filter(|row| row.kind == RowKind::Part(backing))
+                .filter_map(|row| row.bytes)
+                .fold(0i64, i64::saturating_add)
+        };
+        // A part may be counted at another moment than the whole, so the rest can dip below zero.
+        let rest = |metric, claimed: i64| {
+            signed(reading.get(metric)).map(|whole| whole.saturating_sub(claimed).max(0))
+        };
+        let others = [
+            (
+                "other heap",
+                RowKind::OtherHeap,
+                rest(Metric::Heap, claimed(Backing::Heap)),
+            ),
+            (
+                "allocator slack",
+                RowKind::AllocatorSlack,
+                signed(reading.get(Metric::AllocatorSlack)),
+            ),
+            (
+                "other files, code",
+                RowKind::OtherFiles,
+                rest(Metric::RssFile, claimed(Backing::File)),
+            ),
+        ];
+        rows.extend(others.into_iter().map(|(name, kind, bytes)| Row {
+            name: name.to_owned(),
+            kind,
+            bytes,
+        }));
+        let explained = rows
+            .iter()
+            .filter(|row| row.kind != RowKind::Part(Backing::Device))
+            .filter_map(|row| row.bytes)
+            .fold(0i64, i64::saturating_add);
+        let rss = reading.get(Metric::Rss);
+        rows.push(Row {
+            name: "unexplained".to_owned(),
+            kind: RowKind::Unexplained,
+            bytes: signed(rss).map(|rss| rss.saturating_sub(explained)),
+        });
+        Self { rss, rows }
+    }
+
+    /// The unexplained rest, in bytes; see [`RowKind::Unexplained`].
+    pub fn unexplained_bytes(&self) -> Option<i64> {
+        self.rows
+            .iter()
+            .find(|row| row.kind == RowKind::Unexplained)?
+            .bytes
+    }
+}
+
+/// Bytes with a sign.
+pub(crate) fn signed(bytes: i64) -> String {
+    let size = Bytes(bytes.unsigned_abs());
+    if bytes < 0 {
+        format!("-{size}")
+    } else {
+        size.to_string()
+    }
+}
+
+impl Row {
+    /// Bytes and share of the resident set, as text.
+    pub(crate) fn cells(&self, rss: Option<Bytes>) -> [String; 2] {
+        let bytes = self.bytes.map_or_else(|| "unknown".to_owned(), signed);
+        let share = match (self.kind, self.bytes, rss) {
+            (RowKind::Part(Backing::Device), ..) => "on device".to_owned(),
+            (_, Some(bytes), Some(rss)) if rss.0 > 0 => {
+                format!("{:.1} %", bytes as f64 / rss.0 as f64 * 100.0)
+            }
+            _ => String::new(),
+        };
+        [bytes, share]
+    }
+}
+
+impl fmt::Display for Breakdown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let total = self
+            .rss
+            .map_or_else(|| "unknown".to_owned(), |rss| rss.to_string());
+        let width = self
+            .rows
+            .iter()
+            .map(|row| row.name.chars().count())
+            .max()
+            .unwrap_or(0)
+            .max("resident set".len());
+        for row in &self.rows {
+            let [bytes, share] = row.cells(self.rss);
+            writeln!(f, "{:width$}  {bytes:>12}  {share:>9}", row.name)?;
+        }
+        write!(f, "{:width$}  {total:>12}", "resident set")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn part(name: &str, backing: Backing, bytes: Option<u64>) -> Part {
+        Part::new(name, backing, move || bytes.map(Bytes))
+    }
+
+    fn reading(values: &[(Metric, u64)]) -> Reading {
+        let mut reading = Reading::default();
+        for &(metric, bytes) in values {
+            reading.set(metric, Some(Bytes(bytes)));
+        }
+        reading
+    }
+
+    #[test]
+    fn rows_add_up_to_the_resident_set() {
+        let reading = reading(&[
+            (Metric::Rss, 1000 << 20),
+            (Metric::Heap, 300 << 20),
+            (Metric::AllocatorSlack, 50 << 20),
+            (Metric::RssFile, 520 << 20),
+        ]);
+        let parts = [
+            part("weights", Backing::File, Some(500 << 20)),
+            part("KV", Backing::Heap, Some(200 << 20)),
+            part("GPU buffers", Backing::Device, Some(900 << 20)),
+        ];
+        let table = Breakdown::new(&reading, &parts);
+        assert_eq!(
+            table.to_string(),
+            "weights               500.0 MiB     50.0 %\n\
+             KV                    200.0 MiB     20.0 %\n\
+             GPU buffers           900.0 MiB  on device\n\
+             other heap            100.0 MiB     10.0 %\n\
+             allocator slack        50.0 MiB      5.0 %\n\
+             other files, code      20.0 MiB      2.0 %\n\
+             unexplained           130.0 MiB     13.0 %\n\
+             resident set         1000.0 MiB"
+        );
+        assert_eq!(table.unexplained_bytes(), Some(130 << 20));
+    }
+
+    #[test]
+    fn what_is_unknown_is_said_and_ends_in_the_rest() {
+        let table = Breakdown::new(
+            &reading(&[(Metric::Rss, 10 << 20)]),
+            &[part("cache", Backing::Heap, None)],
+        );
+        assert!(
+            table
+                .to_string()
+                .contains("cache                   unknown"),
+            "{table}"
+        );
+        assert_eq!(table.unexplained_bytes(), Some(10 << 20));
+        assert_eq!(
+            Breakdown::new(&Reading::default(), &[]).unexplained_bytes(),
+            None
+        );
+    }
+
+    #[test]
+    fn more_counted_than_resident_is_a_negative_rest() {
+        let table = Breakdown::new(
+            &reading(&[(Metric::Rss, 1 << 20)]),
+            &[part("reserved", Backing::Heap, Some(3 << 20))],
+        );
+        assert!(table.to_string().contains("-2.0 MiB"), "{table}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_sizes_add_up_without_overflow(
+            rss in prop::option::of(any::<u64>()),
+            heap in prop::option::of(any::<u64>()),
+            sizes in prop::collection::vec(prop::option::of(any::<u64>()), 0..6),
+        ) {
+            let mut reading = Reading::default();
+            reading.set(Metric::Rss, rss.map(Bytes));
+            reading.set(Metric::Heap, heap.map(Bytes));
+            let parts: Vec<_> = sizes.iter().map(|&b| part("p", Backing::Heap, b)).collect();
+            let table = Breakdown::new(&reading, &parts);
+            prop_assert_eq!(table.rows.len(), sizes.len() + 4);
+            if rss.is_some_and(|r| r < 1 << 50) && sizes.iter().flatten().all(|&b| b < 1 << 50)
+                && heap.is_none_or(|b| b < 1 << 50)
+            {
+                let sum: i64 = table.rows.iter().filter_map(|row| row.bytes).sum();
+                prop_assert_eq!(Some(sum as u64), rss);
+            }
+            table.to_string();
+        }
+    }
+}

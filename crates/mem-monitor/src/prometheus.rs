@@ -1,0 +1,306 @@
+//! Prometheus' text exposition format (version 0.0.4).
+
+use std::fmt::{Display, Write};
+
+use crate::{Bytes, DeviceReading, MemoryMonitor, Metric, Pressure, SpanStats};
+
+/// The metrics that go by names the field already has: those of Prometheus' client libraries
+/// (`process_`), of node_exporter (`node_`) and of cAdvisor (`container_`). The others have none and
+/// carry this crate's.
+const GAUGES: [(Metric, &str, &str); 15] = [
+    (
+        Metric::Rss,
+        "process_resident_memory_bytes",
+        "Resident memory size in bytes.",
+    ),
+    (
+        Metric::RssHighWater,
+        "mem_monitor_resident_high_water_bytes",
+        "The kernel's high-water mark of the resident set.",
+    ),
+    (
+        Metric::RssFile,
+        "mem_monitor_resident_file_bytes",
+        "Resident pages of mapped files.",
+    ),
+    (
+        Metric::Virtual,
+        "process_virtual_memory_bytes",
+        "Virtual memory size in bytes.",
+    ),
+    (
+        Metric::Pss,
+        "mem_monitor_proportional_set_bytes",
+        "Proportional set size.",
+    ),
+    (
+        Metric::Heap,
+        "mem_monitor_heap_live_bytes",
+        "Live heap bytes.",
+    ),
+    (
+        Metric::HeapPeak,
+        "mem_monitor_heap_peak_bytes",
+        "The heap counter's own peak of live bytes.",
+    ),
+    (
+        Metric::AllocatorSlack,
+        "mem_monitor_allocator_slack_bytes",
+        "Bytes the allocator holds beyond the live ones.",
+    ),
+    (
+        Metric::Device,
+        "mem_monitor_devices_in_use_bytes",
+        "Bytes in use in all device pools.",
+    ),
+    (
+        Metric::CgroupCurrent,
+        "container_memory_usage_bytes",
+        "Current memory usage of the control group, page cache included.",
+    ),
+    (
+        Metric::CgroupPeak,
+        "container_memory_max_usage_bytes",
+        "Maximum memory usage of the control group.",
+    ),
+    (
+        Metric::CgroupMax,
+        "container_spec_memory_limit_bytes",
+        "Memory limit of the control group and its ancestors.",
+    ),
+    (
+        Metric::CgroupHigh,
+        "mem_monitor_cgroup_high_bytes",
+        "Throttling limit of the control group and its ancestors.",
+    ),
+    (
+        Metric::MachineTotal,
+        "node_memory_MemTotal_bytes",
+        "Physical memory of the machine.",
+    ),
+    (
+        Metric::MachineAvailable,
+        "node_memory_MemAvailable_bytes",
+        "Memory the machine could give to programs without swapping.",
+    ),
+];
+
+type OfDevice = fn(&DeviceReading) -> Option<Bytes>;
+
+const DEVICE_GAUGES: [(&str, &str, OfDevice); 2] = [
+    (
+        "mem_monitor_device_in_use_bytes",
+        "Bytes in use in a device pool.",
+        |device| device.in_use,
+    ),
+    (
+        "mem_monitor_device_reserved_bytes",
+        "Bytes a pool has taken from its device.",
+        |device| device.reserved,
+    ),
+];
+
+impl MemoryMonitor {
+    /// What is known now in Prometheus' text format, for a `/metrics` page or node_exporter's
+    /// textfile collector. Takes a sample. Unknown values are left out.
+    ///
+    /// Where there are usual names it uses them: `process_resident_memory_bytes`,
+    /// `container_memory_usage_bytes`, `node_memory_MemAvailable_bytes`,
+    /// `node_pressure_memory_waiting_seconds_total` and so on.
+    ///
+    /// ```
+    /// let text = mem_monitor::MemoryMonitor::default().prometheus_text();
+    /// # if cfg!(target_os = "linux") {
+    /// assert!(text.contains("# TYPE process_resident_memory_bytes gauge\n"));
+    /// # }
+    /// ```
+    pub fn prometheus_text(&self) -> String {
+        let sample = self.sample();
+        let reading = &sample.reading;
+        let mut page = Page::default();
+        for (metric, name, help) in GAUGES {
+            page.family(name, "gauge", help, reading.get(metric).map(|b| ([], b.0)));
+        }
+        for (name, help, bytes) in DEVICE_GAUGES {
+            let known = reading.devices.iter().filter_map(|device| {
+                Some(([("device", device.name.to_string())], bytes(device)?.0))
+            });
+            page.family(name, "gauge", help, known);
+        }
+        page.pressure("node", reading.pressure);
+        page.pressure("container", reading.cgroup_pressure);
+        page.family(
+            "mem_monitor_peak_bytes",
+            "gauge",
+            "The most this process used since the monitor was made or reset.",
+            sample.peak.map(|b| ([], b.0)),
+        );
+        page.family(
+            "mem_monitor_limit_bytes",
+            "gauge",
+            "The effective limit.",
+            sample
+                .limit
+                .as_ref()
+                .map(|limit| ([("origin", limit.origin.to_string())], limit.bytes.0)),
+        );
+        page.family(
+            "mem_monitor_limit_used_bytes",
+            "gauge",
+            "What is charged against the effective limit.",
+            sample
+                .limit
+                .as_ref()
+                .and_then(|l| l.used)
+                .map(|b| ([], b.0)),
+        );
+        page.family(
+            "mem_monitor_time_to_limit_seconds",
+            "gauge",
+            "When the limit is reached at the present growth.",
+            sample.time_to_limit.map(|t| ([], t.as_secs_f64())),
+        );
+        let alerts = self.alert_counts().into_iter();
+        page.family(
+            "mem_monitor_alerts_total",
+            "counter",
+            "Alerts that fired since the monitor was made or reset.",
+            alerts.map(|(rule, count)| ([("rule", rule.to_string())], count)),
+        );
+        let parts = self.part_sizes(reading).rows;
+        page.family(
+            "mem_monitor_part_bytes",
+            "gauge",
+            "Where the bytes are: registered parts and what no part claims.",
+            parts
+                .into_iter()
+                .filter_map(|row| Some(([("part", row.name)], row.bytes?))),
+        );
+        let spans = self.span_stats();
+        page.spans("calls_total", "counter", "Closed spans.", &spans, |span| {
+            Some(span.calls as f64)
+        });
+        page.spans(
+            "seconds_total",
+            "counter",
+            "Time in closed spans.",
+            &spans,
+            |span| Some(span.total_time.as_secs_f64()),
+        );
+        page.spans(
+            "peak_bytes",
+            "gauge",
+            "The greatest memory seen in a span.",
+            &spans,
+            |span| span.peak.map(|b| b.0 as f64),
+        );
+        page.0
+    }
+}
+
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    /// A family with its samples; nothing at all without samples.
+    fn family<const N: usize, V: Display>(
+        &mut self,
+        name: &str,
+        kind: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = ([(&'static str, String); N], V)>,
+    ) {
+        let mut samples = samples.into_iter().peekable();
+        if samples.peek().is_none() {
+            return;
+        }
+        // Writing to a string does not fail.
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        for (labels, value) in samples {
+            let labels: Vec<_> = labels
+                .iter()
+                .map(|(label, value)| format!("{label}=\"{}\"", escape(value)))
+                .collect();
+            let _ = match labels.is_empty() {
+                true => writeln!(self.0, "{name} {value}"),
+                false => writeln!(self.0, "{name}{{{}}} {value}", labels.join(",")),
+            };
+        }
+    }
+
+    fn pressure(&mut self, prefix: &str, pressure: Option<Pressure>) {
+        let Some(pressure) = pressure else { return };
+        for (stall, what, help) in [
+            (
+                pressure.some,
+                "waiting",
+                "Total time that tasks waited for memory.",
+            ),
+            (
+                pressure.full,
+                "stalled",
+                "Total time that no task could run for want of memory.",
+            ),
+        ] {
+            self.family(
+                &format!("{prefix}_pressure_memory_{what}_seconds_total"),
+                "counter",
+                help,
+                stall.map(|stall| ([], stall.total.as_secs_f64())),
+            );
+        }
+    }
+
+    fn spans(
+        &mut self,
+        what: &str,
+        kind: &str,
+        help: &str,
+        spans: &[SpanStats],
+        value: fn(&SpanStats) -> Option<f64>,
+    ) {
+        let labels = |span: &SpanStats| {
+            [
+                ("target", span.target.to_owned()),
+                ("span", span.name.to_owned()),
+            ]
+        };
+        self.family(
+            &format!("mem_monitor_span_{what}"),
+            kind,
+            help,
+            spans
+                .iter()
+                .filter_map(|span| Some((labels(span), value(span)?))),
+        );
+    }
+}
+
+/// Backslash, quote and newline are what the format wants escaped in a label's value.
+fn escape(value: &str) -> String {
+    value
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_has_a_family_of_its_own() {
+        let mut names: Vec<_> = GAUGES.iter().map(|(_, name, _)| name).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), Metric::ALL.len());
+        for metric in Metric::ALL {
+            assert!(GAUGES.iter().any(|(m, ..)| *m == metric));
+        }
+    }
+
+    #[test]
+    fn label_values_are_escaped() {
+        assert_eq!(escape("a\\b\"c\nd"), "a\\\\b\\\"c\\nd");
+    }
+}

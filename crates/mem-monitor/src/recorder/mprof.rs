@@ -1,0 +1,174 @@
+//! The file of Python's `memory_profiler`, as its version 0.61 reads it.
+
+use std::{
+    collections::HashMap,
+    env,
+    io::{self, Write},
+    time::{Duration, SystemTime},
+};
+
+use crate::{Bytes, Sample, SpanCall, alert::unix_seconds};
+
+/// `mprof plot` draws two brackets and a legend row for each span: more make it unreadable.
+const SPANS: usize = 30;
+
+/// So that a phase which comes again and again does not use up all of them.
+const SPANS_OF_A_NAME: usize = 3;
+
+/// What must be remembered between two lines.
+#[derive(Default)]
+pub(super) struct Mprof {
+    /// Time and peak of the sample before.
+    before: Option<(SystemTime, Option<Bytes>)>,
+    spans: HashMap<(&'static str, &'static str), usize>,
+}
+
+pub(super) fn begin(out: &mut impl Write) -> io::Result<()> {
+    let line = env::args_os()
+        .map(|argument| quote(&argument.to_string_lossy()))
+        .collect::<Vec<_>>()
+        .join(" ");
+    writeln!(out, "CMDLINE {line}")
+}
+
+/// An argument as `mprof` writes it: in single quotes where it has blanks. A line break would end the
+/// record.
+fn quote(argument: &str) -> String {
+    let line = argument.replace(['\n', '\r'], " ");
+    if line.is_empty() || line.contains(char::is_whitespace) {
+        format!("'{line}'")
+    } else {
+        line
+    }
+}
+
+impl Mprof {
+    pub(super) fn sample(&mut self, out: &mut impl Write, sample: &Sample) -> io::Result<()> {
+        if let Some((time, peak)) = self.before
+            && sample.rss_peak > peak
+            && sample.rss_peak > sample.reading.get(crate::Metric::Rss)
+        {
+            // The kernel saw a peak since the sample before, but not when: the middle is closest.
+            let middle = time + sample.time.duration_since(time).unwrap_or_default() / 2;
+            mem(out, sample.rss_peak, middle)?;
+        }
+        self.before = Some((sample.time, sample.rss_peak));
+        mem(out, sample.reading.get(crate::Metric::Rss), sample.time)
+    }
+
+    pub(super) fn span(&mut self, out: &mut impl Write, call: &SpanCall) -> io::Result<()> {
+        // The curve and the brackets must be of the same quantity.
+        let (Some(entry), Some(exit)) = (call.rss_entry, call.rss_exit) else {
+            return Ok(());
+        };
+        if self.spans.values().sum::<usize>() >= SPANS {
+            return Ok(());
+        }
+        let count = self.spans.entry((call.target, call.name)).or_default();
+        if *count >= SPANS_OF_A_NAME {
+            return Ok(());
+        }
+        *count += 1;
+        writeln!(
+            out,
+            "FUNC {} {:.4} {:.4} {:.4} {:.4} {}",
+            dotted(call.target, call.name),
+            entry.as_mib(),
+            unix_seconds(call.time),
+            exit.as_mib(),
+            unix_seconds(call.time + call.duration()),
+            call.level
+        )
+    }
+}
+
+fn mem(out: &mut impl Write, bytes: Option<Bytes>, time: SystemTime) -> io::Result<()> {
+    match bytes {
+        Some(bytes) => writeln!(out, "MEM {:.6} {:.4}", bytes.as_mib(), unix_seconds(time)),
+        None => Ok(()),
+    }
+}
+
+/// `a::b` and `load file` become `a.b.load_file`: names have dots and no blanks.
+fn dotted(target: &str, name: &str) -> String {
+    format!("{target}.{name}")
+        .replace("::", ".")
+        .replace(char::is_whitespace, "_")
+}
+
+/// The name that `mprof` looks for, for the local time so much later than now.
+pub(super) fn file_name(later: Duration) -> String {
+    let now = jiff::ZonedDateTime::now();
+    // Far beyond any calendar there is nothing later.
+    let at = now.checked_add(later).unwrap_or(now);
+    format!("mprofile_{}.dat", at.strftime("%Y%m%d%H%M%S"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_fourteen_digits() {
+        let name = file_name(Duration::ZERO);
+        let digits = name
+            .strip_prefix("mprofile_")
+            .and_then(|n| n.strip_suffix(".dat"))
+            .unwrap();
+        assert_eq!(digits.len(), 14);
+        assert!(digits.bytes().all(|b| b.is_ascii_digit()), "{name}");
+        assert_ne!(name, file_name(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn arguments_with_blanks_are_quoted_and_never_break_the_line() {
+        assert_eq!(quote("plain"), "plain");
+        assert_eq!(quote("two words\nand a line"), "'two words and a line'");
+        assert_eq!(quote(""), "''");
+    }
+
+    #[test]
+    fn names_are_dotted_and_without_blanks() {
+        assert_eq!(
+            dotted("my_app::loading", "read file"),
+            "my_app.loading.read_file"
+        );
+    }
+
+    fn call(i: usize, name: &'static str) -> SpanCall {
+        SpanCall {
+            target: "app",
+            name,
+            level: i,
+            time: SystemTime::UNIX_EPOCH + Duration::from_millis(1_767_225_600_123),
+            start: Duration::ZERO,
+            end: Duration::from_millis(500),
+            counted: crate::Counted::Rss,
+            entry: None,
+            exit: None,
+            peak: None,
+            rss_entry: Some(Bytes::from_kib(1536)),
+            rss_exit: Some(Bytes::from_mib(2)),
+        }
+    }
+
+    #[test]
+    fn a_span_is_one_func_line() {
+        let mut out = Vec::new();
+        Mprof::default().span(&mut out, &call(2, "load")).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "FUNC app.load 1.5000 1767225600.1230 2.0000 1767225600.6230 2\n"
+        );
+    }
+
+    #[test]
+    fn spans_that_come_again_and_again_are_written_three_times() {
+        let mut out = Vec::new();
+        let mut mprof = Mprof::default();
+        for i in 0..100 {
+            mprof.span(&mut out, &call(i, "frame")).unwrap();
+        }
+        assert_eq!(out.iter().filter(|b| **b == b'\n').count(), 3);
+    }
+}

@@ -1,0 +1,187 @@
+//! What the program counts itself: its heap and its devices' pools.
+
+use std::{fmt, sync::Arc};
+
+use super::Source;
+use crate::{Bytes, DeviceReading, Metric, Reading};
+
+type Read = Box<dyn Fn() -> Option<Bytes> + Send + Sync>;
+
+/// Reads the greatest number of live bytes since the window was opened; dropping it closes it.
+pub type PeakWindow = Box<dyn Fn() -> Option<Bytes> + Send + Sync>;
+
+/// A heap counter that the program plugs in, such as a counting global allocator.
+///
+/// Only the live bytes are needed. Each further closure makes something exact that is otherwise
+/// seen only at samples.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+/// use mem_monitor::{Bytes, HeapCounter, MemoryMonitor};
+///
+/// static LIVE: AtomicU64 = AtomicU64::new(0); // kept by the program's allocator
+/// static PEAK: AtomicU64 = AtomicU64::new(0);
+///
+/// # fn main() -> Result<(), mem_monitor::Error> {
+/// let heap = HeapCounter::new(|| Some(Bytes(LIVE.load(Relaxed))))
+///     .with_peak(|| Some(Bytes(PEAK.load(Relaxed))))
+///     .with_reset(|| PEAK.store(LIVE.load(Relaxed), Relaxed));
+/// let monitor = MemoryMonitor::builder().heap(heap).build()?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct HeapCounter {
+    live: Read,
+    peak: Option<Read>,
+    slack: Option<Read>,
+    reset: Option<Box<dyn Fn() + Send + Sync>>,
+    window: Option<Box<dyn Fn() -> PeakWindow + Send + Sync>>,
+}
+
+impl HeapCounter {
+    /// A counter of live bytes; `None` while it does not count.
+    pub fn new(live: impl Fn() -> Option<Bytes> + Send + Sync + 'static) -> Self {
+        Self {
+            live: Box::new(live),
+            peak: None,
+            slack: None,
+            reset: None,
+            window: None,
+        }
+    }
+
+    /// The counter's own peak of live bytes, for spikes between two samples.
+    pub fn with_peak(mut self, peak: impl Fn() -> Option<Bytes> + Send + Sync + 'static) -> Self {
+        self.peak = Some(Box::new(peak));
+        self
+    }
+
+    /// Sets the counter's peak back to what is live; called by
+    /// [`MemoryMonitor::reset`](crate::MemoryMonitor::reset).
+    pub fn with_reset(mut self, reset: impl Fn() + Send + Sync + 'static) -> Self {
+        self.reset = Some(Box::new(reset));
+        self
+    }
+
+    /// Opens a window of its own over the counter's peak, so that every span's peak is exact.
+    pub fn with_peak_window(
+        mut self,
+        open: impl Fn() -> PeakWindow + Send + Sync + 'static,
+    ) -> Self {
+        self.window = Some(Box::new(open));
+        self
+    }
+
+    /// Bytes that the allocator holds beyond the live ones: padding, free lists, retained blocks.
+    pub fn with_slack(mut self, slack: impl Fn() -> Option<Bytes> + Send + Sync + 'static) -> Self {
+        self.slack = Some(Box::new(slack));
+        self
+    }
+
+    pub(crate) fn live(&self) -> Option<Bytes> {
+        (self.live)()
+    }
+
+    pub(crate) fn peak(&self) -> Option<Bytes> {
+        self.peak.as_ref().and_then(|peak| peak())
+    }
+
+    pub(crate) fn reset_peak(&self) {
+        if let Some(reset) = &self.reset {
+            reset();
+        }
+    }
+
+    pub(crate) fn open_window(&self) -> Option<PeakWindow> {
+        self.window.as_ref().map(|open| open())
+    }
+}
+
+impl Source for HeapCounter {
+    fn read(&self, reading: &mut Reading) {
+        reading.set(Metric::Heap, self.live());
+        reading.set(Metric::HeapPeak, self.peak());
+        reading.set(
+            Metric::AllocatorSlack,
+            self.slack.as_ref().and_then(|slack| slack()),
+        );
+    }
+}
+
+impl fmt::Debug for HeapCounter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HeapCounter")
+            .field("live", &self.live())
+            .field("peak", &self.peak())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A device's memory pool (a GPU, another allocator) that the program plugs in.
+///
+/// ```
+/// use mem_monitor::{Bytes, DevicePool, MemoryMonitor};
+///
+/// # fn main() -> Result<(), mem_monitor::Error> {
+/// let pool = DevicePool::new("gpu0", || Some(Bytes::from_mib(40)))
+///     .with_reserved(|| Some(Bytes::from_mib(64)));
+/// let monitor = MemoryMonitor::builder().source(pool).build()?;
+/// let reading = &monitor.sample().reading;
+/// assert_eq!(reading.devices[0].reserved, Some(Bytes::from_mib(64)));
+/// # Ok(())
+/// # }
+/// ```
+pub struct DevicePool {
+    name: Arc<str>,
+    in_use: Read,
+    reserved: Option<Read>,
+}
+
+impl DevicePool {
+    /// A pool by its name, with the bytes that live objects use.
+    pub fn new(
+        name: impl Into<Arc<str>>,
+        in_use: impl Fn() -> Option<Bytes> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            in_use: Box::new(in_use),
+            reserved: None,
+        }
+    }
+
+    /// The bytes that the pool has taken from the device.
+    pub fn with_reserved(
+        mut self,
+        reserved: impl Fn() -> Option<Bytes> + Send + Sync + 'static,
+    ) -> Self {
+        self.reserved = Some(Box::new(reserved));
+        self
+    }
+}
+
+impl Source for DevicePool {
+    fn read(&self, reading: &mut Reading) {
+        let in_use = (self.in_use)();
+        if let Some(bytes) = in_use {
+            let others = reading.get(Metric::Device).unwrap_or_default();
+            reading.set(
+                Metric::Device,
+                Some(Bytes(others.0.saturating_add(bytes.0))),
+            );
+        }
+        reading.devices.push(DeviceReading {
+            name: self.name.clone(),
+            in_use,
+            reserved: self.reserved.as_ref().and_then(|reserved| reserved()),
+        });
+    }
+}
+
+impl fmt::Debug for DevicePool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DevicePool")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,133 @@
+//! A picture of what happened.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use crate::{
+    Alert, Breakdown, Bytes, Error, History, Limit, MemoryMonitor, Metric, SpanCall, SpanStats,
+};
+
+mod axis;
+mod bands;
+mod draw;
+mod html;
+mod style;
+
+/// What is drawn unless told otherwise, where it is known.
+const DEFAULT_SERIES: [Metric; 3] = [Metric::Rss, Metric::Heap, Metric::Device];
+
+/// The size of the picture in an HTML page, in pixels; the page scales it to its width.
+const HTML_SIZE: (u32, u32) = (1200, 560);
+
+/// A monitor's history as a self-contained picture: series over time, spans as bands below, the
+/// limit as a line, the peak and the alerts marked.
+///
+/// Times are since the monitor was made. Where a bucket of the history holds several samples, the
+/// line is their mean and the shade around it spans from the least to the greatest. Both the SVG and
+/// the HTML page follow the reader's preference for light or dark, and load nothing.
+///
+/// ```
+/// use mem_monitor::MemoryMonitor;
+///
+/// # fn main() -> Result<(), mem_monitor::Error> {
+/// let monitor = MemoryMonitor::default();
+/// monitor.sample();
+/// let timeline = monitor.timeline("My program");
+/// let svg = timeline.to_svg(900, 480)?;
+/// let page = timeline.to_html()?;
+/// assert!(svg.contains("</svg>") && page.contains("</html>"));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Timeline {
+    title: String,
+    /// The time of day at time zero.
+    start: SystemTime,
+    history: History,
+    series: Vec<Metric>,
+    calls: Vec<Arc<SpanCall>>,
+    stats: Vec<SpanStats>,
+    alerts: Vec<Alert>,
+    limit: Option<Limit>,
+    peak: Option<Bytes>,
+    breakdown: Breakdown,
+}
+
+impl MemoryMonitor {
+    /// What was recorded up to now, as a picture. Takes a sample, so there is always one.
+    pub fn timeline(&self, title: impl Into<String>) -> Timeline {
+        let sample = self.sample();
+        let history = self.history();
+        let known = |metric: &Metric| history.max(*metric).is_some();
+        Timeline {
+            title: title.into(),
+            start: sample.time - sample.elapsed,
+            series: DEFAULT_SERIES.into_iter().filter(known).collect(),
+            calls: self.span_calls(),
+            stats: self.span_stats(),
+            alerts: self.get_memory_alerts(),
+            limit: sample.limit.clone(),
+            peak: sample.peak,
+            breakdown: self.part_sizes(&sample.reading),
+            history,
+        }
+    }
+}
+
+impl Timeline {
+    /// Draws these metrics in place of resident set, heap and devices.
+    pub fn series(mut self, series: impl IntoIterator<Item = Metric>) -> Self {
+        self.series = series.into_iter().collect();
+        self
+    }
+
+    /// The picture as an SVG document.
+    ///
+    /// # Errors
+    /// [`Error::Draw`] for less than 480 x 320 or more than 8,192 pixels on a side, between which
+    /// labels have room.
+    pub fn to_svg(&self, width: u32, height: u32) -> Result<String, Error> {
+        draw::svg(self, width, height)
+    }
+
+    /// A page with the picture and tables of spans, parts and alerts.
+    ///
+    /// # Errors
+    /// [`Error::Draw`] if the picture cannot be drawn.
+    pub fn to_html(&self) -> Result<String, Error> {
+        let (width, height) = HTML_SIZE;
+        let drawing = draw::drawing(self, width, height)?;
+        Ok(html::page(self, &drawing))
+    }
+
+    /// First and last moment.
+    fn range(&self) -> (Duration, Duration) {
+        let first = self
+            .history
+            .iter()
+            .next()
+            .map_or(Duration::ZERO, |b| b.start);
+        let last = self.history.iter().last().map_or(first, |b| b.end);
+        (first, last)
+    }
+
+    /// The peak and when it was: in which bucket a sample, the kernel's mark or the heap counter's
+    /// peak first reached it.
+    fn peak_at(&self) -> Option<(Duration, Bytes)> {
+        let peak = self.peak?;
+        let seen = [
+            Metric::Rss,
+            Metric::Heap,
+            Metric::RssHighWater,
+            Metric::HeapPeak,
+        ];
+        let bucket = self.history.iter().find(|bucket| {
+            seen.iter()
+                .any(|metric| bucket.get(*metric).is_some_and(|stat| stat.max >= peak))
+        })?;
+        Some((bucket.start + (bucket.end - bucket.start) / 2, peak))
+    }
+}

@@ -1,0 +1,191 @@
+//! The picture: well-formed, self-contained, complete, with labels that do not overlap.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use mem_monitor::{AlertRule, Bytes, Error, HeapCounter, MemoryMonitor, Metric};
+use roxmltree::{Document, Node};
+use tracing::{info_span, subscriber::with_default};
+use tracing_subscriber::{layer::SubscriberExt, registry::Registry};
+
+/// A monitor that has seen a program with phases, a peak and an alert.
+fn eventful(limit: Bytes) -> MemoryMonitor {
+    let live = Arc::new(AtomicU64::new(50 << 20));
+    let counter = Arc::clone(&live);
+    let monitor = MemoryMonitor::builder()
+        .root("/nowhere")
+        .heap(HeapCounter::new(move || Some(Bytes(counter.load(Relaxed)))))
+        .limit(limit)
+        .alert_rules([AlertRule::usage_above(Bytes::from_mib(250))])
+        .build()
+        .unwrap();
+    let step = |mib: u64| {
+        live.store(mib << 20, Relaxed);
+        monitor.sample();
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    with_default(Registry::default().with(monitor.span_layer()), || {
+        info_span!("load <weights> & more").in_scope(|| (0..10).for_each(|i| step(50 + i * 10)));
+        info_span!("request").in_scope(|| {
+            info_span!("prompt").in_scope(|| step(300));
+            for i in 0..40 {
+                info_span!("frame").in_scope(|| step(160 + i));
+            }
+        });
+    });
+    monitor
+}
+
+fn texts<'a>(svg: &'a Document<'_>) -> Vec<(Node<'a, 'a>, String)> {
+    svg.descendants()
+        .filter(|node| node.has_tag_name("text"))
+        .map(|node| (node, node.text().unwrap_or_default().trim().to_owned()))
+        .collect()
+}
+
+#[test]
+fn the_svg_is_well_formed_and_says_everything() {
+    let monitor = eventful(Bytes::from_mib(400));
+    let svg = monitor
+        .timeline("A <title> & \"more\"")
+        .to_svg(1000, 500)
+        .unwrap();
+    let document = Document::parse(&svg).unwrap();
+    let all: Vec<String> = texts(&document).into_iter().map(|(_, text)| text).collect();
+    for wanted in [
+        "A <title> & \"more\"",
+        "peak 300.0 MiB",
+        "limit 400.0 MiB",
+        "live heap",
+        "MiB",
+        "request",
+    ] {
+        assert!(
+            all.iter().any(|text| text == wanted),
+            "{wanted} is not in {all:?}"
+        );
+    }
+    assert!(all.iter().any(|t| t.starts_with("time in ")));
+    assert!(all.iter().any(|t| t.starts_with("frame ×")), "{all:?}");
+    assert!(
+        !all.contains(&"resident set".to_owned()),
+        "what is unknown has no legend"
+    );
+}
+
+#[test]
+fn texts_lie_in_the_picture_and_apart_from_each_other() {
+    for (width, height, limit) in [(1000, 500, 310), (480, 320, 305), (3000, 900, 5000)] {
+        let monitor = eventful(Bytes::from_mib(limit));
+        let svg = monitor.timeline("Title").to_svg(width, height).unwrap();
+        let document = Document::parse(&svg).unwrap();
+        // About the room that each text takes.
+        let boxes: Vec<(f64, f64, f64, f64, String)> = texts(&document)
+            .into_iter()
+            .map(|(node, text)| {
+                let number = |name: &str| node.attribute(name).unwrap().parse::<f64>().unwrap();
+                let (x, y, size) = (number("x"), number("y"), number("font-size"));
+                let long = text.chars().count() as f64 * size * 0.5;
+                let left = match node.attribute("text-anchor").unwrap() {
+                    "start" => x,
+                    "end" => x - long,
+                    _ => x - long / 2.0,
+                };
+                (left, left + long, y, y + size * 0.8, text)
+            })
+            .collect();
+        for (i, a) in boxes.iter().enumerate() {
+            assert!(a.2 >= 0.0 && a.3 <= f64::from(height), "{a:?}");
+            if !a.4.starts_with("from ") {
+                assert!(a.0 >= 0.0 && a.1 <= f64::from(width), "{a:?}");
+            }
+            for b in &boxes[i + 1..] {
+                let apart = a.1 <= b.0 || b.1 <= a.0 || a.3 <= b.2 || b.3 <= a.2;
+                assert!(apart, "{a:?} and {b:?} at {width} x {height}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_limit_far_above_is_named_but_does_not_flatten_the_curves() {
+    let monitor = eventful(Bytes::from_mib(50_000));
+    let svg = monitor.timeline("t").to_svg(800, 400).unwrap();
+    assert!(svg.contains("limit 48.8 GiB (configured limit)"));
+    assert!(
+        svg.contains(">\n400\n<") || svg.contains(">\n300\n<"),
+        "the axis ends near the peak"
+    );
+}
+
+#[test]
+fn a_single_sample_and_no_knowledge_at_all_are_drawn() {
+    let monitor = MemoryMonitor::builder().root("/nowhere").build().unwrap();
+    let svg = monitor
+        .timeline("Nothing is known")
+        .to_svg(600, 400)
+        .unwrap();
+    Document::parse(&svg).unwrap();
+    let html = MemoryMonitor::default()
+        .timeline("One sample")
+        .to_html()
+        .unwrap();
+    assert!(html.contains("One sample"));
+}
+
+#[test]
+fn other_series_can_be_chosen() {
+    let monitor = eventful(Bytes::from_mib(400));
+    let timeline = monitor
+        .timeline("t")
+        .series([Metric::HeapPeak, Metric::CgroupCurrent]);
+    let svg = timeline.to_svg(800, 400).unwrap();
+    assert!(
+        svg.contains("heap peak") && svg.contains("control group") && !svg.contains("live heap")
+    );
+}
+
+#[test]
+fn sizes_without_room_are_refused() {
+    let timeline = MemoryMonitor::default().timeline("t");
+    for (width, height) in [(0, 0), (479, 400), (600, 319), (9000, 400)] {
+        let error = timeline.to_svg(width, height).unwrap_err();
+        assert!(
+            matches!(error, Error::Draw { .. }) && error.to_string().contains("allowed"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn the_page_is_self_contained_and_has_tables_and_data() {
+    let monitor = eventful(Bytes::from_mib(310));
+    let html = monitor.timeline("</script><b>").to_html().unwrap();
+    assert!(!html.contains("<b>"), "what the program names is escaped");
+    assert_eq!(html.matches("</script>").count(), 2);
+    for address in ["src=", "href=", "@import", "url("] {
+        assert!(!html.contains(address), "{address} loads something");
+    }
+    for wanted in [
+        "<h2>Alerts</h2>",
+        "<h2>Spans</h2>",
+        "<h2>Where the bytes are now</h2>",
+        "::frame</td>",
+        "prefers-color-scheme",
+    ] {
+        assert!(html.contains(wanted), "{wanted}");
+    }
+    let data = html
+        .split_once("id=\"data\">")
+        .and_then(|(_, rest)| rest.split_once("</script>"))
+        .unwrap()
+        .0;
+    let data: serde_json::Value = serde_json::from_str(data).unwrap();
+    assert_eq!(data["names"], serde_json::json!(["live heap"]));
+    assert_eq!(data["points"].as_array().unwrap().len(), 52);
+}
