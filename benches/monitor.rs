@@ -4,8 +4,10 @@
 use std::{
     fs,
     hint::black_box,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
-    thread::sleep,
+    path::Path,
+    sync::Arc,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    thread::{self, sleep},
     time::Duration,
 };
 
@@ -121,27 +123,41 @@ fn cpu_time(name: &str) -> Option<Duration> {
 }
 
 /// The sampling thread's share of a core, over ten seconds each; not a matter of iterations, so it is
-/// printed and not given to Criterion.
+/// printed and not given to Criterion. First that of a thread which only wakes up and reads the
+/// resident set: what the system takes before a monitor does anything.
 fn share_of_a_core(_: &mut Criterion) {
-    const SPAN: Duration = Duration::from_secs(10);
+    let floor = Duration::from_millis(10);
+    let stop = Arc::new(AtomicBool::new(false));
+    let thread = thread::Builder::new().name("floor".into()).spawn({
+        let stop = Arc::clone(&stop);
+        move || {
+            let source = ProcessSource::new(Path::new("/"));
+            while !stop.load(Relaxed) {
+                sleep(floor);
+                source.read(black_box(&mut Reading::default()));
+            }
+        }
+    });
+    print_share("a bare thread at 10 ms", "floor");
+    stop.store(true, Relaxed);
+    drop(thread.map(thread::JoinHandle::join));
+
     for interval_ms in [1, 10, 100] {
         let monitor = with_heap(Duration::from_millis(interval_ms));
-        if monitor.start_monitoring().is_err() {
-            continue;
+        if monitor.start_monitoring().is_ok() {
+            print_share(&format!("a monitor at {interval_ms} ms"), "mem-monitor");
         }
-        sleep(Duration::from_millis(500));
-        let (before, samples) = (cpu_time("mem-monitor"), monitor.history().samples());
-        sleep(SPAN);
-        let (after, more) = (cpu_time("mem-monitor"), monitor.history().samples());
-        if let (Some(before), Some(after)) = (before, after) {
-            let used = after.saturating_sub(before);
-            println!(
-                "monitor/share_of_a_core at {interval_ms} ms: {:.3} %, {:.1} us a sample, {} samples",
-                used.as_secs_f64() / SPAN.as_secs_f64() * 100.0,
-                used.as_secs_f64() * 1e6 / (more - samples).max(1) as f64,
-                more - samples,
-            );
-        }
+    }
+}
+
+fn print_share(what: &str, thread: &str) {
+    const SPAN: Duration = Duration::from_secs(10);
+    sleep(Duration::from_millis(500));
+    let before = cpu_time(thread);
+    sleep(SPAN);
+    if let Some((before, after)) = before.zip(cpu_time(thread)) {
+        let share = (after - before).as_secs_f64() / SPAN.as_secs_f64();
+        println!("monitor/share of a core: {what}: {:.3} %", share * 100.0);
     }
 }
 

@@ -28,6 +28,8 @@ static ALLOCATOR: PoolAllocator = PoolAllocator::new();
 const USAGE_ERROR: u8 = 2;
 
 fn main() -> ExitCode {
+    // It is the allocator of the static above and the first: there is nothing to refuse.
+    let _ = ALLOCATOR.install();
     silence_caught_panics();
     let cli = Cli::parse();
     show_warnings(cli.command.quiet());

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tensor_pool::MemoryPool;
+use tensor_pool::{Bytes, MemoryPool};
 use tts_core::config::{Location, Preset};
 use tts_core::{
     Audio, Config, DeviceKind, GenerateOptions, Model, RunOptions, SpeechStream, Voice,
@@ -131,8 +131,13 @@ impl TtsModel {
             device: options.device,
             threads: options.threads,
         };
+        let model = Model::load(parts, run)?;
+        // Preparing weights leaves blocks of sizes that speech never asks for.
+        if let Some(heap) = tensor_pool::heap() {
+            heap.trim(Bytes::ZERO);
+        }
         Ok(Self {
-            model: Model::load(parts, run)?,
+            model,
             shared: Arc::new(Shared { source, files }),
         })
     }

@@ -18,7 +18,8 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 def example():
     """Builds the example that records and gives its path."""
-    command = ["cargo", "build", "--quiet", "--package", "mem-monitor", "--example", "timeline"]
+    # With the workspace, so that dependencies which its other checks built are used again.
+    command = ["cargo", "build", "--quiet", "--workspace", "--example", "timeline"]
     built = subprocess.run(
         [*command, "--message-format", "json"], check=True, stdout=subprocess.PIPE, text=True
     )
