@@ -31,16 +31,19 @@ pub enum AllocatorKind {
     PoolOff,
     /// Ours.
     Pool,
+    /// Ours, with huge pages, as the program sets it.
+    PoolHugePages,
 }
 
 impl AllocatorKind {
     /// All of them, in the order of the report.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::System,
         Self::SystemRaised,
         Self::MiMalloc,
         Self::PoolOff,
         Self::Pool,
+        Self::PoolHugePages,
     ];
 
     /// Its name in reports.
@@ -51,6 +54,7 @@ impl AllocatorKind {
             Self::MiMalloc => "mimalloc",
             Self::PoolOff => "pool-capacity-0",
             Self::Pool => "pool",
+            Self::PoolHugePages => "pool-huge-pages",
         }
     }
 
@@ -79,8 +83,10 @@ impl AllocatorKind {
 
     /// Sets it up. Allocates nothing.
     pub(super) fn prepare(self) {
-        if self == Self::PoolOff {
-            POOL.set_capacity(Bytes::ZERO);
+        match self {
+            Self::PoolOff => POOL.set_capacity(Bytes::ZERO),
+            Self::PoolHugePages => POOL.set_huge_pages(true),
+            Self::System | Self::SystemRaised | Self::MiMalloc | Self::Pool => {}
         }
     }
 
@@ -96,7 +102,7 @@ impl AllocatorKind {
             }
             // SAFETY: it may be called at any time and by any thread.
             Self::MiMalloc => unsafe { libmimalloc_sys::mi_collect(true) },
-            Self::PoolOff | Self::Pool => {
+            Self::PoolOff | Self::Pool | Self::PoolHugePages => {
                 POOL.trim(Bytes::ZERO);
             }
         }

@@ -105,7 +105,7 @@ pub fn replay(kind: AllocatorKind, trace: &Trace, passes: usize) -> Result<Repla
             measure(&System, kind, trace, &blocks, passes)
         }
         AllocatorKind::MiMalloc => measure(&MiMalloc, kind, trace, &blocks, passes),
-        AllocatorKind::PoolOff | AllocatorKind::Pool => {
+        AllocatorKind::PoolOff | AllocatorKind::Pool | AllocatorKind::PoolHugePages => {
             measure(&POOL, kind, trace, &blocks, passes)
         }
     })

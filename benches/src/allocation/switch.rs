@@ -66,7 +66,9 @@ impl SwitchedAllocator {
         let kind = AllocatorKind::ALL.into_iter().find(named);
         let chosen = match kind {
             Some(AllocatorKind::MiMalloc) => MIMALLOC,
-            Some(AllocatorKind::PoolOff | AllocatorKind::Pool) => POOLED,
+            Some(AllocatorKind::PoolOff | AllocatorKind::Pool | AllocatorKind::PoolHugePages) => {
+                POOLED
+            }
             None if name == Some(RECORDING.as_bytes()) => RECORDED,
             Some(AllocatorKind::System | AllocatorKind::SystemRaised) | None => SYSTEM,
         };

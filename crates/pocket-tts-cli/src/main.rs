@@ -30,6 +30,8 @@ const USAGE_ERROR: u8 = 2;
 fn main() -> ExitCode {
     // It is the allocator of the static above and the first: there is nothing to refuse.
     let _ = ALLOCATOR.install();
+    // All weights are read for every frame.
+    ALLOCATOR.set_huge_pages(true);
     silence_caught_panics();
     let cli = Cli::parse();
     show_warnings(cli.command.quiet());

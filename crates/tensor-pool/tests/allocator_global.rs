@@ -393,3 +393,37 @@ fn a_fork_amid_allocating_threads_leaves_a_child_that_can_allocate() {
         },
     );
 }
+
+/// Whether the mapping that holds an address has a flag, as `/proc/self/smaps` writes it.
+#[cfg(target_os = "linux")]
+fn has_flag(address: usize, flag: &str) -> bool {
+    let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+    let mut inside = false;
+    for line in smaps.lines() {
+        let range = line
+            .split_once(' ')
+            .and_then(|(range, _)| range.split_once('-'));
+        let bound = |text| usize::from_str_radix(text, 16);
+        if let Some((Ok(start), Ok(end))) = range.map(|(start, end)| (bound(start), bound(end))) {
+            inside = (start..end).contains(&address);
+        } else if inside && let Some(flags) = line.strip_prefix("VmFlags:") {
+            return flags.split_whitespace().any(|found| found == flag);
+        }
+    }
+    false
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn huge_pages_are_asked_for_where_they_are_wanted() {
+    in_child("huge_pages_are_asked_for_where_they_are_wanted", || {
+        // A kernel without them knows no such flag.
+        let known = std::path::Path::new("/sys/kernel/mm/transparent_hugepage").exists();
+        for (wanted, size) in [(false, 8 * MIB), (true, 9 * MIB), (true, 40 * MIB)] {
+            ALLOCATOR.set_huge_pages(wanted);
+            let block = touched(size);
+            let middle = block.as_ptr() as usize + size / 2;
+            assert_eq!(has_flag(middle, "hg"), wanted && known, "{size}");
+        }
+    });
+}

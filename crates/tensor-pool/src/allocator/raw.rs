@@ -2,11 +2,13 @@
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::ptr::{self, NonNull};
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::PoolAllocator;
 use super::class::{Alignment, Place, SMALLEST};
 use super::counts::Change;
 use super::shelves::Idle;
+use super::system;
 
 /// What recycled blocks hold in debug builds, so that code which reads what it never wrote is found
 /// out. jemalloc's junk byte for fresh memory.
@@ -149,12 +151,16 @@ impl<A: GlobalAlloc + ?Sized> PoolAllocator<A> {
             None => {
                 self.seals.record(size, self.counts.id());
                 let wanted = route.layout();
-                self.ask(|| match content {
+                let block = self.ask(|| match content {
                     // SAFETY: the size is not 0, as it is at least `SMALLEST`.
                     Content::Any => unsafe { self.inner.alloc(wanted) },
                     // SAFETY: likewise.
                     Content::Zeros => unsafe { self.inner.alloc_zeroed(wanted) },
-                })
+                });
+                if self.huge_pages.load(Relaxed) {
+                    system::advise_huge_pages(block, wanted.size());
+                }
+                block
             }
         };
         if !block.is_null() {

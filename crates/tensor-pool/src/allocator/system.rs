@@ -32,3 +32,31 @@ pub(super) fn give_back_free_pages() {
         libc::malloc_trim(0);
     }
 }
+
+/// Asks for huge pages where a block is at least as large as one. Neighbouring blocks that were
+/// advised alike become one area, so every whole page of the block is named, not only whole huge ones.
+pub(super) fn advise_huge_pages(block: *mut u8, size: usize) {
+    #[cfg(target_os = "linux")]
+    {
+        /// Of most machines; where they are larger, less is gained and nothing lost.
+        const HUGE_PAGE: usize = 2 << 20;
+        /// The largest that Linux has on a supported machine: whole ones are whole at any size.
+        const PAGE: usize = 64 << 10;
+        if block.is_null() || size < HUGE_PAGE {
+            return;
+        }
+        let skipped = block.align_offset(PAGE);
+        let length = size.saturating_sub(skipped) / PAGE * PAGE;
+        // SAFETY: the range lies within the block, which is the caller's; the advice changes nothing
+        // that it holds. An error means that the kernel has no huge pages.
+        unsafe {
+            libc::madvise(
+                block.wrapping_add(skipped).cast(),
+                length,
+                libc::MADV_HUGEPAGE,
+            );
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (block, size);
+}

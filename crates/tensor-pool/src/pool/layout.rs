@@ -1,5 +1,9 @@
 //! Whether a returned tensor can be leased again.
 
+#[allow(
+    unused_imports,
+    reason = "without a backend there is nothing to tell apart"
+)]
 use burn::backend::{BackendTensor, DispatchTensor, DispatchTensorKind, TensorMetadata};
 
 /// What became of a tensor of the right shape, type and device.

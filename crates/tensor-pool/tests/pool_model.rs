@@ -1,0 +1,116 @@
+//! Any sequence of leases, writes and returns: the pool against a plain list of what is out.
+
+use burn::backend::Flex;
+use burn::tensor::{DType, Device, Tensor};
+use proptest::prelude::*;
+use tensor_pool::{Bytes, MemoryPool, PoolOptions, PooledTensor};
+
+const SHAPES: [[usize; 2]; 3] = [[2, 3], [3, 2], [4, 4]];
+const MAX_POOL_SIZE: usize = 2;
+const MAX_IDLE: Bytes = Bytes(128);
+
+#[derive(Clone, Debug)]
+enum Step {
+    Lease(usize),
+    Write(usize),
+    /// Somebody keeps a clone of what was returned.
+    ReturnShared(usize),
+    ReturnTransposed(usize),
+    Return(usize),
+    Detach(usize),
+    Trim(u64),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => (0..SHAPES.len()).prop_map(Step::Lease),
+        2 => any::<usize>().prop_map(Step::Write),
+        1 => any::<usize>().prop_map(Step::ReturnShared),
+        1 => any::<usize>().prop_map(Step::ReturnTransposed),
+        3 => any::<usize>().prop_map(Step::Return),
+        1 => any::<usize>().prop_map(Step::Detach),
+        1 => (0u64..128).prop_map(Step::Trim),
+    ];
+    proptest::collection::vec(step, 1..60)
+}
+
+fn values(tensor: &Tensor<2>) -> Vec<f32> {
+    tensor.clone().into_data().try_into_vec().unwrap()
+}
+
+fn address(tensor: &Tensor<2>) -> usize {
+    let flex = tensor.clone().try_into_primitive::<Flex>().unwrap();
+    flex.storage::<f32>().as_ptr() as usize
+}
+
+proptest! {
+    #[test]
+    fn leases_are_zeros_are_alone_and_are_counted(steps in steps()) {
+        let pool = MemoryPool::with_options(PoolOptions {
+            max_pool_size: MAX_POOL_SIZE,
+            max_idle: MAX_IDLE,
+            ..PoolOptions::default()
+        });
+        let device = Device::flex();
+        let mut out: Vec<PooledTensor<2>> = Vec::new();
+        // What users kept of tensors that went back, and what it has to be.
+        let mut kept: Vec<(Tensor<2>, Vec<f32>)> = Vec::new();
+        let (mut leases, mut mark) = (0, 0.0);
+        for step in steps {
+            let take = |out: &mut Vec<PooledTensor<2>>, index: usize| {
+                (!out.is_empty()).then(|| out.swap_remove(index % out.len()))
+            };
+            match step {
+                Step::Lease(shape) => {
+                    let tensor = pool.get_tensor(SHAPES[shape], DType::F32, &device).unwrap();
+                    prop_assert!(values(&tensor).iter().all(|value| *value == 0.0));
+                    leases += 1;
+                    out.push(tensor);
+                }
+                Step::Write(index) if !out.is_empty() => {
+                    mark += 1.0;
+                    let index = index % out.len();
+                    out[index].update(|tensor| tensor + mark);
+                }
+                Step::ReturnShared(index) => {
+                    if let Some(tensor) = take(&mut out, index) {
+                        kept.push((Tensor::clone(&tensor), values(&tensor)));
+                    }
+                }
+                Step::ReturnTransposed(index) => {
+                    if let Some(mut tensor) = take(&mut out, index) {
+                        tensor.update(Tensor::transpose);
+                    }
+                }
+                Step::Return(index) => drop(take(&mut out, index)),
+                Step::Detach(index) => {
+                    if let Some(tensor) = take(&mut out, index) {
+                        let tensor = tensor.detach();
+                        kept.push((tensor.clone(), values(&tensor)));
+                    }
+                }
+                Step::Trim(keep) => {
+                    let before = pool.get_stats().bytes_idle;
+                    let freed = pool.trim(Bytes(keep));
+                    prop_assert_eq!(before - freed, pool.get_stats().bytes_idle);
+                    prop_assert!(pool.get_stats().bytes_idle <= Bytes(keep));
+                }
+                Step::Write(_) => {}
+            }
+            let stats = pool.get_stats();
+            prop_assert_eq!(stats.hits + stats.misses, leases);
+            prop_assert_eq!(stats.bytes_in_use, out.iter().map(|tensor| tensor.bytes()).sum());
+            prop_assert_eq!(pool.outstanding().len(), out.len());
+            prop_assert!(stats.bytes_idle <= MAX_IDLE);
+            prop_assert!(stats.pooled_tensors <= MAX_POOL_SIZE * SHAPES.len());
+            let mut places: Vec<_> = out.iter().map(|tensor| address(tensor)).collect();
+            places.extend(kept.iter().map(|(tensor, _)| address(tensor)));
+            places.sort_unstable();
+            places.dedup();
+            prop_assert_eq!(places.len(), out.len() + kept.len());
+            for (tensor, expected) in &kept {
+                prop_assert_eq!(&values(tensor), expected);
+            }
+        }
+    }
+}
