@@ -61,6 +61,7 @@ const SPEECH: [SpeechCase; 3] = [
 ];
 
 fn main() -> Result<()> {
+    ALLOCATOR.install();
     if serve()? || serve_replay()? {
         return Ok(());
     }

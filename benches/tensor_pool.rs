@@ -22,6 +22,7 @@ const SIZES: [(&str, usize); 3] = [
 ];
 
 fn main() -> Result<()> {
+    ALLOCATOR.install();
     if let Some(allocator) = std::env::var_os(VARIABLE) {
         measure(&allocator.to_string_lossy());
         return Ok(());

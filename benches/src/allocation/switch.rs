@@ -40,6 +40,15 @@ impl SwitchedAllocator {
         }
     }
 
+    /// Installs ours where that is what was chosen, as a program does that runs on it.
+    pub fn install(&self) {
+        self.chosen();
+        if self.chosen.load(Ordering::Relaxed) == POOLED {
+            // Refused only where it is installed already.
+            let _ = POOL.install();
+        }
+    }
+
     fn chosen(&self) -> &'static (dyn GlobalAlloc + Sync) {
         let chosen = match self.chosen.load(Ordering::Relaxed) {
             NOT_CHOSEN => self.choose(),

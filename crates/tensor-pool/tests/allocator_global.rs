@@ -394,6 +394,23 @@ fn a_fork_amid_allocating_threads_leaves_a_child_that_can_allocate() {
     );
 }
 
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[test]
+fn small_blocks_that_come_and_go_together_cause_no_page_faults() {
+    in_child(
+        "small_blocks_that_come_and_go_together_cause_no_page_faults",
+        || {
+            // 1.8 MiB, none of it large enough for the pool.
+            let round = || drop((0..30).map(|_| touched(60 * KIB)).collect::<Vec<_>>());
+            round();
+            let before = minor_faults().unwrap();
+            (0..100).for_each(|_| round());
+            let faults = minor_faults().unwrap() - before;
+            assert!(faults < 100, "{faults} page faults in 100 rounds");
+        },
+    );
+}
+
 /// Whether the mapping that holds an address has a flag, as `/proc/self/smaps` writes it.
 #[cfg(target_os = "linux")]
 fn has_flag(address: usize, flag: &str) -> bool {

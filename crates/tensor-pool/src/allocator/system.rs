@@ -33,6 +33,20 @@ pub(super) fn give_back_free_pages() {
     }
 }
 
+/// Lets the system's allocator keep that much free memory at the end of a heap, where it has a call for
+/// that and the user did not choose otherwise.
+pub(super) fn raise_trim_threshold(bytes: i32) {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    if std::env::var_os("MALLOC_TRIM_THRESHOLD_").is_none() {
+        // SAFETY: callable at any time; it takes malloc's own locks.
+        unsafe {
+            libc::mallopt(libc::M_TRIM_THRESHOLD, bytes);
+        }
+    }
+    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+    let _ = bytes;
+}
+
 /// Asks for huge pages where a block is at least as large as one. Neighbouring blocks that were
 /// advised alike become one area, so every whole page of the block is named, not only whole huge ones.
 pub(super) fn advise_huge_pages(block: *mut u8, size: usize) {
