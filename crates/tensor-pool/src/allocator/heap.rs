@@ -43,10 +43,11 @@ impl<A: GlobalAlloc + Send + Sync> PoolAllocator<A> {
     /// [`PeakWindow`](crate::PeakWindow), [`seal`](crate::seal) and
     /// [`seal_process`](crate::seal_process) speak of. Call it once, first thing in `main`.
     ///
-    /// On glibc it also raises malloc's trim threshold to 8 MiB, unless the environment variable
-    /// `MALLOC_TRIM_THRESHOLD_` sets another. Below it malloc keeps the free end of its heap; 128 KiB
-    /// to begin with, so that small blocks which come and go together cost page faults. Malloc
-    /// raises it by itself when a large block is freed, of which it sees none any more.
+    /// On glibc it also raises malloc's trim threshold to 8 MiB, unless the capacity is 0 or the
+    /// environment variable `MALLOC_TRIM_THRESHOLD_` sets another. Below it malloc keeps the free end
+    /// of its heap; 128 KiB to begin with, so that small blocks which come and go together cost page
+    /// faults. Malloc raises it by itself when a large block is freed, of which it sees none any more.
+    /// To set it ends that, so one that is only to count gets its capacity of 0 before this call.
     ///
     /// `false` where this is not the program's `#[global_allocator]` (one request is made to find
     /// out) or another one was installed before; nothing is changed then.
@@ -68,7 +69,7 @@ impl<A: GlobalAlloc + Send + Sync> PoolAllocator<A> {
     pub fn install(&'static self) -> bool {
         let this: &'static Heap = self;
         let installed = this.serves_the_program() && ptr::addr_eq(*HEAP.get_or_init(|| this), this);
-        if installed {
+        if installed && this.shelves.capacity() > 0 {
             system::raise_trim_threshold(TRIM_THRESHOLD);
         }
         installed
