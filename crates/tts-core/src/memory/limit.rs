@@ -125,15 +125,15 @@ impl MemoryLimit {
         match fitting {
             0 => Err(Error::MemoryLimitTooLow {
                 limit: self.limit,
-                needed: present(reserved, pool) + need.bytes(1),
-                present: present(reserved, pool),
+                needed: present_with(reserved, pool) + need.bytes(1),
+                present: present_with(reserved, pool),
             }),
             fitting => Ok(fitting.min(wanted)),
         }
     }
 
     fn fitting(&self, reserved: u64, pool: &MemoryPool, need: &StreamNeed) -> usize {
-        let present = present(reserved, pool) + need.fixed();
+        let present = present_with(reserved, pool) + need.fixed();
         if present > self.limit {
             return 0;
         }
@@ -178,9 +178,15 @@ impl fmt::Debug for MemoryLimit {
     }
 }
 
-/// What the process holds and may come to hold without a further stream: what streams have leased is
-/// part of what they were admitted with.
-fn present(reserved: u64, pool: &MemoryPool) -> Bytes {
+/// What the process holds, and may come to hold until its streams end, in counted bytes: what a further
+/// stream comes on top of. Idle tensors of the pool are part of it.
+#[must_use]
+pub fn present(pool: &MemoryPool) -> Bytes {
+    present_with(*lock(), pool)
+}
+
+/// What streams have leased is part of what they were admitted with.
+fn present_with(reserved: u64, pool: &MemoryPool) -> Bytes {
     let now: Counted = counted(pool);
     now.total() - now.state + Bytes(reserved)
 }
