@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use mem_monitor::{Backing, MemoryMonitor, Part};
 use tensor_pool::Bytes;
 use tts_core::DeviceKind;
+use tts_core::memory::{Counted, counted};
 
 use super::bytes::to_monitor;
 use super::globals::get_memory_pool;
@@ -34,43 +35,23 @@ pub(super) fn register(monitor: &MemoryMonitor) {
     let mut add = |name, backing, bytes: fn() -> Bytes| {
         monitor.register_part(Part::new(name, backing, move || Some(to_monitor(bytes()))));
     };
-    add("weights", Backing::Heap, || {
-        of_models(|model| {
-            let size = model.model.size();
-            let prepared = size.flow_lm_bytes + size.decoder_bytes;
-            Bytes::from(prepared + size.encoder_bytes.unwrap_or(0))
-        })
-    });
-    add("mapped weights", Backing::File, mapped);
+    add("weights", Backing::Heap, || on_host(now().prepared));
+    add("mapped weights", Backing::File, || now().mapped);
     add("cached voices", Backing::Heap, || {
-        of_models(|model| model.voices.bytes())
+        let models = models();
+        on_host(models.iter().map(|model| model.voices.bytes()).sum())
     });
     add("keys and values", Backing::Heap, || leased(true));
     add("streaming state", Backing::Heap, || leased(false));
-    add("pool idle", Backing::Heap, || {
-        on_host(get_memory_pool().get_stats().bytes_idle)
-    });
+    add("pool idle", Backing::Heap, || on_host(now().idle));
     if DeviceKind::Wgpu.is_built_in() {
-        add("device memory", Backing::Device, device);
+        add("device memory", Backing::Device, || now().device);
     }
 }
 
-/// Bytes of weights that lie in mapped files.
-pub(super) fn mapped() -> Bytes {
-    todo!()
-}
-
-/// Bytes in use in the devices' own pools.
-pub(super) fn device() -> Bytes {
-    let devices = get_memory_pool().get_stats().devices;
-    devices.iter().map(|device| device.bytes_in_use).sum()
-}
-
-/// A sum over the models that keep their tensors on the heap.
-fn of_models(bytes: impl Fn(&Shared) -> Bytes) -> Bytes {
-    let models = models();
-    let on_heap = models.iter().filter(|model| is_on_host(model));
-    on_heap.map(|model| bytes(model)).sum()
+/// What limits are about, as it is now.
+pub(super) fn now() -> Counted {
+    counted(&get_memory_pool())
 }
 
 /// Bytes of leased tensors: keys and values, or the rest.
@@ -80,13 +61,14 @@ fn leased(keys_and_values: bool) -> Bytes {
     on_host(wanted.map(|lease| lease.size).sum())
 }
 
-/// The pool's bytes as far as they are on the heap: none, where every model is on a device.
+/// Of these bytes of tensors, those on the heap: none where every model is on a device with memory of its
+/// own.
 pub(super) fn on_host(bytes: Bytes) -> Bytes {
     let models = models();
-    let elsewhere = !models.is_empty() && !models.iter().any(|model| is_on_host(model));
-    if elsewhere { Bytes::ZERO } else { bytes }
-}
-
-fn is_on_host(model: &Shared) -> bool {
-    model.model.device() != DeviceKind::Wgpu
+    let is_elsewhere = |model: &Arc<Shared>| model.model.device() == DeviceKind::Wgpu;
+    if !models.is_empty() && models.iter().all(is_elsewhere) {
+        Bytes::ZERO
+    } else {
+        bytes
+    }
 }
