@@ -1,0 +1,236 @@
+//! Memory stays the same however long the program speaks, and a stream leaves nothing behind wherever it
+//! is dropped. In a binary of its own, because it counts every byte of the process.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use leak_detect::{GrowthProbe, HeapSource, Verdict, set_heap_source};
+use pocket_tts::memory::{
+    Bytes, PoolAllocator, Settings, get_cycle_detector, get_memory_pool, init,
+};
+use pocket_tts::{GenerateOptions, SpeechRequest, TtsModel, Voice};
+use tensor_pool::PeakWindow;
+use tts_core::memory::{counted, reserved};
+
+#[global_allocator]
+static ALLOCATOR: PoolAllocator = PoolAllocator::new();
+
+/// Words in chunks of about six seconds.
+const CHUNK: &str = "The sun is on a hill and we go to it, for there is a tree, and under the tree a stone that is warm. ";
+
+/// How long speech goes on.
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Audio between two readings of the peak.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Bytes per chunk of audio, of which an hour has about 22,000: 1.4 MiB in an hour.
+const SMALLEST_LEAK_PER_CHUNK: f64 = 64.0;
+
+/// Bytes per minute of audio: 1 MiB in an hour.
+const SMALLEST_LEAK_PER_MINUTE: f64 = 17_476.0;
+
+/// Bytes per call. An `Arc` that is forgotten has more.
+const SMALLEST_LEAK_PER_CALL: f64 = 16.0;
+
+/// What is larger after a stream than it was before: the table in which the pool notes what it leases,
+/// whose parts grow to the most that ever was in each of them. Measured at 6 KiB.
+const TABLES: u64 = 16 << 10;
+
+/// Streams after which those tables hardly grow any more.
+const STREAMS_TO_WARM_UP: u32 = 60;
+
+/// One test at a time: all of them count the process's bytes.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    assert!(ALLOCATOR.install());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn load() -> (TtsModel, Voice) {
+    let model = TtsModel::builtin().unwrap();
+    let voice = model.default_voice().unwrap();
+    (model, voice)
+}
+
+fn options() -> GenerateOptions {
+    GenerateOptions {
+        seed: Some(1),
+        ..GenerateOptions::default()
+    }
+}
+
+fn total() -> u64 {
+    counted(&get_memory_pool()).total().get()
+}
+
+/// What is counted while nothing is idle.
+fn settled() -> u64 {
+    get_memory_pool().trim(Bytes::ZERO);
+    total()
+}
+
+fn assert_clean(probe: &GrowthProbe<'_>) {
+    for growth in probe.verdicts() {
+        println!("{growth}");
+        assert!(growth.verdict == Verdict::Clean, "{growth}");
+    }
+}
+
+#[test]
+fn an_hour_of_speech_takes_no_more_than_its_first_chunk() {
+    let _alone = alone();
+    let (model, voice) = load();
+    let text = CHUNK.repeat(700);
+    let mut stream = model.stream(&voice, &text, &options()).unwrap();
+    stream.next().unwrap().unwrap();
+    let mut chunks = GrowthProbe::new()
+        .source("counted after each chunk", total)
+        .smallest_leak(SMALLEST_LEAK_PER_CHUNK);
+    let mut minutes: Vec<u64> = Vec::with_capacity(120);
+    let mut spoken = Duration::ZERO;
+    let mut window = PeakWindow::new();
+    while spoken < HOUR {
+        let chunk = stream.next().expect("an hour of text").unwrap();
+        spoken += chunk.duration();
+        drop(chunk);
+        chunks.sample();
+        if spoken >= MINUTE * (minutes.len() as u32 + 1) {
+            minutes.push(window.peak().unwrap().get());
+            window = PeakWindow::new();
+        }
+    }
+    drop(stream);
+    let (first, most) = (minutes[0], minutes.iter().copied().max().unwrap_or(0));
+    println!(
+        "{} minutes; peak of the first {first}, of the highest {most}, of the last {}",
+        minutes.len(),
+        minutes.last().unwrap()
+    );
+    assert_clean(&chunks);
+    let reading = std::cell::Cell::new(0);
+    let mut peaks = GrowthProbe::new()
+        .source("peak of each minute", || reading.get())
+        .smallest_leak(SMALLEST_LEAK_PER_MINUTE);
+    for minute in minutes {
+        reading.set(minute);
+        peaks.sample();
+    }
+    assert_clean(&peaks);
+}
+
+#[test]
+fn a_thousand_short_speeches_leave_nothing_behind() {
+    let _alone = alone();
+    let (model, voice) = load();
+    let mut probe = GrowthProbe::new()
+        .source("counted after each call", total)
+        .smallest_leak(SMALLEST_LEAK_PER_CALL);
+    let options = options();
+    let speak = || drop(model.generate(&voice, "No.", &options).unwrap());
+    (0..20).for_each(|_| speak());
+    let before = settled();
+    for _ in 0..1000 {
+        speak();
+        probe.sample();
+    }
+    println!("settled: {before} before, {} after", settled());
+    assert_clean(&probe);
+}
+
+/// Takes chunks until so many frames were decoded, or all.
+fn speak_and_drop(
+    model: &TtsModel,
+    voice: &Voice,
+    text: &str,
+    options: &GenerateOptions,
+    frames: usize,
+) -> usize {
+    let mut stream = model.stream(voice, text, options).unwrap();
+    while stream.progress().frames < frames {
+        match stream.next() {
+            Some(chunk) => drop(chunk.unwrap()),
+            None => break,
+        }
+    }
+    stream.progress().frames
+}
+
+#[test]
+fn a_stream_that_is_dropped_at_any_frame_gives_everything_back() {
+    let _alone = alone();
+    let (model, voice) = load();
+    let pool = get_memory_pool();
+    set_heap_source(HeapSource {
+        live_bytes: settled,
+        peak_of: |_| 0,
+    });
+    let texts = [
+        ("One. Two.", options()),
+        (
+            "One. Two. Three. Four.",
+            GenerateOptions {
+                batch_size: Some(3),
+                max_tokens: 4,
+                ..options()
+            },
+        ),
+    ];
+    for (text, options) in texts {
+        let all = speak_and_drop(&model, &voice, text, &options, usize::MAX);
+        assert!(all > 20, "{all} frames are too few to be dropped between");
+        let baseline = settled();
+        let mut furthest = 0;
+        leak_detect::assert_no_growth!(STREAMS_TO_WARM_UP, all as u32 + 1, |index| {
+            let frame = index.checked_sub(STREAMS_TO_WARM_UP).unwrap_or(index / 2) as usize;
+            speak_and_drop(&model, &voice, text, &options, frame);
+            assert!(pool.outstanding().is_empty(), "dropped at frame {frame}");
+            assert_eq!(reserved(), Bytes::ZERO, "dropped at frame {frame}");
+            let after = settled();
+            furthest = furthest.max(after.abs_diff(baseline));
+            assert!(
+                after.abs_diff(baseline) <= TABLES,
+                "dropped at frame {frame}: {after} bytes, {baseline} before"
+            );
+        });
+        println!("{all} frames; at most {furthest} bytes from the baseline of {baseline}");
+    }
+}
+
+#[test]
+fn the_engine_makes_no_reference_cycles() {
+    let _alone = alone();
+    let (model, voice) = load();
+    let folder = tempfile::tempdir().unwrap();
+    let session = init(Settings {
+        profiling: true,
+        profile_dir: folder.path().to_owned(),
+        ..Settings::default()
+    })
+    .unwrap();
+    let other = model.voice("slt").unwrap();
+    let requests = [voice.clone(), other].map(|voice| SpeechRequest {
+        voice,
+        text: "One. Two.".to_owned(),
+    });
+    model.generate_batch(&requests, &options()).unwrap();
+    for frames in [0, 3, usize::MAX] {
+        speak_and_drop(&model, &voice, "One. Two.", &options(), frames);
+    }
+    let detector = get_cycle_detector();
+    println!("{} objects", detector.get_tracked_count());
+    assert!(
+        detector.get_tracked_count() >= 3,
+        "the model, its voice and the session"
+    );
+    assert_eq!(detector.detect_cycles(), 0, "{}", detector.report());
+    drop((model, voice, requests));
+    session.finish().unwrap();
+    assert_eq!(detector.detect_cycles(), 0, "{}", detector.report());
+    assert_eq!(
+        detector.get_tracked_count(),
+        0,
+        "something lives on: {}",
+        detector.report()
+    );
+}
