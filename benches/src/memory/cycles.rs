@@ -1,11 +1,13 @@
 //! Cycles of references: made on purpose, and looked for after real speech.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use leak_detect::{ReferenceCycleDetector, Trace, Unlink};
+use pocket_tts::memory::{Settings as MemorySettings, get_cycle_detector};
 
-use super::{Figures, Task};
+use super::{Figures, Task, Unit};
 use crate::{Result, without_end};
 
 /// Cycles of two nodes that are made.
@@ -37,7 +39,6 @@ pub(super) fn measure() -> Result<Figures> {
 
 fn made_on_purpose() -> Result<Figures> {
     let live = || tensor_pool::heap().map(|heap| heap.stats().live.get() as i64);
-    let mut figures = Figures::default();
     let baseline = live();
     let since = |now: Option<i64>| Some((now? - baseline?) as f64);
 
@@ -61,22 +62,52 @@ fn made_on_purpose() -> Result<Figures> {
     let breaking = start.elapsed();
     let left_objects = detector.get_tracked_count();
     drop(detector);
+    let left = since(live());
 
+    let mut figures = Figures::default();
     figures.count("cycles made", CYCLES);
     figures.count("cycles found", found);
     figures.count("objects in them", objects);
     figures.count("objects unlinked", broken.objects_unlinked);
     figures.count("objects left", left_objects);
-    figures.put("bytes leaked", super::Unit::Count, leaked);
-    figures.put("bytes left", super::Unit::Count, since(live()));
+    figures.put("bytes leaked", Unit::Count, leaked);
+    figures.put("bytes left", Unit::Count, left);
     figures.time("detection", detection);
     figures.time("detection and breaking", breaking);
     Ok(figures)
 }
 
-/// Speaks and streams with the engine's own objects tracked.
+/// Speaks and streams with the engine's own objects tracked, lets go of all of them, and looks for those
+/// that only own each other.
 pub(super) fn measure_in_speech(task: &Task) -> Result<Figures> {
-    let (model, voice) = task.load()?;
+    // Where a profiling session writes its files, which nobody wants.
+    let profiles = task.folder.join(format!("profile-{}", std::process::id()));
+    std::fs::create_dir_all(&profiles)?;
+    let measured = in_speech(task, &profiles);
+    std::fs::remove_dir_all(&profiles)?;
+    measured
+}
+
+fn in_speech(task: &Task, profiles: &Path) -> Result<Figures> {
+    let _session = task.begin(MemorySettings {
+        profiling: true,
+        profile_dir: profiles.to_owned(),
+        ..MemorySettings::default()
+    })?;
+    let detector = get_cycle_detector();
+    let model = task.load_model()?;
+    let voice = task.load_voice(&model)?;
     model.generate(&voice, &task.text, &without_end())?;
-    Ok(Figures::default())
+    // A stream that is left in the middle, too.
+    let mut stream = model.stream(&voice, &task.text, &without_end())?;
+    stream.next().ok_or("the stream gave no audio")??;
+    drop(stream);
+    let mut figures = Figures::default();
+    figures.count("objects tracked", detector.get_tracked_count());
+    drop((model, voice));
+    let start = Instant::now();
+    let found = detector.detect_cycles();
+    figures.count("objects found in cycles", found);
+    figures.time("detection", start.elapsed());
+    Ok(figures)
 }

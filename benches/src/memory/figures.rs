@@ -93,7 +93,10 @@ pub(super) const TIME: &str = "time";
 /// The most that was resident, since the process began.
 pub(super) const PEAK_RSS: &str = "peak RSS";
 
-/// The most bytes that were counted at once.
+/// The most bytes that were live in the allocator at once.
+pub(super) const HEAP_PEAK: &str = "heap peak";
+
+/// The most bytes that were counted at once: those, mapped weights and devices' pools.
 pub(super) const COUNTED_PEAK: &str = "counted peak";
 
 /// How fast speech was made.

@@ -5,6 +5,7 @@ use std::time::Instant;
 use pocket_tts::{TtsModel, Voice};
 
 use super::figures::PEAK_RSS;
+use super::setup::Loaded;
 use super::watch::{Spoken, Watch};
 use super::{Figures, Task};
 use crate::{Result, peak_rss_bytes, without_end};
@@ -16,7 +17,11 @@ pub(super) const LOADING_AND_SPEAKING: &str = "loading and speaking";
 /// all but the first time is like the second.
 pub(super) fn measure(task: &Task) -> Result<Figures> {
     let start = Instant::now();
-    let (model, voice) = task.load()?;
+    let Loaded {
+        model,
+        voice,
+        session: _session,
+    } = task.load()?;
     let mut figures = Figures::default();
     let watch = Watch::start();
     let spoken = speak(task, &model, &voice)?;

@@ -7,6 +7,7 @@ use tensor_pool::{
     DEFAULT_MAX_POOL_SIZE, MemoryPool, PoolStats, PooledTensor, Reuse, TensorRequest,
 };
 
+use super::setup::Loaded;
 use super::{Figures, Task, Unit};
 use crate::{Result, without_end};
 
@@ -21,7 +22,11 @@ const LEASES: usize = 32;
 const ROUNDS: u32 = 50;
 
 pub(super) fn measure(task: &Task) -> Result<Figures> {
-    let (model, voice) = task.load()?;
+    let Loaded {
+        model,
+        voice,
+        session: _session,
+    } = task.load()?;
     let mut figures = Figures::default();
     for (name, leases) in [
         ("pool hits, first speech", "leases, first speech"),

@@ -1,8 +1,24 @@
 //! Speech under a limit: the smallest that still works, and how fast it is at several.
 
-use super::figures::{COUNTED_PEAK, LIMIT, PEAK_RSS};
+use pocket_tts::memory::memory_efficient_context;
+use pocket_tts::{CoreError, Error, GenerateOptions};
+
+use super::comparison::Way;
+use super::figures::{LIMIT, PEAK_RSS};
+use super::long_text::options;
+use super::setup::Loaded;
+use super::watch::{Spoken, Watch};
 use super::{Case, Comparison, Figures, Setup, Task};
-use crate::Result;
+use crate::{Result, peak_rss_bytes};
+
+/// What speaking the parts one after the other is predicted to take.
+const LEAST_PREDICTED: &str = "predicted peak, one at once";
+
+/// What speaking as many at once as the engine chooses is predicted to take.
+const MOST_PREDICTED: &str = "predicted peak without a limit";
+
+/// The smallest limit with which all of it is spoken.
+const SMALLEST: &str = "smallest limit";
 
 /// Limits at which speech is timed.
 const LIMITS: usize = 6;
@@ -48,23 +64,87 @@ fn spaced(least: u64, most: u64, count: usize) -> Vec<u64> {
     limits
 }
 
-pub(super) fn measure(_task: &Task, _megabytes: u64) -> Result<Figures> {
-    Err("pending".into())
+/// Speaks under a limit; nothing is measured where that is refused.
+pub(super) fn measure(task: &Task, megabytes: u64) -> Result<Figures> {
+    let Loaded {
+        model,
+        voice,
+        session: _session,
+    } = task.load()?;
+    let options = options(task);
+    let mut figures = Figures::default();
+    let _context = memory_efficient_context(megabytes);
+    let at_once = model.plan_memory(&voice, &task.text, &options)?.batch_size;
+    let watch = Watch::start();
+    let audio = match model.generate(&voice, &task.text, &options) {
+        Err(Error::Core(
+            CoreError::MemoryLimitTooLow { .. } | CoreError::MemoryLimitExceeded { .. },
+        )) => return Ok(figures),
+        audio => audio?,
+    };
+    let spoken = Spoken::new(&model, audio.samples().len());
+    figures.bytes(LIMIT, megabytes * MEGABYTE);
+    watch.stop().speech(&mut figures, "", spoken);
+    figures.bytes(PEAK_RSS, peak_rss_bytes());
+    figures.count("parts at once", at_once);
+    Ok(figures)
 }
 
-pub(super) fn predict(_task: &Task) -> Result<Figures> {
-    Err("pending".into())
+/// Plans the same without a limit.
+pub(super) fn predict(task: &Task) -> Result<Figures> {
+    let Loaded {
+        model,
+        voice,
+        session: _session,
+    } = task.load()?;
+    let plan = |batch_size| {
+        let options = GenerateOptions {
+            batch_size,
+            ..options(task)
+        };
+        model.plan_memory(&voice, &task.text, &options)
+    };
+    let mut figures = Figures::default();
+    figures.bytes(LEAST_PREDICTED, plan(Some(1))?.peak_bytes);
+    figures.bytes(MOST_PREDICTED, plan(None)?.peak_bytes);
+    Ok(figures)
 }
 
-pub(super) fn sweep(_task: &Task, _repeats: usize) -> Result<(Comparison, Vec<Comparison>)> {
-    let _ = (
-        smallest(1, 1, |_| Ok(true)),
-        spaced(1, 1, LIMITS),
-        FARTHEST,
-        MEGABYTE,
-    );
-    let _ = (COUNTED_PEAK, LIMIT, PEAK_RSS, Case::Prediction, Setup::ON);
-    Err("pending".into())
+/// Looks for the smallest limit that works, on and off, and times speech at limits from there to what it
+/// takes without one.
+pub(super) fn sweep(task: &Task, repeats: usize) -> Result<(Comparison, Vec<Comparison>)> {
+    let search = |name: &str, setup: Setup| -> Way<'_> {
+        let task = task.with(Case::Prediction, setup);
+        (name.to_owned(), Box::new(move || find_smallest(&task)))
+    };
+    let ways = Setup::ON_AND_OFF.map(|(name, setup)| search(name, setup));
+    let found = Comparison::measure("smallest limit", task.model.name(), &ways, 1)?;
+    let megabytes = |figure: &str| {
+        let values = found.row(figure).map_or(&[][..], |row| &row.values);
+        let values = values.iter().flatten();
+        values.map(|value| (value.median as u64).div_ceil(MEGABYTE))
+    };
+    let least = megabytes(SMALLEST).min().ok_or("no limit works")?;
+    let most = megabytes(MOST_PREDICTED).max().unwrap_or(least);
+    let limits = spaced(least, most, LIMITS).into_iter().map(|megabytes| {
+        let task = task.with(Case::Limit { megabytes }, Setup::ON);
+        Comparison::of_setups(&task, &Setup::ON_AND_OFF, repeats)
+    });
+    let limits = limits.collect::<Result<_>>()?;
+    Ok((found, limits))
+}
+
+/// What is predicted, and the smallest limit that works.
+fn find_smallest(task: &Task) -> Result<Figures> {
+    let mut figures = task.run()?;
+    let predicted = figures.get(LEAST_PREDICTED).ok_or("nothing is predicted")? as u64;
+    let guess = predicted.div_ceil(MEGABYTE);
+    let found = smallest(guess, FARTHEST * guess, |megabytes| {
+        let limited = task.with(Case::Limit { megabytes }, task.setup);
+        Ok(!limited.run()?.is_empty())
+    })?;
+    figures.bytes(SMALLEST, found.map(|megabytes| megabytes * MEGABYTE));
+    Ok(figures)
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! Loading a model and its voice.
 
-use super::figures::{COUNTED_PEAK, PEAK_RSS, TIME};
+use pocket_tts::memory::get_memory_pool;
+use tts_core::memory::counted;
+
+use super::figures::{HEAP_PEAK, PEAK_RSS, TIME};
 use super::watch::Watch;
 use super::{Figures, Task};
 use crate::{Result, peak_rss_bytes, rss_bytes};
@@ -13,9 +16,12 @@ pub(super) fn measure(task: &Task) -> Result<Figures> {
     figures.time(TIME, watched.time);
     figures.bytes(PEAK_RSS, peak_rss_bytes());
     figures.bytes("RSS afterwards", rss_bytes());
-    figures.counted(COUNTED_PEAK, watched.counted_peak);
-    let live = tensor_pool::heap().map(|heap| heap.stats().live);
-    figures.counted("counted afterwards", live);
+    figures.counted(HEAP_PEAK, watched.heap_peak);
+    let counted = counted(&get_memory_pool());
+    figures.counted(
+        "counted afterwards",
+        counted.heap.and(Some(counted.total())),
+    );
     drop(loaded);
     Ok(figures)
 }

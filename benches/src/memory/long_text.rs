@@ -1,6 +1,9 @@
 //! A text of several parts, one after the other and several at once.
 
+use pocket_tts::GenerateOptions;
+
 use super::figures::PEAK_RSS;
+use super::setup::Loaded;
 use super::watch::{Spoken, Watch};
 use super::{Figures, Task};
 use crate::{Result, peak_rss_bytes, without_end};
@@ -13,17 +16,28 @@ pub(super) const SENTENCES: [usize; 8] = [8, 6, 7, 5, 8, 6, 7, 5];
 pub(super) const MAX_TOKENS: usize = 8;
 
 pub(super) fn measure(task: &Task, at_once: usize) -> Result<Figures> {
-    let (model, voice) = task.load()?;
-    let options = pocket_tts::GenerateOptions {
-        max_tokens: task.max_tokens,
-        ..without_end()
+    let Loaded {
+        model,
+        voice,
+        session: _session,
+    } = task.load()?;
+    let options = GenerateOptions {
+        batch_size: Some(at_once),
+        ..options(task)
     };
-    let _ = at_once;
     let mut figures = Figures::default();
     let watch = Watch::start();
     let audio = model.generate(&voice, &task.text, &options)?;
-    let watched = watch.stop();
-    watched.speech(&mut figures, "", Spoken::new(&model, audio.samples().len()));
+    let spoken = Spoken::new(&model, audio.samples().len());
+    watch.stop().speech(&mut figures, "", spoken);
     figures.bytes(PEAK_RSS, peak_rss_bytes());
     Ok(figures)
+}
+
+/// How the parts of a long text are spoken.
+pub(super) fn options(task: &Task) -> GenerateOptions {
+    GenerateOptions {
+        max_tokens: task.max_tokens,
+        ..without_end()
+    }
 }

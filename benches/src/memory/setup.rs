@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use pocket_tts::memory::{Session, Settings as MemorySettings, init};
 use pocket_tts::{LoadOptions, ModelSource, TtsModel, Voice, config::Location};
 use serde::{Deserialize, Serialize};
 
@@ -74,18 +75,37 @@ impl Setup {
     }
 }
 
+/// A model that is ready to be measured.
+pub(super) struct Loaded {
+    pub(super) model: TtsModel,
+    pub(super) voice: Voice,
+    /// Keeps the setup in force; dropped last.
+    pub(super) session: Session,
+}
+
 impl Task {
-    /// Loads the task's model and a voice of it, with the setup's optimisations.
-    pub(super) fn load(&self) -> Result<(TtsModel, Voice)> {
+    /// Puts the setup in force, and loads the task's model and a voice of it.
+    pub(super) fn load(&self) -> Result<Loaded> {
+        let session = self.begin(MemorySettings::default())?;
         let model = self.load_model()?;
-        let voice = match self.model {
-            BenchModel::BuiltIn => model.default_voice()?,
-            BenchModel::English110M => {
-                let (_, voice) = self.model.files(&self.folder);
-                model.voice(&voice.to_string_lossy())?
-            }
+        let voice = self.load_voice(&model)?;
+        Ok(Loaded {
+            model,
+            voice,
+            session,
+        })
+    }
+
+    /// Puts the setup in force, besides other settings, for as long as the session lives.
+    pub(super) fn begin(&self, settings: MemorySettings) -> Result<Session> {
+        let pool_size = match self.setup.pool {
+            true => settings.pool_size,
+            false => 0,
         };
-        Ok((model, voice))
+        Ok(init(MemorySettings {
+            pool_size,
+            ..settings
+        })?)
     }
 
     /// Loads the task's model.
@@ -96,6 +116,21 @@ impl Task {
                 ModelSource::Config(Location::Local(self.model.files(&self.folder).0))
             }
         };
-        Ok(TtsModel::load(source, LoadOptions::default())?)
+        let options = LoadOptions {
+            optimize_memory: self.setup.optimize,
+            ..LoadOptions::default()
+        };
+        Ok(TtsModel::load(source, options)?)
+    }
+
+    /// Loads a voice of it.
+    pub(super) fn load_voice(&self, model: &TtsModel) -> Result<Voice> {
+        Ok(match self.model {
+            BenchModel::BuiltIn => model.default_voice()?,
+            BenchModel::English110M => {
+                let (_, voice) = self.model.files(&self.folder);
+                model.voice(&voice.to_string_lossy())?
+            }
+        })
     }
 }

@@ -1,12 +1,17 @@
 //! A text of one part as a stream of audio.
 
 use super::figures::PEAK_RSS;
+use super::setup::Loaded;
 use super::watch::{Spoken, Watch};
 use super::{Figures, Task};
 use crate::{Result, peak_rss_bytes, without_end};
 
 pub(super) fn measure(task: &Task) -> Result<Figures> {
-    let (model, voice) = task.load()?;
+    let Loaded {
+        model,
+        voice,
+        session: _session,
+    } = task.load()?;
     let mut figures = Figures::default();
     let watch = Watch::start();
     let start = std::time::Instant::now();

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use pocket_tts::memory::get_memory_pool;
 use tensor_pool::{Bytes, PeakWindow, minor_faults};
+use tts_core::memory::counted;
 
 use super::figures::{COUNTED_PEAK, FAULTS, TIME, TIMES_REAL_TIME};
 use super::{Figures, Unit};
@@ -19,8 +21,8 @@ pub(super) struct Watch {
 pub(super) struct Watched {
     /// How long it was watched.
     pub(super) time: Duration,
-    /// The most bytes that were counted at once; unknown where the allocator is not ours.
-    pub(super) counted_peak: Option<Bytes>,
+    /// The most bytes that were live in the allocator at once; unknown where it is not ours.
+    pub(super) heap_peak: Option<Bytes>,
     /// Minor page faults.
     pub(super) faults: Option<u64>,
 }
@@ -39,7 +41,7 @@ impl Watch {
         let faults = minor_faults().zip(self.faults);
         Watched {
             time,
-            counted_peak: self.window.peak(),
+            heap_peak: self.window.peak(),
             faults: faults.map(|(after, before)| after.saturating_sub(before)),
         }
     }
@@ -72,7 +74,10 @@ impl Watched {
             Unit::TimesRealTime,
             spoken.seconds / self.time.as_secs_f64(),
         );
-        figures.counted(&name(COUNTED_PEAK), self.counted_peak);
+        // While speech is made, no weights are mapped and none given back.
+        let mapped = counted(&get_memory_pool()).mapped;
+        let counted_peak = self.heap_peak.map(|heap| heap + mapped);
+        figures.counted(&name(COUNTED_PEAK), counted_peak);
         let per_frame = self
             .faults
             .map(|faults| faults as f64 / spoken.frames.max(1) as f64);
