@@ -137,6 +137,7 @@ impl SamplingArgs {
             eos_threshold: self.eos_threshold,
             frames_after_eos: self.frames_after_eos,
             max_tokens: self.max_tokens,
+            batch_size: None,
             seed: self.seed,
         }
     }

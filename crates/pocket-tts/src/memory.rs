@@ -21,8 +21,53 @@
 //! # }
 //! # Ok::<(), pocket_tts::Error>(())
 //! ```
+//!
+//! | for | there is |
+//! |---|---|
+//! | settings of the environment, recordings | [`init_from_env`], [`init`], [`Settings`], [`Session`] |
+//! | limits | [`memory_efficient_context`], [`with_memory_limit`], [`MemoryContext`] |
+//! | the pool that streams lease from | [`get_memory_pool`] |
+//! | what is used, peaks, alerts, parts | [`get_memory_monitor`], [`memory_summary`], [`log_memory_summary`] |
+//! | what a piece of code takes | [`profile`], [`span_layer`], [`ProfileReport`] |
+//! | giving memory back | [`optimize_model_memory`], [`release_idle_memory`] |
+//! | cycles of `Arc`s | [`get_cycle_detector`] |
+//!
+//! *Counted* bytes are heap blocks live in the allocator, weights mapped from files, and what is in use
+//! of devices' own pools. Limits are about these; the resident set is told beside them.
 
+mod bytes;
+mod context;
+mod globals;
+mod parts;
+mod phase;
+mod profile;
+mod release;
+mod report;
+mod session;
+mod settings;
+mod summary;
+mod table;
+
+pub use context::{MemoryContext, MemoryContextGuard, memory_efficient_context, with_memory_limit};
+pub use globals::{get_cycle_detector, get_memory_monitor, get_memory_pool};
+pub use leak_detect::{CycleReport, ReferenceCycleDetector, Trace, Tracer};
+pub use mem_monitor::{
+    Alert, Backing, Breakdown, Counted, Limit, LimitOrigin, MemoryMonitor, Row, RowKind, SpanLayer,
+};
+pub use phase::Phase;
+pub use profile::{Profile, profile};
+pub use release::{FreedMemory, optimize_model_memory, release_idle_memory};
+pub use report::{PeakFigures, ProfileReport};
+pub use session::{ProfileFiles, Session, init, init_from_env, span_layer};
+pub use settings::Settings;
+pub use summary::{
+    AllocatorSummary, CountedBytes, EffectiveLimit, MemorySummary, PoolSummary, log_memory_summary,
+    memory_summary,
+};
 pub use tensor_pool::{
     AllocatorStats, Bytes, Heap, MemoryPool, OutstandingTensor, PoolAllocator, PoolStats, Scope,
     heap,
 };
+
+pub(crate) use globals::track;
+pub(crate) use parts::add_model;
