@@ -50,6 +50,14 @@ impl Unit {
         self.shown().1
     }
 
+    /// The name of a figure with the unit of its numbers, unless the name says it.
+    pub fn title(self, name: &str) -> String {
+        match self.label() {
+            "" | "x" => name.to_owned(),
+            label => format!("{name}, {label}"),
+        }
+    }
+
     /// A value in the unit that it is shown in.
     pub fn scaled(self, value: f64) -> f64 {
         value / self.shown().0

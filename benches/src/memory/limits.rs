@@ -78,7 +78,7 @@ pub(super) fn measure(task: &Task, megabytes: u64) -> Result<Figures> {
     let watch = Watch::start();
     let audio = match model.generate(&voice, &task.text, &options) {
         Err(Error::Core(
-            CoreError::MemoryLimitTooLow { .. } | CoreError::MemoryLimitExceeded { .. },
+            CoreError::MemoryLimitTooLow { .. } | CoreError::MemoryLimitExceeded(_),
         )) => return Ok(figures),
         audio => audio?,
     };

@@ -159,10 +159,7 @@ fn figure(body: &mut String, svg: &str) {
 fn table(body: &mut String, comparison: &Comparison) {
     const FEW: usize = 3;
     let rows = &comparison.rows;
-    let heading = |row: &super::Row| match row.unit.label() {
-        "" => row.figure.clone(),
-        unit => format!("{}, {unit}", row.figure),
-    };
+    let heading = |row: &super::Row| row.unit.title(&row.figure);
     let cell = |unit: Unit, value: &Option<Spread>| {
         value.map_or("-".to_owned(), |spread| {
             let [median, least, most] =

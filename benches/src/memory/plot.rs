@@ -179,10 +179,9 @@ impl Lines {
                 picture.label(&tick.label, (x, bottom + 9), HPos::Center)?;
             }
             picture.line(&[(left, bottom), (right, bottom)], palette::AXIS, 1)?;
-            let name = |name: &str, unit: Unit| format!("{name}, {}", unit.label());
-            let y_name = name(&self.y_name, self.y_unit);
+            let y_name = self.y_unit.title(&self.y_name);
             picture.label(&y_name, (MARGIN, top - 24), HPos::Left)?;
-            let x_name = name(&self.x_name, self.x_unit);
+            let x_name = self.x_unit.title(&self.x_name);
             picture.label(&x_name, (right, bottom + 28), HPos::Right)?;
             for (name, points) in &self.curves {
                 let paint = palette::of(name);

@@ -36,7 +36,10 @@ fn a_text_sounds_the_same_whatever_the_batch_size() {
     let alone = speak(&model, &voice, TEXT, 1);
     assert!(model.parts(TEXT, &options(1)).unwrap().len() >= 5);
     for batch_size in [2, 3, 5, 64] {
-        assert!(speak(&model, &voice, TEXT, batch_size) == alone, "{batch_size}");
+        assert!(
+            speak(&model, &voice, TEXT, batch_size) == alone,
+            "{batch_size}"
+        );
     }
 }
 
@@ -70,7 +73,10 @@ fn a_bad_text_of_a_batch_is_told_before_any_is_spoken() {
         text: text.to_owned(),
     });
     let error = model.generate_batch(&requests, &options(2), None);
-    assert!(matches!(error, Err(tts_core::Error::EmptyText)), "{error:?}");
+    assert!(
+        matches!(error, Err(tts_core::Error::EmptyText)),
+        "{error:?}"
+    );
 }
 
 #[test]
@@ -87,7 +93,9 @@ fn a_stream_in_a_batch_gives_its_text_in_order() {
 fn batch_sizes_that_are_none_are_refused() {
     let (model, voice) = support::model(MODEL);
     for batch_size in [0, 65] {
-        let error = model.stream(&voice, TEXT, &options(batch_size)).unwrap_err();
+        let error = model
+            .stream(&voice, TEXT, &options(batch_size))
+            .unwrap_err();
         assert!(error.to_string().starts_with("batch-size is"), "{error}");
     }
 }
