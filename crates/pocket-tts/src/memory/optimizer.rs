@@ -8,7 +8,7 @@ use tts_core::{GenerateOptions, PartSize};
 
 use super::context::MemoryContext;
 use super::globals::get_memory_monitor;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::TtsModel;
 
 /// Most parts that are spoken at once unless more are asked for. MEASURED
@@ -97,8 +97,8 @@ impl BatchOptimizer {
     ///
     /// The text holds nothing to say, a setting is out of range, or not even one part fits.
     pub fn for_text(&self, text: &str, options: &GenerateOptions) -> Result<BatchSize> {
-        let parts = self.model.model.parts(text, options)?;
-        let need = self.model.model.stream_cost().need(&parts);
+        let parts = self.model.model().parts(text, options)?;
+        let need = self.model.model().stream_cost().need(&parts);
         self.for_parts(&parts, &need)
     }
 
@@ -115,11 +115,11 @@ impl BatchOptimizer {
             tokens: sequence_length.min(GenerateOptions::default().max_tokens),
             max_frames: sequence_length,
         };
-        self.model.model.stream_cost().need(&[part])
+        self.model.model().stream_cost().need(&[part])
     }
 
     fn optimizer(&self, need: &StreamNeed, ceiling: usize) -> BatchSizeOptimizer {
-        let model = &self.model.model;
+        let model = self.model.model();
         let cost = model.stream_cost();
         let positions = NonZeroU64::new(cost.page_positions as u64).unwrap_or(NonZeroU64::MIN);
         let per_position = cost.page_bytes.get() / positions;

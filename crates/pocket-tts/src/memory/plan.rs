@@ -71,7 +71,11 @@ impl fmt::Display for MemoryPlan {
             self.longest_part_frames,
         )?;
         let row = |name: &str, bytes: u64| [name.to_owned(), Bytes(bytes).to_string()];
-        let mut rows: Vec<_> = self.terms.iter().map(|term| row(term.name, term.bytes)).collect();
+        let mut rows: Vec<_> = self
+            .terms
+            .iter()
+            .map(|term| row(term.name, term.bytes))
+            .collect();
         rows.push(row("peak", self.peak_bytes));
         rows.extend(self.limit_bytes.map(|limit| row("limit", limit)));
         table::write(f, ["what for", "up to"], &rows)
@@ -111,8 +115,8 @@ impl TtsModel {
         text: &str,
         options: &GenerateOptions,
     ) -> Result<MemoryPlan> {
-        let parts = self.model.parts(text, options)?;
-        let need = self.model.stream_cost().need(&parts);
+        let parts = self.model().parts(text, options)?;
+        let need = self.model().stream_cost().need(&parts);
         let batch_size = options.batch_size.unwrap_or(1);
         Ok(self.plan_of(voice, &parts, &need, batch_size))
     }
@@ -129,10 +133,8 @@ impl TtsModel {
         text: &str,
         options: &GenerateOptions,
     ) -> Result<MemoryPlan> {
-        let parts = self.model.parts(text, options)?;
-        let frames: usize = parts.iter().map(|part| part.max_frames).sum();
-        let audio = frames * self.model.frame_samples() * size_of::<f32>();
-        let need = self.model.stream_cost().need(&parts).with_audio(audio);
+        let parts = self.model().parts(text, options)?;
+        let need = self.need_of(&parts);
         let batch_size = match options.batch_size {
             Some(size) => size,
             None => self.batch_size_for(&parts, &need),
@@ -147,7 +149,7 @@ impl TtsModel {
         need: &StreamNeed,
         wanted: usize,
     ) -> MemoryPlan {
-        let pool = self.model.memory_pool();
+        let pool = self.model().memory_pool();
         pool.trim(Bytes::ZERO);
         let wanted = wanted.min(parts.len()).max(1);
         let limit = MemoryContext::current().limit();
@@ -156,10 +158,9 @@ impl TtsModel {
         let fits = |size: &usize| limit.is_none_or(|limit| present + need.bytes(*size) <= limit);
         let batch_size = (1..=wanted).rev().find(fits).unwrap_or(1);
 
-        let size = self.model.size();
-        let weights = Bytes::from(
-            size.flow_lm_bytes + size.decoder_bytes + size.encoder_bytes.unwrap_or(0),
-        );
+        let size = self.model().size();
+        let weights =
+            Bytes::from(size.flow_lm_bytes + size.decoder_bytes + size.encoder_bytes.unwrap_or(0));
         let mapped = counted(pool).mapped;
         let voice = Bytes::from(voice.bytes());
         let times = |bytes: Bytes| Bytes(bytes.get() * batch_size as u64);

@@ -7,6 +7,7 @@ use tensor_pool::{Bytes, MemoryPool};
 
 use super::{Counted, StreamNeed, counted};
 use crate::error::{Error, MemoryLimitExceeded, Result};
+use crate::model::ModelParts;
 
 /// What the process's streams have been admitted with, in bytes. Held while a stream is admitted, so
 /// that two never see the same room.
@@ -94,6 +95,28 @@ impl MemoryLimit {
         self.fit(*lock(), pool, need, wanted)
     }
 
+    /// Whether a model can be loaded.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MemoryLimitTooLow`], if there is no room for it.
+    pub fn admit_loading(&self, pool: &MemoryPool, model: &ModelParts) -> Result<()> {
+        let needed = || present(pool) + model.loading_bytes();
+        if needed() > self.limit {
+            pool.trim(Bytes::ZERO);
+            self.reclaim();
+        }
+        match needed() {
+            needed if needed > self.limit => Err(Error::MemoryLimitTooLow {
+                what: "loading the model",
+                limit: self.limit,
+                needed,
+                present: present(pool),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) fn admit(
         &self,
         pool: &MemoryPool,
@@ -124,6 +147,7 @@ impl MemoryLimit {
         }
         match fitting {
             0 => Err(Error::MemoryLimitTooLow {
+                what: "the speech",
                 limit: self.limit,
                 needed: present_with(reserved, pool) + need.bytes(1),
                 present: present_with(reserved, pool),
