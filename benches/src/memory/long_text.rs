@@ -25,11 +25,13 @@ pub(super) fn measure(task: &Task, at_once: usize) -> Result<Figures> {
         batch_size: Some(at_once),
         ..options(task)
     };
+    let predicted = model.plan_memory(&voice, &task.text, &options)?.peak_bytes;
     let mut figures = Figures::default();
     let watch = Watch::start();
     let audio = model.generate(&voice, &task.text, &options)?;
     let spoken = Spoken::new(&model, audio.samples().len());
     watch.stop().speech(&mut figures, "", spoken);
+    figures.bytes("predicted peak", predicted);
     figures.bytes(PEAK_RSS, peak_rss_bytes());
     Ok(figures)
 }
