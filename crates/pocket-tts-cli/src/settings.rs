@@ -13,9 +13,9 @@ use crate::args::{Cli, MemoryArgs};
 pub(crate) fn settings(flags: Option<&MemoryArgs>) -> Result<Settings> {
     let replaced = |name: &str| {
         flags.is_some_and(|flags| match name {
-            Settings::MEMORY_LIMIT_VARIABLE => flags.memory_limit.is_some(),
-            Settings::PROFILING_VARIABLE => flags.profile_memory,
-            Settings::POOL_SIZE_VARIABLE => flags.pool_size.is_some(),
+            "POCKET_TTS_MEMORY_LIMIT_MB" => flags.memory_limit.is_some(),
+            "POCKET_TTS_ENABLE_MEMORY_PROFILING" => flags.profile_memory,
+            "POCKET_TTS_MEMORY_POOL_SIZE" => flags.pool_size.is_some(),
             _ => false,
         })
     };

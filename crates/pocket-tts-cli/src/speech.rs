@@ -17,7 +17,7 @@ pub(crate) struct Speech {
 impl Speech {
     /// Settings and text come first: a model takes its time to load.
     pub(crate) fn prepare(args: &SpeechArgs) -> Result<Self> {
-        let options = args.sampling.options();
+        let options = args.options();
         options.validate().map_err(pocket_tts::Error::from)?;
         let text = text::read(args)?;
         let model = model::load(&args.model)?;

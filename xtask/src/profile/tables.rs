@@ -20,12 +20,13 @@ const PHASES: [(&str, &str); 5] = [
 ///
 /// The profile lacks one of the two.
 pub(super) fn of(profile: &Value) -> Result<String> {
-    let spans = list(profile, "spans")?;
-    let rows = list(&profile["breakdown"], "rows")?;
+    let summary = &profile["summary"];
+    let spans = list(summary, "phases")?;
+    let rows = list(&summary["parts"], "rows")?;
     Ok(format!(
         "{}\n{}",
         phases(spans),
-        parts(rows, &profile["breakdown"]["rss"])
+        parts(rows, &summary["parts"]["rss"])
     ))
 }
 
@@ -36,12 +37,12 @@ fn list<'a>(value: &'a Value, key: &str) -> Result<&'a Vec<Value>> {
 }
 
 /// A line for each phase.
-fn phases(spans: &[Value]) -> String {
+fn phases(recorded: &[Value]) -> String {
     let heading = ["phase", "calls", "time s", "in MiB", "out MiB", "peak MiB"];
     let mut rows = vec![heading.map(str::to_owned)];
     for (name, title) in PHASES {
-        let span = spans.iter().find(|span| span["name"] == name);
-        let figure = |key: &str| span.map_or(&Value::Null, |span| &span[key]);
+        let phase = recorded.iter().find(|phase| phase["name"] == name);
+        let figure = |key: &str| phase.map_or(&Value::Null, |phase| &phase[key]);
         rows.push([
             title.to_owned(),
             figure("calls")
@@ -50,12 +51,12 @@ fn phases(spans: &[Value]) -> String {
             figure("total_time_s")
                 .as_f64()
                 .map_or_else(missing, |time| format!("{time:.3}")),
-            mib(figure("first_entry_bytes")),
-            mib(figure("last_exit_bytes")),
-            mib(figure("peak_bytes")),
+            mib(figure("memory_in_bytes")),
+            mib(figure("memory_out_bytes")),
+            mib(figure("memory_peak_bytes")),
         ]);
     }
-    let counted = match spans.iter().any(|span| span["counted"] == "heap") {
+    let counted = match recorded.iter().any(|phase| phase["counted"] == "heap") {
         true => "live heap bytes",
         false => "the resident set",
     };
@@ -85,4 +86,46 @@ fn mib(bytes: &Value) -> String {
 /// What stands for a figure that is not there.
 fn missing() -> String {
     "-".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn every_phase_and_part_has_a_line_and_what_did_not_happen_dashes() {
+        let profile = json!({ "summary": {
+            "phases": [{
+                "name": "load",
+                "calls": 1,
+                "total_time_s": 0.0312,
+                "counted": "heap",
+                "memory_in_bytes": 1 << 20,
+                "memory_out_bytes": 21 << 20,
+                "memory_peak_bytes": 25 << 20,
+            }],
+            "parts": {
+                "rss": 40 << 20,
+                "rows": [
+                    { "name": "weights", "bytes": 20 << 20 },
+                    { "name": "unexplained", "bytes": -524_288 },
+                ],
+            },
+        }});
+        let text = of(&profile).unwrap();
+        let row = |name: &str| {
+            let line = text.lines().find(|line| line.starts_with(name));
+            let cells = line.expect(name)[name.len()..].split_whitespace();
+            cells.collect::<Vec<_>>()
+        };
+        assert_eq!(row("load"), ["1", "0.031", "1.0", "21.0", "25.0"]);
+        assert_eq!(row("encode voice"), ["-"; 5]);
+        assert_eq!(row("weights"), ["20.0"]);
+        assert_eq!(row("unexplained"), ["-0.5"]);
+        assert_eq!(row("resident set"), ["40.0"]);
+        assert!(text.contains("live heap bytes"), "{text}");
+        let error = of(&json!({ "summary": {} })).unwrap_err();
+        assert!(error.to_string().contains("phases"), "{error}");
+    }
 }

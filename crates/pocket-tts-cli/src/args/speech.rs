@@ -1,6 +1,5 @@
 //! What is said, with which voice, and how it is drawn.
 
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -34,14 +33,14 @@ pub(crate) struct SpeechArgs {
     #[arg(long)]
     pub(crate) truncate: bool,
     #[command(flatten)]
-    pub(crate) sampling: SamplingArgs,
+    sampling: SamplingArgs,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
-    /// Parts of a long text to speak at once: faster, for more memory. A text is cut into parts of
-    /// --max-tokens, which are heard in their order.
-    #[arg(long, value_name = "COUNT", help_heading = "Memory", default_value_t = NonZeroUsize::MIN,
+    /// Parts of a long text to speak at once, as far as memory allows: more take more memory, and make
+    /// the whole text sooner, but not its first audio. What is said does not depend on it.
+    #[arg(long, value_name = "COUNT", help_heading = "Memory", default_value_t = 1,
           allow_negative_numbers = true)]
-    pub(crate) batch_size: NonZeroUsize,
+    pub(crate) batch_size: usize,
 }
 
 #[derive(Debug, Args)]
@@ -73,16 +72,18 @@ pub(crate) struct SamplingArgs {
     seed: Option<u64>,
 }
 
-impl SamplingArgs {
+impl SpeechArgs {
     pub(crate) fn options(&self) -> GenerateOptions {
+        let sampling = &self.sampling;
         GenerateOptions {
-            temperature: self.temperature,
-            sampler_decode_steps: self.sampler_decode_steps,
-            noise_clamp: self.noise_clamp,
-            eos_threshold: self.eos_threshold,
-            frames_after_eos: self.frames_after_eos,
-            max_tokens: self.max_tokens,
-            seed: self.seed,
+            temperature: sampling.temperature,
+            sampler_decode_steps: sampling.sampler_decode_steps,
+            noise_clamp: sampling.noise_clamp,
+            eos_threshold: sampling.eos_threshold,
+            frames_after_eos: sampling.frames_after_eos,
+            max_tokens: sampling.max_tokens,
+            batch_size: Some(self.batch_size),
+            seed: sampling.seed,
         }
     }
 }
