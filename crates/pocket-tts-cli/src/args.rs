@@ -31,11 +31,12 @@ pub(crate) enum Command {
     ExportVoice(ExportVoiceArgs),
     /// Load a model and tell its sizes and what memory it takes.
     Info(InfoArgs),
-    /// Tell what memory a text will take to speak, before it is spoken.
+    /// Tell what memory it will take to speak a text.
     ///
-    /// The plan is made from the sizes of the loaded model, the voice and the text: nothing is spoken,
-    /// unless --run asks for it. Bytes are counted: live heap blocks, mapped weights, and the device's
-    /// own memory. The exit code is 1 where the text does not fit the limit.
+    /// The plan follows from the sizes of the model, the voice and the text's longest part, for speech
+    /// as long as it may become; nothing is spoken unless --run asks for it. Bytes are counted: live
+    /// heap blocks, mapped weights and the device's own memory. Where the text does not fit the limit,
+    /// the exit code is 1 and the message tells what is missing.
     Memory(PlanArgs),
 }
 

@@ -43,7 +43,7 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode> {
 
     let interrupted = watch_for_interrupt()?;
     let start = Instant::now();
-    let mut stream = model.stream(&speech.voice, &speech.text, &speech.options)?;
+    let mut stream = speech.stream()?;
     let sample_rate_hz = model.sample_rate_hz();
     let mut writer = match open(&args.output_path, sample_rate_hz) {
         Err(error) if is_unheard(&error) => return Ok(ExitCode::SUCCESS),

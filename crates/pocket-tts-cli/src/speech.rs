@@ -1,7 +1,8 @@
 //! What `generate` and `memory` need before anything is spoken.
 
 use anyhow::Result;
-use pocket_tts::{GenerateOptions, TtsModel, Voice};
+use pocket_tts::memory::MemoryPlan;
+use pocket_tts::{GenerateOptions, SpeechStream, TtsModel, Voice};
 
 use crate::args::SpeechArgs;
 use crate::{model, text};
@@ -32,5 +33,16 @@ impl Speech {
             voice,
             options,
         })
+    }
+
+    /// Begins to speak.
+    pub(crate) fn stream(&self) -> pocket_tts::Result<SpeechStream> {
+        self.model.stream(&self.voice, &self.text, &self.options)
+    }
+
+    /// What [`Self::stream`] will take.
+    pub(crate) fn plan(&self) -> pocket_tts::Result<MemoryPlan> {
+        self.model
+            .plan_stream_memory(&self.voice, &self.text, &self.options)
     }
 }

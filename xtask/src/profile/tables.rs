@@ -21,12 +21,16 @@ const PHASES: [(&str, &str); 5] = [
 /// The profile lacks one of the two.
 pub(super) fn of(profile: &Value) -> Result<String> {
     let summary = &profile["summary"];
-    let spans = list(summary, "phases")?;
-    let rows = list(&summary["parts"], "rows")?;
+    let (at_peak, at_end) = (&profile["parts_at_peak"], &summary["parts"]);
     Ok(format!(
         "{}\n{}",
-        phases(spans),
-        parts(rows, &summary["parts"]["rss"])
+        phases(list(summary, "phases")?),
+        parts(
+            list(at_peak, "rows")?,
+            &at_peak["rss"],
+            list(at_end, "rows")?,
+            &at_end["rss"]
+        )
     ))
 }
 
@@ -67,13 +71,17 @@ fn phases(recorded: &[Value]) -> String {
 }
 
 /// A line for each part, and the whole.
-fn parts(parts: &[Value], resident: &Value) -> String {
-    let mut rows = vec![["part", "MiB"].map(str::to_owned)];
-    for part in parts {
-        let name = part["name"].as_str().unwrap_or("?");
-        rows.push([name.to_owned(), mib(&part["bytes"])]);
+fn parts(at_peak: &[Value], peak: &Value, at_end: &[Value], end: &Value) -> String {
+    let mut rows = vec![["part", "at the peak MiB", "at the end MiB"].map(str::to_owned)];
+    for part in at_peak {
+        let later = at_end.iter().find(|later| later["name"] == part["name"]);
+        rows.push([
+            part["name"].as_str().unwrap_or("?").to_owned(),
+            mib(&part["bytes"]),
+            later.map_or_else(missing, |later| mib(&later["bytes"])),
+        ]);
     }
-    rows.push(["resident set".to_owned(), mib(resident)]);
+    rows.push(["resident set".to_owned(), mib(peak), mib(end)]);
     align(&rows)
 }
 
@@ -95,7 +103,15 @@ mod tests {
 
     #[test]
     fn every_phase_and_part_has_a_line_and_what_did_not_happen_dashes() {
-        let profile = json!({ "summary": {
+        let profile = json!({
+            "parts_at_peak": {
+                "rss": 50 << 20,
+                "rows": [
+                    { "name": "weights", "bytes": 20 << 20 },
+                    { "name": "unexplained", "bytes": 1 << 20 },
+                ],
+            },
+            "summary": {
             "phases": [{
                 "name": "load",
                 "calls": 1,
@@ -121,9 +137,9 @@ mod tests {
         };
         assert_eq!(row("load"), ["1", "0.031", "1.0", "21.0", "25.0"]);
         assert_eq!(row("encode voice"), ["-"; 5]);
-        assert_eq!(row("weights"), ["20.0"]);
-        assert_eq!(row("unexplained"), ["-0.5"]);
-        assert_eq!(row("resident set"), ["40.0"]);
+        assert_eq!(row("weights"), ["20.0", "20.0"]);
+        assert_eq!(row("unexplained"), ["1.0", "-0.5"]);
+        assert_eq!(row("resident set"), ["50.0", "40.0"]);
         assert!(text.contains("live heap bytes"), "{text}");
         let error = of(&json!({ "summary": {} })).unwrap_err();
         assert!(error.to_string().contains("phases"), "{error}");

@@ -42,10 +42,10 @@ fn check(place: &Place, folder: &str) -> Vec<String> {
     let html = find(place, folder, "html");
     assert!(html.contains("<svg") && html.trim_end().ends_with("</html>"));
     let json: serde_json::Value = serde_json::from_str(&find(place, folder, "json")).unwrap();
-    let spans = json["spans"].as_array().unwrap();
-    spans
+    let phases = json["summary"]["phases"].as_array().unwrap();
+    phases
         .iter()
-        .map(|span| span["name"].as_str().unwrap().to_owned())
+        .map(|phase| phase["name"].as_str().unwrap().to_owned())
         .collect()
 }
 
@@ -190,5 +190,5 @@ fn the_standard_output_is_for_the_figures_alone() {
     let run = place
         .run(&["memory", "Hi.", "--profile-memory", "--json"])
         .succeeds();
-    assert_eq!(run.json()["plan"]["fits"], true);
+    assert_eq!(run.json()["fits"], true);
 }
