@@ -130,6 +130,7 @@ impl TtsModel {
         let run = RunOptions {
             device: options.device,
             threads: options.threads,
+            memory_pool: None,
         };
         let model = Model::load(parts, run)?;
         // Preparing weights leaves blocks of sizes that speech never asks for.

@@ -4,6 +4,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tensor_pool::Bytes;
+
+use crate::audio::Audio;
+
 /// What can go wrong in this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -58,6 +62,35 @@ pub enum Error {
     /// There is no memory for what a stream has to remember.
     #[error("cannot keep the state of the speech: {0}")]
     Memory(#[from] tensor_pool::Error),
+    /// A limit on memory leaves no room for even one part of the text at a time.
+    #[error(
+        "the speech would take up to {needed} of memory, of which {present} are there already, and the limit is \
+         {limit}: {} too little; a limit of {} MB would do",
+        *needed - *limit,
+        self.limit_that_would_do_mb().unwrap_or_default()
+    )]
+    MemoryLimitTooLow {
+        /// The limit.
+        limit: Bytes,
+        /// The most that the process would hold.
+        needed: Bytes,
+        /// What it holds without the speech.
+        present: Bytes,
+    },
+    /// The limit on memory was exceeded while a text was spoken, because something else took memory.
+    #[error(transparent)]
+    MemoryLimitExceeded(Box<MemoryLimitExceeded>),
+    /// The system has no memory for something large.
+    #[error(
+        "the system has no {} MiB of memory for {what}; free some, or speak a shorter text at a time",
+        bytes.div_ceil(1 << 20)
+    )]
+    OutOfMemory {
+        /// What it was for.
+        what: &'static str,
+        /// How much.
+        bytes: u64,
+    },
     /// A voice was to be made from audio, but the weights have no voice encoder.
     #[error("these weights cannot clone voices: {0}")]
     NoVoiceEncoder(String),
@@ -322,6 +355,34 @@ pub enum Error {
     },
 }
 
+/// How far the speech came that exceeded a limit on memory.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error(
+    "{counted} of memory are in use and the limit is {limit}; the speech ends here, {} s of it are made: \
+     raise the limit, or free what else the program holds",
+    self.seconds()
+)]
+#[non_exhaustive]
+pub struct MemoryLimitExceeded {
+    /// The limit.
+    pub limit: Bytes,
+    /// What was in use when it was noticed, after what could be freed was freed.
+    pub counted: Bytes,
+    /// The audio so far, one for each text. A stream has handed its audio out before, so it has none
+    /// here.
+    pub audio: Vec<Audio>,
+}
+
+impl MemoryLimitExceeded {
+    fn seconds(&self) -> f64 {
+        let seconds = self
+            .audio
+            .iter()
+            .map(|audio| audio.duration().as_secs_f64());
+        (seconds.sum::<f64>() * 10.0).round() / 10.0
+    }
+}
+
 /// A result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -367,7 +428,22 @@ impl std::fmt::Display for WeightMismatch {
     }
 }
 
+/// What the present memory use of a program may grow by, in things too small to be planned, before it
+/// tries again with the limit that it was told would do.
+const DRIFT: Bytes = Bytes::kib(512);
+
 impl Error {
+    /// For [`Error::MemoryLimitTooLow`], a limit in MB (1,048,576 bytes) that would not be.
+    #[must_use]
+    pub fn limit_that_would_do_mb(&self) -> Option<u64> {
+        match self {
+            Self::MemoryLimitTooLow { needed, .. } => {
+                Some((*needed + DRIFT).get().div_ceil(Bytes::mib(1).get()))
+            }
+            _ => None,
+        }
+    }
+
     pub(crate) fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
         Self::Io {
             action,

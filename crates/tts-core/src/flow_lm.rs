@@ -11,7 +11,7 @@ use burn::tensor::Tensor;
 
 use crate::config::Config;
 use crate::error::Result;
-use crate::kv::KvPrefix;
+use crate::kv;
 use crate::ops::{Activation, Heads, LayerNorm, Linear, Placement, tensor_from, vec_from};
 use crate::state::StateMemory;
 use crate::transformer::{Transformer, TransformerShape};
@@ -142,18 +142,25 @@ impl FlowLm {
         self.transformer.shape().layers
     }
 
+    /// Numbers of one page of keys and values, all layers.
+    pub(crate) fn page_numbers(&self) -> usize {
+        self.layers() * 2 * kv::PAGE_STEPS * self.heads().kv_width()
+    }
+
+    /// Numbers that a pass over so many rows holds at once.
+    pub(crate) fn scratch_numbers(&self, rows: usize) -> usize {
+        // Between the backbone and the latent the flow head holds a few vectors of its width.
+        self.transformer.scratch_numbers(rows) + rows * self.flow_head.scratch_numbers()
+    }
+
     /// The flow's times for a number of sampler steps, embedded once per stream.
     pub(crate) fn time_schedule(&self, steps: usize) -> Result<TimeSchedule> {
         self.flow_head.time_schedule(steps, &self.placement)
     }
 
-    /// A fresh state whose rows speak with `voices`.
-    pub(crate) fn state(
-        &self,
-        voices: Vec<Arc<VoiceKv>>,
-        memory: &StateMemory,
-    ) -> Result<FlowLmState> {
-        FlowLmState::new(voices, self.layers(), self.heads(), memory)
+    /// A fresh state that speaks with `voice`.
+    pub(crate) fn state(&self, voice: Arc<VoiceKv>, memory: &StateMemory) -> Result<FlowLmState> {
+        FlowLmState::new(voice, self.layers(), self.heads(), memory)
     }
 
     /// Embeds a text.
@@ -165,32 +172,15 @@ impl FlowLm {
         self.embedding.forward(tokens, &self.placement)
     }
 
-    /// Reads each row's text and starts its speech, in one pass. The state must be fresh. Returns
-    /// what the heads see of the first frame, [batch, 1, condition].
-    ///
-    /// Texts of unequal length are padded at their start: padding lies in the cache, but no row
-    /// sees its own, and positions count without it.
-    pub(crate) fn prompt(&self, state: &mut FlowLmState, texts: &[Vec<u32>]) -> Result<Tensor<3>> {
-        let longest = texts.iter().map(Vec::len).max().unwrap_or(0);
-        let width = self.transformer.shape().width;
-        let device = self.placement.device();
+    /// Reads a text and starts its speech, in one pass. The state must be fresh. Returns what the
+    /// heads see of the first frame, [1, 1, condition].
+    pub(crate) fn prompt(&self, state: &mut FlowLmState, tokens: &[u32]) -> Result<Tensor<3>> {
         let bos = self.latent_input(&self.bos);
-        let mut rows = Vec::with_capacity(texts.len());
-        for (row, tokens) in texts.iter().enumerate() {
-            let padding = longest - tokens.len();
-            state.set_padding(row, padding);
-            let mut parts = Vec::with_capacity(3);
-            if padding > 0 {
-                let shape = [1, padding, width];
-                parts.push(tensor_from(vec![0.0; padding * width], shape, device));
-            }
-            if !tokens.is_empty() {
-                parts.push(self.embed(tokens)?);
-            }
-            parts.push(bos.clone());
-            rows.push(Tensor::cat(parts, 1));
-        }
-        self.backbone(state, Tensor::cat(rows, 0))
+        let input = match tokens {
+            [] => bos,
+            tokens => Tensor::cat(vec![self.embed(tokens)?, bos], 1),
+        };
+        self.backbone(&mut [state], input)
     }
 
     /// Reads an encoded voice into the state. Its keys and values are then a voice.
@@ -211,16 +201,20 @@ impl FlowLm {
             }
             None => conditioning,
         };
-        self.run(state, prompt)?;
+        self.run(&mut [state], prompt)?;
         Ok(())
     }
 
-    /// The next frame's backbone output, [batch, 1, condition].
+    /// The next frame's backbone output of each sequence, [sequence, 1, condition].
     ///
-    /// `latents` is what the last frame drew, [batch, latent].
-    pub(crate) fn step(&self, state: &mut FlowLmState, latents: &[f32]) -> Result<Tensor<3>> {
+    /// `latents` is what the last frame drew, [sequence, latent].
+    pub(crate) fn step(
+        &self,
+        states: &mut [&mut FlowLmState],
+        latents: &[f32],
+    ) -> Result<Tensor<3>> {
         let input = self.latent_input(latents);
-        self.backbone(state, input)
+        self.backbone(states, input)
     }
 
     /// Draws latents from noise, given the backbone's output.
@@ -268,8 +262,8 @@ impl FlowLm {
         self.input.forward(latents, Activation::Identity)
     }
 
-    fn backbone(&self, state: &mut FlowLmState, input: Tensor<3>) -> Result<Tensor<3>> {
-        let output = self.run(state, input)?;
+    fn backbone(&self, states: &mut [&mut FlowLmState], input: Tensor<3>) -> Result<Tensor<3>> {
+        let output = self.run(states, input)?;
         let [batch, time, width] = output.dims();
         let last = output.slice([0..batch, time - 1..time, 0..width]);
         let normed = self.out_norm.forward(&last);
@@ -279,20 +273,17 @@ impl FlowLm {
         })
     }
 
-    fn run(&self, state: &mut FlowLmState, input: Tensor<3>) -> Result<Tensor<3>> {
+    /// Runs the next steps of some sequences, as many of each: `input` [sequence, time, width].
+    fn run(&self, states: &mut [&mut FlowLmState], input: Tensor<3>) -> Result<Tensor<3>> {
         let [_, time, _] = input.dims();
-        state.reserve(time)?;
-        let rope = self.transformer.rope().table(&state.next_positions(), time);
-        let FlowLmState { layers, rows } = state;
+        for state in &mut *states {
+            state.reserve(time)?;
+        }
+        let positions: Vec<usize> = states.iter().map(|state| state.position()).collect();
+        let rope = self.transformer.rope().table(&positions, time);
         Ok(self.transformer.forward(input, |layer, qkv| {
-            let prefixes: Vec<KvPrefix<'_>> = rows
-                .iter()
-                .map(|row| KvPrefix {
-                    voice: row.voice.layers.get(layer),
-                    padding: row.padding,
-                })
-                .collect();
-            layers[layer].attend(qkv, &prefixes, self.heads(), &rope, &self.placement)
+            let mut rows: Vec<_> = states.iter_mut().map(|state| state.row(layer)).collect();
+            kv::attend(&mut rows, qkv, self.heads(), &rope, &self.placement)
         }))
     }
 }

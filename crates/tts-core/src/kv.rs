@@ -3,9 +3,7 @@
 mod paged;
 mod ring;
 
-#[cfg(test)]
-pub(crate) use paged::PAGE_STEPS;
-pub(crate) use paged::{KvPrefix, PagedKv};
+pub(crate) use paged::{KvRow, PAGE_STEPS, PagedKv, attend};
 pub(crate) use ring::RingKv;
 
 #[cfg(feature = "flex")]

@@ -1,16 +1,17 @@
 //! A loaded model: everything that is shared by the streams that speak with it.
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use burn::tensor::Tensor;
-use tensor_pool::MemoryPool;
+use tensor_pool::{Bytes, MemoryPool};
 
 use crate::audio::{Audio, prepare_voice_prompt};
 use crate::config::Config;
 use crate::device::DeviceKind;
 use crate::error::{Error, Result};
 use crate::flow_lm::{FlowLm, FlowLmState};
+use crate::memory::{Held, MemoryLimit};
 use crate::mimi::{MimiDecoder, MimiEncoder};
 use crate::ops::Placement;
 use crate::options::GenerateOptions;
@@ -36,12 +37,14 @@ pub struct ModelParts {
 }
 
 /// How a model is run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct RunOptions {
     /// Where it computes.
     pub device: DeviceKind,
     /// Threads of the CPU devices; one per available core when `None`.
     pub threads: Option<usize>,
+    /// Where its streams lease their state from; a pool of its own when `None`.
+    pub memory_pool: Option<MemoryPool>,
 }
 
 /// A model that is ready to speak. Cheap to clone; one model serves many threads.
@@ -57,8 +60,8 @@ pub(crate) struct Shared {
     pub(crate) text_options: TextOptions,
     pub(crate) flow_lm: FlowLm,
     pub(crate) decoder: MimiDecoder,
-    /// Loaded when a voice is cloned for the first time.
-    encoder: OnceLock<MimiEncoder>,
+    /// Loaded when a voice is cloned for the first time, or again after it was dropped.
+    encoder: Mutex<Option<Arc<LoadedEncoder>>>,
     no_voice_cloning: Option<String>,
     weights: Weights,
     placement: Placement,
@@ -66,6 +69,15 @@ pub(crate) struct Shared {
     pub(crate) memory: StateMemory,
     device: DeviceKind,
     pub(crate) threads: Threads,
+    /// The prepared weights, counted.
+    _held: Held,
+}
+
+/// The voice encoder, counted.
+#[derive(Debug)]
+pub(crate) struct LoadedEncoder {
+    encoder: MimiEncoder,
+    _held: Held,
 }
 
 /// Bytes of a model's parts.
@@ -79,7 +91,7 @@ pub struct ModelSize {
     pub flow_lm_bytes: usize,
     /// The decoder's prepared weights.
     pub decoder_bytes: usize,
-    /// The voice encoder's prepared weights; `None` until a voice was cloned.
+    /// The voice encoder's prepared weights; `None` while it is not loaded.
     pub encoder_bytes: Option<usize>,
     /// Keys and values of one position, all layers.
     pub kv_bytes_per_position: usize,
@@ -119,7 +131,9 @@ impl Model {
                 MimiDecoder::load(&weights, &config, &placement)?,
             ))
         })?;
-        threads.suit(flow_lm.bytes() + decoder.bytes())?;
+        let prepared = flow_lm.bytes() + decoder.bytes();
+        threads.suit(prepared)?;
+        let pool = options.memory_pool.unwrap_or_default();
         Ok(Self {
             shared: Arc::new(Shared {
                 text_options: TextOptions {
@@ -133,13 +147,14 @@ impl Model {
                 tokenizer: Arc::new(tokenizer),
                 flow_lm,
                 decoder,
-                encoder: OnceLock::new(),
+                encoder: Mutex::new(None),
                 no_voice_cloning,
                 weights,
-                memory: StateMemory::new(MemoryPool::default(), placement.device()),
+                memory: StateMemory::new(pool, placement.device()),
                 placement,
                 device: options.device,
                 threads,
+                _held: Held::prepared(prepared),
             }),
         })
     }
@@ -189,7 +204,7 @@ impl Model {
             stored_bytes: shared.weights.stored_bytes(),
             flow_lm_bytes: shared.flow_lm.bytes(),
             decoder_bytes: shared.decoder.bytes(),
-            encoder_bytes: shared.encoder.get().map(MimiEncoder::bytes),
+            encoder_bytes: self.loaded_encoder().map(|encoder| encoder.bytes()),
             kv_bytes_per_position: shared.flow_lm.layers()
                 * 2
                 * heads.kv_width()
@@ -239,7 +254,7 @@ impl Model {
                 flow_lm, memory, ..
             } = &*self.shared;
             let latents = encoder.encode(prompt.samples(), memory)?;
-            let mut state = flow_lm.state(vec![Arc::new(VoiceKv::empty())], memory)?;
+            let mut state = flow_lm.state(Arc::new(VoiceKv::empty()), memory)?;
             flow_lm.prompt_voice(&mut state, encoder.conditioning(latents))?;
             Ok(Voice {
                 kv: Arc::new(voice_of(&state)),
@@ -267,36 +282,78 @@ impl Model {
         text: &str,
         options: &GenerateOptions,
     ) -> Result<SpeechStream> {
-        SpeechStream::start(self, voice, text, options)
+        self.stream_within(voice, text, options, None)
     }
 
-    /// Speaks a text from its start to its end: the chunks of [`Self::stream`], joined.
+    /// Starts to speak within a limit on memory.
     ///
     /// # Errors
     ///
-    /// As [`Self::stream`], or the device failed.
-    pub fn generate(&self, voice: &Voice, text: &str, options: &GenerateOptions) -> Result<Audio> {
-        let mut samples = Vec::new();
-        for chunk in self.stream(voice, text, options)? {
-            samples.extend_from_slice(chunk?.samples());
-        }
-        Ok(Audio::new(samples, self.sample_rate_hz()))
+    /// As [`Self::stream`], or [`Error::MemoryLimitTooLow`]. A stream that exceeds the limit on the way,
+    /// because something else took memory, ends with [`Error::MemoryLimitExceeded`].
+    pub fn stream_within(
+        &self,
+        voice: &Voice,
+        text: &str,
+        options: &GenerateOptions,
+        limit: Option<MemoryLimit>,
+    ) -> Result<SpeechStream> {
+        SpeechStream::start(self, voice, text, options, limit)
     }
 
-    pub(crate) fn encoder(&self) -> Result<&MimiEncoder> {
+    /// Drops the voice encoder, if it is loaded and no voice is being cloned. It is loaded again when the
+    /// next one is. Returns the bytes of its prepared weights.
+    pub fn drop_voice_encoder(&self) -> Bytes {
+        let mut loaded = self.lock_encoder();
+        match loaded.take() {
+            Some(encoder) if Arc::strong_count(&encoder) == 1 => {
+                Bytes::from(encoder.encoder.bytes())
+            }
+            // Somebody is using it.
+            kept => {
+                *loaded = kept;
+                Bytes::ZERO
+            }
+        }
+    }
+
+    fn lock_encoder(&self) -> MutexGuard<'_, Option<Arc<LoadedEncoder>>> {
+        let encoder = &self.shared.encoder;
+        encoder.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn loaded_encoder(&self) -> Option<Arc<LoadedEncoder>> {
+        self.lock_encoder().clone()
+    }
+
+    pub(crate) fn encoder(&self) -> Result<Arc<LoadedEncoder>> {
         let shared = &self.shared;
         if let Some(reason) = &shared.no_voice_cloning {
             return Err(Error::NoVoiceEncoder(reason.clone()));
         }
-        if let Some(encoder) = shared.encoder.get() {
-            return Ok(encoder);
+        // Held while it is loaded, so that it is never there twice.
+        let mut loaded = self.lock_encoder();
+        if let Some(loaded) = &*loaded {
+            return Ok(loaded.clone());
         }
-        // Two threads may load it at once; the second copy is dropped.
         let encoder = shared
             .threads
             .all()
             .install(|| MimiEncoder::load(&shared.weights, &shared.config, &shared.placement))?;
-        Ok(shared.encoder.get_or_init(|| encoder))
+        let encoder = Arc::new(LoadedEncoder {
+            _held: Held::prepared(encoder.bytes()),
+            encoder,
+        });
+        *loaded = Some(encoder.clone());
+        Ok(encoder)
+    }
+}
+
+impl std::ops::Deref for LoadedEncoder {
+    type Target = MimiEncoder;
+
+    fn deref(&self) -> &MimiEncoder {
+        &self.encoder
     }
 }
 

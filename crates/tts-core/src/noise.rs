@@ -4,8 +4,9 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-/// Gaussian noise of one stream. Each stream has its own, so that what others do does not change
-/// what it says; ChaCha gives the same numbers on every platform.
+/// Gaussian noise of one part of a text. Each part has its own, so that neither what others say nor
+/// how many parts are spoken at once changes what it says; ChaCha gives the same numbers on every
+/// platform.
 #[derive(Clone, Debug)]
 pub(crate) struct Noise {
     rng: ChaCha8Rng,
@@ -14,10 +15,19 @@ pub(crate) struct Noise {
 }
 
 impl Noise {
-    /// Noise of variance `temperature`, between `-clamp` and `clamp`.
+    /// Noise of variance `temperature`, between `-clamp` and `clamp`, for a text's first part.
+    #[cfg(test)]
     pub(crate) fn new(seed: u64, temperature: f32, clamp: Option<f32>) -> Self {
+        Self::of_part(seed, 0, temperature, clamp)
+    }
+
+    /// Noise for a part of a text. ChaCha has as many independent streams of numbers for a seed as a
+    /// text can have parts.
+    pub(crate) fn of_part(seed: u64, part: u64, temperature: f32, clamp: Option<f32>) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(part);
         Self {
-            rng: ChaCha8Rng::seed_from_u64(seed),
+            rng,
             std: temperature.sqrt(),
             clamp,
         }
@@ -87,6 +97,14 @@ mod tests {
         let take = |seed| Noise::new(seed, 1.0, None).take(32);
         assert_eq!(take(7), take(7));
         assert_ne!(take(7), take(8));
+    }
+
+    #[test]
+    fn each_part_of_a_text_has_noise_of_its_own() {
+        let take = |part| Noise::of_part(7, part, 1.0, None).take(32);
+        assert_eq!(take(3), take(3));
+        assert_ne!(take(0), take(1));
+        assert_eq!(take(0), Noise::new(7, 1.0, None).take(32));
     }
 
     #[test]

@@ -20,6 +20,10 @@ pub struct GenerateOptions {
     pub frames_after_eos: Option<usize>,
     /// Tokens of text that are spoken in one go; longer texts are cut at sentences.
     pub max_tokens: usize,
+    /// Parts of a text that are spoken at once, from 1 to 64. More take more memory and make a long
+    /// text sooner, but not its first audio; what is said does not depend on it. When `None`, one in
+    /// this crate; the crate `pocket-tts` chooses.
+    pub batch_size: Option<usize>,
     /// Start of the noise generator: the same seed gives the same audio. Random when `None`.
     pub seed: Option<u64>,
 }
@@ -34,6 +38,7 @@ impl Default for GenerateOptions {
             frames_after_eos: None,
             // The models were trained on sentences of about this length.
             max_tokens: 50,
+            batch_size: None,
             seed: None,
         }
     }
@@ -42,6 +47,10 @@ impl Default for GenerateOptions {
 /// Most sampler steps: each costs about as much as the first, and quality stops growing long
 /// before.
 const MAX_SAMPLER_STEPS: usize = 1024;
+
+/// Most parts of a text at once: a frame's arithmetic outweighs the reading of the weights long
+/// before.
+const MAX_BATCH_SIZE: usize = 64;
 
 /// Most frames after the end of speech: at 12.5 frames a second, over a minute of silence.
 const MAX_FRAMES_AFTER_EOS: usize = 1000;
@@ -86,6 +95,11 @@ impl GenerateOptions {
         }
         if self.max_tokens == 0 {
             return refuse("max-tokens", "0".to_owned(), "at least 1");
+        }
+        if let Some(size) = self.batch_size
+            && !(1..=MAX_BATCH_SIZE).contains(&size)
+        {
+            return refuse("batch-size", size.to_string(), "from 1 to 64");
         }
         Ok(())
     }

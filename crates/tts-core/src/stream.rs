@@ -2,33 +2,47 @@
 
 mod decode;
 mod generate;
+mod part;
 mod progress;
+mod whole;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 
+pub use part::PartSize;
+#[cfg(test)]
+pub(crate) use part::max_frames;
 pub use progress::Progress;
 
 use crate::audio::Audio;
 use crate::error::{Error, Result};
+use crate::memory::{MemoryLimit, Reservation};
 use crate::model::Model;
-use crate::noise::Noise;
 use crate::options::GenerateOptions;
-use crate::text;
 use crate::voice::Voice;
-#[cfg(test)]
-pub(crate) use generate::max_frames;
+use decode::Chunk;
+pub(crate) use decode::{FRAMES_PER_CALL, FRAMES_WAITING_PER_PART};
+use part::Parts;
 use progress::Counters;
 
 /// Frames that may wait between the threads: FlowLM runs ahead while Mimi is busy, by a few
 /// seconds of speech at most.
-const FRAMES_AHEAD: usize = 32;
+pub(crate) const FRAMES_AHEAD: usize = 32;
 
 /// Audio chunks that may wait for the caller. One who stops taking them stops the stream's
 /// threads, and it holds no more than these.
-const CHUNKS_AHEAD: usize = 8;
+pub(crate) const CHUNKS_AHEAD: usize = 8;
+
+/// Something to say, and who says it.
+#[derive(Clone, Debug)]
+pub struct SpeechRequest {
+    /// The voice.
+    pub voice: Voice,
+    /// The text.
+    pub text: String,
+}
 
 /// Speech that is being made: an iterator of audio chunks. Dropping it stops the work at the next
 /// frame and waits for its threads to end.
@@ -46,12 +60,8 @@ const CHUNKS_AHEAD: usize = 8;
 /// ```
 #[derive(Debug)]
 pub struct SpeechStream {
-    chunks: Option<Receiver<Result<Vec<f32>>>>,
-    threads: Vec<JoinHandle<()>>,
-    stop: Arc<AtomicBool>,
-    counters: Arc<Counters>,
+    speech: Speech,
     sample_rate_hz: u32,
-    seed: u64,
 }
 
 impl SpeechStream {
@@ -60,57 +70,12 @@ impl SpeechStream {
         voice: &Voice,
         text: &str,
         options: &GenerateOptions,
+        limit: Option<MemoryLimit>,
     ) -> Result<Self> {
-        options.validate()?;
-        // Emoji and punctuation alone are no words, and models babble on them.
-        if !text.chars().any(char::is_alphanumeric) {
-            return Err(Error::EmptyText);
-        }
-        let shared = &model.shared;
-        let texts = text::chunks(
-            shared.tokenizer.clone(),
-            text,
-            std::num::NonZeroUsize::new(options.max_tokens).unwrap_or(std::num::NonZeroUsize::MIN),
-            &shared.text_options,
-        )?;
-        // Small enough for readers of JSON, whose numbers are often doubles.
-        let seed = options.seed.unwrap_or_else(|| rand::random::<u32>().into());
-        let temperature = options
-            .temperature
-            .unwrap_or(shared.config.default_temperature);
-        let stop = Arc::new(AtomicBool::new(false));
-        let counters = Arc::new(Counters::default());
-        let (frame_sender, frames) = sync_channel(FRAMES_AHEAD);
-        let (chunk_sender, chunks) = sync_channel(CHUNKS_AHEAD);
-
-        let generator = generate::Generator {
-            model: model.clone(),
-            voice: voice.clone(),
-            texts,
-            noise: Noise::new(seed, temperature, options.noise_clamp),
-            options: options.clone(),
-            stop: stop.clone(),
-            counters: counters.clone(),
-            frames: frame_sender,
-        };
-        let decoder = decode::Decoder {
-            model: model.clone(),
-            frames,
-            chunks: chunk_sender,
-            stop: stop.clone(),
-            counters: counters.clone(),
-        };
-        let mut stream = Self {
-            chunks: Some(chunks),
-            threads: Vec::with_capacity(2),
-            stop,
-            counters,
+        Ok(Self {
+            speech: Speech::start(model, &[(voice, text)], options, limit, 0)?,
             sample_rate_hz: model.sample_rate_hz(),
-            seed,
-        };
-        stream.spawn("decoder", move || decoder.run())?;
-        stream.spawn("generator", move || generator.run())?;
-        Ok(stream)
+        })
     }
 
     /// Samples a second.
@@ -120,12 +85,105 @@ impl SpeechStream {
 
     /// Start of the noise generator: with it, the same text sounds the same again.
     pub fn seed(&self) -> u64 {
-        self.seed
+        self.speech.seed
+    }
+
+    /// Parts of the text that are spoken at once, as far as memory allows.
+    pub fn batch_size(&self) -> usize {
+        self.speech.at_once
     }
 
     /// How far it is.
     pub fn progress(&self) -> Progress {
-        self.counters.read()
+        self.speech.counters.read()
+    }
+}
+
+impl Iterator for SpeechStream {
+    type Item = Result<Audio>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let chunk = self.speech.next()?;
+        Some(chunk.map(|chunk| Audio::new(chunk.samples, self.sample_rate_hz)))
+    }
+}
+
+/// Texts that are being spoken. Their chunks come text by text.
+#[derive(Debug)]
+struct Speech {
+    chunks: Option<Receiver<Result<Chunk>>>,
+    threads: Vec<JoinHandle<()>>,
+    stop: Arc<AtomicBool>,
+    counters: Arc<Counters>,
+    seed: u64,
+    at_once: usize,
+}
+
+impl Speech {
+    fn start(
+        model: &Model,
+        requests: &[(&Voice, &str)],
+        options: &GenerateOptions,
+        limit: Option<MemoryLimit>,
+        audio_bytes: usize,
+    ) -> Result<Self> {
+        options.validate()?;
+        let parts = || Parts::new(model, requests.iter().map(|(_, text)| *text), options);
+        let wanted = options.batch_size.unwrap_or(1);
+        let sizes = match &limit {
+            // A promise needs to know the longest part before the first is spoken.
+            Some(_) => sizes(parts()?)?,
+            None => vec![model.part_of_tokens(options.max_tokens)],
+        };
+        let need = model.stream_cost().need(&sizes).with_audio(audio_bytes);
+        let (reservation, at_once) = match &limit {
+            Some(limit) => limit.admit(model.memory_pool(), &need, wanted.min(sizes.len()))?,
+            None => (Reservation::take(need.bytes(wanted)), wanted),
+        };
+        let reservation = Arc::new(reservation);
+        // Small enough for readers of JSON, whose numbers are often doubles.
+        let seed = options.seed.unwrap_or_else(|| rand::random::<u32>().into());
+        let stop = Arc::new(AtomicBool::new(false));
+        let counters = Arc::new(Counters::default());
+        let (frame_sender, frames) = sync_channel(FRAMES_AHEAD);
+        let (chunk_sender, chunks) = sync_channel(CHUNKS_AHEAD);
+
+        let generator = generate::Generator {
+            model: model.clone(),
+            voices: requests.iter().map(|(voice, _)| voice.kv.clone()).collect(),
+            parts: parts()?,
+            at_once,
+            seed,
+            options: options.clone(),
+            limit,
+            stop: stop.clone(),
+            counters: counters.clone(),
+            frames: frame_sender,
+            _reservation: reservation.clone(),
+        };
+        let decoder = decode::Decoder {
+            model: model.clone(),
+            frames,
+            chunks: chunk_sender,
+            max_waiting: match at_once {
+                1 => FRAMES_PER_CALL,
+                more => more * FRAMES_WAITING_PER_PART,
+            },
+            stop: stop.clone(),
+            counters: counters.clone(),
+            _reservation: reservation,
+        };
+        let mut speech = Self {
+            chunks: Some(chunks),
+            threads: Vec::with_capacity(2),
+            stop,
+            counters,
+            seed,
+            at_once,
+        };
+        speech.spawn("decoder", move || decoder.run())?;
+        speech.spawn("generator", move || generator.run())?;
+        Ok(speech)
     }
 
     fn spawn(&mut self, purpose: &'static str, run: impl FnOnce() + Send + 'static) -> Result<()> {
@@ -147,12 +205,12 @@ impl SpeechStream {
     }
 }
 
-impl Iterator for SpeechStream {
-    type Item = Result<Audio>;
+impl Iterator for Speech {
+    type Item = Result<Chunk>;
 
     fn next(&mut self) -> Option<Self::Item> {
         match self.chunks.as_ref()?.recv() {
-            Ok(Ok(samples)) => Some(Ok(Audio::new(samples, self.sample_rate_hz))),
+            Ok(Ok(chunk)) => Some(Ok(chunk)),
             Ok(Err(error)) => {
                 self.finish();
                 Some(Err(error))
@@ -166,8 +224,30 @@ impl Iterator for SpeechStream {
     }
 }
 
-impl Drop for SpeechStream {
+impl Drop for Speech {
     fn drop(&mut self) {
         self.finish();
+    }
+}
+
+/// How long the parts are.
+fn sizes(parts: Parts) -> Result<Vec<PartSize>> {
+    parts.map(|part| Ok(part?.size)).collect()
+}
+
+impl Model {
+    /// How a text would be cut into parts, and how long these are.
+    ///
+    /// # Errors
+    ///
+    /// The text is empty or a setting is out of range.
+    pub fn parts(&self, text: &str, options: &GenerateOptions) -> Result<Vec<PartSize>> {
+        options.validate()?;
+        sizes(Parts::new(self, [text], options)?)
+    }
+
+    /// A part of this many tokens.
+    fn part_of_tokens(&self, tokens: usize) -> PartSize {
+        PartSize::new(tokens, self.config().mimi.frame_rate)
     }
 }

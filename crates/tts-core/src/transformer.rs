@@ -88,6 +88,20 @@ impl Transformer {
             .sum()
     }
 
+    /// Numbers that a pass over so many rows holds at once, besides its input: a layer's input, and the
+    /// larger of its two branches.
+    pub(crate) fn scratch_numbers(&self, rows: usize) -> usize {
+        let TransformerShape {
+            width,
+            heads,
+            feed_forward,
+            ..
+        } = &self.shape;
+        let (qkv, out) = (heads.qkv_width(), heads.query_width());
+        let branch = (width + qkv).max(qkv + out).max(width + feed_forward);
+        rows * (width + branch)
+    }
+
     /// Runs the layers over the next steps. `attend` gets a layer's index and its projected
     /// queries, keys and values [batch, time, qkv_width], and gives the heads' outputs [batch,
     /// time, head * head_dim]: the caches are the caller's.

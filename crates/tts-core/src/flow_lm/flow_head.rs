@@ -51,6 +51,12 @@ pub(crate) struct TimeSchedule {
 }
 
 impl FlowHead {
+    /// Numbers that one row holds at once: condition and state, a block's three modulations, its branch
+    /// and their sum.
+    pub(super) fn scratch_numbers(&self) -> usize {
+        8 * self.width
+    }
+
     pub(super) fn load(
         weights: &Scope<'_>,
         config: &Config,

@@ -1,65 +1,54 @@
-//! What FlowLM remembers of a stream.
+//! What FlowLM remembers of a sequence.
 
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::kv::PagedKv;
+use crate::kv::{KvRow, PagedKv};
 use crate::ops::Heads;
 use crate::state::StateMemory;
 use crate::voice::VoiceKv;
 
-/// Keys and values of a batch of streams that advance together.
+/// Keys and values of one part of a text, after a voice.
 #[derive(Debug)]
 pub(crate) struct FlowLmState {
-    pub(super) layers: Vec<PagedKv>,
-    pub(super) rows: Vec<Row>,
-}
-
-/// One stream of the batch.
-#[derive(Debug)]
-pub(super) struct Row {
-    /// Comes before the pages, and is shared with every other stream that speaks with it.
-    pub(super) voice: Arc<VoiceKv>,
-    /// Steps at the start of the pages that are not the row's.
-    pub(super) padding: usize,
+    layers: Vec<PagedKv>,
+    /// Comes before the pages, and is shared with every other sequence that speaks with it.
+    voice: Arc<VoiceKv>,
 }
 
 impl FlowLmState {
     pub(super) fn new(
-        voices: Vec<Arc<VoiceKv>>,
+        voice: Arc<VoiceKv>,
         layers: usize,
         heads: &Heads,
         memory: &StateMemory,
     ) -> Result<Self> {
         Ok(Self {
             layers: (0..layers)
-                .map(|_| PagedKv::new(voices.len(), heads, memory))
+                .map(|_| PagedKv::new(heads, memory))
                 .collect::<Result<_>>()?,
-            rows: voices
-                .into_iter()
-                .map(|voice| Row { voice, padding: 0 })
-                .collect(),
+            voice,
         })
     }
 
     /// Makes room for `time` more steps in every layer.
-    pub(super) fn reserve(&mut self, time: usize) -> Result<()> {
+    pub(crate) fn reserve(&mut self, time: usize) -> Result<()> {
         self.layers
             .iter_mut()
             .try_for_each(|layer| layer.reserve(time))
     }
 
-    pub(super) fn set_padding(&mut self, row: usize, padding: usize) {
-        self.rows[row].padding = padding;
+    /// The position of the next step.
+    pub(super) fn position(&self) -> usize {
+        self.voice.len + self.layers.first().map_or(0, PagedKv::len)
     }
 
-    /// Each row's position of the next step; negative where that step is padding.
-    pub(super) fn next_positions(&self) -> Vec<isize> {
-        let written = self.layers.first().map_or(0, PagedKv::len) as isize;
-        self.rows
-            .iter()
-            .map(|row| row.voice.len as isize + written - row.padding as isize)
-            .collect()
+    /// One layer, as a row of a batch.
+    pub(super) fn row(&mut self, layer: usize) -> KvRow<'_> {
+        KvRow {
+            kept: &mut self.layers[layer],
+            voice: self.voice.layers.get(layer),
+        }
     }
 
     /// The pages of each layer.

@@ -16,26 +16,27 @@ pub(crate) const PAGE_STEPS: usize = 64;
 /// The axis of steps in `[k/v, batch, step, kv_head, head_dim]`.
 const STEP_AXIS: usize = 2;
 
-/// What one batch row has before its first page: a voice's keys and values in this layer, and
-/// padding steps at the start of the pages, which the row does not see.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct KvPrefix<'a> {
-    /// `[k/v, 1, length, kv_head, head_dim]`
-    pub(crate) voice: Option<&'a Tensor<5>>,
-    pub(crate) padding: usize,
-}
-
-/// The keys and values of one layer, for a batch whose rows advance together.
+/// The keys and values of one sequence in one layer.
 #[derive(Debug)]
 pub(crate) struct PagedKv {
-    /// `[k/v, batch, PAGE_STEPS, kv_head, head_dim]` each
+    /// `[k/v, 1, PAGE_STEPS, kv_head, head_dim]` each
     pages: PagedLease<5>,
+}
+
+/// One row of a batch whose rows are sequences of their own.
+#[derive(Debug)]
+pub(crate) struct KvRow<'a> {
+    /// What the sequence has kept so far.
+    pub(crate) kept: &'a mut PagedKv,
+    /// What comes before it: a voice's keys and values in this layer, `[k/v, 1, length, kv_head,
+    /// head_dim]`.
+    pub(crate) voice: Option<&'a Tensor<5>>,
 }
 
 impl PagedKv {
     /// Nothing yet.
-    pub(crate) fn new(batch: usize, heads: &Heads, memory: &StateMemory) -> Result<Self> {
-        let page = [2, batch, PAGE_STEPS, heads.kv_heads, heads.head_dim];
+    pub(crate) fn new(heads: &Heads, memory: &StateMemory) -> Result<Self> {
+        let page = [2, 1, PAGE_STEPS, heads.kv_heads, heads.head_dim];
         Ok(Self {
             pages: memory.pages(page, STEP_AXIS, "keys and values")?,
         })
@@ -52,7 +53,7 @@ impl PagedKv {
         &self.pages
     }
 
-    /// All written steps: `[k/v, batch, len, kv_head, head_dim]`. Copies.
+    /// All written steps: `[k/v, 1, len, kv_head, head_dim]`. Copies.
     pub(crate) fn contiguous(&self) -> Option<Tensor<5>> {
         self.pages.contiguous()
     }
@@ -62,142 +63,138 @@ impl PagedKv {
         Ok(self.pages.reserve(time)?)
     }
 
-    /// Keeps new steps, for which there is room, then attends from them to each row's whole
-    /// sequence.
-    ///
-    /// # Shapes
-    ///
-    /// `qkv` [batch, time, qkv_width], one prefix per row -> [batch, time, head * head_dim]
-    pub(crate) fn attend(
-        &mut self,
-        qkv: Tensor<3>,
-        prefixes: &[KvPrefix<'_>],
-        heads: &Heads,
-        rope: &RopeTable,
-        placement: &Placement,
-    ) -> Tensor<3> {
-        debug_assert_eq!(qkv.dims()[0], prefixes.len());
-        #[cfg(feature = "flex")]
-        if placement.kernels() {
-            return self.kernel(qkv, prefixes, heads, rope);
-        }
-        self.portable(qkv, prefixes, heads, rope, placement)
-    }
-
+    /// Keeps the keys and values of new steps, `qkv` [time, qkv_width].
     #[cfg(feature = "flex")]
-    fn kernel(
-        &mut self,
-        qkv: Tensor<3>,
-        prefixes: &[KvPrefix<'_>],
-        heads: &Heads,
-        rope: &RopeTable,
-    ) -> Tensor<3> {
-        let [batch, time, width] = qkv.dims();
-        let mut qkv = flex::open(qkv);
-        let qkv: &mut [f32] = qkv.storage_mut();
-        super::rotate(qkv, batch, heads, rope);
-
+    fn keep(&mut self, qkv: &[f32], heads: &Heads) {
         let kv_width = heads.kv_width();
-        let side = PAGE_STEPS * kv_width;
-        for landing in self.pages.landings(time) {
+        let fresh = super::fresh_span(qkv, heads);
+        for landing in self.pages.landings(fresh.count) {
             flex::edit(&mut self.pages.pages_mut()[landing.page], |page| {
-                let (keys, values) = page.split_at_mut(batch * side);
-                for (row, qkv) in qkv.chunks_exact(time * width).enumerate() {
-                    let fresh = super::fresh_span(qkv, heads);
-                    for (offset, step) in landing.steps.clone().enumerate() {
-                        let to = row * side + (landing.at + offset) * kv_width;
-                        let from = step * fresh.stride;
-                        keys[to..to + kv_width].copy_from_slice(&fresh.keys[from..from + kv_width]);
-                        values[to..to + kv_width]
-                            .copy_from_slice(&fresh.values[from..from + kv_width]);
-                    }
+                let (keys, values) = page.split_at_mut(PAGE_STEPS * kv_width);
+                for (offset, step) in landing.steps.clone().enumerate() {
+                    let to = (landing.at + offset) * kv_width;
+                    let from = step * fresh.stride;
+                    keys[to..to + kv_width].copy_from_slice(&fresh.keys[from..from + kv_width]);
+                    values[to..to + kv_width].copy_from_slice(&fresh.values[from..from + kv_width]);
                 }
             });
         }
-        self.pages.advance(time);
-
-        let open = |tensor: &Tensor<5>| flex::open(tensor.clone());
-        let pages: Vec<_> = self.pages.pages().iter().map(|page| open(page)).collect();
-        let voices: Vec<_> = prefixes
-            .iter()
-            .map(|prefix| prefix.voice.map(open))
-            .collect();
-        let mut out = vec![0.0; batch * time * heads.query_width()];
-        let rows = qkv
-            .chunks_exact(time * width)
-            .zip(out.chunks_exact_mut(time * heads.query_width()));
-        for (row, (qkv, out)) in rows.enumerate() {
-            let voice = voices[row].as_ref().map(|voice| {
-                let data: &[f32] = voice.storage();
-                let (keys, values) = data.split_at(data.len() / 2);
-                flex::Span {
-                    keys,
-                    values,
-                    stride: kv_width,
-                    count: keys.len() / kv_width,
-                }
-            });
-            let padding = prefixes[row].padding;
-            let written = pages.iter().enumerate().filter_map(|(index, page)| {
-                let first = padding.saturating_sub(index * PAGE_STEPS);
-                let last = self.pages.written(index).end;
-                let data: &[f32] = page.storage();
-                let (keys, values) = data.split_at(batch * side);
-                (first < last).then(|| {
-                    let range = row * side + first * kv_width..row * side + last * kv_width;
-                    flex::Span {
-                        keys: &keys[range.clone()],
-                        values: &values[range],
-                        stride: kv_width,
-                        count: last - first,
-                    }
-                })
-            });
-            let spans: Vec<_> = voice.into_iter().chain(written).collect();
-            flex::attention(qkv, width, time, &spans, heads, out);
-        }
-        flex::tensor(out, [batch, time, heads.query_width()])
+        self.pages.advance(fresh.count);
     }
 
-    fn portable(
-        &mut self,
-        qkv: Tensor<3>,
-        prefixes: &[KvPrefix<'_>],
-        heads: &Heads,
-        rope: &RopeTable,
-        placement: &Placement,
-    ) -> Tensor<3> {
-        let device = placement.device();
-        let (queries, fresh) = attention::split(qkv, heads, rope, device);
-        let [_, batch, time, kv_heads, d] = fresh.dims();
+    /// As [`Self::keep`], of `[k/v, 1, time, kv_head, head_dim]`.
+    fn keep_portable(&mut self, fresh: &Tensor<5>) {
+        let [_, _, time, kv_heads, d] = fresh.dims();
         for landing in self.pages.landings(time) {
             let to = landing.at..landing.at + landing.steps.len();
             let new = fresh
                 .clone()
-                .slice([0..2, 0..batch, landing.steps, 0..kv_heads, 0..d]);
+                .slice([0..2, 0..1, landing.steps, 0..kv_heads, 0..d]);
             self.pages.pages_mut()[landing.page]
-                .update(|page| page.slice_assign([0..2, 0..batch, to, 0..kv_heads, 0..d], new));
+                .update(|page| page.slice_assign([0..2, 0..1, to, 0..kv_heads, 0..d], new));
         }
         self.pages.advance(time);
-        let rows = prefixes
+    }
+}
+
+/// Keeps each row's new steps, for which there is room, then attends from them to the row's whole
+/// sequence. A row's result does not depend on the other rows.
+///
+/// # Shapes
+///
+/// `qkv` [row, time, qkv_width] -> [row, time, head * head_dim]
+pub(crate) fn attend(
+    rows: &mut [KvRow<'_>],
+    qkv: Tensor<3>,
+    heads: &Heads,
+    rope: &RopeTable,
+    placement: &Placement,
+) -> Tensor<3> {
+    debug_assert_eq!(qkv.dims()[0], rows.len());
+    #[cfg(feature = "flex")]
+    if placement.kernels() {
+        return kernel(rows, qkv, heads, rope);
+    }
+    portable(rows, qkv, heads, rope, placement)
+}
+
+#[cfg(feature = "flex")]
+fn kernel(rows: &mut [KvRow<'_>], qkv: Tensor<3>, heads: &Heads, rope: &RopeTable) -> Tensor<3> {
+    let [batch, time, width] = qkv.dims();
+    let mut qkv = flex::open(qkv);
+    let qkv: &mut [f32] = qkv.storage_mut();
+    super::rotate(qkv, batch, heads, rope);
+
+    let kv_width = heads.kv_width();
+    let open = |tensor: &Tensor<5>| flex::open(tensor.clone());
+    let mut out = vec![0.0; batch * time * heads.query_width()];
+    let steps = qkv
+        .chunks_exact(time * width)
+        .zip(out.chunks_exact_mut(time * heads.query_width()));
+    for (row, (qkv, out)) in rows.iter_mut().zip(steps) {
+        row.kept.keep(qkv, heads);
+        let pages = &row.kept.pages;
+        let opened: Vec<_> = row
+            .voice
+            .map(|voice| (open(voice), voice.dims()[STEP_AXIS]))
+            .into_iter()
+            .chain(
+                (pages.pages().iter().enumerate())
+                    .map(|(index, page)| (open(page), pages.written(index).len())),
+            )
+            .filter(|(_, written)| *written > 0)
+            .collect();
+        let spans: Vec<_> = opened
             .iter()
-            .enumerate()
-            .map(|(row, prefix)| {
-                let mut sequence: Vec<Tensor<5>> = prefix.voice.cloned().into_iter().collect();
-                sequence.extend(self.pages.views(prefix.padding).map(|page| {
-                    let [_, _, len, _, _] = page.dims();
-                    page.slice([0..2, row..row + 1, 0..len, 0..kv_heads, 0..d])
-                }));
-                attention::attend(
-                    queries
-                        .clone()
-                        .slice([row..row + 1, 0..time, 0..heads.heads, 0..d]),
-                    Tensor::cat(sequence, STEP_AXIS),
-                    heads,
-                    device,
-                )
+            .map(|(part, written)| {
+                let data: &[f32] = part.storage();
+                let (keys, values) = data.split_at(data.len() / 2);
+                flex::Span {
+                    keys: &keys[..written * kv_width],
+                    values: &values[..written * kv_width],
+                    stride: kv_width,
+                    count: *written,
+                }
             })
             .collect();
-        Tensor::cat(rows, 0)
+        flex::attention(qkv, width, time, &spans, heads, out);
     }
+    flex::tensor(out, [batch, time, heads.query_width()])
+}
+
+fn portable(
+    rows: &mut [KvRow<'_>],
+    qkv: Tensor<3>,
+    heads: &Heads,
+    rope: &RopeTable,
+    placement: &Placement,
+) -> Tensor<3> {
+    let device = placement.device();
+    let (queries, fresh) = attention::split(qkv, heads, rope, device);
+    let [_, _, time, kv_heads, d] = fresh.dims();
+    let rows = rows
+        .iter_mut()
+        .enumerate()
+        .map(|(index, row)| {
+            let fresh = fresh
+                .clone()
+                .slice([0..2, index..index + 1, 0..time, 0..kv_heads, 0..d]);
+            row.kept.keep_portable(&fresh);
+            let sequence: Vec<Tensor<5>> = row
+                .voice
+                .cloned()
+                .into_iter()
+                .chain(row.kept.pages.views(0))
+                .collect();
+            attention::attend(
+                queries
+                    .clone()
+                    .slice([index..index + 1, 0..time, 0..heads.heads, 0..d]),
+                Tensor::cat(sequence, STEP_AXIS),
+                heads,
+                device,
+            )
+        })
+        .collect();
+    Tensor::cat(rows, 0)
 }

@@ -35,6 +35,11 @@ impl RingKv {
         })
     }
 
+    /// Numbers that it holds.
+    pub(crate) fn numbers(context: usize, heads: &Heads) -> usize {
+        2 * context * heads.kv_width()
+    }
+
     /// The ring as it lies in memory.
     #[cfg(test)]
     pub(crate) fn tensor(&self) -> &Tensor<5> {

@@ -20,6 +20,8 @@ pub(crate) struct MimiDecoder {
     transformer: ProjectedTransformer,
     seanet: Seanet,
     latent: usize,
+    /// Channels of the transformer's output.
+    width: usize,
     placement: Placement,
 }
 
@@ -72,6 +74,7 @@ impl MimiDecoder {
                 placement,
             )?,
             latent,
+            width: mimi.decoder_seanet().dimension,
             placement: placement.clone(),
         })
     }
@@ -79,6 +82,23 @@ impl MimiDecoder {
     /// Bytes of the prepared weights.
     pub(crate) fn bytes(&self) -> usize {
         self.input.bytes() + self.transformer.bytes() + self.seanet.bytes()
+    }
+
+    /// Numbers that the state of one stream holds.
+    pub(crate) fn state_numbers(&self) -> usize {
+        let upsample = self.upsample.as_ref();
+        upsample.map_or(0, DepthwiseUpsample::state_numbers)
+            + self.transformer.state_numbers()
+            + self.seanet.state_numbers()
+    }
+
+    /// Numbers that decoding so many frames in one call holds at once, samples included.
+    pub(crate) fn scratch_numbers(&self, frames: usize) -> usize {
+        let upsample = self.upsample.as_ref();
+        let steps = frames * upsample.map_or(1, DepthwiseUpsample::stride);
+        self.transformer
+            .scratch_numbers(steps)
+            .max(self.seanet.scratch_numbers(steps, self.width))
     }
 
     /// The state of streams that have not begun.

@@ -86,13 +86,40 @@ impl Seanet {
             .sum()
     }
 
+    fn convs(&self) -> impl Iterator<Item = &CausalConv> {
+        self.stages.iter().map(|stage| match stage {
+            Stage::Conv { conv, .. } | Stage::Residual { narrow: conv, .. } => conv,
+        })
+    }
+
+    /// Numbers that the state of one stream holds.
+    pub(super) fn state_numbers(&self) -> usize {
+        self.convs().map(CausalConv::state_numbers).sum()
+    }
+
+    /// Numbers that a pass over so many steps of `channels` holds at once: a stage's input, and what the
+    /// stage makes of it.
+    pub(super) fn scratch_numbers(&self, mut steps: usize, mut channels: usize) -> usize {
+        let mut most = 0;
+        for stage in &self.stages {
+            let input = steps * channels;
+            match stage {
+                Stage::Conv { conv, .. } => {
+                    most = most.max(input + conv.scratch_numbers(steps));
+                    steps = conv.steps_out(steps);
+                    channels = conv.channels_out();
+                }
+                Stage::Residual { narrow, .. } => {
+                    most = most.max(input + narrow.scratch_numbers(steps) + input);
+                }
+            }
+        }
+        most
+    }
+
     /// The state of streams that have not begun.
     pub(super) fn state(&self, batch: usize, memory: &StateMemory) -> Result<SeanetState> {
-        let convs = self.stages.iter().map(|stage| match stage {
-            Stage::Conv { conv, .. } | Stage::Residual { narrow: conv, .. } => {
-                conv.state(batch, memory)
-            }
-        });
+        let convs = self.convs().map(|conv| conv.state(batch, memory));
         Ok(SeanetState {
             convs: convs.collect::<Result<_>>()?,
         })

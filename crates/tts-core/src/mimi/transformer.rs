@@ -68,6 +68,17 @@ impl ProjectedTransformer {
         self.transformer.bytes() + projections.map(Linear::bytes).sum::<usize>()
     }
 
+    /// Numbers that the state of one stream holds.
+    pub(super) fn state_numbers(&self) -> usize {
+        let shape = self.transformer.shape();
+        shape.layers * RingKv::numbers(self.context, &shape.heads)
+    }
+
+    /// Numbers that a pass over so many steps holds at once.
+    pub(super) fn scratch_numbers(&self, steps: usize) -> usize {
+        self.transformer.scratch_numbers(steps)
+    }
+
     pub(super) fn state(
         &self,
         batch: usize,
@@ -97,10 +108,7 @@ impl ProjectedTransformer {
             None => x,
         };
         // Every row of a batch is at the same step.
-        let rope = self
-            .transformer
-            .rope()
-            .table(&[state.position as isize], time);
+        let rope = self.transformer.rope().table(&[state.position], time);
         let heads = &self.transformer.shape().heads;
         let x = self.transformer.forward(x, |layer, qkv| {
             state.layers[layer].attend(qkv, heads, &rope, placement)

@@ -38,15 +38,14 @@ impl Heads {
         1.0 / (self.head_dim as f32).sqrt()
     }
 
-    /// The keys `first..=last` that query `index` of the last `queries` of `keys` steps sees; none
-    /// for a query that stands before the first key (padding).
+    /// The keys that query `index` of the last `queries` of `keys` steps sees.
     pub(crate) fn visible(
         &self,
         index: usize,
         queries: usize,
         keys: usize,
     ) -> std::ops::Range<usize> {
-        let end = (keys + index + 1).saturating_sub(queries);
+        let end = keys + index + 1 - queries;
         let start = self
             .context
             .map_or(0, |context| end.saturating_sub(context));
@@ -115,8 +114,7 @@ pub(crate) fn attend(
         .collect();
     let scores = if hidden.contains(&true) {
         let mask = Tensor::<4, Bool>::from_data(TensorData::new(hidden, [1, 1, time, len]), device);
-        // Not minus infinity: a padding query sees nothing, and must not become NaN.
-        scores.mask_fill(mask.expand([1, heads.heads, time, len]), -1e30)
+        scores.mask_fill(mask.expand([1, heads.heads, time, len]), f32::NEG_INFINITY)
     } else {
         scores
     };

@@ -171,6 +171,36 @@ impl CausalConv {
         (self.taps - 1) * self.dilation
     }
 
+    /// Numbers that the state of one stream holds.
+    pub(crate) fn state_numbers(&self) -> usize {
+        self.history() * self.inputs
+    }
+
+    /// Steps that come of so many.
+    pub(crate) fn steps_out(&self, steps: usize) -> usize {
+        steps / self.fold * self.unfold
+    }
+
+    /// Channels of its output.
+    pub(crate) fn channels_out(&self) -> usize {
+        self.outputs / self.unfold
+    }
+
+    /// Numbers that a pass over so many steps makes, its output among them: the window of what it sees,
+    /// where each backend lays it out as it likes, and the product.
+    pub(crate) fn scratch_numbers(&self, steps: usize) -> usize {
+        let time = steps / self.fold;
+        let window = (self.history() + time) * self.inputs;
+        let product = time * self.outputs;
+        match &self.weight {
+            #[cfg(feature = "flex")]
+            Weight::Packed(_) => window + product,
+            // The activation's steps, the window and the history cut out of it, the taps and their
+            // join, the product without and with its bias.
+            Weight::Device(_) => 4 * window + 2 * time * self.taps * self.inputs + 2 * product,
+        }
+    }
+
     /// The state of streams that have not begun: zeros came before their first step.
     pub(crate) fn state(&self, batch: usize, memory: &StateMemory) -> Result<ConvState> {
         let shape = [batch, self.history(), self.inputs];

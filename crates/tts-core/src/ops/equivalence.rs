@@ -8,7 +8,7 @@ use super::{
     Activation, CausalConv, ConvGeometry, DepthwiseUpsample, Heads, LayerNorm, Linear, Placement,
     Rope, gated_add, modulate, tensor_from, vec_from,
 };
-use crate::kv::{KvPrefix, PAGE_STEPS, PagedKv, RingKv};
+use crate::kv::{self, KvRow, PAGE_STEPS, PagedKv, RingKv};
 use crate::noise::Noise;
 use crate::state::StateMemory;
 
@@ -158,7 +158,7 @@ proptest! {
             let parts = calls.iter().enumerate().map(|(call, &time)| {
                 let qkv = random(seed ^ call as u64, [batch, time, heads.qkv_width()]);
                 let table = rope.table(&[position], time);
-                position += time as isize;
+                position += time;
                 ring.attend(qkv, &heads, &table, &placement)
             });
             Tensor::cat(parts.collect::<Vec<_>>(), 1)
@@ -168,35 +168,38 @@ proptest! {
     #[test]
     fn attention_over_pages(
         kv_heads in 1usize..3, group in 1usize..3, pairs in 1usize..20, voice_len in 0usize..5,
-        paddings in proptest::collection::vec(0usize..5, 1..4),
+        ahead in proptest::collection::vec(0usize..70, 1..4),
         calls in proptest::collection::vec(1usize..PAGE_STEPS, 1..4), seed: u64,
     ) {
-        let batch = paddings.len();
         let heads = Heads { heads: kv_heads * group, kv_heads, head_dim: 2 * pairs, context: None };
         let rope = Rope::new(heads.head_dim, 10_000.0);
         let voice = (voice_len > 0)
             .then(|| random(seed ^ 99, [2, 1, voice_len, kv_heads, heads.head_dim]));
-        // The first call is the prompt: at least one step of every row is its own.
-        let mut calls = calls;
-        calls[0] = calls[0].max(6);
         close(placements().map(|placement| {
-            let mut pages = PagedKv::new(batch, &heads, &memory()).unwrap();
+            // Each row has kept another number of steps before they advance together.
+            let mut rows: Vec<PagedKv> = Vec::new();
+            for (row, &time) in ahead.iter().enumerate() {
+                let mut kept = PagedKv::new(&heads, &memory()).unwrap();
+                if time > 0 {
+                    let qkv = random(seed ^ (7 + row as u64), [1, time, heads.qkv_width()]);
+                    kept.reserve(time).unwrap();
+                    let table = rope.table(&[voice_len], time);
+                    let voice = voice.as_ref();
+                    let mut alone = [KvRow { kept: &mut kept, voice }];
+                    kv::attend(&mut alone, qkv, &heads, &table, &placement);
+                }
+                rows.push(kept);
+            }
             let parts = calls.iter().enumerate().map(|(call, &time)| {
-                let qkv = random(seed ^ call as u64, [batch, time, heads.qkv_width()]);
-                let starts: Vec<isize> = paddings
-                    .iter()
-                    .map(|padding| (voice_len + pages.len()) as isize - *padding as isize)
-                    .collect();
+                let qkv = random(seed ^ call as u64, [rows.len(), time, heads.qkv_width()]);
+                let starts: Vec<usize> = rows.iter().map(|kept| voice_len + kept.len()).collect();
                 let table = rope.table(&starts, time);
-                let prefixes: Vec<KvPrefix<'_>> = paddings
-                    .iter()
-                    .map(|&padding| KvPrefix { voice: voice.as_ref(), padding })
+                let mut rows: Vec<_> = rows
+                    .iter_mut()
+                    .map(|kept| KvRow { kept, voice: voice.as_ref() })
                     .collect();
-                pages.reserve(time).unwrap();
-                let out = pages.attend(qkv, &prefixes, &heads, &table, &placement);
-                // What padding computes is never read.
-                let skip = if call == 0 { 5 } else { 0 };
-                out.slice([0..batch, skip..time, 0..heads.query_width()])
+                rows.iter_mut().for_each(|row| row.kept.reserve(time).unwrap());
+                kv::attend(&mut rows, qkv, &heads, &table, &placement)
             });
             Tensor::cat(parts.collect::<Vec<_>>(), 1)
         }))?;
@@ -218,18 +221,18 @@ fn state_is_updated_in_place_on_flex() {
         flex.storage::<f32>().as_ptr() as usize
     };
     let mut ring = RingKv::new(1, 4, &heads, &memory()).unwrap();
-    let mut pages = PagedKv::new(1, &heads, &memory()).unwrap();
-    let prefix = KvPrefix {
-        voice: None,
-        padding: 0,
-    };
+    let mut pages = PagedKv::new(&heads, &memory()).unwrap();
     let mut addresses = Vec::new();
     for step in 0..10 {
         let table = rope.table(&[step], 1);
         let qkv = random(step as u64, [1, 1, heads.qkv_width()]);
         ring.attend(qkv.clone(), &heads, &table, &placement);
         pages.reserve(1).unwrap();
-        pages.attend(qkv, &[prefix], &heads, &table, &placement);
+        let mut rows = [KvRow {
+            kept: &mut pages,
+            voice: None,
+        }];
+        kv::attend(&mut rows, qkv, &heads, &table, &placement);
         addresses.push((address(ring.tensor()), address(&pages.pages().pages()[0])));
     }
     assert!(addresses.iter().all(|address| *address == addresses[0]));
@@ -245,17 +248,17 @@ fn full_pages_never_move() {
         context: None,
     };
     let rope = Rope::new(2, 10_000.0);
-    let mut pages = PagedKv::new(1, &heads, &memory()).unwrap();
-    let prefix = KvPrefix {
-        voice: None,
-        padding: 0,
-    };
+    let mut pages = PagedKv::new(&heads, &memory()).unwrap();
     let mut first_page = None;
     for step in 0..3 * PAGE_STEPS {
-        let table = rope.table(&[step as isize], 1);
+        let table = rope.table(&[step], 1);
         let qkv = random(step as u64, [1, 1, heads.qkv_width()]);
         pages.reserve(1).unwrap();
-        pages.attend(qkv, &[prefix], &heads, &table, &placement);
+        let mut rows = [KvRow {
+            kept: &mut pages,
+            voice: None,
+        }];
+        kv::attend(&mut rows, qkv, &heads, &table, &placement);
         let flex = super::flex::open(Tensor::clone(&pages.pages().pages()[0]));
         let address = flex.storage::<f32>().as_ptr() as usize;
         assert_eq!(*first_page.get_or_insert(address), address);

@@ -25,14 +25,13 @@ impl Rope {
     }
 
     /// Rotations for each row's positions, which start at `starts` and go up by one per step.
-    /// Positions before zero belong to padding and get position zero.
-    pub(crate) fn table(&self, starts: &[isize], time: usize) -> RopeTable {
+    pub(crate) fn table(&self, starts: &[usize], time: usize) -> RopeTable {
         let pairs = self.frequencies.len();
         let mut cos = Vec::with_capacity(starts.len() * time * pairs);
         let mut sin = Vec::with_capacity(starts.len() * time * pairs);
         for &start in starts {
-            for step in 0..time as isize {
-                let position = (start + step).max(0) as f32;
+            for step in 0..time {
+                let position = (start + step) as f32;
                 for frequency in &self.frequencies {
                     let (s, c) = (frequency * position).sin_cos();
                     cos.push(c);

@@ -35,6 +35,16 @@ impl DepthwiseUpsample {
         }
     }
 
+    /// Numbers that the state of one stream holds.
+    pub(crate) fn state_numbers(&self) -> usize {
+        self.channels
+    }
+
+    /// Output steps for each input step.
+    pub(crate) fn stride(&self) -> usize {
+        self.stride
+    }
+
     /// The state of streams that have not begun, the input step before the next: zeros,
     /// [batch, 1, channel].
     pub(crate) fn state(&self, batch: usize, memory: &StateMemory) -> Result<PooledTensor<3>> {

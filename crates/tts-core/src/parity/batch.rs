@@ -1,8 +1,9 @@
 //! A batch speaks as its rows would alone.
 
+use burn::tensor::Tensor;
+
 use super::compare;
 use super::fixture::{Fixture, everywhere};
-use crate::ops::vec_from;
 
 /// Frames compared.
 const FRAMES: usize = 8;
@@ -16,20 +17,22 @@ fn speak(fixture: &Fixture, texts: &[Vec<u32>], noise: &[Vec<f32>]) -> Vec<[Vec<
     shared.threads.all().install(|| {
         let times = flow_lm.time_schedule(2).expect("times embed");
         let voice = fixture.voice();
-        let mut state = flow_lm
-            .state(vec![voice.kv.clone(); batch], &shared.memory)
-            .expect("there is memory");
+        let mut states: Vec<_> = (0..batch)
+            .map(|_| {
+                flow_lm
+                    .state(voice.kv.clone(), &shared.memory)
+                    .expect("there is memory")
+            })
+            .collect();
         let mut decoding = shared
             .decoder
             .state(batch, &shared.memory)
             .expect("there is memory");
-        let mut condition = flow_lm
-            .prompt(&mut state, texts)
-            .expect("prompts are valid");
-        assert_eq!(
-            vec_from(condition.clone()).expect("readable").len() % batch,
-            0
-        );
+        let prompted = states
+            .iter_mut()
+            .zip(texts)
+            .map(|(state, tokens)| flow_lm.prompt(state, tokens).expect("the prompt is valid"));
+        let mut condition = Tensor::cat(prompted.collect(), 0);
         let mut spoken = vec![[vec![], vec![], vec![]]; batch];
         for frame in 0..FRAMES {
             let noise = noise
@@ -51,7 +54,7 @@ fn speak(fixture: &Fixture, texts: &[Vec<u32>], noise: &[Vec<f32>]) -> Vec<[Vec<
                 spoken[2].extend_from_slice(&audio[row * samples..(row + 1) * samples]);
             }
             condition = flow_lm
-                .step(&mut state, &output.latents)
+                .step(&mut states.iter_mut().collect::<Vec<_>>(), &output.latents)
                 .expect("there is memory");
         }
         spoken

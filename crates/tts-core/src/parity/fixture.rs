@@ -110,7 +110,15 @@ impl Fixture {
         Self {
             name,
             device,
-            model: Model::load(parts, RunOptions { device, threads }).expect("the model loads"),
+            model: Model::load(
+                parts,
+                RunOptions {
+                    device,
+                    threads,
+                    memory_pool: None,
+                },
+            )
+            .expect("the model loads"),
             golden: serde_json::from_slice(&golden).expect("golden.json is valid"),
         }
     }

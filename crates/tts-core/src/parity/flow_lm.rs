@@ -23,10 +23,10 @@ fn run(fixture: &Fixture, noise: &[f32]) -> Run {
             .time_schedule(fixture.golden.sampler_decode_steps)
             .expect("times embed");
         let mut state = flow_lm
-            .state(vec![fixture.voice().kv.clone()], &shared.memory)
+            .state(fixture.voice().kv.clone(), &shared.memory)
             .expect("there is memory");
         let mut condition = flow_lm
-            .prompt(&mut state, std::slice::from_ref(&fixture.golden.prompt_ids))
+            .prompt(&mut state, &fixture.golden.prompt_ids)
             .expect("the prompt is valid");
         let (mut latents, mut eos_logits, mut backbone) = (vec![], vec![], vec![]);
         for (frame, noise) in noise.chunks_exact(flow_lm.latent_dim()).enumerate() {
@@ -40,7 +40,7 @@ fn run(fixture: &Fixture, noise: &[f32]) -> Run {
                 break;
             } else {
                 flow_lm
-                    .step(&mut state, &output.latents)
+                    .step(&mut [&mut state], &output.latents)
                     .expect("there is memory")
             };
         }

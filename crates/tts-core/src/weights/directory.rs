@@ -10,7 +10,7 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::TensorSpec;
 use super::manifest::Part;
-use super::tensor::{self, Floats, RowTable, Stored};
+use super::tensor::{self, Floats, Mapping, RowTable, Stored};
 use crate::error::{Error, Result, WeightMismatch};
 
 /// Largest header that is read. The released models' headers are under 40 kB; the format's own
@@ -369,7 +369,7 @@ impl Location {
                         .len(self.len)
                         .map(file)
                 };
-                Ok(Stored::Mapped(Arc::new(map.map_err(io)?)))
+                Ok(Stored::Mapped(Arc::new(Mapping::new(map.map_err(io)?))))
             }
         }
     }

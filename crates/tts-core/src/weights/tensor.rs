@@ -7,12 +7,29 @@ use half::{bf16, f16};
 use safetensors::Dtype;
 
 use crate::error::{Error, Result};
+use crate::memory::Held;
 
 /// Bytes of one tensor as stored.
 #[derive(Clone, Debug)]
 pub(crate) enum Stored {
-    Mapped(Arc<memmap2::Mmap>),
+    Mapped(Arc<Mapping>),
     Static(&'static [u8]),
+}
+
+/// A part of a file, counted as long as it is mapped.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    map: memmap2::Mmap,
+    _held: Held,
+}
+
+impl Mapping {
+    pub(super) fn new(map: memmap2::Mmap) -> Self {
+        Self {
+            _held: Held::mapped(map.len()),
+            map,
+        }
+    }
 }
 
 impl Deref for Stored {
@@ -20,7 +37,7 @@ impl Deref for Stored {
 
     fn deref(&self) -> &[u8] {
         match self {
-            Self::Mapped(map) => map,
+            Self::Mapped(mapping) => &mapping.map,
             Self::Static(bytes) => bytes,
         }
     }

@@ -113,11 +113,6 @@ impl SimdOp for HeadAttention<'_> {
             out,
         } = self;
         let width = query.len();
-        if visible.is_empty() {
-            out.fill(0.0);
-            return;
-        }
-
         scores.clear();
         Self::for_each(
             spans,

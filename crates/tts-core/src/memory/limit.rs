@@ -1,0 +1,186 @@
+//! A limit, kept in three steps: planned before, admitted at the start, watched on the way.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tensor_pool::{Bytes, MemoryPool};
+
+use super::{Counted, StreamNeed, counted};
+use crate::error::{Error, MemoryLimitExceeded, Result};
+
+/// What the process's streams have been admitted with, in bytes. Held while a stream is admitted, so
+/// that two never see the same room.
+static RESERVED: Mutex<u64> = Mutex::new(0);
+
+fn lock() -> MutexGuard<'static, u64> {
+    // A number is whole whatever happened to who held it.
+    RESERVED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the process's streams may take between them until they end.
+#[must_use]
+pub fn reserved() -> Bytes {
+    Bytes(*lock())
+}
+
+/// What one stream was admitted with, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Reservation(Bytes);
+
+impl Reservation {
+    /// Without asking whether there is room.
+    pub(crate) fn take(bytes: Bytes) -> Self {
+        Self::add(&mut lock(), bytes)
+    }
+
+    fn add(reserved: &mut u64, bytes: Bytes) -> Self {
+        *reserved += bytes.get();
+        Self(bytes)
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        *lock() -= self.0.get();
+    }
+}
+
+type Reclaim = dyn Fn() + Send + Sync;
+
+/// A limit on the counted bytes of the process, see [`Counted`], that a stream keeps.
+///
+/// A stream that cannot be sure to stay below it does not start. One that finds it exceeded on the way,
+/// because something else took memory, frees what it can, speaks fewer parts of its text at once from
+/// the next one on, and then ends.
+#[derive(Clone)]
+pub struct MemoryLimit {
+    limit: Bytes,
+    reclaim: Option<Arc<Reclaim>>,
+}
+
+impl MemoryLimit {
+    /// A limit.
+    #[must_use]
+    pub fn new(limit: Bytes) -> Self {
+        Self {
+            limit,
+            reclaim: None,
+        }
+    }
+
+    /// With something that frees what its user can do without, such as cached voices. It is called when
+    /// memory is short, after the pool's idle tensors were freed, from any thread.
+    #[must_use]
+    pub fn with_reclaim(self, reclaim: impl Fn() + Send + Sync + 'static) -> Self {
+        Self {
+            reclaim: Some(Arc::new(reclaim)),
+            ..self
+        }
+    }
+
+    /// The limit.
+    #[must_use]
+    pub fn bytes(&self) -> Bytes {
+        self.limit
+    }
+
+    /// How many parts of a text may be spoken at once, up to `wanted`, and what there is besides. Frees
+    /// what can be done without if that is less than one; takes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MemoryLimitTooLow`], if there is no room for one.
+    pub fn ask(&self, pool: &MemoryPool, need: &StreamNeed, wanted: usize) -> Result<usize> {
+        self.fit(*lock(), pool, need, wanted)
+    }
+
+    pub(crate) fn admit(
+        &self,
+        pool: &MemoryPool,
+        need: &StreamNeed,
+        wanted: usize,
+    ) -> Result<(Reservation, usize)> {
+        let mut reserved = lock();
+        let parts = self.fit(*reserved, pool, need, wanted)?;
+        Ok((Reservation::add(&mut reserved, need.bytes(parts)), parts))
+    }
+
+    fn fit(
+        &self,
+        reserved: u64,
+        pool: &MemoryPool,
+        need: &StreamNeed,
+        wanted: usize,
+    ) -> Result<usize> {
+        let wanted = wanted.max(1);
+        let mut fitting = self.fitting(reserved, pool, need);
+        if fitting < wanted {
+            pool.trim(Bytes::ZERO);
+            fitting = self.fitting(reserved, pool, need);
+        }
+        if fitting == 0 {
+            self.reclaim();
+            fitting = self.fitting(reserved, pool, need);
+        }
+        match fitting {
+            0 => Err(Error::MemoryLimitTooLow {
+                limit: self.limit,
+                needed: present(reserved, pool) + need.bytes(1),
+                present: present(reserved, pool),
+            }),
+            fitting => Ok(fitting.min(wanted)),
+        }
+    }
+
+    fn fitting(&self, reserved: u64, pool: &MemoryPool, need: &StreamNeed) -> usize {
+        let present = present(reserved, pool) + need.fixed();
+        if present > self.limit {
+            return 0;
+        }
+        let room = (self.limit - present).get();
+        (room / need.per_part().get().max(1)) as usize
+    }
+
+    /// Whether the limit holds now; frees what can be done without if it does not.
+    pub(crate) fn check(&self, pool: &MemoryPool) -> Result<()> {
+        let is_kept = || counted(pool).total() <= self.limit;
+        if is_kept() {
+            return Ok(());
+        }
+        pool.trim(Bytes::ZERO);
+        if is_kept() {
+            return Ok(());
+        }
+        self.reclaim();
+        let counted = counted(pool).total();
+        if counted <= self.limit {
+            return Ok(());
+        }
+        Err(Error::MemoryLimitExceeded(Box::new(MemoryLimitExceeded {
+            limit: self.limit,
+            counted,
+            audio: Vec::new(),
+        })))
+    }
+
+    fn reclaim(&self) {
+        if let Some(reclaim) = &self.reclaim {
+            reclaim();
+        }
+    }
+}
+
+impl fmt::Debug for MemoryLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryLimit")
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the process holds and may come to hold without a further stream: what streams have leased is
+/// part of what they were admitted with.
+fn present(reserved: u64, pool: &MemoryPool) -> Bytes {
+    let now: Counted = counted(pool);
+    now.total() - now.state + Bytes(reserved)
+}
