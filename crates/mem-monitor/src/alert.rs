@@ -211,7 +211,7 @@ pub(crate) fn time_to_limit(limit: Option<&Limit>, growth: Option<f64>) -> Optio
 #[derive(Clone, Debug)]
 pub(crate) struct Armed {
     rule: AlertRule,
-    fired: bool,
+    open: Option<Alert>,
     count: u64,
 }
 
@@ -219,17 +219,22 @@ impl Armed {
     pub(crate) const fn new(rule: AlertRule) -> Self {
         Self {
             rule,
-            fired: false,
+            open: None,
             count: 0,
         }
     }
 
-    pub(crate) const fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         *self = Self::new(self.rule);
     }
 
     pub(crate) const fn count(&self) -> (AlertRule, u64) {
         (self.rule, self.count)
+    }
+
+    /// The alert that fired and has not come back.
+    pub(crate) const fn open(&self) -> Option<&Alert> {
+        self.open.as_ref()
     }
 
     /// The alert, if the condition has just come to hold. What is unknown changes nothing.
@@ -248,18 +253,18 @@ impl Armed {
         } else {
             value < threshold - margin
         };
-        if beyond && !self.fired {
-            self.fired = true;
+        if beyond && self.open.is_none() {
             self.count += 1;
-            return Some(Alert {
+            self.open = Some(Alert {
                 time: now.time,
                 elapsed: now.elapsed,
                 rule: self.rule,
                 message: message(self.rule.condition, now),
             });
+            return self.open.clone();
         }
         if back {
-            self.fired = false;
+            self.open = None;
         }
         None
     }

@@ -78,7 +78,7 @@ pub use source::{
     CgroupSource, DevicePool, HeapCounter, MachineSource, PeakWindow, PressureSource,
     ProcessSource, PssSource, Source, StatusSource,
 };
-pub use span::{Counted, SpanCall, SpanLayer, SpanStats};
+pub use span::{Counted, SpanCall, SpanLayer, SpanStats, SpanWindow};
 pub use timeline::Timeline;
 
 /// Locks, whatever happened to another holder: every value behind this crate's locks is whole

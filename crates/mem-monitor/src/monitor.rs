@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     Alert, AlertRule, Breakdown, Bytes, Error, Event, History, Limit, Part, Reading, Sample,
-    SpanCall, SpanLayer, SpanStats, Subscription,
+    SpanCall, SpanLayer, SpanStats, SpanWindow, Subscription,
     alert::Armed,
     lock,
     source::{HeapCounter, ProcessSource, StatusSource},
@@ -60,7 +60,7 @@ const DEFAULT_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// ```
 #[derive(Debug)]
 pub struct MemoryMonitor {
-    check_interval: Duration,
+    check_interval: Mutex<Duration>,
     shared: Arc<Shared>,
     sampler: Mutex<Option<Sampler>>,
 }
@@ -70,7 +70,6 @@ pub(crate) struct Shared {
     /// The moment zero of all times, on a clock that never jumps, and the time of day then.
     epoch: (Instant, SystemTime),
     root: PathBuf,
-    configured_limit: Option<Bytes>,
     process: Arc<ProcessSource>,
     status: Arc<StatusSource>,
     heap: Option<Arc<HeapCounter>>,
@@ -79,7 +78,15 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     subscribers: Mutex<Vec<crate::event::Subscriber>>,
     parts: Mutex<Vec<Part>>,
+    parts_at_peak: Mutex<Option<AtPeak>>,
     pub(crate) spans: Spans,
+}
+
+/// Where the bytes were when there were most of them.
+struct AtPeak {
+    /// Live on the heap, or resident where that is unknown.
+    bytes: Bytes,
+    parts: Breakdown,
 }
 
 impl MemoryMonitor {
@@ -98,7 +105,35 @@ impl MemoryMonitor {
 
     /// The time between two samples.
     pub fn check_interval(&self) -> Duration {
-        self.check_interval
+        *lock(&self.check_interval)
+    }
+
+    /// Looks every `check_interval` from now on; a running thread is ended and another started.
+    ///
+    /// # Errors
+    /// [`Error::IntervalTooShort`] for less than 1 ms, [`Error::Thread`] if the system gives no
+    /// thread.
+    pub fn set_check_interval(&self, check_interval: Duration) -> Result<(), Error> {
+        builder::check(check_interval)?;
+        *lock(&self.check_interval) = check_interval;
+        if self.is_monitoring() {
+            self.stop_monitoring();
+            self.start_monitoring()?;
+        }
+        Ok(())
+    }
+
+    /// A limit for this process in place of the configured one, from the next sample on; `None` for
+    /// none.
+    ///
+    /// # Errors
+    /// [`Error::ZeroLimit`].
+    pub fn set_limit(&self, limit: Option<Bytes>) -> Result<(), Error> {
+        if limit == Some(Bytes(0)) {
+            return Err(Error::ZeroLimit);
+        }
+        lock(&self.shared.state).configured_limit = limit;
+        Ok(())
     }
 
     /// Starts the sampling thread; the first sample is taken at once. Does nothing while it runs.
@@ -111,7 +146,7 @@ impl MemoryMonitor {
         if sampler.as_ref().is_none_or(Sampler::is_finished) {
             *sampler = Some(Sampler::start(
                 Arc::clone(&self.shared),
-                self.check_interval,
+                self.check_interval(),
             )?);
         }
         Ok(())
@@ -154,6 +189,13 @@ impl MemoryMonitor {
     /// The alerts that fired since the monitor was made or reset, oldest first; the newest 256.
     pub fn get_memory_alerts(&self) -> Vec<Alert> {
         lock(&self.shared.state).alerts.iter().cloned().collect()
+    }
+
+    /// The alerts that are still true by the newest sample: those that fired and whose value has not
+    /// gone back yet.
+    pub fn open_alerts(&self) -> Vec<Alert> {
+        let state = lock(&self.shared.state);
+        state.rules.iter().filter_map(Armed::open).cloned().collect()
     }
 
     /// Forgets what was recorded (history, peaks, alerts, spans) and arms every alert rule. Whether
@@ -217,12 +259,33 @@ impl MemoryMonitor {
         self.shared.spans.stats()
     }
 
+    /// What is known of the spans that finish from now on, whatever was before.
+    ///
+    /// ```
+    /// use mem_monitor::MemoryMonitor;
+    /// use tracing_subscriber::{layer::SubscriberExt, registry::Registry};
+    ///
+    /// let monitor = MemoryMonitor::default();
+    /// let subscriber = Registry::default().with(monitor.span_layer());
+    /// tracing::subscriber::with_default(subscriber, || {
+    ///     tracing::info_span!("load").in_scope(|| ());
+    ///     let window = monitor.span_window();
+    ///     tracing::info_span!("load").in_scope(|| ());
+    ///     assert_eq!(window.stats()[0].calls, 1);
+    /// });
+    /// assert_eq!(monitor.span_stats()[0].calls, 2);
+    /// ```
+    pub fn span_window(&self) -> SpanWindow {
+        self.shared.spans.window()
+    }
+
     /// Finished spans, in the order of their start. Of many, the longest are kept.
     pub fn span_calls(&self) -> Vec<Arc<SpanCall>> {
         self.shared.spans.calls()
     }
 
     /// Registers a part of the process whose size the program knows; see [`breakdown`](Self::breakdown).
+    /// Its closure is called at samples too, so it must not ask this monitor.
     pub fn register_part(&self, part: Part) {
         lock(&self.shared.parts).push(part);
     }
@@ -241,6 +304,24 @@ impl MemoryMonitor {
     /// ```
     pub fn breakdown(&self) -> Breakdown {
         self.part_sizes(&self.sample().reading)
+    }
+
+    /// Where the bytes were at the sample with the most live heap (the largest resident set without a
+    /// heap counter) since the monitor was made or [reset](Self::reset). `None` before the first sample
+    /// with registered parts.
+    ///
+    /// ```
+    /// use mem_monitor::{Backing, Bytes, MemoryMonitor, Part};
+    ///
+    /// let monitor = MemoryMonitor::default();
+    /// monitor.register_part(Part::new("lookup table", Backing::Heap, || Some(Bytes(1 << 20))));
+    /// monitor.sample();
+    /// let table = monitor.peak_breakdown();
+    /// assert!(table.is_none_or(|table| table.rows[0].name == "lookup table"));
+    /// ```
+    pub fn peak_breakdown(&self) -> Option<Breakdown> {
+        let at_peak = lock(&self.shared.parts_at_peak);
+        at_peak.as_ref().map(|at_peak| at_peak.parts.clone())
     }
 
     pub(crate) fn part_sizes(&self, reading: &Reading) -> Breakdown {

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Bytes, Metric, Reading};
 
 /// What kind of memory a part lives in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Backing {
@@ -51,7 +51,7 @@ impl fmt::Debug for Part {
 }
 
 /// What a row of a [`Breakdown`] stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RowKind {
@@ -69,7 +69,7 @@ pub enum RowKind {
 }
 
 /// A row of a [`Breakdown`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
     /// What it is called.
     pub name: String,
@@ -83,7 +83,7 @@ pub struct Row {
 /// add up to the whole. What is unknown is in the unexplained rest.
 ///
 /// `Display` prints it for people.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Breakdown {
     /// The resident set.
     pub rss: Option<Bytes>,

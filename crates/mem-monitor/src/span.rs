@@ -3,13 +3,13 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Bytes, Metric, Reading, alert::as_unix_seconds, lock, reading::as_seconds};
 
@@ -21,7 +21,7 @@ pub use layer::SpanLayer;
 const CALLS_KEPT: usize = 2048;
 
 /// What a span's figures count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Counted {
     /// Live heap bytes, of a plugged-in counter.
@@ -171,11 +171,41 @@ struct Open {
 pub(crate) struct Spans {
     open: Mutex<Vec<Arc<Open>>>,
     closed: Mutex<Closed>,
+    windows: Mutex<Vec<Weak<Mutex<ByName>>>>,
+}
+
+type ByName = HashMap<(&'static str, &'static str), SpanStats>;
+
+/// What is known of the spans that finish while this lives; see
+/// [`MemoryMonitor::span_window`](crate::MemoryMonitor::span_window).
+#[derive(Debug)]
+pub struct SpanWindow {
+    by_name: Arc<Mutex<ByName>>,
+}
+
+impl SpanWindow {
+    /// Every span name, most memory first.
+    pub fn stats(&self) -> Vec<SpanStats> {
+        sorted(&lock(&self.by_name))
+    }
+}
+
+fn sorted(by_name: &ByName) -> Vec<SpanStats> {
+    let mut stats: Vec<_> = by_name.values().cloned().collect();
+    stats.sort_by_key(|s| (std::cmp::Reverse(s.greatest_rise), s.target, s.name));
+    stats
+}
+
+fn count(by_name: &mut ByName, call: &SpanCall) {
+    by_name
+        .entry((call.target, call.name))
+        .or_insert_with(|| SpanStats::new(call))
+        .add(call);
 }
 
 #[derive(Debug, Default)]
 struct Closed {
-    stats: HashMap<(&'static str, &'static str), SpanStats>,
+    stats: ByName,
     calls: Vec<Arc<SpanCall>>,
 }
 
@@ -215,12 +245,15 @@ impl Spans {
                 all.swap_remove(i);
             }
         }
+        lock(&self.windows).retain(|window| {
+            let Some(by_name) = window.upgrade() else {
+                return false;
+            };
+            count(&mut lock(&by_name), call);
+            true
+        });
         let mut closed = lock(&self.closed);
-        closed
-            .stats
-            .entry((call.target, call.name))
-            .or_insert_with(|| SpanStats::new(call))
-            .add(call);
+        count(&mut closed.stats, call);
         closed.calls.push(Arc::clone(call));
         if closed.calls.len() > CALLS_KEPT {
             // The longest are what a timeline can show.
@@ -232,9 +265,13 @@ impl Spans {
     }
 
     pub(crate) fn stats(&self) -> Vec<SpanStats> {
-        let mut stats: Vec<_> = lock(&self.closed).stats.values().cloned().collect();
-        stats.sort_by_key(|s| (std::cmp::Reverse(s.greatest_rise), s.target, s.name));
-        stats
+        sorted(&lock(&self.closed).stats)
+    }
+
+    pub(crate) fn window(&self) -> SpanWindow {
+        let by_name = Arc::default();
+        lock(&self.windows).push(Arc::downgrade(&by_name));
+        SpanWindow { by_name }
     }
 
     pub(crate) fn calls(&self) -> Vec<Arc<SpanCall>> {

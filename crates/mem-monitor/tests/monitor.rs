@@ -9,8 +9,8 @@ use std::{
 };
 
 use mem_monitor::{
-    AlertRule, Bytes, DevicePool, Error, Event, HeapCounter, MemoryMonitor, MemoryMonitorBuilder,
-    Metric, Reading, Source,
+    AlertRule, Backing, Bytes, DevicePool, Error, Event, HeapCounter, MemoryMonitor,
+    MemoryMonitorBuilder, Metric, Part, Reading, Source,
 };
 
 /// Far longer than any step of these tests takes, also on a loaded machine.
@@ -339,4 +339,67 @@ fn samples_resets_and_questions_from_many_threads_do_not_disturb_each_other() {
     });
     let times: Vec<_> = monitor.history().iter().map(|b| b.start).collect();
     assert!(times.is_sorted());
+}
+
+#[test]
+fn an_alert_is_open_until_the_value_has_gone_back() {
+    let (live, builder) = with_heap();
+    let rule = AlertRule::usage_above(Bytes(1000));
+    let monitor = builder.alert_rules([rule]).build().unwrap();
+    let open_at = |bytes| {
+        live.store(bytes, Relaxed);
+        monitor.sample();
+        monitor.open_alerts().len()
+    };
+    assert_eq!([500, 1000, 990, 900].map(open_at), [0, 1, 1, 0]);
+    assert_eq!(monitor.get_memory_alerts().len(), 1);
+}
+
+#[test]
+fn limit_and_interval_can_be_changed_while_it_runs() {
+    let (live, builder) = with_heap();
+    let monitor = builder.build().unwrap();
+    live.store(600, Relaxed);
+    assert_eq!(monitor.effective_limit(), None);
+    monitor.set_limit(Some(Bytes(1000))).unwrap();
+    let limit = monitor.sample().limit.clone().unwrap();
+    assert_eq!((limit.bytes, limit.used), (Bytes(1000), Some(Bytes(600))));
+    assert!(matches!(
+        monitor.set_limit(Some(Bytes(0))),
+        Err(Error::ZeroLimit)
+    ));
+
+    let subscription = monitor.subscribe(64);
+    monitor.start_monitoring().unwrap();
+    assert!(monitor.set_check_interval(Duration::ZERO).is_err());
+    monitor
+        .set_check_interval(Duration::from_millis(1))
+        .unwrap();
+    assert!(monitor.is_monitoring());
+    // At the 5 s of before, this would not be three samples.
+    for _ in 0..3 {
+        subscription.events().recv_timeout(PATIENCE).unwrap();
+    }
+    assert_eq!(monitor.check_interval(), Duration::from_millis(1));
+}
+
+#[test]
+fn parts_are_remembered_as_they_were_at_the_peak() {
+    let (live, builder) = with_heap();
+    let monitor = builder.build().unwrap();
+    let part = Arc::clone(&live);
+    monitor.register_part(Part::new("half", Backing::Heap, move || {
+        Some(Bytes(part.load(Relaxed) / 2))
+    }));
+    assert_eq!(monitor.peak_breakdown(), None);
+    for bytes in [100, 800, 400] {
+        live.store(bytes, Relaxed);
+        monitor.sample();
+    }
+    let half = |monitor: &MemoryMonitor| monitor.peak_breakdown().unwrap().rows[0].bytes;
+    assert_eq!(half(&monitor), Some(400));
+    monitor.reset();
+    assert_eq!(monitor.peak_breakdown(), None);
+    monitor.sample();
+    assert_eq!(half(&monitor), Some(200));
 }

@@ -137,6 +137,37 @@ pub enum Error {
         source: std::io::Error,
     },
 
+    /// An environment variable with a value that it may not have.
+    #[error("the environment variable {variable} is {value:?}; set it to {allowed}, or unset it")]
+    Variable {
+        /// The variable.
+        variable: &'static str,
+        /// What it holds.
+        value: String,
+        /// What it may hold.
+        allowed: &'static str,
+    },
+
+    /// Memory settings are in force already.
+    #[error(
+        "memory settings are in force already: there is one `memory::Session` at a time; drop it or \
+         call its `finish` before the next `memory::init`"
+    )]
+    SessionOpen,
+
+    /// A recording of memory, or a file that it leaves, cannot be written.
+    #[error("cannot record memory to {}: {}", path.display(), recording_problem(source))]
+    ProfileFile {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+
+    /// Memory cannot be watched.
+    #[error("cannot watch memory: {0}")]
+    Monitor(#[source] mem_monitor::Error),
+
     /// No folder to keep downloads in is known.
     #[error(
         "cannot keep {location}: this user has no home folder; set the environment variable HF_HOME \
@@ -160,6 +191,31 @@ fn storage_problem(error: &std::io::Error) -> String {
         _ => "",
     };
     format!("{error}{way_out}")
+}
+
+fn recording_problem(error: &std::io::Error) -> String {
+    use std::io::ErrorKind;
+    let way_out = match error.kind() {
+        ErrorKind::NotFound => "; create the folder, or choose another one (`profile_dir`)",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            "; free some space, or choose a folder on another disk (`profile_dir`)"
+        }
+        _ => "; choose a folder that may be written (`profile_dir`)",
+    };
+    format!("{error}{way_out}")
+}
+
+impl From<mem_monitor::Error> for Error {
+    fn from(error: mem_monitor::Error) -> Self {
+        match error {
+            mem_monitor::Error::Write { path, source } => Self::ProfileFile { path, source },
+            mem_monitor::Error::Exists { path } => Self::ProfileFile {
+                path,
+                source: std::io::ErrorKind::AlreadyExists.into(),
+            },
+            other => Self::Monitor(other),
+        }
+    }
 }
 
 /// A result with this crate's [`Error`].

@@ -28,7 +28,7 @@ pub struct ModelInfo {
 
 impl ModelInfo {
     pub(crate) fn of(tts: &TtsModel) -> Self {
-        let model = &tts.model;
+        let model = tts.model();
         let size = model.size();
         let frame_rate_hz = model.config().mimi.frame_rate;
         Self {

@@ -22,7 +22,41 @@
 //! # Ok::<(), pocket_tts::Error>(())
 //! ```
 
+mod bytes;
+mod context;
+mod globals;
+mod parts;
+mod phase;
+mod profile;
+mod release;
+mod report;
+mod session;
+mod settings;
+mod summary;
+mod table;
+
+pub use context::{
+    MemoryContext, MemoryContextGuard, memory_efficient_context, with_memory_limit,
+};
+pub use globals::{get_cycle_detector, get_memory_monitor, get_memory_pool};
+pub use leak_detect::{CycleReport, ReferenceCycleDetector, Trace, Tracer};
+pub use mem_monitor::{
+    Alert, Backing, Breakdown, Counted, Limit, LimitOrigin, MemoryMonitor, Row, RowKind, SpanLayer,
+};
+pub use phase::Phase;
+pub use profile::{Profile, profile};
+pub use release::{FreedMemory, optimize_model_memory, release_idle_memory};
+pub use report::{PeakFigures, ProfileReport};
+pub use session::{ProfileFiles, Session, init, init_from_env, span_layer};
+pub use settings::Settings;
+pub use summary::{
+    AllocatorSummary, CountedBytes, EffectiveLimit, MemorySummary, PoolSummary, log_memory_summary,
+    memory_summary,
+};
 pub use tensor_pool::{
     AllocatorStats, Bytes, Heap, MemoryPool, OutstandingTensor, PoolAllocator, PoolStats, Scope,
     heap,
 };
+
+pub(crate) use globals::track;
+pub(crate) use parts::add_model;

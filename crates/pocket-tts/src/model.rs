@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use leak_detect::Trace;
 use tensor_pool::{Bytes, MemoryPool};
 use tts_core::config::{Location, Preset};
 use tts_core::{
@@ -12,7 +13,13 @@ use tts_core::{
 use crate::error::Result;
 use crate::files::Files;
 use crate::info::ModelInfo;
+use crate::memory::{add_model, get_memory_pool, optimize_model_memory, track};
 use crate::source::ModelSource;
+use crate::voice::cache::VoiceCache;
+
+/// Voices that a model keeps unless told otherwise: some twenty recordings of 30 seconds with the
+/// built-in model, ten of the released models' voices.
+const DEFAULT_VOICE_CACHE: Bytes = Bytes::mib(64);
 
 /// How a model is loaded. The default takes the hub's settings from the environment, see
 /// `HubOptions::from_env`.
@@ -22,6 +29,10 @@ pub struct LoadOptions {
     pub device: DeviceKind,
     /// Threads of the CPU devices; one per available core when `None`.
     pub threads: Option<usize>,
+    /// Whether to apply [`optimize_model_memory`] when the model is loaded.
+    pub optimize_memory: bool,
+    /// Most bytes of the voices that were used last, which are kept for the next use; 0 keeps none.
+    pub voice_cache: Bytes,
     /// Where downloads come from, where they are kept, and who watches them.
     #[cfg(feature = "hub")]
     pub hub: crate::hub::HubOptions,
@@ -32,6 +43,8 @@ impl Default for LoadOptions {
         Self {
             device: DeviceKind::default(),
             threads: None,
+            optimize_memory: true,
+            voice_cache: DEFAULT_VOICE_CACHE,
             #[cfg(feature = "hub")]
             hub: crate::hub::HubOptions::from_env(),
         }
@@ -53,13 +66,18 @@ impl Default for LoadOptions {
 /// ```
 #[derive(Clone)]
 pub struct TtsModel {
-    pub(crate) model: Model,
     pub(crate) shared: Arc<Shared>,
 }
 
+#[derive(Trace)]
 pub(crate) struct Shared {
+    #[trace(skip)]
+    pub(crate) model: Model,
+    #[trace(skip)]
     pub(crate) source: ModelSource,
+    #[trace(skip)]
     pub(crate) files: Files,
+    pub(crate) voices: VoiceCache,
 }
 
 impl TtsModel {
@@ -130,17 +148,27 @@ impl TtsModel {
         let run = RunOptions {
             device: options.device,
             threads: options.threads,
-            memory_pool: None,
+            memory_pool: Some(get_memory_pool()),
         };
-        let model = Model::load(parts, run)?;
-        // Preparing weights leaves blocks of sizes that speech never asks for.
-        if let Some(heap) = tensor_pool::heap() {
-            heap.trim(Bytes::ZERO);
+        let shared = Arc::new(Shared {
+            model: Model::load(parts, run)?,
+            source,
+            files,
+            voices: VoiceCache::new(options.voice_cache),
+        });
+        add_model(&shared);
+        track(&shared);
+        let model = Self { shared };
+        if options.optimize_memory {
+            // Preparing weights leaves blocks of sizes that speech never asks for.
+            let freed = optimize_model_memory(&model);
+            tracing::debug!("after loading: {freed}");
         }
-        Ok(Self {
-            model,
-            shared: Arc::new(Shared { source, files }),
-        })
+        Ok(model)
+    }
+
+    pub(crate) fn model(&self) -> &Model {
+        &self.shared.model
     }
 
     /// Where it came from.
@@ -150,17 +178,17 @@ impl TtsModel {
 
     /// Its config.
     pub fn config(&self) -> &Config {
-        self.model.config()
+        self.model().config()
     }
 
     /// Samples a second of what it speaks.
     pub fn sample_rate_hz(&self) -> u32 {
-        self.model.sample_rate_hz()
+        self.model().sample_rate_hz()
     }
 
-    /// The pool that its streams lease their state from.
+    /// The pool that its streams lease their state from: the [process's](get_memory_pool).
     pub fn memory_pool(&self) -> &MemoryPool {
-        self.model.memory_pool()
+        self.model().memory_pool()
     }
 
     /// Its sizes and what it needs of memory.
@@ -174,7 +202,7 @@ impl TtsModel {
     ///
     /// The text holds nothing to say, a setting is out of range, or the device failed.
     pub fn generate(&self, voice: &Voice, text: &str, options: &GenerateOptions) -> Result<Audio> {
-        Ok(self.model.generate(voice, text, options)?)
+        Ok(self.model().generate(voice, text, options)?)
     }
 
     /// Starts to speak: an iterator of audio, as it is made. Dropping it stops the work.
@@ -199,6 +227,6 @@ impl TtsModel {
         text: &str,
         options: &GenerateOptions,
     ) -> Result<SpeechStream> {
-        Ok(self.model.stream(voice, text, options)?)
+        Ok(self.model().stream(voice, text, options)?)
     }
 }

@@ -1,13 +1,17 @@
 //! Voices by name, from files and from the network.
 
+pub(crate) mod cache;
+
 use std::path::Path;
 
+use tensor_pool::Bytes;
 use tts_core::config::{Location, PREDEFINED_VOICES};
 use tts_core::{Audio, Voice};
 
 use crate::error::{Error, Result};
 use crate::model::TtsModel;
 use crate::source::ModelSource;
+use cache::VoiceKey;
 
 impl TtsModel {
     /// The voice used when none is named: the built-in model's own, the language's of a released
@@ -31,6 +35,10 @@ impl TtsModel {
     /// A voice by its name, from a `.safetensors` state, or cloned from a recording (WAV, FLAC, MP3 or
     /// OGG); the latter two by a path, an `https://` address or an
     /// `hf://owner/repository/path[@revision]`.
+    ///
+    /// A voice that was used before is shared with whoever used it, as long as it is in the model's
+    /// [cache](crate::LoadOptions::voice_cache) and its file has the length and the time of modification
+    /// that it had.
     ///
     /// ```
     /// # #[cfg(feature = "builtin-voice")] {
@@ -66,7 +74,7 @@ impl TtsModel {
     ///
     /// The recording is too short, or the model cannot clone voices.
     pub fn clone_voice(&self, recording: &Audio, truncate: bool) -> Result<Voice> {
-        Ok(self.model.clone_voice(recording, truncate)?)
+        Ok(self.model().clone_voice(recording, truncate)?)
     }
 
     /// Writes a voice to a `.safetensors` file, from where it loads at once.
@@ -75,7 +83,25 @@ impl TtsModel {
     ///
     /// The file cannot be written.
     pub fn export_voice(&self, voice: &Voice, path: impl AsRef<Path>) -> Result<()> {
-        Ok(self.model.export_voice(voice, path.as_ref())?)
+        Ok(self.model().export_voice(voice, path.as_ref())?)
+    }
+
+    /// Drops the cached voices that nobody holds, and returns their bytes. They are loaded again when
+    /// they are asked for.
+    ///
+    /// ```
+    /// # #[cfg(feature = "builtin-voice")] {
+    /// # let model = pocket_tts::TtsModel::builtin()?;
+    /// let voice = model.voice("slt")?;
+    /// assert_eq!(model.evict_voices().get(), 0);
+    /// let bytes = voice.bytes();
+    /// drop(voice);
+    /// assert_eq!(model.evict_voices().get(), bytes as u64);
+    /// # }
+    /// # Ok::<(), pocket_tts::Error>(())
+    /// ```
+    pub fn evict_voices(&self) -> Bytes {
+        self.shared.voices.evict()
     }
 
     fn find_voice(&self, spec: &str, truncate: bool) -> Result<Voice> {
@@ -90,16 +116,26 @@ impl TtsModel {
             return Err(self.unknown_voice(spec));
         }
         if is_state(&location) {
-            return Ok(self
-                .model
-                .load_voice(&self.shared.files.resolve(&location)?)?);
+            return self.stored_voice(&location);
         }
         // Said before a recording is downloaded in vain.
-        if let Some(reason) = self.model.no_voice_cloning() {
+        if let Some(reason) = self.model().no_voice_cloning() {
             return Err(tts_core::Error::NoVoiceEncoder(reason.to_owned()).into());
         }
-        let recording = Audio::read(&self.shared.files.resolve(&location)?)?;
-        self.clone_voice(&recording, truncate)
+        let path = self.shared.files.resolve(&location)?;
+        let key = VoiceKey::file(&path, truncate);
+        self.shared
+            .voices
+            .get(key, || self.clone_voice(&Audio::read(&path)?, truncate))
+    }
+
+    /// A voice from a `.safetensors` state.
+    fn stored_voice(&self, location: &Location) -> Result<Voice> {
+        let path = self.shared.files.resolve(location)?;
+        let key = VoiceKey::file(&path, false);
+        self.shared
+            .voices
+            .get(key, || Ok(self.model().load_voice(&path)?))
     }
 
     /// A voice that the model knows by name. Names come before files, as in the reference.
@@ -116,17 +152,16 @@ impl TtsModel {
             return Ok(None);
         };
         match known.location {
-            Some(location) => {
-                let path = self.shared.files.resolve(&location)?;
-                Ok(Some(self.model.load_voice(&path)?))
-            }
+            Some(location) => self.stored_voice(&location).map(Some),
             #[cfg(feature = "builtin-voice")]
             None => builtin_voice::VOICES
                 .iter()
                 .find(|(voice, _)| *voice == name)
                 .map(|(voice, state)| {
-                    let title = format!("the built-in voice {voice}");
-                    Ok(self.model.voice_from_static(state, Path::new(&title))?)
+                    self.shared.voices.get(Some(VoiceKey::built_in(voice)), || {
+                        let title = format!("the built-in voice {voice}");
+                        Ok(self.model().voice_from_static(state, Path::new(&title))?)
+                    })
                 })
                 .transpose(),
             #[cfg(not(feature = "builtin-voice"))]

@@ -225,6 +225,30 @@ impl MemoryPool {
         drop(tensor);
     }
 
+    /// Keeps at most `max_pool_size` idle tensors per shape, type and device from now on, and frees those
+    /// beyond; 0 turns pooling off. Leases are not touched.
+    ///
+    /// ```
+    /// # #[cfg(feature = "flex")] {
+    /// use burn::tensor::{DType, Device};
+    /// use tensor_pool::MemoryPool;
+    ///
+    /// let pool = MemoryPool::default();
+    /// let lease = || pool.get_tensor([2, 3], DType::F32, &Device::flex());
+    /// drop((lease()?, lease()?, lease()?));
+    /// assert_eq!(pool.get_stats().pooled_tensors, 3);
+    /// pool.set_max_pool_size(2);
+    /// assert_eq!(pool.get_stats().pooled_tensors, 2);
+    /// pool.set_max_pool_size(0);
+    /// drop(lease()?);
+    /// assert_eq!(pool.get_stats().bytes_idle.get(), 0);
+    /// # }
+    /// # Ok::<(), tensor_pool::Error>(())
+    /// ```
+    pub fn set_max_pool_size(&self, max_pool_size: usize) {
+        self.shared.idle.set_max_per_key(max_pool_size);
+    }
+
     /// Frees every idle tensor, and asks the devices to free what they keep for themselves.
     pub fn clear(&self) {
         self.trim(Bytes::ZERO);

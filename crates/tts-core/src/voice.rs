@@ -39,6 +39,11 @@ impl Voice {
         self.kv.len
     }
 
+    /// Whether somebody else holds it too: a clone, or a stream that speaks with it.
+    pub fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.kv) > 1
+    }
+
     /// Bytes of its keys and values.
     pub fn bytes(&self) -> usize {
         self.kv

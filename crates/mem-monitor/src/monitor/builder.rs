@@ -120,12 +120,7 @@ impl MemoryMonitorBuilder {
     /// [`Error::IntervalTooShort`], [`Error::HistoryTooSmall`], [`Error::ZeroLimit`] or
     /// [`Error::InvalidRule`] where a setting makes no sense.
     pub fn build(self) -> Result<MemoryMonitor, Error> {
-        if self.check_interval < LEAST_CHECK_INTERVAL {
-            return Err(Error::IntervalTooShort {
-                found: self.check_interval,
-                least: LEAST_CHECK_INTERVAL,
-            });
-        }
+        check(self.check_interval)?;
         if self.history_capacity < LEAST_CAPACITY {
             return Err(Error::HistoryTooSmall {
                 found: self.history_capacity,
@@ -160,7 +155,6 @@ impl MemoryMonitorBuilder {
         let shared = Shared {
             epoch: (Instant::now(), SystemTime::now()),
             root: self.root,
-            configured_limit: self.limit,
             process,
             status,
             heap,
@@ -169,18 +163,31 @@ impl MemoryMonitorBuilder {
                 History::new(self.history_capacity),
                 &self.rules,
                 self.trend_window,
+                self.limit,
             )),
             subscribers: Mutex::default(),
             parts: Mutex::default(),
+            parts_at_peak: Mutex::default(),
             spans: Spans::default(),
         };
         shared.mark_baseline();
         Ok(MemoryMonitor {
-            check_interval: self.check_interval,
+            check_interval: Mutex::new(self.check_interval),
             shared: Arc::new(shared),
             sampler: Mutex::new(None),
         })
     }
+}
+
+/// Refuses an interval between samples that is too short.
+pub(super) fn check(interval: Duration) -> Result<(), Error> {
+    if interval < LEAST_CHECK_INTERVAL {
+        return Err(Error::IntervalTooShort {
+            found: interval,
+            least: LEAST_CHECK_INTERVAL,
+        });
+    }
+    Ok(())
 }
 
 impl std::fmt::Debug for MemoryMonitorBuilder {

@@ -2,9 +2,9 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use super::{Shared, peak::Peaks};
+use super::{AtPeak, Shared, peak::Peaks};
 use crate::{
-    Alert, AlertRule, Bytes, Event, History, LimitOrigin, Metric, Reading, Sample, Source,
+    Alert, AlertRule, Breakdown, Bytes, Event, History, LimitOrigin, Metric, Reading, Sample, Source,
     alert::{Armed, Situation, time_to_limit},
     limit::effective_limit,
     lock,
@@ -25,11 +25,17 @@ pub(super) struct State {
     usage_trend: Trend,
     limit_trend: Trend,
     limit_origin: Option<LimitOrigin>,
+    pub(super) configured_limit: Option<Bytes>,
     sequence: u64,
 }
 
 impl State {
-    pub(super) fn new(history: History, rules: &[AlertRule], trend_window: Duration) -> Self {
+    pub(super) fn new(
+        history: History,
+        rules: &[AlertRule],
+        trend_window: Duration,
+        configured_limit: Option<Bytes>,
+    ) -> Self {
         Self {
             history,
             alerts: VecDeque::new(),
@@ -39,6 +45,7 @@ impl State {
             usage_trend: Trend::new(trend_window),
             limit_trend: Trend::new(trend_window),
             limit_origin: None,
+            configured_limit,
             sequence: 0,
         }
     }
@@ -47,13 +54,12 @@ impl State {
     fn take(
         &mut self,
         reading: Reading,
-        configured_limit: Option<Bytes>,
         elapsed: Duration,
         time: std::time::SystemTime,
     ) -> (Arc<Sample>, Vec<Alert>) {
         self.history.push(elapsed, &reading);
         self.peaks.observe(&reading);
-        let limit = effective_limit(configured_limit, &reading);
+        let limit = effective_limit(self.configured_limit, &reading);
 
         let origin = limit.as_ref().map(|limit| &limit.origin);
         if self.limit_origin.as_ref() != origin {
@@ -111,14 +117,28 @@ impl Shared {
         let reading = sources.read();
         let elapsed = self.elapsed();
         let time = self.time_of_day(elapsed);
-        let (sample, alerts) =
-            lock(&self.state).take(reading, self.configured_limit, elapsed, time);
+        let (sample, alerts) = lock(&self.state).take(reading, elapsed, time);
+        self.see_parts(&sample.reading);
         self.spans.observe(&sample.reading);
         self.publish(&Event::Sample(Arc::clone(&sample)));
         for alert in alerts {
             self.publish(&Event::Alert(Arc::new(alert)));
         }
         sample
+    }
+
+    /// Asks the parts for their sizes if there were never as many bytes as now.
+    fn see_parts(&self, reading: &Reading) {
+        let now = reading.get(Metric::Heap).or(reading.usage());
+        let mut at_peak = lock(&self.parts_at_peak);
+        let before = at_peak.as_ref().map(|at_peak| at_peak.bytes);
+        if let Some(bytes) = now.filter(|_| now > before) {
+            let parts = lock(&self.parts);
+            if !parts.is_empty() {
+                let parts = Breakdown::new(reading, &parts);
+                *at_peak = Some(AtPeak { bytes, parts });
+            }
+        }
     }
 
     /// The peak, with everything that tells of one looked at anew.
@@ -151,6 +171,7 @@ impl Shared {
         state.usage_trend.clear();
         state.limit_trend.clear();
         drop(state);
+        *lock(&self.parts_at_peak) = None;
         self.mark_baseline();
         self.spans.clear();
     }

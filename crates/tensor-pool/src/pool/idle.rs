@@ -1,6 +1,6 @@
 //! Tensors that wait for a lease.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use burn::backend::DispatchTensor;
 use crossbeam_queue::ArrayQueue;
@@ -25,7 +25,7 @@ pub(super) struct Idle {
 pub(super) struct IdleTensors {
     // Boxed: a queue's empty places are then as small as a pointer.
     queues: DashMap<Key, ArrayQueue<Box<Idle>>>,
-    max_per_key: usize,
+    max_per_key: AtomicUsize,
     max_bytes: Bytes,
     /// Never less than what lies in the queues: counted before a tensor goes in, and after one
     /// came out.
@@ -36,7 +36,7 @@ impl IdleTensors {
     pub(super) fn new(max_per_key: usize, max_bytes: Bytes) -> Self {
         Self {
             queues: DashMap::new(),
-            max_per_key: max_per_key.min(MAX_QUEUE),
+            max_per_key: AtomicUsize::new(max_per_key.min(MAX_QUEUE)),
             max_bytes,
             bytes: AtomicU64::new(0),
         }
@@ -66,7 +66,8 @@ impl IdleTensors {
     /// Keeps a tensor if there is room. Whether there was.
     pub(super) fn put(&self, key: &Key, idle: Idle) -> bool {
         let bytes = idle.bytes.get();
-        if self.max_per_key == 0 {
+        let max_per_key = self.max_per_key.load(Ordering::Relaxed);
+        if max_per_key == 0 {
             return false;
         }
         let room = self
@@ -85,7 +86,7 @@ impl IdleTensors {
             None => self
                 .queues
                 .entry(key.clone())
-                .or_insert_with(|| ArrayQueue::new(self.max_per_key))
+                .or_insert_with(|| ArrayQueue::new(max_per_key))
                 .push(idle)
                 .err(),
         };
@@ -93,6 +94,35 @@ impl IdleTensors {
             self.bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
         rejected.is_none()
+    }
+
+    /// Keeps at most so many tensors of a key from now on, and frees those beyond.
+    pub(super) fn set_max_per_key(&self, max_per_key: usize) {
+        let max_per_key = max_per_key.min(MAX_QUEUE);
+        if self.max_per_key.swap(max_per_key, Ordering::Relaxed) == max_per_key {
+            return;
+        }
+        // Dropped with no lock held, as in `free`.
+        let mut dropped = Vec::new();
+        self.queues.retain(|_, queue| {
+            let resized = (max_per_key > 0).then(|| ArrayQueue::new(max_per_key));
+            while let Some(idle) = queue.pop() {
+                let rejected = match &resized {
+                    Some(resized) => resized.push(idle).err(),
+                    None => Some(idle),
+                };
+                if let Some(idle) = rejected {
+                    self.bytes.fetch_sub(idle.bytes.get(), Ordering::Relaxed);
+                    dropped.push(idle);
+                }
+            }
+            match resized {
+                Some(resized) => *queue = resized,
+                None => return false,
+            }
+            true
+        });
+        drop(dropped);
     }
 
     /// Frees tensors until `wanted` bytes are free or none is left, and queues that stay empty.
