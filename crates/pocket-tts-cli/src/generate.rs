@@ -14,9 +14,9 @@ use pocket_tts::{CoreError, SpeechStream};
 
 use crate::args::{Cli, GenerateArgs};
 use crate::figures::{Figures, peak_rss_bytes};
+use crate::output;
 use crate::progress::SpeechBar;
 use crate::speech::Speech;
-use crate::output;
 
 /// Ended by the user: 128 and the number of the signal, as shells have it.
 const INTERRUPTED: u8 = 130;

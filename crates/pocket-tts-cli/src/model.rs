@@ -10,6 +10,7 @@ pub(crate) fn load(args: &ModelArgs) -> anyhow::Result<TtsModel> {
         threads: args.threads,
         #[cfg(feature = "hub")]
         hub: hub_options(args),
+        ..LoadOptions::default()
     };
     Ok(TtsModel::load(source(args)?, options)?)
 }

@@ -38,8 +38,13 @@ pub(crate) struct SpeechArgs {
     pub(crate) model: ModelArgs,
     /// Parts of a long text to speak at once, as far as memory allows: more take more memory, and make
     /// the whole text sooner, but not its first audio. What is said does not depend on it.
-    #[arg(long, value_name = "COUNT", help_heading = "Memory", default_value_t = 1,
-          allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "COUNT",
+        help_heading = "Memory",
+        default_value_t = 1,
+        allow_negative_numbers = true
+    )]
     pub(crate) batch_size: usize,
 }
 

@@ -182,7 +182,9 @@ fn a_longer_text_and_more_parts_at_once_take_more() {
     let place = Place::new();
     let predicted = |arguments: &[&str]| {
         let run = place.run(&[&["memory", "--json"], arguments].concat());
-        run.succeeds().json()["plan"]["peak_bytes"].as_u64().unwrap()
+        run.succeeds().json()["plan"]["peak_bytes"]
+            .as_u64()
+            .unwrap()
     };
     let word = predicted(&["Hi."]);
     let one = predicted(&[THREE_PARTS, "--max-tokens", "12"]);
