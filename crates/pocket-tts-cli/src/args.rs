@@ -13,6 +13,12 @@ use pocket_tts::config::{Location, Preset};
 pub(crate) use memory::MemoryArgs;
 pub(crate) use speech::SpeechArgs;
 
+/// What `memory --help` ends with.
+const ABOUT_PLANS: &str = "The plan follows from the sizes of the model, the voice and the text's longest part, for speech \
+     as long as it may become; nothing is spoken unless --run asks for it. Bytes are counted: live heap \
+     blocks, mapped weights and the device's own memory. Where the text does not fit the limit, the \
+     exit code is 1, and the message tells what is missing and what would do.";
+
 /// Speech from text, on your own machine.
 #[derive(Debug, Parser)]
 #[command(name = "pocket-tts", version, max_term_width = 100)]
@@ -31,12 +37,8 @@ pub(crate) enum Command {
     ExportVoice(ExportVoiceArgs),
     /// Load a model and tell its sizes and what memory it takes.
     Info(InfoArgs),
-    /// Tell what memory it will take to speak a text.
-    ///
-    /// The plan follows from the sizes of the model, the voice and the text's longest part, for speech
-    /// as long as it may become; nothing is spoken unless --run asks for it. Bytes are counted: live
-    /// heap blocks, mapped weights and the device's own memory. Where the text does not fit the limit,
-    /// the exit code is 1 and the message tells what is missing.
+    /// Tell what memory it will take to speak a text, before it is spoken.
+    #[command(after_help = ABOUT_PLANS)]
     Memory(PlanArgs),
 }
 
@@ -88,11 +90,17 @@ pub(crate) struct GenerateArgs {
     #[command(flatten)]
     pub(crate) speech: SpeechArgs,
     /// Where the WAV goes; `-` writes it to the standard output.
-    #[arg(long, short, value_name = "FILE", default_value = "./tts_output.wav")]
+    #[arg(
+        long,
+        short,
+        value_name = "FILE",
+        default_value = "./tts_output.wav",
+        help_heading = None::<&str>
+    )]
     pub(crate) output_path: PathBuf,
     /// Print the figures of the run as one JSON object on the standard output. Not together with
     /// `--output-path -`.
-    #[arg(long)]
+    #[arg(long, help_heading = None::<&str>)]
     pub(crate) json: bool,
 }
 
@@ -102,10 +110,10 @@ pub(crate) struct PlanArgs {
     pub(crate) speech: SpeechArgs,
     /// Speak the text too, without writing it anywhere, and print what was measured beside what was
     /// predicted.
-    #[arg(long)]
+    #[arg(long, help_heading = None::<&str>)]
     pub(crate) run: bool,
     /// Print one JSON object instead.
-    #[arg(long)]
+    #[arg(long, help_heading = None::<&str>)]
     pub(crate) json: bool,
 }
 
