@@ -195,7 +195,12 @@ impl MemoryMonitor {
     /// gone back yet.
     pub fn open_alerts(&self) -> Vec<Alert> {
         let state = lock(&self.shared.state);
-        state.rules.iter().filter_map(Armed::open).cloned().collect()
+        state
+            .rules
+            .iter()
+            .filter_map(Armed::open)
+            .cloned()
+            .collect()
     }
 
     /// Forgets what was recorded (history, peaks, alerts, spans) and arms every alert rule. Whether

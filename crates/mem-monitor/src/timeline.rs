@@ -54,6 +54,7 @@ pub struct Timeline {
     limit: Option<Limit>,
     peak: Option<Bytes>,
     breakdown: Breakdown,
+    breakdown_at_peak: Option<Breakdown>,
 }
 
 impl MemoryMonitor {
@@ -72,6 +73,7 @@ impl MemoryMonitor {
             limit: sample.limit.clone(),
             peak: sample.peak,
             breakdown: self.part_sizes(&sample.reading),
+            breakdown_at_peak: self.peak_breakdown(),
             history,
         }
     }

@@ -21,6 +21,19 @@
 //! # }
 //! # Ok::<(), pocket_tts::Error>(())
 //! ```
+//!
+//! | for | there is |
+//! |---|---|
+//! | settings of the environment, recordings | [`init_from_env`], [`init`], [`Settings`], [`Session`] |
+//! | limits | [`memory_efficient_context`], [`with_memory_limit`], [`MemoryContext`] |
+//! | the pool that streams lease from | [`get_memory_pool`] |
+//! | what is used, peaks, alerts, parts | [`get_memory_monitor`], [`memory_summary`], [`log_memory_summary`] |
+//! | what a piece of code takes | [`profile`], [`span_layer`], [`ProfileReport`] |
+//! | giving memory back | [`optimize_model_memory`], [`release_idle_memory`] |
+//! | cycles of `Arc`s | [`get_cycle_detector`] |
+//!
+//! *Counted* bytes are heap blocks live in the allocator, weights mapped from files, and what is in use
+//! of devices' own pools. Limits are about these; the resident set is told beside them.
 
 mod bytes;
 mod context;
@@ -35,9 +48,7 @@ mod settings;
 mod summary;
 mod table;
 
-pub use context::{
-    MemoryContext, MemoryContextGuard, memory_efficient_context, with_memory_limit,
-};
+pub use context::{MemoryContext, MemoryContextGuard, memory_efficient_context, with_memory_limit};
 pub use globals::{get_cycle_detector, get_memory_monitor, get_memory_pool};
 pub use leak_detect::{CycleReport, ReferenceCycleDetector, Trace, Tracer};
 pub use mem_monitor::{

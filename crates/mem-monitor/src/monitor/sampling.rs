@@ -4,7 +4,8 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use super::{AtPeak, Shared, peak::Peaks};
 use crate::{
-    Alert, AlertRule, Breakdown, Bytes, Event, History, LimitOrigin, Metric, Reading, Sample, Source,
+    Alert, AlertRule, Breakdown, Bytes, Event, History, LimitOrigin, Metric, Reading, Sample,
+    Source,
     alert::{Armed, Situation, time_to_limit},
     limit::effective_limit,
     lock,

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::{Timeline, draw::Drawing, style};
-use crate::{Bytes, parts::signed};
+use crate::{Breakdown, Bytes, parts::signed};
 
 const STYLE: &str = include_str!("html/page.css");
 const SCRIPT: &str = include_str!("html/page.js");
@@ -20,7 +20,13 @@ pub(super) fn page(timeline: &Timeline, drawing: &Drawing) -> String {
     let data = data(timeline, drawing);
     let alerts = alerts(timeline);
     let spans = spans(timeline, drawing);
-    let parts = parts(timeline);
+    let parts_at_peak = timeline
+        .breakdown_at_peak
+        .as_ref()
+        .map_or_else(String::new, |table| {
+            parts("Where the bytes were at the peak", table)
+        });
+    let parts_now = parts("Where the bytes are now", &timeline.breakdown);
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n\
@@ -28,7 +34,7 @@ pub(super) fn page(timeline: &Timeline, drawing: &Drawing) -> String {
          <style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n\
          <figure id=\"timeline\">\n{svg}\n<div id=\"cursor\" hidden></div>\n\
          <div id=\"values\" hidden></div>\n</figure>\n\
-         {alerts}{spans}{parts}</main>\n\
+         {alerts}{spans}{parts_at_peak}{parts_now}</main>\n\
          <script type=\"application/json\" id=\"data\">{data}</script>\n\
          <script>\n{SCRIPT}</script>\n</body>\n</html>\n"
     )
@@ -75,8 +81,7 @@ fn swatch(drawing: &Drawing, name: &str) -> String {
     })
 }
 
-fn parts(timeline: &Timeline) -> String {
-    let breakdown = &timeline.breakdown;
+fn parts(caption: &str, breakdown: &Breakdown) -> String {
     let rows = breakdown.rows.iter().map(|row| {
         let [bytes, share] = row.cells(breakdown.rss);
         [escape(&row.name), bytes, share]
@@ -86,12 +91,7 @@ fn parts(timeline: &Timeline) -> String {
         .map_or_else(|| "unknown".to_owned(), |rss| rss.to_string());
     let total = ["resident set".to_owned(), total, String::new()];
     let columns = ["part", "bytes", "share"];
-    table(
-        "Where the bytes are now",
-        "figures",
-        &columns,
-        rows.chain([total]),
-    )
+    table(caption, "figures", &columns, rows.chain([total]))
 }
 
 /// A table of cells that are HTML already, of `figures` (to the right, but for the first column) or of `prose` (to the left).

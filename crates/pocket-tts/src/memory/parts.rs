@@ -32,7 +32,7 @@ pub(super) fn models() -> Vec<Arc<Shared>> {
 
 /// Registers all parts.
 pub(super) fn register(monitor: &MemoryMonitor) {
-    let mut add = |name, backing, bytes: fn() -> Bytes| {
+    let add = |name, backing, bytes: fn() -> Bytes| {
         monitor.register_part(Part::new(name, backing, move || Some(to_monitor(bytes()))));
     };
     add("weights", Backing::Heap, || on_host(now().prepared));

@@ -11,7 +11,14 @@ use super::bytes::of_monitor;
 use super::table::{self, shown};
 
 /// The engine's phases, in the order in which they come.
-const ORDER: [&str; 6] = ["load", "encode_voice", "prompt", "generate", "step", "decode"];
+const ORDER: [&str; 6] = [
+    "load",
+    "encode_voice",
+    "prompt",
+    "generate",
+    "step",
+    "decode",
+];
 
 /// A phase: a `tracing` span by its name. The engine's are `load`, `encode_voice`, `prompt`, `generate`
 /// (a part of the text: its prompt and its steps), `step` (one frame's latent) and `decode` (audio of
@@ -65,7 +72,10 @@ pub(super) fn phases(spans: &[SpanStats]) -> Vec<Phase> {
     let mut phases: Vec<Phase> = spans.iter().map(Phase::new).collect();
     phases.sort_by_key(|phase| {
         let place = ORDER.iter().position(|name| *name == phase.name);
-        (place.unwrap_or(ORDER.len()), std::cmp::Reverse(phase.total_time))
+        (
+            place.unwrap_or(ORDER.len()),
+            std::cmp::Reverse(phase.total_time),
+        )
     });
     phases
 }
@@ -96,7 +106,9 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, phases: &[Phase]) -> fmt::Result
             ]
         })
         .collect();
-    let head = ["phase", "calls", "time", what_in, what_out, what_peak, "rise"];
+    let head = [
+        "phase", "calls", "time", what_in, what_out, what_peak, "rise",
+    ];
     table::write(f, head, &rows)
 }
 
@@ -138,7 +150,10 @@ mod tests {
         let json = serde_json::to_string(&phases).unwrap();
         assert_eq!(serde_json::from_str::<Vec<Phase>>(&json).unwrap().len(), 3);
         let table = Shown(phases).to_string();
-        assert!(table.starts_with("phase") && table.lines().count() == 4, "{table}");
+        assert!(
+            table.starts_with("phase") && table.lines().count() == 4,
+            "{table}"
+        );
         let none = Shown(Vec::new()).to_string();
         assert!(none.contains("memory::span_layer()"), "{none}");
     }

@@ -100,7 +100,9 @@ pub fn profile<T>(name: &'static str, work: impl FnOnce() -> T) -> (T, Profile) 
         heap_peak,
         rss_before,
         rss_after,
-        rss_peak: of_monitor(watch.get_peak_memory_usage()).max(rss_before).max(rss_after),
+        rss_peak: of_monitor(watch.get_peak_memory_usage())
+            .max(rss_before)
+            .max(rss_after),
         phases: phase::phases(&spans.stats()),
     };
     (value, profile)

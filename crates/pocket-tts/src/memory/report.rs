@@ -30,7 +30,7 @@ pub struct PeakFigures {
 /// What the `.json` file of a recording holds. `Display` prints its two tables: what the phases took,
 /// and where the bytes were when there were most of them.
 ///
-/// ```
+/// ```standalone_crate
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use pocket_tts::memory::{ProfileReport, Settings, init};
 ///

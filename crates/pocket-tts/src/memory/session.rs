@@ -155,7 +155,9 @@ impl Session {
     /// Where the recording grows; `None` without profiling.
     pub fn recording(&self) -> Option<PathBuf> {
         let recording = self.shared.recording();
-        recording.as_ref().map(|recording| recording.recorder.path().to_owned())
+        recording
+            .as_ref()
+            .map(|recording| recording.recorder.path().to_owned())
     }
 
     /// Ends the session: writes the recording's files, logs the [summary](super::log_memory_summary),
@@ -179,12 +181,16 @@ impl Drop for Session {
 
 impl Shared {
     fn recording(&self) -> std::sync::MutexGuard<'_, Option<Recording>> {
-        self.recording.lock().unwrap_or_else(PoisonError::into_inner)
+        self.recording
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn end(&self) -> Result<Option<ProfileFiles>> {
         let recording = self.recording().take();
-        recording.map(|recording| recording.end(&self.settings)).transpose()
+        recording
+            .map(|recording| recording.end(&self.settings))
+            .transpose()
     }
 }
 
@@ -252,7 +258,10 @@ impl Recording {
         let report = json.and_then(|json| write(&path, "json", Ok(json)));
         let missing = recorded?;
         if missing > 0 {
-            tracing::warn!("{missing} samples and spans are missing in {}", path.display());
+            tracing::warn!(
+                "{missing} samples and spans are missing in {}",
+                path.display()
+            );
         }
         Ok(ProfileFiles {
             html: html?,

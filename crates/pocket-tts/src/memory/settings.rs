@@ -98,9 +98,8 @@ impl Settings {
         let mut settings = Self::default();
         if let Some(value) = read(MEMORY_LIMIT_MB) {
             let limit = number::<u64>(&value).filter(|&limit| limit > 0);
-            let limit = limit.ok_or_else(|| {
-                bad(MEMORY_LIMIT_MB, &value, "a whole number of MB, from 1")
-            })?;
+            let limit = limit
+                .ok_or_else(|| bad(MEMORY_LIMIT_MB, &value, "a whole number of MB, from 1"))?;
             settings.memory_limit = Some(Bytes::mib(limit));
         }
         if let Some(value) = read(ENABLE_MEMORY_PROFILING) {

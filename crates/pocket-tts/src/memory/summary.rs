@@ -264,14 +264,23 @@ impl fmt::Display for MemorySummary {
             origin,
         }) = &self.effective_limit
         {
-            write!(f, "\nleast limit    {limit} ({origin}), used {}", shown(*used))?;
+            write!(
+                f,
+                "\nleast limit    {limit} ({origin}), used {}",
+                shown(*used)
+            )?;
         }
         let pool = &self.pool;
-        let rate = pool
-            .hit_rate
-            .map_or_else(|| "no lease yet".to_owned(), |rate| {
-                format!("hit rate {:.1} % of {}", rate * 100.0, pool.hits + pool.misses)
-            });
+        let rate = pool.hit_rate.map_or_else(
+            || "no lease yet".to_owned(),
+            |rate| {
+                format!(
+                    "hit rate {:.1} % of {}",
+                    rate * 100.0,
+                    pool.hits + pool.misses
+                )
+            },
+        );
         write!(
             f,
             "\npool           {rate}, in use {}, idle {} ({} tensors), peak {}",
@@ -312,7 +321,10 @@ mod tests {
         assert!(advice(None, false).is_empty());
         assert!(advice(Some(0.5), false).is_empty());
         let low = advice(Some(0.49), false);
-        assert!(low[0].contains("49 %") && low[0].contains("POOL_SIZE"), "{low:?}");
+        assert!(
+            low[0].contains("49 %") && low[0].contains("POOL_SIZE"),
+            "{low:?}"
+        );
         let alerted = advice(Some(0.9), true);
         assert!(alerted[0].contains("release_idle_memory"), "{alerted:?}");
     }

@@ -1,0 +1,153 @@
+//! Memory that is given back. In a binary of its own, because the allocator's counts are those of the
+//! whole process.
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use pocket_tts::memory::{
+    Bytes, PoolAllocator, get_memory_pool, memory_summary, optimize_model_memory,
+    release_idle_memory,
+};
+use pocket_tts::{GenerateOptions, LoadOptions, ModelSource, TtsModel};
+
+#[global_allocator]
+static ALLOCATOR: PoolAllocator = PoolAllocator::new();
+
+/// One test at a time: all of them count the process's bytes.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    assert!(ALLOCATOR.install());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn recording() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../tts-core/tests/fixtures/parity/voice_24k.wav");
+    assert!(path.is_file(), "the fixture {} is missing", path.display());
+    path.to_str().unwrap().to_owned()
+}
+
+fn speak(model: &TtsModel) {
+    let options = GenerateOptions {
+        seed: Some(1),
+        ..GenerateOptions::default()
+    };
+    let voice = model.default_voice().unwrap();
+    model.generate(&voice, "One.", &options).unwrap();
+}
+
+#[test]
+fn an_optimized_model_has_no_encoder_and_loads_it_again() {
+    let _alone = alone();
+    let model = TtsModel::builtin().unwrap();
+    let first = model.voice(&recording()).unwrap();
+    let encoder = model.info().size.encoder_bytes.unwrap();
+    let before = ALLOCATOR.stats();
+    let freed = optimize_model_memory(&model);
+    let after = ALLOCATOR.stats();
+    assert_eq!(freed.voice_encoder, Bytes::from(encoder));
+    assert!(before.live - after.live >= freed.voice_encoder);
+    assert_eq!(after.retained, Bytes::ZERO);
+    assert_eq!(model.info().size.encoder_bytes, None);
+
+    let positions = first.positions();
+    drop(first);
+    model.evict_voices();
+    assert_eq!(model.voice(&recording()).unwrap().positions(), positions);
+    assert!(model.info().size.encoder_bytes.is_some());
+}
+
+#[test]
+fn a_model_is_optimized_when_it_is_loaded_unless_told_otherwise() {
+    let _alone = alone();
+    let retained_after_loading = |optimize_memory| {
+        release_idle_memory();
+        let options = LoadOptions {
+            optimize_memory,
+            ..LoadOptions::default()
+        };
+        let model = TtsModel::load(ModelSource::BuiltIn, options).unwrap();
+        let retained = ALLOCATOR.stats().retained;
+        drop(model);
+        retained
+    };
+    assert_eq!(retained_after_loading(true), Bytes::ZERO);
+    assert!(retained_after_loading(false) > Bytes::ZERO);
+}
+
+#[test]
+fn what_is_idle_goes_and_no_byte_is_told_twice() {
+    let _alone = alone();
+    let model = TtsModel::builtin().unwrap();
+    speak(&model);
+    let used = model.voice(&recording()).unwrap();
+    let slt = Bytes::from(model.voice("slt").unwrap().bytes());
+    let held = || {
+        let stats = ALLOCATOR.stats();
+        stats.live + stats.padding + stats.retained
+    };
+    let idle = get_memory_pool().get_stats().bytes_idle;
+    let before = held();
+    let freed = release_idle_memory();
+    let after = held();
+    assert_eq!((freed.voices, freed.idle_tensors), (slt, idle));
+    assert!(
+        idle > Bytes::ZERO && freed.idle_blocks > Bytes::ZERO,
+        "{freed}"
+    );
+    assert_eq!(ALLOCATOR.stats().retained, Bytes::ZERO);
+    // At most an eighth of what was dropped was padding beside it.
+    let given_back = before - after;
+    let with_padding = Bytes(freed.total().get() / 8 * 9 + (1 << 20));
+    assert!(
+        given_back >= freed.total() && given_back <= with_padding,
+        "{given_back}: {freed}"
+    );
+    assert!(used.is_shared(), "a voice in use stays in the cache");
+
+    // A second time there is nothing left, and speech goes on.
+    let again = release_idle_memory();
+    assert_eq!(again.total(), again.idle_blocks);
+    speak(&model);
+}
+
+#[test]
+fn a_summary_tells_the_parts_of_a_model() {
+    let _alone = alone();
+    let model = TtsModel::builtin().unwrap();
+    speak(&model);
+    let size = model.info().size;
+    let summary = memory_summary();
+    let part = |name: &str| {
+        let row = summary.parts.rows.iter().find(|row| row.name == name);
+        row.and_then(|row| row.bytes)
+            .unwrap_or_else(|| panic!("no {name} in {summary}"))
+    };
+    assert_eq!(
+        part("weights") as usize,
+        size.flow_lm_bytes + size.decoder_bytes
+    );
+    assert_eq!(
+        part("cached voices") as usize,
+        model.voice("slt").unwrap().bytes()
+    );
+    assert_eq!(part("pool idle") as u64, summary.pool.idle.get());
+    assert!(part("scratch, other heap") > 0 && part("allocator slack") > 0);
+    assert_eq!(part("keys and values"), 0);
+    let allocator = summary.allocator.unwrap();
+    assert!(summary.counted.total >= summary.counted.heap.unwrap());
+    assert!(allocator.live > Bytes(part("weights") as u64));
+    let text = summary.to_string();
+    for word in [
+        "counted",
+        "resident",
+        "hit rate",
+        "allocator",
+        "unexplained",
+    ] {
+        assert!(text.contains(word), "{text}");
+    }
+    drop(model);
+    let summary = memory_summary();
+    assert_eq!(summary.parts.rows[0].bytes, Some(0), "{summary}");
+}

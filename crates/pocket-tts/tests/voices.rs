@@ -1,0 +1,123 @@
+//! Voices that are asked for again.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use pocket_tts::memory::Bytes;
+use pocket_tts::{LoadOptions, ModelSource, TtsModel, Voice};
+
+/// The built-in model, with room for so many of its own voice.
+fn model_with_room_for(voices: u64) -> TtsModel {
+    let bytes = TtsModel::builtin().unwrap().voice("slt").unwrap().bytes();
+    let options = LoadOptions {
+        voice_cache: Bytes(voices * bytes as u64),
+        ..LoadOptions::default()
+    };
+    TtsModel::load(ModelSource::BuiltIn, options).unwrap()
+}
+
+/// Files with copies of the built-in voice.
+fn copies(folder: &Path, model: &TtsModel, names: &[&str]) -> Vec<PathBuf> {
+    let voice = model.voice("slt").unwrap();
+    let copy = |name: &&str| {
+        let path = folder.join(format!("{name}.safetensors"));
+        model.export_voice(&voice, &path).unwrap();
+        path
+    };
+    names.iter().map(copy).collect()
+}
+
+fn load(model: &TtsModel, path: &Path) -> Voice {
+    model.voice(path.to_str().unwrap()).unwrap()
+}
+
+#[test]
+fn a_voice_that_is_asked_for_again_is_the_same_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = model_with_room_for(1);
+    let other = copies(folder.path(), &model, &["other"]).remove(0);
+    let [first, second] = [(); 2].map(|()| model.voice("slt").unwrap());
+    // Now the cache holds another one: if these are shared, then with each other.
+    load(&model, &other);
+    assert!(first.is_shared() && second.is_shared());
+    drop(first);
+    assert!(!second.is_shared());
+}
+
+#[test]
+fn a_model_without_room_keeps_no_voice() {
+    let model = model_with_room_for(0);
+    assert!(!model.voice("slt").unwrap().is_shared());
+    assert_eq!(model.evict_voices(), Bytes::ZERO);
+}
+
+#[test]
+fn the_voice_that_was_used_least_recently_goes_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = model_with_room_for(2);
+    let paths = copies(folder.path(), &model, &["a", "b", "c"]);
+    let [a, b] = [0, 1].map(|file| load(&model, &paths[file]));
+    drop(load(&model, &paths[0]));
+    let c = load(&model, &paths[2]);
+    assert_eq!(
+        [a, b, c].map(|voice| voice.is_shared()),
+        [true, false, true]
+    );
+}
+
+#[test]
+fn a_file_that_changed_is_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = model_with_room_for(9);
+    let path = copies(folder.path(), &model, &["voice"]).remove(0);
+    let before = load(&model, &path);
+    assert!(before.is_shared());
+
+    // Of the same length, but written at another time.
+    let hour = Duration::from_secs(3600);
+    let file = File::options().write(true).open(&path).unwrap();
+    file.set_modified(SystemTime::now() - hour).unwrap();
+    drop(file);
+    let after = load(&model, &path);
+    assert!(!before.is_shared() && after.is_shared());
+
+    // Damaged: it is refused, not given as it was.
+    fs::write(&path, "no voice").unwrap();
+    assert!(model.voice(path.to_str().unwrap()).is_err());
+}
+
+#[test]
+fn voices_in_use_stay_when_the_others_are_evicted() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = model_with_room_for(9);
+    let paths = copies(folder.path(), &model, &["used", "unused"]);
+    model.evict_voices();
+    let used = load(&model, &paths[0]);
+    drop(load(&model, &paths[1]));
+    let bytes = Bytes::from(used.bytes());
+    assert_eq!(model.evict_voices(), bytes);
+    assert!(used.is_shared());
+    drop(used);
+    assert_eq!(model.evict_voices(), bytes);
+    assert_eq!(model.evict_voices(), Bytes::ZERO);
+}
+
+#[test]
+fn threads_that_ask_at_once_share_one_voice() {
+    let model = model_with_room_for(9);
+    let voices: Vec<Voice> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| model.voice("slt").unwrap()))
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect()
+    });
+    let bytes = Bytes::from(voices[0].bytes());
+    assert_eq!(model.evict_voices(), Bytes::ZERO);
+    drop(voices);
+    assert_eq!(model.evict_voices(), bytes);
+}
