@@ -12,6 +12,10 @@ pub enum Error {
     #[error(transparent)]
     Core(#[from] tts_core::Error),
 
+    /// No batch size can be chosen.
+    #[error(transparent)]
+    Plan(#[from] batch_planner::Error),
+
     /// A voice that is neither known by its name nor a file.
     #[error(
         "no voice is called {name:?} and there is no such file; {model} speaks with {}, with a \

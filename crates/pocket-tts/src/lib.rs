@@ -48,6 +48,6 @@ pub use info::ModelInfo;
 pub use model::{LoadOptions, TtsModel};
 pub use source::{ModelSource, NamedVoice};
 pub use tts_core::{
-    Audio, Config, DeviceKind, Error as CoreError, GenerateOptions, ModelSize, Progress,
-    SpeechStream, Voice, audio, config,
+    Audio, Config, DeviceKind, Error as CoreError, GenerateOptions, MemoryLimitExceeded, ModelSize,
+    PartSize, Progress, SpeechRequest, SpeechStream, Voice, audio, config,
 };

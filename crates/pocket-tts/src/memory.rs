@@ -38,8 +38,11 @@
 mod bytes;
 mod context;
 mod globals;
+mod limit;
+mod optimizer;
 mod parts;
 mod phase;
+mod plan;
 mod profile;
 mod release;
 mod report;
@@ -48,13 +51,16 @@ mod settings;
 mod summary;
 mod table;
 
+pub use batch_planner::{BatchSize, BatchSizeOptimizer, Estimate};
 pub use context::{MemoryContext, MemoryContextGuard, memory_efficient_context, with_memory_limit};
 pub use globals::{get_cycle_detector, get_memory_monitor, get_memory_pool};
 pub use leak_detect::{CycleReport, ReferenceCycleDetector, Trace, Tracer};
 pub use mem_monitor::{
     Alert, Backing, Breakdown, Counted, Limit, LimitOrigin, MemoryMonitor, Row, RowKind, SpanLayer,
 };
+pub use optimizer::{BatchOptimizer, get_batch_optimizer};
 pub use phase::Phase;
+pub use plan::{MemoryPlan, PlannedBytes};
 pub use profile::{Profile, profile};
 pub use release::{FreedMemory, optimize_model_memory, release_idle_memory};
 pub use report::{PeakFigures, ProfileReport};
@@ -70,4 +76,5 @@ pub use tensor_pool::{
 };
 
 pub(crate) use globals::track;
+pub(crate) use limit::current_limit;
 pub(crate) use parts::add_model;

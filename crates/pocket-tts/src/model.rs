@@ -6,14 +6,16 @@ use std::sync::Arc;
 use leak_detect::Trace;
 use tensor_pool::{Bytes, MemoryPool};
 use tts_core::config::{Location, Preset};
+use tts_core::memory::StreamNeed;
 use tts_core::{
-    Audio, Config, DeviceKind, GenerateOptions, Model, RunOptions, SpeechStream, Voice,
+    Audio, Config, DeviceKind, GenerateOptions, Model, PartSize, RunOptions, SpeechRequest,
+    SpeechStream, Voice,
 };
 
 use crate::error::Result;
 use crate::files::Files;
 use crate::info::ModelInfo;
-use crate::memory::{add_model, get_memory_pool, optimize_model_memory, track};
+use crate::memory::{add_model, current_limit, get_memory_pool, optimize_model_memory, track};
 use crate::source::ModelSource;
 use crate::voice::cache::VoiceCache;
 
@@ -141,10 +143,15 @@ impl TtsModel {
     ///
     /// # Errors
     ///
-    /// As [`Self::from_preset`] and [`Self::from_config`].
+    /// As [`Self::from_preset`] and [`Self::from_config`];
+    /// [`MemoryLimitTooLow`](tts_core::Error::MemoryLimitTooLow) where the limit that holds here leaves no
+    /// room for the model.
     pub fn load(source: ModelSource, options: LoadOptions) -> Result<Self> {
         let files = Files::new(&options);
         let parts = source.open(&files)?;
+        if let Some(limit) = current_limit() {
+            limit.admit_loading(&get_memory_pool(), &parts)?;
+        }
         let run = RunOptions {
             device: options.device,
             threads: options.threads,
@@ -196,16 +203,64 @@ impl TtsModel {
         ModelInfo::of(self)
     }
 
-    /// Speaks a text from its start to its end.
+    /// Speaks a text from its start to its end, as many parts of it at once as are
+    /// [best](crate::memory::get_batch_optimizer) unless the options say how many.
+    ///
+    /// Within a [context](crate::memory::memory_efficient_context), the limit holds for all that the
+    /// program holds meanwhile, the audio included.
     ///
     /// # Errors
     ///
-    /// The text holds nothing to say, a setting is out of range, or the device failed.
+    /// The text holds nothing to say, a setting is out of range, or the device failed;
+    /// [`MemoryLimitTooLow`](tts_core::Error::MemoryLimitTooLow) before anything is said,
+    /// [`MemoryLimitExceeded`](tts_core::Error::MemoryLimitExceeded) with what was said.
     pub fn generate(&self, voice: &Voice, text: &str, options: &GenerateOptions) -> Result<Audio> {
-        Ok(self.model().generate(voice, text, options)?)
+        let options = self.with_batch_size(options, &[text])?;
+        Ok(self
+            .model()
+            .generate_within(voice, text, &options, current_limit())?)
+    }
+
+    /// Speaks several texts, parts of them at once; otherwise as [`Self::generate`]. Each sounds as it does
+    /// alone with the same seed.
+    ///
+    /// ```
+    /// # #[cfg(feature = "builtin-voice")] {
+    /// # let model = pocket_tts::TtsModel::builtin()?;
+    /// # let voice = model.default_voice()?;
+    /// use pocket_tts::SpeechRequest;
+    ///
+    /// let requests = ["One.", "Two."].map(|text| SpeechRequest {
+    ///     voice: voice.clone(),
+    ///     text: text.to_owned(),
+    /// });
+    /// let spoken = model.generate_batch(&requests, &Default::default())?;
+    /// assert_eq!(spoken.len(), 2);
+    /// # }
+    /// # Ok::<(), pocket_tts::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::generate`], for any of the texts.
+    pub fn generate_batch(
+        &self,
+        requests: &[SpeechRequest],
+        options: &GenerateOptions,
+    ) -> Result<Vec<Audio>> {
+        let texts: Vec<_> = requests.iter().map(|request| &*request.text).collect();
+        let options = self.with_batch_size(options, &texts)?;
+        Ok(self
+            .model()
+            .generate_batch(requests, &options, current_limit())?)
     }
 
     /// Starts to speak: an iterator of audio, as it is made. Dropping it stops the work.
+    ///
+    /// One part of the text at a time, unless the options say otherwise: the first audio comes soonest so,
+    /// and memory stays the same however long the text. A limit of the
+    /// [context](crate::memory::memory_efficient_context) is kept to the stream's end, on whatever thread
+    /// it is taken from.
     ///
     /// ```
     /// # #[cfg(feature = "builtin-voice")] {
@@ -227,6 +282,42 @@ impl TtsModel {
         text: &str,
         options: &GenerateOptions,
     ) -> Result<SpeechStream> {
-        Ok(self.model().stream(voice, text, options)?)
+        Ok(self
+            .model()
+            .stream_within(voice, text, options, current_limit())?)
+    }
+
+    /// The options with a batch size.
+    fn with_batch_size(
+        &self,
+        options: &GenerateOptions,
+        texts: &[&str],
+    ) -> Result<GenerateOptions> {
+        let mut options = options.clone();
+        if options.batch_size.is_none() {
+            let parts = self.parts_of(texts, &options)?;
+            options.batch_size = Some(self.batch_size_for(&parts, &self.need_of(&parts)));
+        }
+        Ok(options)
+    }
+
+    /// The parts of some texts.
+    pub(crate) fn parts_of(
+        &self,
+        texts: &[&str],
+        options: &GenerateOptions,
+    ) -> Result<Vec<PartSize>> {
+        let mut parts = Vec::new();
+        for text in texts {
+            parts.extend(self.model().parts(text, options)?);
+        }
+        Ok(parts)
+    }
+
+    /// What speaking these parts takes, the audio included.
+    pub(crate) fn need_of(&self, parts: &[PartSize]) -> StreamNeed {
+        let frames: usize = parts.iter().map(|part| part.max_frames).sum();
+        let audio = frames * self.model().frame_samples() * size_of::<f32>();
+        self.model().stream_cost().need(parts).with_audio(audio)
     }
 }

@@ -62,19 +62,21 @@ pub enum Error {
     /// There is no memory for what a stream has to remember.
     #[error("cannot keep the state of the speech: {0}")]
     Memory(#[from] tensor_pool::Error),
-    /// A limit on memory leaves no room for even one part of the text at a time.
+    /// A limit on memory leaves no room for a model, or for even one part of a text at a time.
     #[error(
-        "the speech would take up to {needed} of memory, of which {present} are there already, and the limit is \
+        "{what} would take up to {needed} of memory, of which {present} are in use already, and the limit is \
          {limit}: {} too little; a limit of {} MB would do",
         *needed - *limit,
         self.limit_that_would_do_mb().unwrap_or_default()
     )]
     MemoryLimitTooLow {
+        /// What is too large for it.
+        what: &'static str,
         /// The limit.
         limit: Bytes,
         /// The most that the process would hold.
         needed: Bytes,
-        /// What it holds without the speech.
+        /// What it holds already.
         present: Bytes,
     },
     /// The limit on memory was exceeded while a text was spoken, because something else took memory.

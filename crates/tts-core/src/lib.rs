@@ -73,7 +73,7 @@ mod weights;
 pub use audio::Audio;
 pub use config::Config;
 pub use device::DeviceKind;
-pub use error::{Error, Result};
+pub use error::{Error, MemoryLimitExceeded, Result};
 pub use model::{Model, ModelParts, ModelSize, RunOptions};
 pub use options::GenerateOptions;
 pub use stream::{PartSize, Progress, SpeechRequest, SpeechStream};

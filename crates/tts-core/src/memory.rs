@@ -11,4 +11,4 @@ pub use cost::{StreamCost, StreamNeed};
 pub(crate) use counted::Held;
 pub use counted::{Counted, counted};
 pub(crate) use limit::Reservation;
-pub use limit::{MemoryLimit, reserved};
+pub use limit::{MemoryLimit, present, reserved};

@@ -2,10 +2,11 @@
 
 use tensor_pool::Bytes;
 
-use crate::model::Model;
+use crate::model::{Model, ModelParts};
 use crate::stream::{
     CHUNKS_AHEAD, FRAMES_AHEAD, FRAMES_PER_CALL, FRAMES_WAITING_PER_PART, PartSize,
 };
+use crate::weights::{Part, expected_tensors};
 
 /// Texts in pieces, queues, names, thread-local buffers of products, and the slack of the allocator's
 /// peak (16 KiB for each thread): measured at 0.2 to 0.5 MiB on 1 to 8 threads.
@@ -100,6 +101,28 @@ impl StreamNeed {
     #[must_use]
     pub fn bytes(&self, parts: usize) -> Bytes {
         self.fixed() + Bytes(self.per_part().get() * parts as u64)
+    }
+}
+
+impl ModelParts {
+    /// The most that loading the model takes: its prepared weights, the tables that stay in their file, and
+    /// three copies of the largest tensor, as stored, as numbers and in the order of the kernels.
+    #[must_use]
+    pub fn loading_bytes(&self) -> Bytes {
+        /// The widest tile that outputs are padded to, see `PackedMatrix`.
+        const TILE: usize = 32;
+        let mut kept = 0;
+        let mut largest = 0;
+        for spec in expected_tensors(&self.config) {
+            if spec.part == Part::VoiceEncoder {
+                continue;
+            }
+            let numbers: usize = spec.shape.iter().product();
+            let inputs = numbers / spec.shape.first().copied().unwrap_or(1).max(1);
+            largest = largest.max(numbers);
+            kept += numbers + TILE * inputs;
+        }
+        Bytes::of::<f32>(kept + 3 * largest) + BOOKKEEPING
     }
 }
 

@@ -7,6 +7,7 @@ use tensor_pool::{Bytes, MemoryPool};
 
 use super::{Counted, StreamNeed, counted};
 use crate::error::{Error, MemoryLimitExceeded, Result};
+use crate::model::ModelParts;
 
 /// What the process's streams have been admitted with, in bytes. Held while a stream is admitted, so
 /// that two never see the same room.
@@ -94,6 +95,28 @@ impl MemoryLimit {
         self.fit(*lock(), pool, need, wanted)
     }
 
+    /// Whether a model can be loaded.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MemoryLimitTooLow`], if there is no room for it.
+    pub fn admit_loading(&self, pool: &MemoryPool, model: &ModelParts) -> Result<()> {
+        let needed = || present(pool) + model.loading_bytes();
+        if needed() > self.limit {
+            pool.trim(Bytes::ZERO);
+            self.reclaim();
+        }
+        match needed() {
+            needed if needed > self.limit => Err(Error::MemoryLimitTooLow {
+                what: "loading the model",
+                limit: self.limit,
+                needed,
+                present: present(pool),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) fn admit(
         &self,
         pool: &MemoryPool,
@@ -124,16 +147,17 @@ impl MemoryLimit {
         }
         match fitting {
             0 => Err(Error::MemoryLimitTooLow {
+                what: "the speech",
                 limit: self.limit,
-                needed: present(reserved, pool) + need.bytes(1),
-                present: present(reserved, pool),
+                needed: present_with(reserved, pool) + need.bytes(1),
+                present: present_with(reserved, pool),
             }),
             fitting => Ok(fitting.min(wanted)),
         }
     }
 
     fn fitting(&self, reserved: u64, pool: &MemoryPool, need: &StreamNeed) -> usize {
-        let present = present(reserved, pool) + need.fixed();
+        let present = present_with(reserved, pool) + need.fixed();
         if present > self.limit {
             return 0;
         }
@@ -178,9 +202,15 @@ impl fmt::Debug for MemoryLimit {
     }
 }
 
-/// What the process holds and may come to hold without a further stream: what streams have leased is
-/// part of what they were admitted with.
-fn present(reserved: u64, pool: &MemoryPool) -> Bytes {
+/// What the process holds, and may come to hold until its streams end, in counted bytes: what a further
+/// stream comes on top of. Idle tensors of the pool are part of it.
+#[must_use]
+pub fn present(pool: &MemoryPool) -> Bytes {
+    present_with(*lock(), pool)
+}
+
+/// What streams have leased is part of what they were admitted with.
+fn present_with(reserved: u64, pool: &MemoryPool) -> Bytes {
     let now: Counted = counted(pool);
     now.total() - now.state + Bytes(reserved)
 }

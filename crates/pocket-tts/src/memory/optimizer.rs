@@ -1,0 +1,155 @@
+//! How many parts of a text are best spoken at once.
+
+use batch_planner::{BatchSize, BatchSizeOptimizer, Estimate, MemoryModel, Term};
+use std::num::NonZeroU64;
+use tensor_pool::Bytes;
+use tts_core::memory::{StreamNeed, present};
+use tts_core::{GenerateOptions, PartSize};
+
+use super::context::MemoryContext;
+use super::globals::get_memory_monitor;
+use crate::error::Result;
+use crate::model::TtsModel;
+
+/// Most parts that are spoken at once unless more are asked for. MEASURED
+const CEILING: usize = 4;
+
+/// How many parts of a text may be spoken at once within the limit that holds here.
+///
+/// Its memory model is made of the loaded model's own dimensions and of what the program holds when it is
+/// made. The limit is the least of the context's ([`memory_efficient_context`](super::memory_efficient_context))
+/// and the monitor's effective limit: a control group's, or what the machine has left.
+///
+/// ```
+/// # #[cfg(feature = "builtin-voice")] {
+/// use pocket_tts::TtsModel;
+/// use pocket_tts::memory::get_batch_optimizer;
+///
+/// let model = TtsModel::builtin()?;
+/// let optimizer = get_batch_optimizer(&model);
+///
+/// // Positions of one part: tokens and frames.
+/// let answer = optimizer.get_optimal_batch_size(100)?;
+/// println!("{answer}");
+/// let answer = optimizer.for_text("One sentence. Another one.", &Default::default())?;
+/// assert!(answer.batch_size >= 1);
+/// # }
+/// # Ok::<(), pocket_tts::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct BatchOptimizer {
+    model: TtsModel,
+    limit: Bytes,
+}
+
+/// The optimizer for a model, with the limit that holds here.
+pub fn get_batch_optimizer(model: &TtsModel) -> BatchOptimizer {
+    let context = MemoryContext::current().limit();
+    let monitor = get_memory_monitor();
+    // What others hold of a group's or of the machine's memory is not to be had.
+    let effective = monitor.effective_limit().and_then(|limit| {
+        let counted = present(model.memory_pool());
+        Some(counted + Bytes(limit.headroom()?.0))
+    });
+    let limits = [context, effective];
+    BatchOptimizer {
+        model: model.clone(),
+        limit: limits.into_iter().flatten().min().unwrap_or(Bytes::MAX),
+    }
+}
+
+impl BatchOptimizer {
+    /// The limit that it keeps; [`Bytes::MAX`] where nothing is known of one.
+    #[must_use]
+    pub fn limit(&self) -> Bytes {
+        self.limit
+    }
+
+    /// How many parts of `sequence_length` positions, tokens and frames together, may be spoken at once.
+    ///
+    /// # Errors
+    ///
+    /// Not even one fits; the message says what is missing.
+    pub fn get_optimal_batch_size(&self, sequence_length: usize) -> Result<BatchSize> {
+        let need = self.need_of(sequence_length);
+        let optimizer = self.optimizer(&need, CEILING);
+        Ok(optimizer.get_optimal_batch_size(sequence_length as u64)?)
+    }
+
+    /// What `batch_size` parts of `sequence_length` positions take, with all that the program holds.
+    ///
+    /// # Errors
+    ///
+    /// A number is too large to be counted.
+    pub fn estimate_memory_usage(
+        &self,
+        batch_size: usize,
+        sequence_length: usize,
+    ) -> Result<Estimate> {
+        let need = self.need_of(sequence_length);
+        let optimizer = self.optimizer(&need, CEILING);
+        Ok(optimizer.estimate_memory_usage(batch_size as u64, sequence_length as u64)?)
+    }
+
+    /// How many parts of a text may be spoken at once: no more than it has, whose longest decides.
+    ///
+    /// # Errors
+    ///
+    /// The text holds nothing to say, a setting is out of range, or not even one part fits.
+    pub fn for_text(&self, text: &str, options: &GenerateOptions) -> Result<BatchSize> {
+        let parts = self.model.model().parts(text, options)?;
+        let need = self.model.model().stream_cost().need(&parts);
+        self.for_parts(&parts, &need)
+    }
+
+    pub(crate) fn for_parts(&self, parts: &[PartSize], need: &StreamNeed) -> Result<BatchSize> {
+        let longest = parts.iter().map(PartSize::positions).max().unwrap_or(0);
+        let optimizer = self.optimizer(need, parts.len().min(CEILING));
+        Ok(optimizer.get_optimal_batch_size(longest as u64)?)
+    }
+
+    /// Of a part of so many positions, as of all its tokens: what a prompt takes is the same for any
+    /// number of parts.
+    fn need_of(&self, sequence_length: usize) -> StreamNeed {
+        let part = PartSize {
+            tokens: sequence_length.min(GenerateOptions::default().max_tokens),
+            max_frames: sequence_length,
+        };
+        self.model.model().stream_cost().need(&[part])
+    }
+
+    fn optimizer(&self, need: &StreamNeed, ceiling: usize) -> BatchSizeOptimizer {
+        let model = self.model.model();
+        let cost = model.stream_cost();
+        let positions = NonZeroU64::new(cost.page_positions as u64).unwrap_or(NonZeroU64::MIN);
+        let per_position = cost.page_bytes.get() / positions;
+        let memory = MemoryModel::new()
+            .with(
+                Term::new("model, voices and the rest of the program")
+                    .fixed(present(model.memory_pool()).get()),
+            )
+            .with(
+                Term::new("keys and values")
+                    .per_item_step(per_position)
+                    .paged(positions),
+            )
+            .with(Term::new("decoder state").fixed(need.decoder_state.get()))
+            .with(
+                Term::new("scratch and waiting latents")
+                    .fixed(need.scratch.get())
+                    .per_item(need.scratch_per_part.get()),
+            )
+            .with(Term::new("queues and bookkeeping").fixed(need.queues.get()))
+            .with(Term::new("audio").fixed(need.audio.get()));
+        BatchSizeOptimizer::new(self.limit.get(), memory).with_ceiling(ceiling.max(1) as u64)
+    }
+}
+
+impl TtsModel {
+    /// Parts to speak at once where nobody said how many. Where not even one fits, one: the stream is
+    /// then refused with what it needs.
+    pub(crate) fn batch_size_for(&self, parts: &[PartSize], need: &StreamNeed) -> usize {
+        let answer = get_batch_optimizer(self).for_parts(parts, need);
+        answer.map_or(1, |answer| answer.batch_size as usize)
+    }
+}

@@ -1,0 +1,202 @@
+//! What speech will take, told before it starts.
+
+use std::fmt;
+
+use serde::Serialize;
+use tensor_pool::Bytes;
+use tts_core::GenerateOptions;
+use tts_core::memory::{StreamNeed, counted, present};
+use tts_core::{PartSize, Voice};
+
+use super::context::MemoryContext;
+use super::table;
+use crate::error::Result;
+use crate::model::TtsModel;
+
+/// What speaking a text will take: the most counted bytes of the process, by what they are for.
+///
+/// It is an upper bound that follows from the sizes of the model and of the text's longest part, when the
+/// speech of each part is as long as it may become. Displays as a table.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct MemoryPlan {
+    /// Parts that the text is spoken in.
+    pub parts: usize,
+    /// Parts that are spoken at once.
+    pub batch_size: usize,
+    /// Tokens of the longest part.
+    pub longest_part_tokens: usize,
+    /// Most frames of its speech.
+    pub longest_part_frames: usize,
+    /// What each thing takes.
+    pub terms: Vec<PlannedBytes>,
+    /// All of it: the most that the process will hold.
+    pub peak_bytes: u64,
+    /// The limit that holds here.
+    pub limit_bytes: Option<u64>,
+}
+
+/// What one thing takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlannedBytes {
+    /// What.
+    pub name: &'static str,
+    /// How much.
+    pub bytes: u64,
+}
+
+impl MemoryPlan {
+    /// Whether it stays within the limit; anything does where there is none.
+    #[must_use]
+    pub fn fits(&self) -> bool {
+        self.shortfall_bytes() == 0
+    }
+
+    /// What the limit is too low by.
+    #[must_use]
+    pub fn shortfall_bytes(&self) -> u64 {
+        self.limit_bytes
+            .map_or(0, |limit| self.peak_bytes.saturating_sub(limit))
+    }
+}
+
+impl fmt::Display for MemoryPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{}, {} at once; the longest has {} tokens and up to {} frames",
+            parts(self.parts),
+            self.batch_size,
+            self.longest_part_tokens,
+            self.longest_part_frames,
+        )?;
+        let row = |name: &str, bytes: u64| [name.to_owned(), Bytes(bytes).to_string()];
+        let mut rows: Vec<_> = self
+            .terms
+            .iter()
+            .map(|term| row(term.name, term.bytes))
+            .collect();
+        rows.push(row("peak", self.peak_bytes));
+        rows.extend(self.limit_bytes.map(|limit| row("limit", limit)));
+        table::write(f, ["what for", "up to"], &rows)
+    }
+}
+
+fn parts(count: usize) -> String {
+    match count {
+        1 => "1 part".to_owned(),
+        count => format!("{count} parts"),
+    }
+}
+
+impl TtsModel {
+    /// What [`Self::stream`] will take for a text, at the batch size that it will use here, with the limit
+    /// that holds here.
+    ///
+    /// Frees the idle tensors of the pool, so that what is left is what speech adds to.
+    ///
+    /// ```
+    /// # #[cfg(feature = "builtin-voice")] {
+    /// # let model = pocket_tts::TtsModel::builtin()?;
+    /// # let voice = model.default_voice()?;
+    /// let plan = model.plan_stream_memory(&voice, "Hello world.", &Default::default())?;
+    /// println!("{plan}");
+    /// assert!(plan.fits(), "there is no limit here");
+    /// # }
+    /// # Ok::<(), pocket_tts::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The text holds nothing to say, or a setting is out of range.
+    pub fn plan_stream_memory(
+        &self,
+        voice: &Voice,
+        text: &str,
+        options: &GenerateOptions,
+    ) -> Result<MemoryPlan> {
+        let parts = self.model().parts(text, options)?;
+        let need = self.model().stream_cost().need(&parts);
+        let batch_size = options.batch_size.unwrap_or(1);
+        Ok(self.plan_of(voice, &parts, &need, batch_size))
+    }
+
+    /// What [`Self::generate`] will take for a text, the audio included; otherwise as
+    /// [`Self::plan_stream_memory`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::plan_stream_memory`].
+    pub fn plan_memory(
+        &self,
+        voice: &Voice,
+        text: &str,
+        options: &GenerateOptions,
+    ) -> Result<MemoryPlan> {
+        let parts = self.model().parts(text, options)?;
+        let need = self.need_of(&parts);
+        let batch_size = match options.batch_size {
+            Some(size) => size,
+            None => self.batch_size_for(&parts, &need),
+        };
+        Ok(self.plan_of(voice, &parts, &need, batch_size))
+    }
+
+    fn plan_of(
+        &self,
+        voice: &Voice,
+        parts: &[PartSize],
+        need: &StreamNeed,
+        wanted: usize,
+    ) -> MemoryPlan {
+        let pool = self.model().memory_pool();
+        pool.trim(Bytes::ZERO);
+        let wanted = wanted.min(parts.len()).max(1);
+        let limit = MemoryContext::current().limit();
+        // What is there now, and a batch as large as then fits.
+        let present = present(pool);
+        let fits = |size: &usize| limit.is_none_or(|limit| present + need.bytes(*size) <= limit);
+        let batch_size = (1..=wanted).rev().find(fits).unwrap_or(1);
+
+        let size = self.model().size();
+        let weights =
+            Bytes::from(size.flow_lm_bytes + size.decoder_bytes + size.encoder_bytes.unwrap_or(0));
+        let mapped = counted(pool).mapped;
+        let voice = Bytes::from(voice.bytes());
+        let times = |bytes: Bytes| Bytes(bytes.get() * batch_size as u64);
+        let terms = [
+            ("weights, prepared", weights),
+            ("weights, mapped", mapped),
+            ("voice", voice),
+            (
+                "what else the program holds",
+                present - weights - mapped - voice,
+            ),
+            ("keys and values", times(need.keys_and_values_per_part)),
+            ("decoder state", need.decoder_state),
+            (
+                "scratch and waiting latents",
+                need.scratch + times(need.scratch_per_part),
+            ),
+            ("queues and bookkeeping", need.queues),
+            ("audio", need.audio),
+        ];
+        let longest = parts.iter().max_by_key(|part| part.positions());
+        MemoryPlan {
+            parts: parts.len(),
+            batch_size,
+            longest_part_tokens: longest.map_or(0, |part| part.tokens),
+            longest_part_frames: longest.map_or(0, |part| part.max_frames),
+            peak_bytes: (present + need.bytes(batch_size)).get(),
+            terms: terms
+                .into_iter()
+                .filter(|(_, bytes)| *bytes > Bytes::ZERO)
+                .map(|(name, bytes)| PlannedBytes {
+                    name,
+                    bytes: bytes.get(),
+                })
+                .collect(),
+            limit_bytes: limit.map(Bytes::get),
+        }
+    }
+}
