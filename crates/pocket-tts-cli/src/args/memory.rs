@@ -9,10 +9,11 @@ use clap::Args;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Memory")]
 pub(crate) struct MemoryArgs {
-    /// Most memory to use, in MB of 1,048,576 bytes. Counted are live heap blocks, mapped weights and
-    /// the device's own memory; the resident set can be larger. What does not fit is refused at the
-    /// start; speech that runs out of it later ends with what was said so far. Replaces
-    /// POCKET_TTS_MEMORY_LIMIT_MB. [default: what the machine or a control group allows]
+    /// Most memory that speech may take, in MB of 1,048,576 bytes. Counted are the program's live heap
+    /// blocks, mapped weights and the device's own memory; the resident set can be larger. What does not
+    /// fit is refused before a word is spoken, with a limit that would do; if memory runs short on the
+    /// way, speech ends and what was said is kept. Replaces POCKET_TTS_MEMORY_LIMIT_MB. [default: no
+    /// limit]
     #[arg(long, value_name = "MB", allow_negative_numbers = true)]
     pub(crate) memory_limit: Option<NonZeroU64>,
     /// Record memory while the command runs; when it ends, also with an error, write mprofile_*.dat

@@ -36,8 +36,8 @@ pub(crate) struct SpeechArgs {
     sampling: SamplingArgs,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
-    /// Parts of a long text to speak at once, as far as memory allows: more take more memory, and make
-    /// the whole text sooner, but not its first audio. What is said does not depend on it.
+    /// Parts of a long text to speak at once, as far as the limit allows. More take more memory; they can
+    /// make the whole text sooner, but not its first audio. What is said does not depend on it.
     #[arg(
         long,
         value_name = "COUNT",

@@ -9,6 +9,19 @@ const POOL_SIZE: &str = "POCKET_TTS_MEMORY_POOL_SIZE";
 /// Three parts of `--max-tokens 12`.
 const THREE_PARTS: &str = "One two three. Four five six. Seven eight nine.";
 
+/// Options for one part that is long by its text and short by its speech: it takes more than to load
+/// the model does.
+const LONG_PART: [&str; 3] = [
+    "--max-tokens=200",
+    "--eos-threshold=-inf",
+    "--frames-after-eos=0",
+];
+
+/// A text of one such part.
+fn long_text() -> String {
+    "one two three four five, ".repeat(8)
+}
+
 /// The limit in MB that a refusal says would do.
 fn limit_that_would_do(refusal: &Run) -> String {
     let words = "a limit of ";
@@ -79,7 +92,7 @@ fn a_limit_that_is_too_small_is_refused_with_one_that_would_do() {
         .succeeds();
     let (_, samples) = wav(&place.read("tts_output.wav"), false);
     assert!(samples.iter().any(|&sample| sample != 0));
-    let too_little = (enough.parse::<u64>().unwrap() / 2).to_string();
+    let too_little = (enough.parse::<u64>().unwrap() - 2).to_string();
     place
         .generate(&["Hi.", "--memory-limit", &too_little])
         .fails(&["too little"]);
@@ -140,41 +153,54 @@ fn a_plan_tells_its_parts_and_whether_it_fits() {
 }
 
 #[test]
-fn a_plan_that_does_not_fit_is_shown_and_fails() {
+fn a_plan_that_does_not_fit_is_shown_and_fails_with_what_would_do() {
     let place = Place::new();
-    for run in [
-        place.run(&["memory", "Hi.", "--memory-limit", "1"]),
-        place.run(&["memory", "Hi.", "--memory-limit", "1", "--run"]),
-        place.run_with(&[(LIMIT, "1")], &["memory", "Hi."]),
-    ] {
+    let text = long_text();
+    let plan = |limit: &str, more: &[&str]| {
+        let arguments = ["memory", &text, "--memory-limit", limit];
+        place.run(&[&arguments, &LONG_PART[..], more].concat())
+    };
+    // Enough to load the model, and no more.
+    let enough_to_load = limit_that_would_do(&place.run(&["info", "--memory-limit", "1"]));
+    for more in [&[][..], &["--run"]] {
+        let run = plan(&enough_to_load, more);
         assert_eq!(run.code, 1, "{}", run.stderr);
         assert!(run.stderr.contains("too little"), "{}", run.stderr);
-        let plan = String::from_utf8_lossy(&run.stdout);
-        assert!(plan.contains("limit") && plan.contains("1 MiB"), "{plan}");
-        assert!(!plan.contains("measured"), "{plan}");
+        let shown = String::from_utf8_lossy(&run.stdout);
+        for words in ["keys and values", &format!("{enough_to_load} MiB")] {
+            assert!(shown.contains(words), "{words}: {shown}");
+        }
+        assert!(!shown.contains("measured"), "{shown}");
     }
-    let json = place.run(&["memory", "Hi.", "--memory-limit", "1", "--json"]);
-    assert_eq!(json.code, 1, "{}", json.stderr);
-    assert_eq!(json.json()["fits"], false);
-    assert!(json.json()["shortfall_bytes"].as_u64() > Some(1 << 20));
-    assert!(json.json()["measured"].is_null());
+    let refusal = plan(&enough_to_load, &["--json", "--run"]);
+    assert_eq!(refusal.code, 1, "{}", refusal.stderr);
+    let json = refusal.json();
+    assert_eq!(json["fits"], false);
+    assert!(json["shortfall_bytes"].as_u64() > Some(1 << 20), "{json}");
+    assert!(json["measured"].is_null());
+
+    let enough = limit_that_would_do(&refusal);
+    let json = plan(&enough, &["--json"]).succeeds().json();
+    assert_eq!(
+        (&json["fits"], &json["shortfall_bytes"]),
+        (&true.into(), &0.into())
+    );
+    let say = ["generate", &text, "--memory-limit", &enough];
+    place.run(&[&say, &LONG_PART[..]].concat()).succeeds();
+    let too_little = enough.parse::<u64>().unwrap() - 2;
+    assert_eq!(plan(&too_little.to_string(), &[]).code, 1);
 }
 
 #[test]
-fn what_a_plan_says_would_do_does() {
+fn what_is_refused_after_loading_leaves_no_file() {
     let place = Place::new();
-    let say = [THREE_PARTS, "--max-tokens", "12"];
-    let plan = |limit: &str| {
-        place.run(&[&["memory", "--json", "--memory-limit", limit], &say[..]].concat())
-    };
-    let enough = limit_that_would_do(
-        &place
-            .generate(&[&say[..], &["--memory-limit", "1"]].concat())
-            .fails(&[]),
-    );
-    plan(&enough).succeeds();
-    let too_little = enough.parse::<u64>().unwrap() - 2;
-    assert_eq!(plan(&too_little.to_string()).code, 1);
+    let enough_to_load = limit_that_would_do(&place.run(&["info", "--memory-limit", "1"]));
+    let text = long_text();
+    let say = ["generate", &text, "--memory-limit", &enough_to_load];
+    place
+        .run(&[&say, &LONG_PART[..]].concat())
+        .fails(&["the speech would take", "too little"]);
+    assert_eq!(place.files(), [""; 0]);
 }
 
 #[test]
