@@ -174,6 +174,7 @@ fn the_page_is_self_contained_and_has_tables_and_data() {
     for wanted in [
         "<h2>Alerts</h2>",
         "<h2>Spans</h2>",
+        "<h2>Where the bytes were at the peak</h2>",
         "<h2>Where the bytes are now</h2>",
         "::frame</td>",
         "prefers-color-scheme",
