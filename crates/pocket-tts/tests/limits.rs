@@ -247,51 +247,60 @@ fn a_generation_whose_memory_is_taken_gives_back_the_audio_so_far() {
     let _alone = alone();
     let model = TtsModel::builtin().unwrap();
     let voice = model.default_voice().unwrap();
-    let (text, options) = many_parts();
-    let options = GenerateOptions {
-        batch_size: Some(1),
-        ..options
-    };
-    let whole = model.generate(&voice, &text, &options).unwrap();
-    let plan = model.plan_memory(&voice, &text, &options).unwrap();
-    let is_over = AtomicBool::new(false);
-    let error = std::thread::scope(|scope| {
-        let leases = get_memory_pool().get_stats().hits;
-        let (is_over, plan) = (&is_over, &plan);
-        scope.spawn(move || {
-            // Later parts lease again what the first one gave back.
-            let start = Instant::now();
-            while get_memory_pool().get_stats().hits < leases + 100 {
-                assert!(
-                    start.elapsed() < Duration::from_secs(60),
-                    "it never got there"
-                );
-                std::thread::yield_now();
-            }
-            let eaten = eat(plan.peak_bytes);
-            while !is_over.load(Ordering::Relaxed) {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            drop(eaten);
+    let (_, options) = many_parts();
+    for batch_size in [1, 3] {
+        let options = GenerateOptions {
+            batch_size: Some(batch_size),
+            ..options.clone()
+        };
+        let requests = [3, 20, 20].map(|sentences| SpeechRequest {
+            voice: voice.clone(),
+            text: "The sun is on a hill. ".repeat(sentences),
         });
-        let said = with_memory_limit(plan.peak_bytes / MIB + 2, || {
-            model.generate(&voice, &text, &options)
+        let whole = model.generate_batch(&requests, &options).unwrap();
+        let plan = model.plan_batch_memory(&requests, &options).unwrap();
+        let is_over = AtomicBool::new(false);
+        let error = std::thread::scope(|scope| {
+            let leases = get_memory_pool().get_stats().hits;
+            let (is_over, plan) = (&is_over, &plan);
+            scope.spawn(move || {
+                // Later parts lease again what the first ones gave back.
+                let start = Instant::now();
+                while get_memory_pool().get_stats().hits < leases + 200 {
+                    assert!(
+                        start.elapsed() < Duration::from_secs(60),
+                        "it never got there"
+                    );
+                    std::thread::yield_now();
+                }
+                let eaten = eat(plan.peak_bytes);
+                while !is_over.load(Ordering::Relaxed) {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                drop(eaten);
+            });
+            let said = with_memory_limit(plan.peak_bytes / MIB + 2, || {
+                model.generate_batch(&requests, &options)
+            });
+            is_over.store(true, Ordering::Relaxed);
+            said.map(|_| ()).unwrap_err()
         });
-        is_over.store(true, Ordering::Relaxed);
-        said.map(|_| ()).unwrap_err()
-    });
-    let Error::Core(CoreError::MemoryLimitExceeded(end)) = error else {
-        panic!("{error}");
-    };
-    let [audio] = end.audio.as_slice() else {
-        panic!("{} audios", end.audio.len());
-    };
-    let said = audio.samples();
-    assert!(!said.is_empty() && said.len() < whole.samples().len());
-    assert!(
-        said == &whole.samples()[..said.len()],
-        "it is not what was to be said"
-    );
+        let Error::Core(CoreError::MemoryLimitExceeded(end)) = error else {
+            panic!("{error}");
+        };
+        assert_eq!(end.audio.len(), requests.len());
+        let lengths =
+            |audio: &[Audio]| -> usize { audio.iter().map(|audio| audio.samples().len()).sum() };
+        assert!(lengths(&end.audio) > 0, "nothing was said");
+        assert!(lengths(&end.audio) < lengths(&whole), "all was said");
+        for (said, whole) in end.audio.iter().zip(&whole) {
+            let said = said.samples();
+            assert!(
+                said == &whole.samples()[..said.len()],
+                "it is not what was to be said"
+            );
+        }
+    }
 }
 
 #[test]
