@@ -12,6 +12,12 @@ const WINDOW_TOKENS: usize = WINDOW_CHARS;
 /// A window that decodes to at least this many characters shows the two at its inner end as they
 /// are: a character cut at the outer end leaves at most three broken bytes.
 const WINDOW_CHARS: usize = 5;
+/// Tokens behind the current segment that are kept, for what a full stop follows: many more than one
+/// character takes.
+const KEPT_TOKENS: usize = 64;
+/// Tokens behind the current segment at which all but [`KEPT_TOKENS`] are dropped, so that a text of any
+/// length takes no more than its longest segment.
+const MOST_TOKENS_BEHIND: usize = 1024;
 /// A UTF-8 character has at most this many bytes more than its first.
 const CONTINUATION_BYTES: usize = 3;
 
@@ -19,7 +25,7 @@ const CONTINUATION_BYTES: usize = 3;
 /// sequence.
 #[derive(Debug)]
 pub(super) struct Segments {
-    /// All tokens so far.
+    /// The tokens so far, but for those far behind the current segment.
     tokens: Vec<u32>,
     /// Where more come from; `None` once all are there.
     source: Option<TokenStream>,
@@ -51,6 +57,7 @@ impl Segments {
 
     /// The tokens of the next segment. There is always one, of no tokens if there are none.
     pub(super) fn next(&mut self, tokenizer: &Tokenizer) -> Result<Option<&[u32]>> {
+        self.drop_what_is_behind();
         while !self.finished {
             self.fill(self.cursor + 1)?;
             let Some(token) = self.tokens.get(self.cursor) else {
@@ -70,6 +77,15 @@ impl Segments {
             self.cursor += 1;
         }
         Ok(None)
+    }
+
+    fn drop_what_is_behind(&mut self) {
+        if self.start > MOST_TOKENS_BEHIND {
+            let dropped = self.start - KEPT_TOKENS;
+            self.tokens.drain(..dropped);
+            self.start -= dropped;
+            self.cursor -= dropped;
+        }
     }
 
     /// Reads from the source until there are `count` tokens or no more.
@@ -161,4 +177,41 @@ fn any_cut(
         return Ok(false);
     }
     cuts.try_fold(false, |found, cut| Ok(found || shows(cut)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::text::tokenizer::TokenizerFormat;
+
+    #[test]
+    fn a_long_text_is_cut_as_a_short_one_and_its_tokens_do_not_pile_up() {
+        let path =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/parity/tokenizer.model");
+        let bytes = std::fs::read(&path).unwrap();
+        let format = TokenizerFormat::SentencePiece;
+        let tokenizer = Arc::new(Tokenizer::from_bytes(format, &bytes, &path).unwrap());
+        let sentence = "It costs 3.14 dollars, or 2.50 at night! ";
+        let stop = *tokenizer.encode("!").unwrap().last().unwrap();
+        let point = *tokenizer.encode(".").unwrap().last().unwrap();
+        let stream = TokenStream::new(tokenizer.clone(), sentence.repeat(1000));
+        let mut segments = Segments::new(stream, vec![stop, point], true);
+        let mut seen = 0;
+        let mut second = None;
+        while let Some(segment) = segments.next(&tokenizer).unwrap().map(<[u32]>::to_vec) {
+            seen += 1;
+            if (2..1000).contains(&seen) {
+                assert_eq!(second.get_or_insert_with(|| segment.clone()), &segment);
+            }
+            let (longest, kept) = (second.as_ref().map_or(0, Vec::len), segments.tokens.len());
+            assert!(
+                kept < MOST_TOKENS_BEHIND + 20 * (longest + WINDOW_TOKENS),
+                "{kept} tokens at segment {seen}"
+            );
+        }
+        assert_eq!(seen, 1000);
+    }
 }
