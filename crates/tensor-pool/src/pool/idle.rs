@@ -1,10 +1,10 @@
 //! Tensors that wait for a lease.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use burn::backend::DispatchTensor;
 use crossbeam_queue::ArrayQueue;
-use dashmap::DashMap;
+use dashmap::{DashMap, Entry};
 
 use super::key::Key;
 use crate::{Bytes, Reservation};
@@ -25,7 +25,9 @@ pub(super) struct Idle {
 pub(super) struct IdleTensors {
     // Boxed: a queue's empty places are then as small as a pointer.
     queues: DashMap<Key, ArrayQueue<Box<Idle>>>,
-    max_per_key: usize,
+    /// How long a queue is that is made now. Read under the lock of the queue's part of the map, so
+    /// that [`Self::set_max_per_key`] finds every queue of another length.
+    max_per_key: AtomicUsize,
     max_bytes: Bytes,
     /// Never less than what lies in the queues: counted before a tensor goes in, and after one
     /// came out.
@@ -36,10 +38,45 @@ impl IdleTensors {
     pub(super) fn new(max_per_key: usize, max_bytes: Bytes) -> Self {
         Self {
             queues: DashMap::new(),
-            max_per_key: max_per_key.min(MAX_QUEUE),
+            max_per_key: AtomicUsize::new(max_per_key.min(MAX_QUEUE)),
             max_bytes,
             bytes: AtomicU64::new(0),
         }
+    }
+
+    pub(super) fn max_per_key(&self) -> usize {
+        self.max_per_key.load(Ordering::Relaxed)
+    }
+
+    /// Frees what is beyond the new bound, of each key those that have waited longest.
+    pub(super) fn set_max_per_key(&self, max: usize) {
+        self.max_per_key
+            .store(max.min(MAX_QUEUE), Ordering::Relaxed);
+        // As in `free`, dropped with no lock held.
+        let mut dropped = Vec::new();
+        self.queues.retain(|_, queue| {
+            // Of two calls at once the later one's, whichever comes last to this queue.
+            let max = self.max_per_key();
+            if queue.capacity() == max {
+                return true;
+            }
+            while queue.len() > max
+                && let Some(idle) = queue.pop()
+            {
+                self.bytes.fetch_sub(idle.bytes.get(), Ordering::Relaxed);
+                dropped.push(idle);
+            }
+            if queue.is_empty() {
+                return false;
+            }
+            let resized = ArrayQueue::new(max);
+            while let Some(idle) = queue.pop() {
+                // It fits: what was too much is gone, and nobody else has the queue.
+                let _ = resized.push(idle);
+            }
+            *queue = resized;
+            true
+        });
     }
 
     pub(super) fn bytes(&self) -> Bytes {
@@ -66,7 +103,7 @@ impl IdleTensors {
     /// Keeps a tensor if there is room. Whether there was.
     pub(super) fn put(&self, key: &Key, idle: Idle) -> bool {
         let bytes = idle.bytes.get();
-        if self.max_per_key == 0 {
+        if self.max_per_key() == 0 {
             return false;
         }
         let room = self
@@ -82,17 +119,22 @@ impl IdleTensors {
         // A lock on part of the map for as long as the push takes; most keys exist already.
         let rejected = match self.queues.get(key) {
             Some(queue) => queue.push(idle).err(),
-            None => self
-                .queues
-                .entry(key.clone())
-                .or_insert_with(|| ArrayQueue::new(self.max_per_key))
-                .push(idle)
-                .err(),
+            None => self.put_first(key, idle),
         };
         if rejected.is_some() {
             self.bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
         rejected.is_none()
+    }
+
+    /// Keeps a tensor of a key that had no queue; returns it where none may be kept by now.
+    fn put_first(&self, key: &Key, idle: Box<Idle>) -> Option<Box<Idle>> {
+        let queue = self.queues.entry(key.clone());
+        match (queue, self.max_per_key()) {
+            (Entry::Occupied(queue), _) => queue.get().push(idle).err(),
+            (Entry::Vacant(_), 0) => Some(idle),
+            (Entry::Vacant(place), max) => place.insert(ArrayQueue::new(max)).push(idle).err(),
+        }
     }
 
     /// Frees tensors until `wanted` bytes are free or none is left, and queues that stay empty.
