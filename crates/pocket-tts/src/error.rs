@@ -224,3 +224,32 @@ impl From<mem_monitor::Error> for Error {
 
 /// A result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_recording_that_cannot_be_written_is_told_with_the_way_out() {
+        let message = |kind: io::ErrorKind| {
+            let error = mem_monitor::Error::Write {
+                path: "somewhere/mprofile_1.dat".into(),
+                source: kind.into(),
+            };
+            Error::from(error).to_string()
+        };
+        for (kind, way_out) in [
+            (io::ErrorKind::StorageFull, "free some space"),
+            (io::ErrorKind::NotFound, "create the folder"),
+            (io::ErrorKind::PermissionDenied, "may be written"),
+        ] {
+            let message = message(kind);
+            assert!(
+                message.contains("somewhere") && message.contains(way_out),
+                "{message}"
+            );
+        }
+    }
+}

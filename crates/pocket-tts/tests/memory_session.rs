@@ -3,13 +3,17 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pocket_tts::memory::{
     Bytes, MemoryContext, PoolAllocator, ProfileReport, Settings, get_cycle_detector,
     get_memory_monitor, get_memory_pool, init, memory_efficient_context, memory_summary, profile,
 };
 use pocket_tts::{Error, GenerateOptions, TtsModel};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::registry::Registry;
 
 #[global_allocator]
 static ALLOCATOR: PoolAllocator = PoolAllocator::new();
@@ -322,4 +326,48 @@ fn an_alert_gives_advice() {
     drop(session);
     let summary = memory_summary();
     assert!(summary.open_alerts.is_empty(), "{summary}");
+}
+
+/// The messages that were logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<(Level, String)>>>);
+
+impl<S: Subscriber> Layer<S> for Log {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        struct Message(String);
+        impl Visit for Message {
+            fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+                if field.name() == "message" {
+                    self.0 = format!("{value:?}");
+                }
+            }
+        }
+        let mut message = Message(String::new());
+        event.record(&mut message);
+        let mut log = self.0.lock().unwrap();
+        log.push((*event.metadata().level(), message.0));
+    }
+}
+
+#[test]
+fn a_recording_logs_the_summary_and_what_to_do() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let log = Log::default();
+    tracing::subscriber::with_default(Registry::default().with(log.clone()), || {
+        let session = init(Settings {
+            // Far too little, so that there are an alert and advice.
+            memory_limit: Some(Bytes::kib(64)),
+            ..recording_to(folder.path())
+        });
+        drop(session.unwrap());
+    });
+    let log = log.0.lock().unwrap();
+    let told = |level: Level, what: &str| {
+        log.iter()
+            .any(|(l, text)| *l == level && text.contains(what))
+    };
+    assert!(told(Level::INFO, "unexplained"), "{log:?}");
+    assert!(told(Level::WARN, "of the limit is used"), "{log:?}");
+    assert!(told(Level::WARN, "release_idle_memory"), "{log:?}");
 }

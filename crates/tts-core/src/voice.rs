@@ -44,6 +44,11 @@ impl Voice {
         Arc::strong_count(&self.kv) > 1
     }
 
+    /// Whether both are one voice that is there once.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.kv, &other.kv)
+    }
+
     /// Bytes of its keys and values.
     pub fn bytes(&self) -> usize {
         self.kv

@@ -6,7 +6,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::table::{align, number};
+use super::table::number;
+use crate::table::align;
 
 /// What is on and what is off; the page says it at more length.
 const EXPLANATION: &str = "on: as the program comes. off: an allocator and a pool that keep nothing, and \

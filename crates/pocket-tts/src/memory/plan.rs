@@ -6,7 +6,7 @@ use serde::Serialize;
 use tensor_pool::Bytes;
 use tts_core::GenerateOptions;
 use tts_core::memory::{StreamNeed, counted, present};
-use tts_core::{PartSize, Voice};
+use tts_core::{PartSize, SpeechRequest, Voice};
 
 use super::context::MemoryContext;
 use super::table;
@@ -118,7 +118,7 @@ impl TtsModel {
         let parts = self.model().parts(text, options)?;
         let need = self.model().stream_cost().need(&parts);
         let batch_size = options.batch_size.unwrap_or(1);
-        Ok(self.plan_of(voice, &parts, &need, batch_size))
+        Ok(self.plan_of(&[voice], &parts, &need, batch_size))
     }
 
     /// What [`Self::generate`] will take for a text, the audio included; otherwise as
@@ -133,18 +133,37 @@ impl TtsModel {
         text: &str,
         options: &GenerateOptions,
     ) -> Result<MemoryPlan> {
-        let parts = self.model().parts(text, options)?;
+        let request = SpeechRequest {
+            voice: voice.clone(),
+            text: text.to_owned(),
+        };
+        self.plan_batch_memory(&[request], options)
+    }
+
+    /// What [`Self::generate_batch`] will take for some texts; otherwise as [`Self::plan_memory`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::plan_stream_memory`], for any of the texts.
+    pub fn plan_batch_memory(
+        &self,
+        requests: &[SpeechRequest],
+        options: &GenerateOptions,
+    ) -> Result<MemoryPlan> {
+        let texts: Vec<_> = requests.iter().map(|request| &*request.text).collect();
+        let parts = self.parts_of(&texts, options)?;
         let need = self.need_of(&parts);
         let batch_size = match options.batch_size {
             Some(size) => size,
             None => self.batch_size_for(&parts, &need),
         };
-        Ok(self.plan_of(voice, &parts, &need, batch_size))
+        let voices: Vec<_> = requests.iter().map(|request| &request.voice).collect();
+        Ok(self.plan_of(&voices, &parts, &need, batch_size))
     }
 
     fn plan_of(
         &self,
-        voice: &Voice,
+        voices: &[&Voice],
         parts: &[PartSize],
         need: &StreamNeed,
         wanted: usize,
@@ -162,12 +181,18 @@ impl TtsModel {
         let weights =
             Bytes::from(size.flow_lm_bytes + size.decoder_bytes + size.encoder_bytes.unwrap_or(0));
         let mapped = counted(pool).mapped;
-        let voice = Bytes::from(voice.bytes());
+        let mut distinct: Vec<&Voice> = Vec::new();
+        for voice in voices {
+            if !distinct.iter().any(|other| other.is_same(voice)) {
+                distinct.push(voice);
+            }
+        }
+        let voice = Bytes::from(distinct.iter().map(|voice| voice.bytes()).sum::<usize>());
         let times = |bytes: Bytes| Bytes(bytes.get() * batch_size as u64);
         let terms = [
             ("weights, prepared", weights),
             ("weights, mapped", mapped),
-            ("voice", voice),
+            ("voices", voice),
             (
                 "what else the program holds",
                 present - weights - mapped - voice,

@@ -1,35 +1,24 @@
 //! Settings in force, and the recording that belongs to them.
 
 mod files;
+mod recording;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use leak_detect::Trace;
-use mem_monitor::{MemoryMonitor, Recorder, SpanLayer};
+use mem_monitor::SpanLayer;
 use tensor_pool::{Bytes, DEFAULT_MAX_POOL_SIZE};
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::registry::Registry;
 
 use super::bytes::to_monitor;
 use super::context::set_default_limit;
-use super::globals::{get_memory_monitor, get_memory_pool, set_tracking, track};
-use super::parts;
-use super::profile::CHECK_INTERVAL;
-use super::report::ProfileReport;
+use super::globals::{get_memory_monitor, get_memory_pool, track};
 use super::settings::Settings;
-use super::summary;
 use crate::error::{Error, Result};
 
 pub use files::ProfileFiles;
-
-/// The timeline's size in the `.svg` file, in pixels: as wide as a page, with room for six phases.
-const SVG_SIZE: (u32, u32) = (1200, 560);
-
-/// What timelines are titled.
-const TITLE: &str = "Pocket TTS";
+use recording::Recording;
 
 /// Whether a session is open.
 static OPEN: AtomicBool = AtomicBool::new(false);
@@ -157,7 +146,7 @@ impl Session {
         let recording = self.shared.recording();
         recording
             .as_ref()
-            .map(|recording| recording.recorder.path().to_owned())
+            .map(|recording| recording.path().to_owned())
     }
 
     /// Ends the session: writes the recording's files, logs the [summary](super::log_memory_summary),
@@ -205,111 +194,5 @@ impl Drop for InForce {
         // Only a limit of 0 bytes is refused.
         let _ = get_memory_monitor().set_limit(None);
         OPEN.store(false, Ordering::SeqCst);
-    }
-}
-
-/// A recording that is going on.
-#[derive(Debug)]
-struct Recording {
-    recorder: Recorder,
-    watch: Watch,
-    start: Instant,
-}
-
-impl Recording {
-    fn begin(monitor: &'static MemoryMonitor, settings: &Settings) -> Result<Self> {
-        monitor.reset();
-        let recorder = Recorder::mprof(monitor, &settings.profile_dir)?;
-        // Where there is a subscriber already, it has the layer or there are no phases.
-        let subscriber = Registry::default().with(span_layer());
-        let _ = tracing::subscriber::set_global_default(subscriber);
-        let watch = Watch::start(monitor)?;
-        set_tracking(true);
-        for model in parts::models() {
-            track(&model);
-            model.voices.track();
-        }
-        Ok(Self {
-            recorder,
-            watch,
-            start: Instant::now(),
-        })
-    }
-
-    fn end(self, settings: &Settings) -> Result<ProfileFiles> {
-        let Self {
-            recorder,
-            watch,
-            start,
-        } = self;
-        set_tracking(false);
-        let monitor = get_memory_monitor();
-        let report = ProfileReport::of(monitor, settings, start.elapsed());
-        summary::log(&report.summary);
-        drop(watch);
-        let timeline = monitor.timeline(TITLE);
-        let path = recorder.path().to_owned();
-        // All are tried before the first failure is told.
-        let recorded = recorder.finish();
-        let html = write(&path, "html", timeline.to_html());
-        let svg = write(&path, "svg", timeline.to_svg(SVG_SIZE.0, SVG_SIZE.1));
-        let json = serde_json::to_string_pretty(&report)
-            .map_err(|error| files::failed(&path.with_extension("json"), error.into()));
-        let report = json.and_then(|json| write(&path, "json", Ok(json)));
-        let missing = recorded?;
-        if missing > 0 {
-            tracing::warn!(
-                "{missing} samples and spans are missing in {}",
-                path.display()
-            );
-        }
-        Ok(ProfileFiles {
-            html: html?,
-            svg: svg?,
-            report: report?,
-            recording: path,
-        })
-    }
-}
-
-fn write(
-    recording: &Path,
-    ending: &str,
-    contents: std::result::Result<String, mem_monitor::Error>,
-) -> Result<PathBuf> {
-    let path = recording.with_extension(ending);
-    files::write_whole(&path, contents?.as_bytes())?;
-    Ok(path)
-}
-
-/// The monitor's thread at a recording's pace; dropping it sets back what was.
-#[derive(Debug)]
-struct Watch {
-    monitor: &'static MemoryMonitor,
-    interval_before: std::time::Duration,
-    was_running: bool,
-}
-
-impl Watch {
-    fn start(monitor: &'static MemoryMonitor) -> Result<Self> {
-        let watch = Self {
-            monitor,
-            interval_before: monitor.check_interval(),
-            was_running: monitor.is_monitoring(),
-        };
-        monitor.set_check_interval(CHECK_INTERVAL)?;
-        monitor.start_monitoring()?;
-        Ok(watch)
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        if !self.was_running {
-            self.monitor.stop_monitoring();
-        }
-        if let Err(error) = self.monitor.set_check_interval(self.interval_before) {
-            tracing::error!("{error}");
-        }
     }
 }

@@ -73,7 +73,7 @@ impl Model {
         let bytes = lengths.iter().sum::<usize>() * size_of::<f32>();
         let speech = Speech::start(self, requests, options, limit, bytes)?;
         // Room for the longest that they can become, so that nobody else can take it away on the way;
-        // pages that are not written take no memory.
+        // pages that are not written are not resident.
         let mut spoken = Vec::with_capacity(requests.len());
         for length in lengths {
             let mut samples: Vec<f32> = Vec::new();
@@ -85,14 +85,16 @@ impl Model {
                 })?;
             spoken.push(samples);
         }
+        // What speech computed in is free by then; a copy that is no larger takes nothing more.
+        let to_spare = self.stream_cost().need(&[]).scratch.get() as usize / size_of::<f32>();
         let finish = |spoken: Vec<Vec<f32>>| -> Vec<Audio> {
-            spoken
-                .into_iter()
-                .map(|mut samples| {
+            let audio = spoken.into_iter().map(|mut samples| {
+                if samples.len() <= to_spare {
                     samples.shrink_to_fit();
-                    self.audio(samples)
-                })
-                .collect()
+                }
+                self.audio(samples)
+            });
+            audio.collect()
         };
         for chunk in speech {
             match chunk {

@@ -1,0 +1,136 @@
+//! The recording of a session, from the first sample to the files that it leaves.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use mem_monitor::{MemoryMonitor, Recorder};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::Registry;
+
+use super::files::{self, ProfileFiles};
+use super::span_layer;
+use crate::error::Result;
+use crate::memory::globals::{get_memory_monitor, set_tracking, track};
+use crate::memory::parts;
+use crate::memory::profile::CHECK_INTERVAL;
+use crate::memory::report::ProfileReport;
+use crate::memory::settings::Settings;
+use crate::memory::summary;
+
+/// The timeline's size in the `.svg` file, in pixels: as wide as a page, with room for six phases.
+const SVG_SIZE: (u32, u32) = (1200, 560);
+
+/// What timelines are titled.
+const TITLE: &str = "Pocket TTS";
+
+/// A recording that is going on.
+#[derive(Debug)]
+pub(super) struct Recording {
+    recorder: Recorder,
+    watch: Watch,
+    start: Instant,
+}
+
+impl Recording {
+    pub(super) fn begin(monitor: &'static MemoryMonitor, settings: &Settings) -> Result<Self> {
+        monitor.reset();
+        let recorder = Recorder::mprof(monitor, &settings.profile_dir)?;
+        // Where there is a subscriber already, it has the layer or there are no phases.
+        let subscriber = Registry::default().with(span_layer());
+        let _ = tracing::subscriber::set_global_default(subscriber);
+        let watch = Watch::start(monitor)?;
+        set_tracking(true);
+        for model in parts::models() {
+            track(&model);
+            model.voices.track();
+        }
+        Ok(Self {
+            recorder,
+            watch,
+            start: Instant::now(),
+        })
+    }
+
+    /// Where it grows.
+    pub(super) fn path(&self) -> &Path {
+        self.recorder.path()
+    }
+
+    /// Writes the other files and logs how memory stands.
+    pub(super) fn end(self, settings: &Settings) -> Result<ProfileFiles> {
+        let Self {
+            recorder,
+            watch,
+            start,
+        } = self;
+        set_tracking(false);
+        let monitor = get_memory_monitor();
+        let report = ProfileReport::of(monitor, settings, start.elapsed());
+        summary::log(&report.summary);
+        drop(watch);
+        let timeline = monitor.timeline(TITLE);
+        let path = recorder.path().to_owned();
+        // All are tried before the first failure is told.
+        let recorded = recorder.finish();
+        let html = write(&path, "html", timeline.to_html());
+        let svg = write(&path, "svg", timeline.to_svg(SVG_SIZE.0, SVG_SIZE.1));
+        let json = serde_json::to_string_pretty(&report)
+            .map_err(|error| files::failed(&path.with_extension("json"), error.into()));
+        let report = json.and_then(|json| write(&path, "json", Ok(json)));
+        let missing = recorded?;
+        if missing > 0 {
+            tracing::warn!(
+                "{missing} samples and spans are missing in {}",
+                path.display()
+            );
+        }
+        Ok(ProfileFiles {
+            html: html?,
+            svg: svg?,
+            report: report?,
+            recording: path,
+        })
+    }
+}
+
+fn write(
+    recording: &Path,
+    ending: &str,
+    contents: std::result::Result<String, mem_monitor::Error>,
+) -> Result<PathBuf> {
+    let path = recording.with_extension(ending);
+    files::write_whole(&path, contents?.as_bytes())?;
+    Ok(path)
+}
+
+/// The monitor's thread at a recording's pace; dropping it sets back what was.
+#[derive(Debug)]
+struct Watch {
+    monitor: &'static MemoryMonitor,
+    interval_before: Duration,
+    was_running: bool,
+}
+
+impl Watch {
+    fn start(monitor: &'static MemoryMonitor) -> Result<Self> {
+        let watch = Self {
+            monitor,
+            interval_before: monitor.check_interval(),
+            was_running: monitor.is_monitoring(),
+        };
+        monitor.set_check_interval(CHECK_INTERVAL)?;
+        monitor.start_monitoring()?;
+        Ok(watch)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if !self.was_running {
+            self.monitor.stop_monitoring();
+        }
+        if let Err(error) = self.monitor.set_check_interval(self.interval_before) {
+            tracing::error!("{error}");
+        }
+    }
+}
