@@ -59,6 +59,10 @@ pub use allocator::{
 };
 pub use budget::{Budget, Holder, OverBudget, ReclaimerHandle, Reservation};
 pub use bytes::Bytes;
+/// What a lease is asked for with, for callers that do not use Burn themselves.
+#[cfg(feature = "burn")]
+#[doc(no_inline)]
+pub use burn::tensor::{DType, Device};
 #[cfg(feature = "burn")]
 pub use error::{Error, Result};
 #[cfg(feature = "burn")]
