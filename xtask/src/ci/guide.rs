@@ -66,7 +66,9 @@ fn problems(markdown: &str, programs: usize) -> Vec<String> {
             if let Some(comment) = line.strip_prefix("<!-- block ") {
                 announced = Some(comment.split(':').next().and_then(|n| n.parse().ok()));
             } else if !line.is_empty() && announced.take().is_some() {
-                found.push(format!("{number}: a program must follow its comment at once"));
+                found.push(format!(
+                    "{number}: a program must follow its comment at once"
+                ));
             }
             continue;
         }
@@ -89,11 +91,16 @@ fn problems(markdown: &str, programs: usize) -> Vec<String> {
                 OTHERS.join(" or ")
             ));
         } else if announced.is_some() {
-            found.push(format!("{number}: a program is announced, and this is none"));
+            found.push(format!(
+                "{number}: a program is announced, and this is none"
+            ));
         }
     }
     if fence.is_some() {
-        found.push(format!("{}: the last block has no end", markdown.lines().count()));
+        found.push(format!(
+            "{}: the last block has no end",
+            markdown.lines().count()
+        ));
     }
     if seen != programs {
         found.push(format!(
@@ -158,11 +165,15 @@ cargo test
     #[test]
     fn programs_come_in_order_each_below_its_comment() {
         for (from, to, line) in [
-            ("block 2", "block 3", "15: "),
-            ("block 2", "block two", "15: "),
+            ("block 2", "block 3", "16: "),
+            ("block 2", "block two", "16: "),
             ("<!-- block 1: the first -->\n", "", "3: "),
             ("```rust\n", "Words.\n```rust\n", "4: "),
-            ("<!-- block 1: the first -->", "<!-- block 1: -->\n```sh\n```", "4: "),
+            (
+                "<!-- block 1: the first -->",
+                "<!-- block 1: -->\n```sh\n```",
+                "4: ",
+            ),
         ] {
             let found = problems(&GOOD.replacen(from, to, 1), 2);
             assert!(found[0].starts_with(line), "{from}: {found:?}");
