@@ -1,6 +1,10 @@
-"""Times the Python package `pocket-tts` on the same files: one case in one process, one JSON object.
+"""Measures the Python package `pocket-tts` on the same files: one process, one JSON object.
 
-usage: python reference.py CONFIG VOICE TEXT SHORT_TEXT REPEATS
+usage: python reference.py speed CONFIG VOICE TEXT SHORT_TEXT REPEATS
+       python reference.py memory CONFIG VOICE TEXT
+
+`speed` times TEXT and the first audio of SHORT_TEXT, REPEATS times after a warm-up. `memory` loads and
+speaks TEXT once, as a program that is started for it.
 """
 
 import json
@@ -12,8 +16,8 @@ import sys
 import time
 from pathlib import Path
 
-config, voice = (Path(argument).resolve() for argument in sys.argv[1:3])
-text, short_text, repeats = sys.argv[3:]
+command, config, voice, text, *rest = sys.argv[1:]
+config, voice = Path(config).resolve(), Path(voice).resolve()
 
 # The package takes relative paths in a config from the working folder.
 os.chdir(config.parent)
@@ -35,7 +39,7 @@ def speak():
     return samples / model.sample_rate, time.perf_counter() - start
 
 
-def first_audio():
+def first_audio(short_text):
     start = time.perf_counter()
     chunks = model.generate_audio_stream(state, short_text)
     next(chunks)
@@ -48,10 +52,12 @@ def first_audio():
 
 def peak_rss_bytes():
     try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
+        from resource import RUSAGE_SELF, getrusage
+    except ImportError:
         return None
-    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM:"))
+    # In bytes on macOS, elsewhere in KiB.
+    unit = 1 if sys.platform == "darwin" else 1 << 10
+    return getrusage(RUSAGE_SELF).ru_maxrss * unit
 
 
 def spread(values):
@@ -63,20 +69,30 @@ def spread(values):
     }
 
 
-repeats = int(repeats)
-audio_seconds, _ = speak()
-walls = [speak()[1] for _ in range(repeats)]
-first_audio()
-firsts = [first_audio() for _ in range(repeats)]
-print(
-    json.dumps(
-        {
-            "audio_seconds": audio_seconds,
-            "times_real_time": spread([audio_seconds / wall for wall in walls]),
-            "first_audio_ms": spread([1e3 * seconds for seconds in firsts]),
-            "import_ms": 1e3 * (imported - started),
-            "load_ms": spread([1e3 * (loaded - imported)]),
-            "peak_rss_bytes": peak_rss_bytes(),
-        }
-    )
-)
+def speed(short_text, repeats):
+    repeats = int(repeats)
+    audio_seconds, _ = speak()
+    walls = [speak()[1] for _ in range(repeats)]
+    first_audio(short_text)
+    firsts = [first_audio(short_text) for _ in range(repeats)]
+    return {
+        "audio_seconds": audio_seconds,
+        "times_real_time": spread([audio_seconds / wall for wall in walls]),
+        "first_audio_ms": spread([1e3 * seconds for seconds in firsts]),
+        "import_ms": 1e3 * (imported - started),
+        "load_ms": spread([1e3 * (loaded - imported)]),
+        "peak_rss_bytes": peak_rss_bytes(),
+    }
+
+
+def memory():
+    audio_seconds, wall = speak()
+    return {
+        "time_ms": 1e3 * wall,
+        "loading_and_speaking_ms": 1e3 * (time.perf_counter() - started),
+        "times_real_time": audio_seconds / wall,
+        "peak_rss_bytes": peak_rss_bytes(),
+    }
+
+
+print(json.dumps({"speed": speed, "memory": memory}[command](*rest)))

@@ -6,6 +6,7 @@
 pub mod allocation;
 mod limit;
 mod machine;
+pub mod memory;
 mod models;
 mod random_model;
 mod report;
@@ -14,8 +15,8 @@ mod worker;
 
 pub use limit::FrameCost;
 pub use machine::{BUFFER_BYTES, Limits, load_average, peak_rss_bytes, reset_peak_rss, rss_bytes};
-pub use models::{BenchModel, Loaded, SHORT_TEXT, long_text, without_end};
-pub use report::{spread, write_report};
+pub use models::{BenchModel, Loaded, SHORT_TEXT, long_text, several_sentences, without_end};
+pub use report::{Spread, spread, write_report, write_result};
 pub use spans::{SpanTimes, watch_spans};
 pub use worker::{Ready, Speech, Worker, serve};
 

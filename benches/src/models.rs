@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use tts_core::text::{TextOptions, Tokenizer, prepare};
 use tts_core::{Config, GenerateOptions, Model, ModelParts, RunOptions, Voice, Weights};
 
@@ -15,7 +16,7 @@ pub const SHORT_TEXT: &str = "Hello world.";
 const LONG_TEXT_TOKENS: usize = 43;
 
 /// A model that is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BenchModel {
     /// The model in the program.
     BuiltIn,
@@ -150,16 +151,36 @@ pub fn without_end() -> GenerateOptions {
 ///
 /// The tokenizer refuses it.
 pub fn long_text(parts: &ModelParts) -> Result<String> {
+    sentence(parts, "So", LONG_TEXT_TOKENS)
+}
+
+/// Sentences of these numbers of tokens or a little less, one after the other.
+///
+/// # Errors
+///
+/// The tokenizer refuses them.
+pub fn several_sentences(parts: &ModelParts, tokens: &[usize]) -> Result<String> {
+    let openings = ["So", "Then", "Now", "And", "But", "Here"];
+    let sentences: Result<Vec<_>> = tokens
+        .iter()
+        .zip(openings.iter().cycle())
+        .map(|(&tokens, opening)| sentence(parts, opening, tokens))
+        .collect();
+    Ok(sentences?.join(" "))
+}
+
+/// A sentence of at most this many tokens, and as close to it as words go.
+fn sentence(parts: &ModelParts, opening: &str, tokens: usize) -> Result<String> {
     let options = text_options(&parts.config);
     let words = [
         "the", "sun", "is", "on", "a", "hill", "and", "we", "go", "to", "it",
     ];
-    let mut text = String::from("So");
+    let mut text = opening.to_owned();
     let mut refused = 0;
     for word in words.iter().cycle() {
         let longer = format!("{text} {word}");
         let prepared = prepare(&longer, &options)?;
-        if parts.tokenizer.encode(&prepared.text)?.len() <= LONG_TEXT_TOKENS {
+        if parts.tokenizer.encode(&prepared.text)?.len() <= tokens {
             text = longer;
             refused = 0;
         } else {

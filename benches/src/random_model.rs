@@ -47,7 +47,7 @@ pub(crate) fn prepare(folder: &Path) -> Result<()> {
     }
     if !voice_path.exists() {
         let model = Model::load(open(folder)?, RunOptions::default())?;
-        let voice = model.clone_voice(&murmur(model.sample_rate_hz()), false)?;
+        let voice = model.clone_voice(&murmur(model.sample_rate_hz(), VOICE_SECONDS), false)?;
         model.export_voice(&voice, &voice_path)?;
     }
     Ok(())
@@ -91,9 +91,9 @@ fn bytes(spec: &TensorSpec) -> usize {
 }
 
 /// Sound with pauses: a tone that swells twice a second, in noise.
-fn murmur(sample_rate_hz: u32) -> Audio {
+pub(crate) fn murmur(sample_rate_hz: u32, seconds: usize) -> Audio {
     let mut random = ChaCha8Rng::seed_from_u64(0);
-    let samples = (0..VOICE_SECONDS * sample_rate_hz as usize)
+    let samples = (0..seconds * sample_rate_hz as usize)
         .map(|index| {
             let turns = std::f32::consts::TAU * index as f32 / sample_rate_hz as f32;
             let loudness = 0.5 - 0.5 * (2.0 * turns).cos();

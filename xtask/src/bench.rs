@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: how fast the crates are.
 
 mod allocation;
+mod memory;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -20,9 +21,13 @@ pub(crate) struct Args {
     /// Run only these. [default: all]
     #[arg(value_enum)]
     suites: Vec<Suite>,
-    /// Measure the Python package `pocket-tts` too, with this Python that has it (suite `speed`).
+    /// Measure the Python package `pocket-tts` too, with this Python that has it (suites `speed` and
+    /// `memory`).
     #[arg(long, value_name = "PYTHON")]
     reference: Option<PathBuf>,
+    /// Processes for each case and setup (suite `memory`).
+    #[arg(long, value_name = "NUMBER", default_value_t = 5)]
+    repeats: u32,
 }
 
 /// A file in `benches/`.
@@ -30,6 +35,8 @@ pub(crate) struct Args {
 enum Suite {
     /// The figures by which the program is judged, as a table.
     Speed,
+    /// What the memory optimisations buy, as tables and a page with plots.
+    Memory,
     /// What the choice of an allocator costs and saves, as tables.
     Allocation,
     /// Small and large blocks on several allocators.
@@ -58,6 +65,7 @@ impl Suite {
     fn name(self) -> &'static str {
         match self {
             Self::Speed => "speed",
+            Self::Memory => "memory",
             Self::Allocation => "allocation",
             Self::Allocator => "allocator",
             Self::TensorPool => "tensor_pool",
@@ -83,8 +91,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         if !args.suites.is_empty() && !args.suites.contains(suite) {
             continue;
         }
-        execute(cargo("bench --package benches --bench").arg(suite.name()))?;
+        let mut bench = cargo("bench --package benches --bench");
+        bench.arg(suite.name());
+        if *suite == Suite::Memory {
+            bench.args(memory::arguments(args.repeats, args.reference.as_deref())?);
+        }
+        execute(&mut bench)?;
         match suite {
+            Suite::Memory => report_memory()?,
             Suite::Speed => report_speed(args.reference.as_deref())?,
             Suite::Allocation => report_allocation()?,
             _ => {}
@@ -109,6 +123,19 @@ fn report_speed(reference: Option<&Path>) -> Result<()> {
 fn report_allocation() -> Result<()> {
     let (report, path) = read_report(Suite::Allocation)?;
     println!("\n{}\nas JSON: {}", allocation::of(&report), path.display());
+    Ok(())
+}
+
+/// Prints what the suite `memory` wrote.
+fn report_memory() -> Result<()> {
+    let (report, path) = read_report(Suite::Memory)?;
+    let page = path.with_extension("html");
+    println!(
+        "\n{}\nas JSON: {}\nwith plots: {}",
+        memory::of(&report),
+        path.display(),
+        page.display()
+    );
     Ok(())
 }
 
@@ -138,6 +165,7 @@ fn measure_reference(python: &Path, cases: &Value) -> Result<Value> {
             Command::new(python)
                 .arg(workspace_root().join("benches/reference.py"))
                 .args([
+                    "speed",
                     argument("config")?,
                     argument("voice")?,
                     argument("text")?,

@@ -11,7 +11,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::shell::{cargo, output, run as execute};
+use crate::program;
+use crate::shell::{output, run as execute};
 use sentences::{EVERYDAY, HARVARD};
 use word_errors::WordErrors;
 
@@ -66,7 +67,7 @@ impl Default for Args {
 /// are heard wrong.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let python = recogniser::python(args.python.as_deref())?;
-    let program = build_program()?;
+    let program = program::build(&[])?;
     let rate_hz = sample_rate_hz(&program)?;
     let temporary = tempfile::tempdir().context("cannot make a temporary folder")?;
     let folder = args.keep.as_deref().unwrap_or(temporary.path());
@@ -90,19 +91,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
     let heard = recogniser::transcribe(&python, &recordings)?;
     judge(&sentences, &heard)
-}
-
-/// Builds the program as the README's first command does, and returns where it is.
-fn build_program() -> Result<PathBuf> {
-    let mut build = cargo("build --release --package pocket-tts-cli --bin pocket-tts");
-    build.args(["--message-format", "json-render-diagnostics"]);
-    let messages = output(&mut build)?;
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter(|message| message["target"]["name"] == "pocket-tts")
-        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .context("cargo built no program named pocket-tts")
 }
 
 /// The sample rate that the program says its default model has.

@@ -6,8 +6,11 @@
 mod bench;
 mod ci;
 mod listen;
+mod profile;
+mod program;
 mod python;
 mod shell;
+mod table;
 
 use std::process::ExitCode;
 
@@ -29,6 +32,8 @@ enum Command {
     Ci(ci::Args),
     /// Let the program speak and a recogniser write down what it hears; fail if it hears too little.
     Listen(listen::Args),
+    /// Record what memory the program takes to speak, by phase and by part.
+    Profile(profile::Args),
 }
 
 fn main() -> ExitCode {
@@ -36,6 +41,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Ci(args) => ci::run(&args),
         Command::Listen(args) => listen::run(&args),
+        Command::Profile(args) => profile::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use serde::{Deserialize, Serialize};
 use tensor_pool::{Bytes, PoolAllocator};
 
 use crate::Result;
@@ -19,7 +20,7 @@ const RAISED: [(&str, &str); 3] = [
 ];
 
 /// An allocator that is measured, and how it is set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AllocatorKind {
     /// The system's.
     System,

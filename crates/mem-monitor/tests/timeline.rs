@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use mem_monitor::{AlertRule, Bytes, Error, HeapCounter, MemoryMonitor, Metric};
+use mem_monitor::{AlertRule, Backing, Bytes, Error, HeapCounter, MemoryMonitor, Metric, Part};
 use roxmltree::{Document, Node};
 use tracing::{info_span, subscriber::with_default};
 use tracing_subscriber::{layer::SubscriberExt, registry::Registry};
@@ -24,6 +24,8 @@ fn eventful(limit: Bytes) -> MemoryMonitor {
         .alert_rules([AlertRule::usage_above(Bytes::from_mib(250))])
         .build()
         .unwrap();
+    let weights = Part::new("weights", Backing::Heap, || Some(Bytes::from_mib(40)));
+    monitor.register_part(weights);
     let step = |mib: u64| {
         live.store(mib << 20, Relaxed);
         monitor.sample();

@@ -1,11 +1,23 @@
 //! The command line.
 
+mod memory;
+mod speech;
+
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
+use pocket_tts::DeviceKind;
 use pocket_tts::config::{Location, Preset};
-use pocket_tts::{DeviceKind, GenerateOptions};
+
+pub(crate) use memory::MemoryArgs;
+pub(crate) use speech::SpeechArgs;
+
+/// What `memory --help` ends with.
+const ABOUT_PLANS: &str = "The plan follows from the sizes of the model, the voice and the text's longest part, for speech \
+     as long as it may become; nothing is spoken unless --run asks for it. Bytes are counted: live heap \
+     blocks, mapped weights and the device's own memory. Where the text does not fit the limit, the \
+     exit code is 1, and the message tells what is missing and what would do.";
 
 /// Speech from text, on your own machine.
 #[derive(Debug, Parser)]
@@ -25,16 +37,25 @@ pub(crate) enum Command {
     ExportVoice(ExportVoiceArgs),
     /// Load a model and tell its sizes and what memory it takes.
     Info(InfoArgs),
+    /// Tell what memory it will take to speak a text, before it is spoken.
+    #[command(after_help = ABOUT_PLANS)]
+    Memory(PlanArgs),
 }
 
 impl Command {
-    pub(crate) fn quiet(&self) -> bool {
+    /// The options of the model that the command loads, if it loads one.
+    pub(crate) fn model(&self) -> Option<&ModelArgs> {
         match self {
-            Self::Generate(args) => args.model.quiet,
-            Self::ExportVoice(args) => args.model.quiet,
-            Self::Info(args) => args.model.quiet,
-            Self::Voices(_) => false,
+            Self::Generate(args) => Some(&args.speech.model),
+            Self::Memory(args) => Some(&args.speech.model),
+            Self::ExportVoice(args) => Some(&args.model),
+            Self::Info(args) => Some(&args.model),
+            Self::Voices(_) => None,
         }
+    }
+
+    pub(crate) fn quiet(&self) -> bool {
+        self.model().is_some_and(|args| args.quiet)
     }
 }
 
@@ -60,87 +81,40 @@ pub(crate) struct ModelArgs {
     /// Print nothing but errors.
     #[arg(long, short)]
     pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) memory: MemoryArgs,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct GenerateArgs {
-    /// What to say; `-` reads it from the standard input, as does giving no text at all.
-    #[arg(value_name = "TEXT", conflicts_with_all = ["text", "file"])]
-    pub(crate) words: Option<String>,
-    /// What to say, as an option.
+    #[command(flatten)]
+    pub(crate) speech: SpeechArgs,
+    /// Where the WAV goes; `-` writes it to the standard output.
     #[arg(
         long,
-        value_name = "TEXT",
-        conflicts_with = "file",
-        allow_hyphen_values = true
+        short,
+        value_name = "FILE",
+        default_value = "./tts_output.wav",
+        help_heading = None::<&str>
     )]
-    pub(crate) text: Option<String>,
-    /// A UTF-8 text file to say.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) file: Option<PathBuf>,
-    /// A voice by name (see `pocket-tts voices`), a recording to clone (WAV, FLAC, MP3 or OGG), or an
-    /// exported .safetensors voice; files by path or by https:// or hf:// address. [default: the model's
-    /// own]
-    #[arg(long, value_name = "VOICE")]
-    pub(crate) voice: Option<String>,
-    /// Clone only the first 30 seconds of a recording.
-    #[arg(long)]
-    pub(crate) truncate: bool,
-    /// Where the WAV goes; `-` writes it to the standard output.
-    #[arg(long, short, value_name = "FILE", default_value = "./tts_output.wav")]
     pub(crate) output_path: PathBuf,
     /// Print the figures of the run as one JSON object on the standard output. Not together with
     /// `--output-path -`.
-    #[arg(long)]
+    #[arg(long, help_heading = None::<&str>)]
     pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) sampling: SamplingArgs,
-    #[command(flatten)]
-    pub(crate) model: ModelArgs,
 }
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Sampling")]
-pub(crate) struct SamplingArgs {
-    /// Variance of the noise that speech is drawn from; 0 always takes the likeliest. [default: the
-    /// model's]
-    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
-    temperature: Option<f32>,
-    /// Steps of the flow for each frame.
-    #[arg(long, value_name = "COUNT", allow_negative_numbers = true,
-          default_value_t = GenerateOptions::default().sampler_decode_steps)]
-    sampler_decode_steps: usize,
-    /// Keep the noise between this and its negative. [default: unbounded]
-    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
-    noise_clamp: Option<f32>,
-    /// End-of-speech score over which speech ends. [default: the model's]
-    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
-    eos_threshold: Option<f32>,
-    /// Frames to speak after the end was seen. [default: the model's, or guessed from the text]
-    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
-    frames_after_eos: Option<usize>,
-    /// Tokens of text to speak in one go; longer texts are cut at sentences.
-    #[arg(long, value_name = "COUNT", allow_negative_numbers = true,
-          default_value_t = GenerateOptions::default().max_tokens)]
-    max_tokens: usize,
-    /// Start of the noise generator: the same seed gives the same speech. [default: random]
-    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
-    seed: Option<u64>,
-}
-
-impl SamplingArgs {
-    pub(crate) fn options(&self) -> GenerateOptions {
-        GenerateOptions {
-            temperature: self.temperature,
-            sampler_decode_steps: self.sampler_decode_steps,
-            noise_clamp: self.noise_clamp,
-            eos_threshold: self.eos_threshold,
-            frames_after_eos: self.frames_after_eos,
-            max_tokens: self.max_tokens,
-            batch_size: None,
-            seed: self.seed,
-        }
-    }
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) speech: SpeechArgs,
+    /// Speak the text too, without writing it anywhere, and print what was measured beside what was
+    /// predicted.
+    #[arg(long, help_heading = None::<&str>)]
+    pub(crate) run: bool,
+    /// Print one JSON object instead.
+    #[arg(long, help_heading = None::<&str>)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -14,8 +14,9 @@ use pocket_tts::{CoreError, SpeechStream};
 
 use crate::args::{Cli, GenerateArgs};
 use crate::figures::{Figures, peak_rss_bytes};
+use crate::output;
 use crate::progress::SpeechBar;
-use crate::{model, output, text};
+use crate::speech::Speech;
 
 /// Ended by the user: 128 and the number of the signal, as shells have it.
 const INTERRUPTED: u8 = 130;
@@ -32,30 +33,24 @@ enum End {
 }
 
 pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode> {
-    let options = args.sampling.options();
-    options.validate().map_err(pocket_tts::Error::from)?;
     let to_stdout = args.output_path.as_os_str() == "-";
     if to_stdout {
         refuse_stdout(args)?;
     }
-    let text = text::read(args)?;
-    let model = model::load(&args.model)?;
-    let voice = match &args.voice {
-        None => model.default_voice()?,
-        Some(spec) if args.truncate => model.voice_truncated(spec)?,
-        Some(spec) => model.voice(spec)?,
-    };
+    let quiet = args.speech.model.quiet;
+    let speech = Speech::prepare(&args.speech)?;
+    let model = &speech.model;
 
     let interrupted = watch_for_interrupt()?;
     let start = Instant::now();
-    let mut stream = model.stream(&voice, &text, &options)?;
+    let mut stream = speech.stream()?;
     let sample_rate_hz = model.sample_rate_hz();
     let mut writer = match open(&args.output_path, sample_rate_hz) {
         Err(error) if is_unheard(&error) => return Ok(ExitCode::SUCCESS),
         writer => writer.map_err(pocket_tts::Error::from)?,
     };
     let frame = Duration::from_secs_f64(1.0 / model.config().mimi.frame_rate);
-    let bar = SpeechBar::new(args.model.quiet, frame);
+    let bar = SpeechBar::new(quiet, frame);
     let mut first_audio = None;
     let mut samples = 0;
     let end = speak(&mut stream, &interrupted, |chunk, stream| {
@@ -96,7 +91,7 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     };
     if args.json {
         output::print_json(&figures)?;
-    } else if !args.model.quiet {
+    } else if !quiet {
         let _ = writeln!(io::stderr(), "{figures}");
     }
     Ok(match end {

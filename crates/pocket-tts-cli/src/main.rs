@@ -7,18 +7,26 @@ mod generate;
 mod info;
 mod model;
 mod output;
+mod plan;
 mod progress;
+mod settings;
+mod speech;
 mod text;
 mod voices;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::Parser;
+use pocket_tts::memory::{self, PoolAllocator};
+use pocket_tts::{CoreError, Error};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Registry, fmt};
 
 use args::{Cli, Command};
-use pocket_tts::memory::PoolAllocator;
-use pocket_tts::{CoreError, Error};
 
 /// Large blocks are kept for the next frame, and counted.
 #[global_allocator]
@@ -27,6 +35,12 @@ static ALLOCATOR: PoolAllocator = PoolAllocator::new();
 /// The command could not be understood; clap's own choice too.
 const USAGE_ERROR: u8 = 2;
 
+/// Where the summary of memory comes from.
+const SUMMARY_TARGET: &str = "pocket_tts::memory";
+
+/// Whose spans are phases of a profile; other libraries have spans too.
+const PHASE_TARGETS: [&str; 2] = ["tts_core", "pocket_tts"];
+
 fn main() -> ExitCode {
     // It is the allocator of the static above and the first: there is nothing to refuse.
     let _ = ALLOCATOR.install();
@@ -34,14 +48,34 @@ fn main() -> ExitCode {
     ALLOCATOR.set_huge_pages(true);
     silence_caught_panics();
     let cli = Cli::parse();
-    show_warnings(cli.command.quiet());
-    let result = match cli.command {
-        Command::Generate(args) => generate::run(&args),
-        Command::Voices(args) => voices::run(&args),
-        Command::ExportVoice(args) => export_voice::run(&args),
-        Command::Info(args) => info::run(&args),
-    };
-    result.unwrap_or_else(|error| report(&error))
+    run(&cli.command).unwrap_or_else(|error| report(&error))
+}
+
+/// Runs a command with its memory watched, if that is asked for.
+fn run(command: &Command) -> Result<ExitCode> {
+    let settings = settings::settings(command.model().map(|model| &model.memory))?;
+    listen(command.quiet(), settings.profiling);
+    let session = memory::init(settings)?;
+    let result = execute(command);
+    // The profile of a command that fails is the one that is needed most.
+    match (result, session.finish()) {
+        (Ok(_), Err(unwritten)) => Err(unwritten.into()),
+        (Err(error), Err(unwritten)) => {
+            report(&unwritten.into());
+            Err(error)
+        }
+        (result, Ok(_)) => result,
+    }
+}
+
+fn execute(command: &Command) -> Result<ExitCode> {
+    match command {
+        Command::Generate(args) => generate::run(args),
+        Command::Voices(args) => voices::run(args),
+        Command::ExportVoice(args) => export_voice::run(args),
+        Command::Info(args) => info::run(args),
+        Command::Memory(args) => plan::run(args),
+    }
 }
 
 /// Tells what went wrong, with its causes, and chooses the exit code.
@@ -67,17 +101,25 @@ fn report(error: &anyhow::Error) -> ExitCode {
     }
 }
 
-fn show_warnings(quiet: bool) {
-    tracing_subscriber::fmt()
-        .with_max_level(if quiet {
-            tracing::Level::ERROR
-        } else {
-            tracing::Level::WARN
-        })
+/// Shows warnings and, with profiling, the summary of memory; and gives phases to the profile.
+fn listen(quiet: bool, profiling: bool) {
+    let shown = match (quiet, profiling) {
+        (true, _) => Targets::new().with_default(LevelFilter::ERROR),
+        (false, false) => Targets::new().with_default(LevelFilter::WARN),
+        (false, true) => Targets::new()
+            .with_default(LevelFilter::WARN)
+            .with_target(SUMMARY_TARGET, LevelFilter::INFO),
+    };
+    let messages = fmt::layer()
         .with_writer(io::stderr)
         .with_target(false)
         .without_time()
-        .init();
+        .with_filter(shown);
+    let phases = profiling.then(|| {
+        let ours = PHASE_TARGETS.map(|target| (target, LevelFilter::DEBUG));
+        memory::span_layer().with_filter(Targets::new().with_targets(ours))
+    });
+    Registry::default().with(messages).with(phases).init();
 }
 
 /// The decoder of audio files panics on some damaged ones. That is caught and told as an ordinary

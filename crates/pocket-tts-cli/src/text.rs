@@ -7,13 +7,13 @@ use anyhow::{Context, Result, bail};
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 
-use crate::args::{Cli, GenerateArgs};
+use crate::args::{Cli, SpeechArgs};
 
 /// Most bytes of text that are taken: weeks of speech, and little enough for any memory.
 const MAX_BYTES: u64 = 16 << 20;
 
 /// Reads the text to speak.
-pub(crate) fn read(args: &GenerateArgs) -> Result<String> {
+pub(crate) fn read(args: &SpeechArgs) -> Result<String> {
     if let Some(path) = &args.file
         && path.as_os_str() != "-"
     {

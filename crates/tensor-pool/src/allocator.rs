@@ -20,6 +20,8 @@ mod roster;
 mod scope;
 #[cfg(not(loom))]
 mod seal;
+#[cfg(not(loom))]
+mod shard;
 #[cfg_attr(loom, allow(dead_code, reason = "used by the tests under loom only"))]
 mod shelf;
 #[cfg(not(loom))]

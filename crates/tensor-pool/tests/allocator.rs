@@ -341,6 +341,43 @@ fn dropping_an_allocator_gives_back_what_it_retained() {
 }
 
 #[test]
+fn the_peak_is_within_its_slack_when_another_thread_has_freed_a_little() {
+    // Amounts around those at which a thread's balance is told.
+    for freed in (0..=40).map(|blocks| blocks * KIB) {
+        let (pool, _) = pool(Bytes::mib(64));
+        let (now_free, is_seen) = (Barrier::new(2), Barrier::new(2));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut small: Vec<_> = (0..40).map(|_| Block::of(&pool, KIB)).collect();
+                small.truncate(40 - freed / KIB);
+                now_free.wait();
+                is_seen.wait();
+            });
+            now_free.wait();
+            drop(Block::of(&pool, MIB));
+            let stats = pool.stats();
+            is_seen.wait();
+            let expected = Bytes::from(MIB + 40 * KIB - freed);
+            assert!(stats.peak >= expected, "{stats:?}");
+            assert!(stats.peak <= expected + stats.peak_slack, "{stats:?}");
+        });
+    }
+}
+
+#[test]
+fn a_thread_that_does_nothing_but_resize_is_counted() {
+    let (pool, inner) = pool(Bytes::mib(64));
+    let mut block = Block::of(&pool, 100);
+    thread::scope(|scope| {
+        scope.spawn(|| block.resize(250));
+    });
+    let stats = pool.stats();
+    assert_eq!((stats.live, stats.total.bytes), (Bytes(250), Bytes(250)));
+    drop(block);
+    assert_adds_up(pool.stats(), inner);
+}
+
+#[test]
 fn the_peak_is_an_upper_bound_within_its_stated_slack() {
     let (pool, _) = pool(Bytes::mib(64));
     let bounds = |expected: usize| {
@@ -348,7 +385,7 @@ fn the_peak_is_an_upper_bound_within_its_stated_slack() {
         let expected = Bytes::from(expected);
         assert!(stats.peak >= expected, "{stats:?}");
         assert!(stats.peak <= expected + stats.peak_slack, "{stats:?}");
-        assert_eq!(stats.peak_slack, Bytes::kib(16), "one thread");
+        assert_eq!(stats.peak_slack, Bytes::kib(32), "one thread");
     };
     let large = Block::of(&pool, 5 * MIB);
     drop(Block::of(&pool, 3 * MIB));

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::table::{align, number, scaled, with_spread};
+use super::table::{number, scaled, with_spread};
+use crate::table::align;
 
 const MIB: f64 = 1.0 / (1 << 20) as f64;
 

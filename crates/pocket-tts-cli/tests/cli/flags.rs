@@ -104,6 +104,51 @@ fn each_bad_value_is_refused_with_the_option_and_what_it_takes() {
             "two",
             "'two' for '--threads <COUNT>': invalid digit",
         ),
+        (
+            "--memory-limit",
+            "0",
+            "'0' for '--memory-limit <MB>': number would be zero",
+        ),
+        (
+            "--memory-limit",
+            "-5",
+            "'-5' for '--memory-limit <MB>': invalid digit",
+        ),
+        (
+            "--memory-limit",
+            "500MB",
+            "'500MB' for '--memory-limit <MB>': invalid digit",
+        ),
+        (
+            "--pool-size",
+            "-1",
+            "'-1' for '--pool-size <COUNT>': invalid digit",
+        ),
+        (
+            "--pool-size",
+            "all",
+            "'all' for '--pool-size <COUNT>': invalid digit",
+        ),
+        (
+            "--profile-dir",
+            "folder",
+            "--profile-dir says where a profile goes, and none is made; add --profile-memory",
+        ),
+        (
+            "--batch-size",
+            "0",
+            "batch-size is 0; it must be from 1 to 64",
+        ),
+        (
+            "--batch-size",
+            "65",
+            "batch-size is 65; it must be from 1 to 64",
+        ),
+        (
+            "--batch-size",
+            "two",
+            "'two' for '--batch-size <COUNT>': invalid digit",
+        ),
         ("--device", "tpu", "'tpu' for '--device <DEVICE>'"),
         ("--device", "tpu", "[possible values: flex, ndarray, wgpu]"),
         ("--language", "klingon", "'klingon' for '--language <NAME>'"),
@@ -270,6 +315,11 @@ fn help_names_every_option() {
         "--quiet",
         "--offline",
         "--json",
+        "--memory-limit",
+        "--profile-memory",
+        "--profile-dir",
+        "--pool-size",
+        "--batch-size",
     ] {
         assert!(help.contains(option), "{option}");
     }

@@ -91,7 +91,15 @@ impl Place {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        for variable in ["HF_HUB_CACHE", "HF_TOKEN", "HF_TOKEN_PATH", "HF_ENDPOINT"] {
+        for variable in [
+            "HF_HUB_CACHE",
+            "HF_TOKEN",
+            "HF_TOKEN_PATH",
+            "HF_ENDPOINT",
+            "POCKET_TTS_MEMORY_LIMIT_MB",
+            "POCKET_TTS_ENABLE_MEMORY_PROFILING",
+            "POCKET_TTS_MEMORY_POOL_SIZE",
+        ] {
             command.env_remove(variable);
         }
         command
@@ -99,6 +107,23 @@ impl Place {
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Run {
         finish(self.command(arguments).spawn().unwrap())
+    }
+
+    /// Runs it with environment variables.
+    pub(crate) fn run_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Run {
+        let mut command = self.command(arguments);
+        command.envs(variables.iter().copied());
+        finish(command.spawn().unwrap())
+    }
+
+    /// The names of the files in the folder, sorted.
+    pub(crate) fn files(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.folder.path()).unwrap();
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
     }
 
     /// Runs `generate`.

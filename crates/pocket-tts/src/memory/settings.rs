@@ -76,7 +76,24 @@ impl Settings {
         Self::from_variables(|name| std::env::var_os(name))
     }
 
-    pub(super) fn from_variables(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self> {
+    /// As [`Self::from_env`], with variables from somewhere else: for programs whose own options take
+    /// the place of some.
+    ///
+    /// ```
+    /// use pocket_tts::memory::Settings;
+    ///
+    /// let settings = Settings::from_variables(|name| match name {
+    ///     "POCKET_TTS_MEMORY_POOL_SIZE" => Some("10".into()),
+    ///     _ => std::env::var_os(name),
+    /// })?;
+    /// assert_eq!(settings.pool_size, 10);
+    /// # Ok::<(), pocket_tts::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::from_env`].
+    pub fn from_variables(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self> {
         let read = |name| variable(name).filter(|value| !value.is_empty());
         let mut settings = Self::default();
         if let Some(value) = read(MEMORY_LIMIT_MB) {

@@ -3,66 +3,26 @@
 //! Every living thread adds to counters that only it writes (plain loads and stores, no atomic
 //! read-modify-write), which anyone may read: their sums are exact as soon as threads are quiet,
 //! idle ones included. A peak cannot be read from counters afterwards, so each thread also tells one
-//! common balance how far its own has moved: at once for large requests, else when that is more than
-//! [`QUANTUM`]. The common balance is thus never further from the truth than that per thread.
+//! common balance how far its own has moved: at once for large requests, else after a while. At any
+//! time the common balance is short of the live bytes by no more than [`QUANTUM`] per thread, and
+//! never above them.
+//!
+//! A small request has to cost next to nothing: it finds its counters, adds to two of them and
+//! compares one with a limit. Whatever else there is to do, such as to ask for counters at all, is
+//! found out by exceeding the limit.
 
 use std::ptr;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicI64, AtomicU64};
 
 use super::roster::{Entry, Roster};
+use super::shard::{Shard, Shards, bump};
 use super::thread::{self, OWN_NUMBERS};
 
-/// How far a thread's balance may move before the common one learns of it. A quarter of the smallest
-/// pooled block: with eight threads the peak is known to 128 KiB, and one allocation in hundreds
-/// pays for an atomic addition.
-pub(super) const QUANTUM: u64 = 16 << 10;
-
-/// One thread's counters, on a cache line of their own.
-#[repr(align(64))]
-struct Shard {
-    allocations: AtomicU64,
-    allocated: AtomicU64,
-    frees: AtomicU64,
-    freed: AtomicU64,
-    pool_allocations: AtomicU64,
-    pool_allocated: AtomicU64,
-    /// Signed, as two's complement: a block may be freed on another thread.
-    padding: AtomicU64,
-    /// The part of `allocated - freed` that the common balance knows.
-    told: AtomicU64,
-}
-
-impl Shard {
-    const fn new() -> Self {
-        Self {
-            allocations: AtomicU64::new(0),
-            allocated: AtomicU64::new(0),
-            frees: AtomicU64::new(0),
-            freed: AtomicU64::new(0),
-            pool_allocations: AtomicU64::new(0),
-            pool_allocated: AtomicU64::new(0),
-            padding: AtomicU64::new(0),
-            told: AtomicU64::new(0),
-        }
-    }
-
-    /// How far this thread's balance has moved since the common one learnt of it.
-    #[inline]
-    fn untold(&self) -> i64 {
-        let balance = self
-            .allocated
-            .load(Relaxed)
-            .wrapping_sub(self.freed.load(Relaxed));
-        balance.wrapping_sub(self.told.load(Relaxed)) as i64
-    }
-}
-
-/// Adds to a counter that only this thread writes.
-#[inline]
-fn bump(counter: &AtomicU64, by: u64) {
-    counter.store(counter.load(Relaxed).wrapping_add(by), Relaxed);
-}
+/// How many of a thread's live bytes the common balance may not know of. Half of the smallest pooled
+/// block: with eight threads the peak is known to 256 KiB, and one allocation in hundreds pays for
+/// an atomic addition.
+pub(super) const QUANTUM: u64 = 32 << 10;
 
 /// One thing that happened.
 #[derive(Clone, Copy, Default)]
@@ -78,17 +38,35 @@ pub(super) struct Change {
 }
 
 impl Change {
+    fn balance(self) -> i64 {
+        self.allocated.wrapping_sub(self.freed) as i64
+    }
+
     fn counters(self, shard: &Shard) -> [(&AtomicU64, u64); 7] {
         [
-            (&shard.allocations, self.allocations),
-            (&shard.allocated, self.allocated),
-            (&shard.frees, self.frees),
-            (&shard.freed, self.freed),
+            (&shard.tallies.allocations, self.allocations),
+            (&shard.tallies.allocated, self.allocated),
+            (&shard.tallies.frees, self.frees),
+            (&shard.tallies.freed, self.freed),
             (&shard.pool_allocations, self.pool_allocations),
             (&shard.pool_allocated, self.pool_allocated),
             (&shard.padding, self.padding),
         ]
     }
+}
+
+/// Whether a thread has counted as much as it may before the common balance is told.
+fn is_over_limit(shard: &Shard) -> bool {
+    let tallies = &shard.tallies;
+    tallies.allocated.load(Relaxed) > tallies.allocated_limit.get()
+        || tallies.freed.load(Relaxed) > tallies.freed_limit.get()
+}
+
+/// Whether [`apply`](Counts::apply) tells the common balance at once.
+#[derive(Clone, Copy)]
+enum Size {
+    Small,
+    Large,
 }
 
 /// Sums over all threads.
@@ -126,10 +104,7 @@ impl Peak {
 }
 
 pub(super) struct Counts {
-    /// By the number of the thread.
-    own: [Shard; OWN_NUMBERS],
-    /// For threads without a number: written with atomic additions.
-    shared: Shard,
+    shards: Shards,
     /// What threads told of their balances.
     common: AtomicI64,
     peak: Peak,
@@ -139,8 +114,7 @@ pub(super) struct Counts {
 impl Counts {
     pub(super) const fn new() -> Self {
         Self {
-            own: [const { Shard::new() }; OWN_NUMBERS],
-            shared: Shard::new(),
+            shards: Shards::new(),
             common: AtomicI64::new(0),
             peak: Peak::new(),
             windows: Roster::new(),
@@ -153,84 +127,62 @@ impl Counts {
         ptr::from_ref(self).cast()
     }
 
-    /// A small request was granted (`requests` = 1), or a small block grew in place (0).
+    /// A small request was granted (`requests` = 1), or a small block grew in place (0). Where this
+    /// is `false`, [`finish`](Self::finish) has the rest to do.
     #[inline]
-    pub(super) fn grew(&self, requests: u64, bytes: u64) {
-        let Some(shard) = self.own.get(thread::plain_number()) else {
-            return self.grew_with_more_to_do(requests, bytes);
-        };
+    #[must_use]
+    pub(super) fn grew(&self, requests: u64, bytes: usize) -> bool {
+        let tallies = self.shards.tallies();
         if requests > 0 {
-            bump(&shard.allocations, requests);
+            bump(&tallies.allocations, requests);
         }
-        bump(&shard.allocated, bytes);
-        let untold = shard.untold();
-        if untold > QUANTUM as i64 {
-            self.tell(shard, untold);
-        }
+        bump(&tallies.allocated, bytes as u64) <= tallies.allocated_limit.get()
     }
 
-    /// A small block was freed (`blocks` = 1), or shrank in place (0).
+    /// A small block was freed (`blocks` = 1), or shrank in place (0). Where this is `false`,
+    /// [`finish`](Self::finish) has the rest to do.
     #[inline]
-    pub(super) fn shrank(&self, blocks: u64, bytes: u64) {
-        let Some(shard) = self.own.get(thread::plain_number()) else {
-            return self.shrank_with_more_to_do(blocks, bytes);
-        };
+    #[must_use]
+    pub(super) fn shrank(&self, blocks: u64, bytes: usize) -> bool {
+        let tallies = self.shards.tallies();
         if blocks > 0 {
-            bump(&shard.frees, blocks);
+            bump(&tallies.frees, blocks);
         }
-        bump(&shard.freed, bytes);
-        let untold = shard.untold();
-        if untold < -(QUANTUM as i64) {
-            self.tell(shard, untold);
-        }
+        bump(&tallies.freed, bytes as u64) <= tallies.freed_limit.get()
     }
 
-    // Apart, so that the paths above need no stack.
-    #[cold]
-    fn grew_with_more_to_do(&self, allocations: u64, allocated: u64) {
-        let change = Change {
-            allocations,
-            allocated,
-            ..Change::default()
-        };
-        self.apply(change, QUANTUM);
-    }
-
-    #[cold]
-    fn shrank_with_more_to_do(&self, frees: u64, freed: u64) {
-        let change = Change {
-            frees,
-            freed,
-            ..Change::default()
-        };
-        self.apply(change, QUANTUM);
+    /// Does for a small change what [`grew`](Self::grew) or [`shrank`](Self::shrank) left.
+    pub(super) fn finish(&self, change: Change) {
+        match thread::plain_number() {
+            // It is counted.
+            Some(number) => self.tell(self.shards.own(number)),
+            None => self.apply(change, Size::Small),
+        }
     }
 
     /// Counts what happened to a large block, and tells the common balance at once.
     pub(super) fn apply_large(&self, change: Change) {
-        self.apply(change, 0);
+        self.apply(change, Size::Large);
     }
 
-    /// Counts anything. The common balance learns of it where it would else be off by more than
-    /// `slack`.
+    /// Counts anything.
     #[inline(never)]
-    fn apply(&self, change: Change, slack: u64) {
-        match thread::own_number().and_then(|number| self.own.get(number)) {
-            Some(shard) => {
-                for (counter, by) in change.counters(shard) {
-                    bump(counter, by);
-                }
-                let untold = shard.untold();
-                if untold.unsigned_abs() > slack {
-                    self.tell(shard, untold);
-                }
+    fn apply(&self, change: Change, size: Size) {
+        if let Some(number) = thread::own_number() {
+            let shard = self.shards.own(number);
+            for (counter, by) in change.counters(shard) {
+                bump(counter, by);
             }
-            None => {
-                for (counter, by) in change.counters(&self.shared) {
-                    counter.fetch_add(by, Relaxed);
-                }
-                self.move_common(change.allocated.wrapping_sub(change.freed) as i64);
+            match size {
+                Size::Large => self.tell_all_of(shard, change),
+                Size::Small if is_over_limit(shard) => self.tell(shard),
+                Size::Small => {}
             }
+        } else {
+            for (counter, by) in change.counters(self.shards.shared()) {
+                counter.fetch_add(by, Relaxed);
+            }
+            self.move_common(change.balance());
         }
         if thread::followed() == self.id() {
             thread::follow(
@@ -242,10 +194,40 @@ impl Counts {
         }
     }
 
+    /// Tells the common balance of one change, as if it had not been counted in the thread's: what
+    /// small requests left untold stays so. `shard` is this thread's own.
+    fn tell_all_of(&self, shard: &Shard, change: Change) {
+        let tallies = &shard.tallies;
+        for (limit, by) in [
+            (&tallies.allocated_limit, change.allocated),
+            (&tallies.freed_limit, change.freed),
+        ] {
+            // SAFETY: it is this thread's own.
+            unsafe { limit.set(limit.get().wrapping_add(by)) };
+        }
+        bump(&shard.told, change.balance() as u64);
+        self.move_common(change.balance());
+    }
+
+    /// Leaves half a quantum untold. Until the thread has allocated, or freed, half a quantum more,
+    /// between none and a whole one is then untold, in whatever order it does so. `shard` is this
+    /// thread's own.
     #[cold]
-    fn tell(&self, shard: &Shard, untold: i64) {
-        bump(&shard.told, untold as u64);
-        self.move_common(untold);
+    fn tell(&self, shard: &Shard) {
+        let tallies = &shard.tallies;
+        let [allocated, freed] =
+            [&tallies.allocated, &tallies.freed].map(|counter| counter.load(Relaxed));
+        for (limit, now) in [
+            (&tallies.allocated_limit, allocated),
+            (&tallies.freed_limit, freed),
+        ] {
+            // SAFETY: it is this thread's own.
+            unsafe { limit.set(now.wrapping_add(QUANTUM / 2)) };
+        }
+        let to_tell = allocated.wrapping_sub(freed).wrapping_sub(QUANTUM / 2);
+        let by = to_tell.wrapping_sub(shard.told.load(Relaxed));
+        bump(&shard.told, by);
+        self.move_common(by as i64);
     }
 
     fn move_common(&self, by: i64) {
@@ -258,7 +240,7 @@ impl Counts {
         }
     }
 
-    /// The common balance: live bytes, to within [`QUANTUM`] per thread. O(1).
+    /// The common balance: live bytes, less up to [`QUANTUM`] per thread. O(1).
     pub(super) fn balance(&self) -> u64 {
         self.common.load(SeqCst).max(0) as u64
     }
@@ -292,26 +274,33 @@ impl Counts {
 
     /// How many requests this thread's counters hold.
     pub(super) fn of_this_thread(&self) -> u64 {
-        thread::own_number()
-            .and_then(|number| self.own.get(number))
-            .unwrap_or(&self.shared)
-            .allocations
-            .load(Relaxed)
+        let shard = match thread::own_number() {
+            Some(number) => self.shards.own(number),
+            None => self.shards.shared(),
+        };
+        shard.tallies.allocations.load(Relaxed)
     }
 
     /// Sums over all threads; exact if they are quiet. O([`OWN_NUMBERS`]).
     pub(super) fn totals(&self) -> Totals {
         let mut sum = Totals::default();
-        for (index, shard) in self.own.iter().chain([&self.shared]).enumerate() {
-            let allocations = shard.allocations.load(Relaxed);
-            let frees = shard.frees.load(Relaxed);
-            if allocations == 0 && frees == 0 {
+        for (index, shard) in self.shards.iter().enumerate() {
+            let tallies = &shard.tallies;
+            let [allocations, allocated, frees, freed] = [
+                &tallies.allocations,
+                &tallies.allocated,
+                &tallies.frees,
+                &tallies.freed,
+            ]
+            .map(|counter| counter.load(Relaxed));
+            // A thread may also have done nothing but resize blocks of others.
+            if (allocations, allocated, frees, freed) == (0, 0, 0, 0) {
                 continue;
             }
             sum.allocations += allocations;
+            sum.allocated = sum.allocated.wrapping_add(allocated);
             sum.frees += frees;
-            sum.allocated = sum.allocated.wrapping_add(shard.allocated.load(Relaxed));
-            sum.freed = sum.freed.wrapping_add(shard.freed.load(Relaxed));
+            sum.freed = sum.freed.wrapping_add(freed);
             sum.pool_allocations += shard.pool_allocations.load(Relaxed);
             sum.pool_allocated += shard.pool_allocated.load(Relaxed);
             sum.padding = sum.padding.wrapping_add(shard.padding.load(Relaxed));

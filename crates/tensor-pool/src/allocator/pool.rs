@@ -34,8 +34,8 @@ const DEFAULT_CAPACITY: Bytes = Bytes::mib(64);
 ///
 /// It takes no lock, starts no thread, runs no user code and never panics, so `fork` and the end of a
 /// thread cannot leave it stuck (a child process loses at most the blocks that other threads were
-/// moving at the moment of the `fork`). An instance is a static of 52 KiB: 31 KiB of slots, 5 KiB
-/// of shelf levels, and 16 KiB of counters for 256 threads at once (further threads share a set,
+/// moving at the moment of the `fork`). An instance is a static of 68 KiB: 31 KiB of slots, 5 KiB
+/// of shelf levels, and 32 KiB of counters for 256 threads at once (further threads share a set,
 /// which is exact too, but slower).
 ///
 /// ```standalone_crate
@@ -71,7 +71,7 @@ pub struct PoolAllocator<A: GlobalAlloc + ?Sized = System> {
 }
 
 /// As stated above, so that the static stays small beside the program.
-const _: () = assert!(size_of::<PoolAllocator>() <= 52 << 10);
+const _: () = assert!(size_of::<PoolAllocator>() <= 68 << 10);
 
 impl PoolAllocator {
     /// On top of the system's allocator, retaining up to 64 MiB (two blocks of the largest class).
@@ -197,7 +197,7 @@ impl<A: GlobalAlloc + ?Sized> PoolAllocator<A> {
 
     /// Whether live and retained bytes together are above the [soft
     /// limit](Self::set_soft_limit). For polling, say at frame boundaries: three loads. `live` is
-    /// taken to within the 16 KiB per thread of
+    /// taken to within the 32 KiB per thread of
     /// [`peak_slack`](crate::AllocatorStats::peak_slack).
     ///
     /// It is a question, not a callback: what to do about it ([`trim`](Self::trim), drop caches, end

@@ -66,30 +66,30 @@ enum Content {
 unsafe impl<A: GlobalAlloc + ?Sized> GlobalAlloc for PoolAllocator<A> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if layout.size() >= SMALLEST {
+        if !is_plain(layout) {
             // SAFETY: as for this function.
-            return unsafe { self.alloc_large(layout, Content::Any) };
+            return unsafe { self.alloc_other(layout, Content::Any) };
         }
         // SAFETY: as for this function.
         let block = unsafe { self.inner.alloc(layout) };
-        if !block.is_null() {
-            self.counts.grew(1, layout.size() as u64);
+        if block.is_null() || self.counts.grew(1, layout.size()) {
+            return block;
         }
-        block
+        self.grew_with_more_to_do(block, 1, layout.size())
     }
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        if layout.size() >= SMALLEST {
+        if !is_plain(layout) {
             // SAFETY: as for this function.
-            return unsafe { self.alloc_large(layout, Content::Zeros) };
+            return unsafe { self.alloc_other(layout, Content::Zeros) };
         }
         // SAFETY: as for this function.
         let block = unsafe { self.inner.alloc_zeroed(layout) };
-        if !block.is_null() {
-            self.counts.grew(1, layout.size() as u64);
+        if block.is_null() || self.counts.grew(1, layout.size()) {
+            return block;
         }
-        block
+        self.grew_with_more_to_do(block, 1, layout.size())
     }
 
     #[inline]
@@ -98,9 +98,14 @@ unsafe impl<A: GlobalAlloc + ?Sized> GlobalAlloc for PoolAllocator<A> {
             // SAFETY: as for this function.
             return unsafe { self.dealloc_large(block, layout) };
         }
+        // Counted first: then nothing is to be kept while the allocator below works, and the block is
+        // not counted twice when another thread gets it at once.
+        if !self.counts.shrank(1, layout.size()) {
+            // SAFETY: as for this function.
+            return unsafe { self.dealloc_with_more_to_do(block, layout) };
+        }
         // SAFETY: a small block came from `inner` with this very layout.
         unsafe { self.inner.dealloc(block, layout) };
-        self.counts.shrank(1, layout.size() as u64);
     }
 
     #[inline]
@@ -111,21 +116,94 @@ unsafe impl<A: GlobalAlloc + ?Sized> GlobalAlloc for PoolAllocator<A> {
         }
         // SAFETY: as for this function; a small block came from `inner` with this very layout.
         let moved = unsafe { self.inner.realloc(block, layout, new_size) };
-        if !moved.is_null() {
-            if new_size >= layout.size() {
-                self.counts.grew(0, (new_size - layout.size()) as u64);
-            } else {
-                self.counts.shrank(0, (layout.size() - new_size) as u64);
-            }
+        if moved.is_null() {
+            return moved;
         }
-        moved
+        if new_size >= layout.size() {
+            let bytes = new_size - layout.size();
+            if self.counts.grew(0, bytes) {
+                return moved;
+            }
+            self.grew_with_more_to_do(moved, 0, bytes)
+        } else {
+            let bytes = layout.size() - new_size;
+            if self.counts.shrank(0, bytes) {
+                return moved;
+            }
+            self.shrank_with_more_to_do(moved, 0, bytes)
+        }
     }
 }
 
+/// Whether a request is one of the many: small, and of an alignment that `malloc` gives to every
+/// block of its size. Said in the same words as in `System`, so that what it does for other
+/// alignments is not part of the short path.
+#[inline]
+fn is_plain(layout: Layout) -> bool {
+    layout.size() < SMALLEST
+        && layout.align() <= Alignment::LEAST
+        && layout.align() <= layout.size()
+}
+
 impl<A: GlobalAlloc + ?Sized> PoolAllocator<A> {
+    /// Does what `grew` left. Hands the block on, so that a caller ends with this and needs no stack.
+    #[cold]
+    #[inline(never)]
+    fn grew_with_more_to_do(&self, block: *mut u8, requests: u64, bytes: usize) -> *mut u8 {
+        self.counts.finish(Change {
+            allocations: requests,
+            allocated: bytes as u64,
+            ..Change::default()
+        });
+        block
+    }
+
+    /// Does what `shrank` left; likewise.
+    #[cold]
+    #[inline(never)]
+    fn shrank_with_more_to_do(&self, block: *mut u8, blocks: u64, bytes: usize) -> *mut u8 {
+        self.counts.finish(Change {
+            frees: blocks,
+            freed: bytes as u64,
+            ..Change::default()
+        });
+        block
+    }
+
+    /// The rest of `dealloc`, from what `shrank` left on.
+    ///
+    /// # Safety
+    /// As [`GlobalAlloc::dealloc`].
+    #[cold]
+    #[inline(never)]
+    unsafe fn dealloc_with_more_to_do(&self, block: *mut u8, layout: Layout) {
+        let block = self.shrank_with_more_to_do(block, 1, layout.size());
+        // SAFETY: as for this function; a small block came from `inner` with this very layout.
+        unsafe { self.inner.dealloc(block, layout) };
+    }
+
     /// # Safety
     /// As [`GlobalAlloc::alloc`].
     #[inline(never)]
+    unsafe fn alloc_other(&self, layout: Layout, content: Content) -> *mut u8 {
+        if layout.size() >= SMALLEST {
+            // SAFETY: as for this function.
+            return unsafe { self.alloc_large(layout, content) };
+        }
+        let block = match content {
+            // SAFETY: as for this function.
+            Content::Any => unsafe { self.inner.alloc(layout) },
+            // SAFETY: likewise.
+            Content::Zeros => unsafe { self.inner.alloc_zeroed(layout) },
+        };
+        if block.is_null() || self.counts.grew(1, layout.size()) {
+            return block;
+        }
+        self.grew_with_more_to_do(block, 1, layout.size())
+    }
+
+    /// # Safety
+    /// As [`GlobalAlloc::alloc`].
     unsafe fn alloc_large(&self, layout: Layout, content: Content) -> *mut u8 {
         let Some(route) = Route::of(layout) else {
             return ptr::null_mut();

@@ -36,7 +36,7 @@ pub struct AllocatorStats {
     /// No more than this was live at once, since the start or the last
     /// [`reset_peak`](crate::PoolAllocator::reset_peak).
     pub peak: Bytes,
-    /// The true peak is at least `peak - peak_slack`: 16 KiB for each thread that ever allocated
+    /// The true peak is at least `peak - peak_slack`: 32 KiB for each thread that ever allocated
     /// (a thread that ended passes its share on to the next one).
     pub peak_slack: Bytes,
     /// At most this much is retained.

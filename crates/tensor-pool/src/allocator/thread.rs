@@ -5,9 +5,10 @@ use std::ptr;
 use std::sync::atomic::AtomicU64;
 
 use super::numbers::{self, PER_WORD};
+use super::shard::Place;
 
 /// How many living threads have counters of their own. Further threads share one set, which is as
-/// exact but costs atomic additions. 256 sets of 64 bytes are 16 KiB an allocator.
+/// exact but costs atomic additions. 256 sets of 128 bytes are 32 KiB an allocator.
 pub(super) const OWN_NUMBERS: usize = 256;
 
 /// This thread has not asked for a number yet.
@@ -53,9 +54,9 @@ impl Tally {
 
 struct Thread {
     number: Cell<usize>,
-    /// `number` where counting a small request is all there is to do, else [`NO_NUMBER`]: the only
-    /// thing that most requests look at.
-    plain: Cell<usize>,
+    /// Where small requests are counted: the only thing that most of them look at. Aside, unless
+    /// counting is all there is to do.
+    place: Cell<Place>,
     /// The allocator whose requests the open scope follows; null where none is open.
     followed: Cell<*const ()>,
     tally: Cell<Tally>,
@@ -64,17 +65,20 @@ struct Thread {
 impl Thread {
     fn set_number(&self, number: usize) {
         self.number.set(number);
-        self.choose_plain();
+        self.choose_place();
     }
 
-    fn choose_plain(&self) {
-        let follows = !self.followed.get().is_null();
-        let plain = if follows {
-            NO_NUMBER
-        } else {
-            self.number.get()
-        };
-        self.plain.set(plain);
+    /// The thread's number, where it has one and no open scope follows it.
+    fn plain_number(&self) -> Option<usize> {
+        let number = self.number.get();
+        (number < OWN_NUMBERS && self.followed.get().is_null()).then_some(number)
+    }
+
+    fn choose_place(&self) {
+        self.place.set(match self.plain_number() {
+            Some(number) => Place::own(number),
+            None => Place::aside(Some(self.number.get())),
+        });
     }
 }
 
@@ -95,7 +99,7 @@ thread_local! {
     static THREAD: Thread = const {
         Thread {
             number: Cell::new(UNASKED),
-            plain: Cell::new(UNASKED),
+            place: Cell::new(Place::aside(None)),
             followed: Cell::new(ptr::null()),
             tally: Cell::new(Tally::NONE),
         }
@@ -105,13 +109,17 @@ thread_local! {
     static RETURN: Return = const { Return(Cell::new(NO_NUMBER)) };
 }
 
-/// The thread's own number, where a small request is to be counted with that and nothing else is to
-/// be done; at least [`OWN_NUMBERS`] otherwise.
+/// Where this thread counts small requests.
 #[inline]
-pub(super) fn plain_number() -> usize {
+pub(super) fn place() -> Place {
     THREAD
-        .try_with(|thread| thread.plain.get())
-        .unwrap_or(NO_NUMBER)
+        .try_with(|thread| thread.place.get())
+        .unwrap_or(Place::aside(None))
+}
+
+/// The thread's own number, where counting a small request with that is all there is to do.
+pub(super) fn plain_number() -> Option<usize> {
+    THREAD.try_with(Thread::plain_number).unwrap_or(None)
 }
 
 /// The allocator that the open scope follows; null where none is open.
@@ -165,7 +173,7 @@ pub(super) fn set_tally(tally: Tally, followed: *const ()) {
         thread
             .followed
             .set(if open { followed } else { ptr::null() });
-        thread.choose_plain();
+        thread.choose_place();
     });
 }
 

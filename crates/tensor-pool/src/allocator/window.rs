@@ -9,7 +9,7 @@ use crate::Bytes;
 
 /// Watches the process-wide peak of live bytes from its making on. Any number of windows may
 /// overlap; each costs one comparison where a peak is looked at (at large requests, and every
-/// 16 KiB of small ones).
+/// 16 KiB that a thread allocates or frees in small ones).
 ///
 /// ```standalone_crate
 /// use tensor_pool::{Bytes, PeakWindow, PoolAllocator};

@@ -1,0 +1,27 @@
+//! Loading a model and its voice.
+
+use pocket_tts::memory::get_memory_pool;
+use tts_core::memory::counted;
+
+use super::figures::{HEAP_PEAK, PEAK_RSS, TIME};
+use super::watch::Watch;
+use super::{Figures, Task};
+use crate::{Result, peak_rss_bytes, rss_bytes};
+
+pub(super) fn measure(task: &Task) -> Result<Figures> {
+    let watch = Watch::start();
+    let loaded = task.load()?;
+    let watched = watch.stop();
+    let mut figures = Figures::default();
+    figures.time(TIME, watched.time);
+    figures.bytes(PEAK_RSS, peak_rss_bytes());
+    figures.bytes("RSS afterwards", rss_bytes());
+    figures.counted(HEAP_PEAK, watched.heap_peak);
+    let counted = counted(&get_memory_pool());
+    figures.counted(
+        "counted afterwards",
+        counted.heap.and(Some(counted.total())),
+    );
+    drop(loaded);
+    Ok(figures)
+}

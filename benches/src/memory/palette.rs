@@ -1,0 +1,77 @@
+//! Colours, in a light and a dark version.
+
+use std::fmt::Write as _;
+
+use plotters::style::RGBColor;
+
+/// A colour on a light ground and the one that takes its place on a dark one: plots are written with
+/// the light one, and the page replaces it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Paint {
+    pub(super) light: RGBColor,
+    dark: RGBColor,
+}
+
+const fn paint(light: u32, dark: u32) -> Paint {
+    const fn rgb(hex: u32) -> RGBColor {
+        RGBColor((hex >> 16) as u8, (hex >> 8) as u8, hex as u8)
+    }
+    Paint {
+        light: rgb(light),
+        dark: rgb(dark),
+    }
+}
+
+pub(super) const GRID: Paint = paint(0xE5E9EF, 0x283140);
+pub(super) const AXIS: Paint = paint(0x9AA3B2, 0x566072);
+pub(super) const LABEL: Paint = paint(0x4E5868, 0xAEB7C6);
+pub(super) const TITLE: Paint = paint(0x131820, 0xF1F4F9);
+pub(super) const WHISKER: Paint = paint(0x1F2733, 0xD9DFE9);
+pub(super) const ON: Paint = paint(0x1D6FD8, 0x63A9FF);
+pub(super) const OFF: Paint = paint(0xD98324, 0xE9A14F);
+pub(super) const OTHER: Paint = paint(0x8592A6, 0x7A879B);
+
+const ALL: [Paint; 8] = [GRID, AXIS, LABEL, TITLE, WHISKER, ON, OFF, OTHER];
+
+/// The colour of a setup.
+pub(super) fn of(setup: &str) -> Paint {
+    match setup {
+        "on" => ON,
+        "off" => OFF,
+        _ => OTHER,
+    }
+}
+
+/// The rules that turn light plots dark.
+pub(super) fn dark_rules() -> String {
+    let mut css = String::new();
+    for Paint { light, dark } in ALL {
+        let (light, dark) = (hex(light), hex(dark));
+        for attribute in ["fill", "stroke"] {
+            // Writing to a string does not fail.
+            let _ = writeln!(
+                css,
+                "  [{attribute}=\"{light}\"] {{ {attribute}: {dark}; }}"
+            );
+        }
+    }
+    css
+}
+
+/// As the SVG back end writes it.
+fn hex(RGBColor(r, g, b): RGBColor) -> String {
+    format!("#{r:02X}{g:02X}{b:02X}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_light_colour_stands_for_two_things() {
+        let mut all = ALL.map(|paint| hex(paint.light)).to_vec();
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), ALL.len());
+    }
+}

@@ -1,0 +1,136 @@
+//! Which optimisations a process has.
+
+use std::process::Command;
+
+use pocket_tts::memory::{Session, Settings as MemorySettings, init};
+use pocket_tts::{LoadOptions, ModelSource, TtsModel, Voice, config::Location};
+use serde::{Deserialize, Serialize};
+
+use super::Task;
+use crate::allocation::{AllocatorKind, VARIABLE};
+use crate::{BenchModel, Result};
+
+/// Which optimisations a process has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setup {
+    /// What its requests go to.
+    pub allocator: AllocatorKind,
+    /// Whether the engine's pool keeps tensors that are given back.
+    pub pool: bool,
+    /// Whether a model gives up what speech does not need as soon as it is loaded.
+    pub optimize: bool,
+}
+
+impl Setup {
+    /// All of them, as in the program.
+    pub const ON: Self = Self {
+        allocator: AllocatorKind::PoolHugePages,
+        pool: true,
+        optimize: true,
+    };
+
+    /// None of them: the allocator only counts.
+    pub const OFF: Self = Self {
+        allocator: AllocatorKind::PoolOff,
+        pool: false,
+        optimize: false,
+    };
+
+    /// What is compared throughout.
+    pub const ON_AND_OFF: [(&'static str, Self); 2] = [("on", Self::ON), ("off", Self::OFF)];
+
+    /// Both of these, all of them but one, and other allocators with what does not depend on ours.
+    pub const ALL: [(&'static str, Self); 9] = [
+        ("on", Self::ON),
+        ("off", Self::OFF),
+        ("on, no huge pages", Self::ON.on(AllocatorKind::Pool)),
+        ("on, capacity 0", Self::ON.on(AllocatorKind::PoolOff)),
+        (
+            "on, pool size 0",
+            Self {
+                pool: false,
+                ..Self::ON
+            },
+        ),
+        (
+            "on, not optimized",
+            Self {
+                optimize: false,
+                ..Self::ON
+            },
+        ),
+        ("System", Self::ON.on(AllocatorKind::System)),
+        ("System, raised", Self::ON.on(AllocatorKind::SystemRaised)),
+        ("mimalloc", Self::ON.on(AllocatorKind::MiMalloc)),
+    ];
+
+    const fn on(self, allocator: AllocatorKind) -> Self {
+        Self { allocator, ..self }
+    }
+
+    /// Has the process that a command starts run on the allocator.
+    pub(super) fn set_environment(self, command: &mut Command) {
+        self.allocator.set_environment(command);
+        command.env(VARIABLE, self.allocator.name());
+    }
+}
+
+/// A model that is ready to be measured.
+pub(super) struct Loaded {
+    pub(super) model: TtsModel,
+    pub(super) voice: Voice,
+    /// Keeps the setup in force; dropped last.
+    pub(super) session: Session,
+}
+
+impl Task {
+    /// Puts the setup in force, and loads the task's model and a voice of it.
+    pub(super) fn load(&self) -> Result<Loaded> {
+        let session = self.begin(MemorySettings::default())?;
+        let model = self.load_model()?;
+        let voice = self.load_voice(&model)?;
+        Ok(Loaded {
+            model,
+            voice,
+            session,
+        })
+    }
+
+    /// Puts the setup in force, besides other settings, for as long as the session lives.
+    pub(super) fn begin(&self, settings: MemorySettings) -> Result<Session> {
+        let pool_size = match self.setup.pool {
+            true => settings.pool_size,
+            false => 0,
+        };
+        Ok(init(MemorySettings {
+            pool_size,
+            ..settings
+        })?)
+    }
+
+    /// Loads the task's model.
+    pub(super) fn load_model(&self) -> Result<TtsModel> {
+        let source = match self.model {
+            BenchModel::BuiltIn => ModelSource::BuiltIn,
+            BenchModel::English110M => {
+                ModelSource::Config(Location::Local(self.model.files(&self.folder).0))
+            }
+        };
+        let options = LoadOptions {
+            optimize_memory: self.setup.optimize,
+            ..LoadOptions::default()
+        };
+        Ok(TtsModel::load(source, options)?)
+    }
+
+    /// Loads a voice of it.
+    pub(super) fn load_voice(&self, model: &TtsModel) -> Result<Voice> {
+        Ok(match self.model {
+            BenchModel::BuiltIn => model.default_voice()?,
+            BenchModel::English110M => {
+                let (_, voice) = self.model.files(&self.folder);
+                model.voice(&voice.to_string_lossy())?
+            }
+        })
+    }
+}

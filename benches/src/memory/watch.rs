@@ -1,0 +1,86 @@
+//! What some work takes of this process's memory and time.
+
+use std::time::{Duration, Instant};
+
+use pocket_tts::memory::get_memory_pool;
+use tensor_pool::{Bytes, PeakWindow, minor_faults};
+use tts_core::memory::counted;
+
+use super::figures::{COUNTED_PEAK, FAULTS, TIME, TIMES_REAL_TIME};
+use super::{Figures, Unit};
+
+/// Watches this process from its making on.
+pub(super) struct Watch {
+    window: PeakWindow,
+    faults: Option<u64>,
+    start: Instant,
+}
+
+/// What was seen.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Watched {
+    /// How long it was watched.
+    pub(super) time: Duration,
+    /// The most bytes that were live in the allocator at once; unknown where it is not ours.
+    pub(super) heap_peak: Option<Bytes>,
+    /// Minor page faults.
+    pub(super) faults: Option<u64>,
+}
+
+impl Watch {
+    pub(super) fn start() -> Self {
+        Self {
+            window: PeakWindow::new(),
+            faults: minor_faults(),
+            start: Instant::now(),
+        }
+    }
+
+    pub(super) fn stop(self) -> Watched {
+        let time = self.start.elapsed();
+        let faults = minor_faults().zip(self.faults);
+        Watched {
+            time,
+            heap_peak: self.window.peak(),
+            faults: faults.map(|(after, before)| after.saturating_sub(before)),
+        }
+    }
+}
+
+/// How much was spoken.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spoken {
+    pub(super) seconds: f64,
+    pub(super) frames: usize,
+}
+
+impl Spoken {
+    pub(super) fn new(model: &pocket_tts::TtsModel, samples: usize) -> Self {
+        let seconds = samples as f64 / f64::from(model.sample_rate_hz());
+        Self {
+            seconds,
+            frames: (seconds * model.info().frame_rate_hz).round() as usize,
+        }
+    }
+}
+
+impl Watched {
+    /// What speech took, with the names of figures beginning with `prefix`.
+    pub(super) fn speech(&self, figures: &mut Figures, prefix: &str, spoken: Spoken) {
+        let name = |name: &str| format!("{prefix}{name}");
+        figures.time(&name(TIME), self.time);
+        figures.put(
+            &name(TIMES_REAL_TIME),
+            Unit::TimesRealTime,
+            spoken.seconds / self.time.as_secs_f64(),
+        );
+        // While speech is made, no weights are mapped and none given back.
+        let mapped = counted(&get_memory_pool()).mapped;
+        let counted_peak = self.heap_peak.map(|heap| heap + mapped);
+        figures.counted(&name(COUNTED_PEAK), counted_peak);
+        let per_frame = self
+            .faults
+            .map(|faults| faults as f64 / spoken.frames.max(1) as f64);
+        figures.put(&name(FAULTS), Unit::PerFrame, per_frame);
+    }
+}

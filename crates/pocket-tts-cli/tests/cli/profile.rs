@@ -1,0 +1,194 @@
+//! Recordings of memory.
+
+use std::fs;
+
+use crate::support::{Place, Run};
+
+const PROFILING: (&str, &str) = ("POCKET_TTS_ENABLE_MEMORY_PROFILING", "1");
+
+/// The files of a profile in the folder, by their extension.
+fn find(place: &Place, folder: &str, extension: &str) -> String {
+    let entries = fs::read_dir(place.path(folder)).unwrap();
+    let found: Vec<_> = entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|found| found == extension))
+        .collect();
+    let [path] = &found[..] else {
+        panic!("not one .{extension} file: {found:?}");
+    };
+    fs::read_to_string(path).unwrap()
+}
+
+/// Checks every file of a profile, and returns the names of the phases in it.
+#[track_caller]
+fn check(place: &Place, folder: &str) -> Vec<String> {
+    let recording = find(place, folder, "dat");
+    let mut lines = recording.lines();
+    assert!(lines.next().unwrap().starts_with("CMDLINE "), "{recording}");
+    for line in lines {
+        let fields: Vec<_> = line.split(' ').collect();
+        let numbers = match fields[0] {
+            "MEM" => &fields[1..3],
+            "FUNC" => &fields[2..7],
+            _ => panic!("{line}"),
+        };
+        for number in numbers {
+            number.parse::<f64>().unwrap_or_else(|_| panic!("{line}"));
+        }
+    }
+    assert!(recording.contains("\nMEM "), "{recording}");
+    let svg = find(place, folder, "svg");
+    assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
+    let html = find(place, folder, "html");
+    assert!(html.contains("<svg") && html.trim_end().ends_with("</html>"));
+    let json: serde_json::Value = serde_json::from_str(&find(place, folder, "json")).unwrap();
+    let phases = json["summary"]["phases"].as_array().unwrap();
+    phases
+        .iter()
+        .map(|phase| phase["name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// The lines of the summary.
+#[track_caller]
+fn has_summary(run: &Run) {
+    for words in ["weights", "pool", "resident"] {
+        assert!(run.stderr.contains(words), "{words:?}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn speech_is_recorded_by_phase_with_a_summary() {
+    let place = Place::new();
+    let run = place
+        .generate(&["Hello world.", "--profile-memory"])
+        .succeeds();
+    has_summary(&run);
+    assert!(run.stdout.is_empty());
+    let phases = check(&place, "");
+    for phase in ["load", "prompt", "generate", "decode"] {
+        assert!(phases.contains(&phase.to_owned()), "{phase}: {phases:?}");
+    }
+    assert!(place.path("tts_output.wav").is_file());
+}
+
+#[test]
+fn a_cloned_voice_is_a_phase() {
+    let place = Place::with_model();
+    place
+        .generate_with_model(&["--voice", "model/voice.wav", "--profile-memory"])
+        .succeeds();
+    assert!(check(&place, "").contains(&"encode_voice".to_owned()));
+}
+
+#[test]
+fn every_command_is_recorded_where_the_environment_says_so() {
+    for arguments in [
+        &["generate", "Hi."][..],
+        &["memory", "Hi."],
+        &["info"],
+        &["export-voice", "slt", "voice.safetensors"],
+        &["voices"],
+    ] {
+        let place = Place::new();
+        let run = place.run_with(&[PROFILING], arguments).succeeds();
+        has_summary(&run);
+        check(&place, "");
+    }
+}
+
+#[test]
+fn nothing_is_recorded_unless_it_is_asked_for() {
+    let place = Place::new();
+    let off = ("POCKET_TTS_ENABLE_MEMORY_PROFILING", "0");
+    let run = place.run_with(&[off], &["generate", "Hi."]).succeeds();
+    assert_eq!(place.files(), ["tts_output.wav"]);
+    assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
+}
+
+#[test]
+fn a_command_that_fails_is_recorded_too() {
+    let place = Place::new();
+    let run = place.generate(&["Hi.", "--profile-memory", "--voice", "nobody"]);
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    let message = "error: no voice is called \"nobody\"";
+    assert!(run.stderr.contains(message), "{}", run.stderr);
+    has_summary(&run);
+    assert!(check(&place, "").contains(&"load".to_owned()));
+
+    let place = Place::new();
+    let arguments = ["Hi.", "--profile-memory", "-q", "--memory-limit", "1"];
+    place.generate(&arguments).fails(&["too little"]);
+    check(&place, "");
+}
+
+#[test]
+fn quiet_writes_the_files_and_says_nothing() {
+    let place = Place::new();
+    let run = place
+        .generate(&["Hi.", "--profile-memory", "--quiet"])
+        .succeeds();
+    assert_eq!((run.stderr.as_str(), run.stdout.len()), ("", 0));
+    check(&place, "");
+}
+
+#[test]
+fn the_files_go_to_the_folder_that_is_named() {
+    let place = Place::new();
+    fs::create_dir(place.path("profiles")).unwrap();
+    place
+        .generate(&["Hi.", "--profile-memory", "--profile-dir", "profiles"])
+        .succeeds();
+    check(&place, "profiles");
+    assert_eq!(place.files(), ["profiles", "tts_output.wav"]);
+    // It may be named where the environment asks for the profile.
+    let place = Place::new();
+    fs::create_dir(place.path("profiles")).unwrap();
+    place
+        .run_with(&[PROFILING], &["info", "--profile-dir", "profiles"])
+        .succeeds();
+    check(&place, "profiles");
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named_before_anything_is_loaded() {
+    let place = Place::new();
+    place.write("file", "");
+    for folder in ["nowhere", "file"] {
+        place
+            .generate(&[
+                "Hi.",
+                "--profile-memory",
+                "--profile-dir",
+                folder,
+                "--config",
+                "nowhere.yaml",
+            ])
+            .fails(&[folder]);
+    }
+    assert_eq!(place.files(), ["file"]);
+}
+
+#[test]
+fn two_runs_leave_two_recordings() {
+    let place = Place::new();
+    for _ in 0..2 {
+        place.run(&["info", "--profile-memory"]).succeeds();
+    }
+    let recordings = place.files();
+    let recordings = recordings.iter().filter(|name| name.ends_with(".dat"));
+    assert_eq!(recordings.count(), 2);
+}
+
+#[test]
+fn the_standard_output_is_for_the_figures_alone() {
+    let place = Place::new();
+    let run = place
+        .generate(&["Hi.", "--profile-memory", "--json"])
+        .succeeds();
+    assert!(run.json()["audio_seconds"].as_f64() > Some(0.1));
+    let run = place
+        .run(&["memory", "Hi.", "--profile-memory", "--json"])
+        .succeeds();
+    assert_eq!(run.json()["fits"], true);
+}
