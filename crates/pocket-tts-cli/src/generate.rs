@@ -38,7 +38,7 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode> {
         refuse_stdout(args)?;
     }
     let quiet = args.speech.model.quiet;
-    let speech = Speech::prepare(&args.speech)?;
+    let speech = Speech::prepare(&args.speech, to_stdout)?;
     let model = &speech.model;
 
     let interrupted = watch_for_interrupt()?;
