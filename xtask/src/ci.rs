@@ -1,6 +1,7 @@
 //! `cargo xtask ci`: every check, cheapest first.
 
 mod dependencies;
+mod guide;
 mod readme;
 mod sources;
 mod valgrind;
@@ -40,6 +41,8 @@ enum Step {
     Sources,
     /// The README's two commands are those that these checks build and test with.
     Readme,
+    /// The memory guide has all of its programs, and the tests run each.
+    Guide,
     /// No crate depends on what it must never know.
     Dependencies,
     /// No lint warns, with every device.
@@ -86,6 +89,7 @@ impl Step {
             }
             Self::Sources => sources::check(),
             Self::Readme => readme::check(),
+            Self::Guide => guide::check(),
             Self::Dependencies => dependencies::check(),
             Self::Clippy => execute(
                 cargo("clippy --workspace --all-targets --features")

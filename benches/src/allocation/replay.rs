@@ -87,6 +87,65 @@ pub fn serve_replay() -> Result<bool> {
     Ok(true)
 }
 
+/// An allocator as a program reaches the global one: by calls that the compiler does not look into.
+trait Reached {
+    fn allocator() -> &'static (impl GlobalAlloc + 'static);
+
+    /// # Safety
+    /// As [`GlobalAlloc::alloc`].
+    #[inline(never)]
+    unsafe fn alloc(layout: Layout) -> *mut u8 {
+        // SAFETY: as for this function.
+        unsafe { Self::allocator().alloc(layout) }
+    }
+
+    /// # Safety
+    /// As [`GlobalAlloc::alloc_zeroed`].
+    #[inline(never)]
+    unsafe fn alloc_zeroed(layout: Layout) -> *mut u8 {
+        // SAFETY: as for this function.
+        unsafe { Self::allocator().alloc_zeroed(layout) }
+    }
+
+    /// # Safety
+    /// As [`GlobalAlloc::dealloc`].
+    #[inline(never)]
+    unsafe fn dealloc(block: *mut u8, layout: Layout) {
+        // SAFETY: as for this function.
+        unsafe { Self::allocator().dealloc(block, layout) }
+    }
+
+    /// # Safety
+    /// As [`GlobalAlloc::realloc`].
+    #[inline(never)]
+    unsafe fn realloc(block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // SAFETY: as for this function.
+        unsafe { Self::allocator().realloc(block, layout, new_size) }
+    }
+}
+
+struct Systems;
+struct Microsofts;
+struct Ours;
+
+impl Reached for Systems {
+    fn allocator() -> &'static (impl GlobalAlloc + 'static) {
+        &System
+    }
+}
+
+impl Reached for Microsofts {
+    fn allocator() -> &'static (impl GlobalAlloc + 'static) {
+        &MiMalloc
+    }
+}
+
+impl Reached for Ours {
+    fn allocator() -> &'static (impl GlobalAlloc + 'static) {
+        &POOL
+    }
+}
+
 /// Replays a trace several times in this process.
 ///
 /// # Errors
@@ -102,27 +161,26 @@ pub fn replay(kind: AllocatorKind, trace: &Trace, passes: usize) -> Result<Repla
     std::hint::black_box(requests);
     Ok(match kind {
         AllocatorKind::System | AllocatorKind::SystemRaised => {
-            measure(&System, kind, trace, &blocks, passes)
+            measure::<Systems>(kind, trace, &blocks, passes)
         }
-        AllocatorKind::MiMalloc => measure(&MiMalloc, kind, trace, &blocks, passes),
+        AllocatorKind::MiMalloc => measure::<Microsofts>(kind, trace, &blocks, passes),
         AllocatorKind::PoolOff | AllocatorKind::Pool | AllocatorKind::PoolHugePages => {
-            measure(&POOL, kind, trace, &blocks, passes)
+            measure::<Ours>(kind, trace, &blocks, passes)
         }
     })
 }
 
-fn measure<A: GlobalAlloc + Sync>(
-    allocator: &A,
+fn measure<A: Reached>(
     kind: AllocatorKind,
     trace: &Trace,
     blocks: &Blocks,
     passes: usize,
 ) -> Replayed {
     let mut results = vec![Pass::default(); passes];
-    make_and_free(allocator, trace.largest_freed_before());
+    make_and_free::<A>(trace.largest_freed_before());
     reset_peak_rss();
     let before = rss_bytes();
-    run(allocator, trace, blocks, &mut results);
+    run::<A>(trace, blocks, &mut results);
     let beyond = |bytes: Option<u64>| Some(bytes?.saturating_sub(before?));
     let peak_rss_bytes = beyond(peak_rss_bytes());
     let idle_rss_bytes = beyond(rss_bytes());
@@ -137,26 +195,26 @@ fn measure<A: GlobalAlloc + Sync>(
 
 /// As the process that was recorded had done before: glibc's allocator raises its thresholds by it.
 /// Not touched, so that no page of it becomes resident.
-fn make_and_free<A: GlobalAlloc>(allocator: &A, size: usize) {
+fn make_and_free<A: Reached>(size: usize) {
     let Ok(layout) = Layout::from_size_align(size.max(1), 16) else {
         return;
     };
     // SAFETY: the size is not zero, and the block goes back with the same layout.
     unsafe {
-        let block = std::hint::black_box(allocator.alloc(layout));
+        let block = std::hint::black_box(A::alloc(layout));
         if !block.is_null() {
-            allocator.dealloc(block, layout);
+            A::dealloc(block, layout);
         }
     }
 }
 
-fn run<A: GlobalAlloc + Sync>(allocator: &A, trace: &Trace, blocks: &Blocks, results: &mut [Pass]) {
+fn run<A: Reached>(trace: &Trace, blocks: &Blocks, results: &mut [Pass]) {
     let passes = results.len();
     let meeting = &Meeting::new(trace.threads());
     let pass = |thread: usize| {
         meeting.meet();
         for span in 0..trace.spans() {
-            work(allocator, blocks, trace.steps(thread, span));
+            work::<A>(blocks, trace.steps(thread, span));
             meeting.meet();
         }
     };
@@ -177,24 +235,24 @@ fn run<A: GlobalAlloc + Sync>(allocator: &A, trace: &Trace, blocks: &Blocks, res
     });
 }
 
-fn work<A: GlobalAlloc>(allocator: &A, blocks: &Blocks, mut steps: impl Iterator<Item = Step>) {
+fn work<A: Reached>(blocks: &Blocks, mut steps: impl Iterator<Item = Step>) {
     while let Some(step) = steps.next() {
         let layout = layout(step);
         match step.operation {
             Operation::Alloc => {
                 // SAFETY: no recorded layout has a size of zero.
-                let block = unsafe { allocator.alloc(layout) };
+                let block = unsafe { A::alloc(layout) };
                 touch(block, 0, layout);
                 blocks.put(step.block, block);
             }
             Operation::AllocZeroed => {
                 // SAFETY: no recorded layout has a size of zero.
-                let block = unsafe { allocator.alloc_zeroed(layout) };
+                let block = unsafe { A::alloc_zeroed(layout) };
                 touch(block, 0, layout);
                 blocks.put(step.block, block);
             }
             // SAFETY: the block was made by this allocator with this layout, and is taken once.
-            Operation::Free => unsafe { allocator.dealloc(blocks.take(step.block), layout) },
+            Operation::Free => unsafe { A::dealloc(blocks.take(step.block), layout) },
             Operation::ResizeFrom => {
                 let old = blocks.take(step.block);
                 let to = steps
@@ -202,7 +260,7 @@ fn work<A: GlobalAlloc>(allocator: &A, blocks: &Blocks, mut steps: impl Iterator
                     .expect("a block that is resized becomes another one");
                 let resized = self::layout(to);
                 // SAFETY: as for `Free`; the new size is a recorded one with the same alignment.
-                let block = unsafe { allocator.realloc(old, layout, resized.size()) };
+                let block = unsafe { A::realloc(old, layout, resized.size()) };
                 touch(block, layout.size(), resized);
                 blocks.put(to.block, block);
             }

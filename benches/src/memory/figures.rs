@@ -20,9 +20,6 @@ pub enum Unit {
     /// Seconds of speech made in a second.
     #[serde(rename = "x")]
     TimesRealTime,
-    /// How many for each frame of speech.
-    #[serde(rename = "per frame")]
-    PerFrame,
     /// Hundredths.
     #[serde(rename = "%")]
     Percent,
@@ -39,7 +36,6 @@ impl Unit {
             Self::Milliseconds => (1.0, "ms"),
             Self::Nanoseconds => (1.0, "ns"),
             Self::TimesRealTime => (1.0, "x"),
-            Self::PerFrame => (1.0, "per frame"),
             Self::Percent => (1.0, "%"),
             Self::Count => (1.0, ""),
         }
@@ -110,8 +106,8 @@ pub(super) const COUNTED_PEAK: &str = "counted peak";
 /// How fast speech was made.
 pub(super) const TIMES_REAL_TIME: &str = "times real time";
 
-/// Minor page faults while speech was made.
-pub(super) const FAULTS: &str = "minor faults";
+/// Minor page faults while speech was made, for each of its frames.
+pub(super) const FAULTS: &str = "minor faults a frame";
 
 /// The limit that speech was made under.
 pub(super) const LIMIT: &str = "limit";

@@ -125,7 +125,9 @@ pub(super) fn sweep(task: &Task, repeats: usize) -> Result<(Comparison, Vec<Comp
         values.map(|value| (value.median as u64).div_ceil(MEGABYTE))
     };
     let least = megabytes(SMALLEST).min().ok_or("no limit works")?;
+    // Where that is so little that there are too few between, some that are ample.
     let most = megabytes(MOST_PREDICTED).max().unwrap_or(least);
+    let most = most.max(least + LIMITS as u64 - 1);
     let limits = spaced(least, most, LIMITS).into_iter().map(|megabytes| {
         let task = task.with(Case::Limit { megabytes }, Setup::ON);
         Comparison::of_setups(&task, &Setup::ON_AND_OFF, repeats)

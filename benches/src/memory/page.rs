@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::figures::{LIMIT, PEAK_RSS, TIME, TIMES_REAL_TIME};
+use super::generation::AGAIN;
 use super::palette::dark_rules;
 use super::plot::{Bars, Group, Lines};
 use super::{Comparison, Report, Unit};
@@ -108,10 +109,21 @@ fn setups(report: &Report) -> Result<Vec<String>> {
     let mut plots = Vec::new();
     for comparison in &report.setups {
         for (figure, title, unit) in [
-            (TIMES_REAL_TIME, "Times real time", Unit::TimesRealTime),
+            (
+                TIMES_REAL_TIME,
+                "Times real time, first speech",
+                Unit::TimesRealTime,
+            ),
+            (
+                &format!("{AGAIN}{TIMES_REAL_TIME}"),
+                "Times real time, second speech",
+                Unit::TimesRealTime,
+            ),
             (PEAK_RSS, "Peak RSS", Unit::Bytes),
         ] {
-            let bars = bars(comparison, figure).unwrap_or_default();
+            let Some(bars) = bars(comparison, figure) else {
+                continue;
+            };
             let groups = bars
                 .into_iter()
                 .map(|(setup, spread)| Group::new(setup.clone(), vec![(setup, spread)]));

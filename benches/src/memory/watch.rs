@@ -81,6 +81,6 @@ impl Watched {
         let per_frame = self
             .faults
             .map(|faults| faults as f64 / spoken.frames.max(1) as f64);
-        figures.put(&name(FAULTS), Unit::PerFrame, per_frame);
+        figures.put(&name(FAULTS), Unit::Count, per_frame);
     }
 }

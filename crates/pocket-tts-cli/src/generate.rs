@@ -38,7 +38,7 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode> {
         refuse_stdout(args)?;
     }
     let quiet = args.speech.model.quiet;
-    let speech = Speech::prepare(&args.speech)?;
+    let speech = Speech::prepare(&args.speech, to_stdout)?;
     let model = &speech.model;
 
     let interrupted = watch_for_interrupt()?;
@@ -178,4 +178,58 @@ fn watch_for_interrupt() -> Result<Arc<AtomicBool>> {
     })
     .context("cannot watch for Ctrl-C")?;
     Ok(interrupted)
+}
+
+#[cfg(all(test, feature = "flex", feature = "builtin-voice"))]
+mod tests {
+    use super::*;
+    use pocket_tts::TtsModel;
+    use pocket_tts::memory::memory_efficient_context;
+
+    #[test]
+    fn speech_that_runs_out_of_memory_is_kept_as_far_as_it_came() {
+        // Another test may have come first.
+        let _ = crate::ALLOCATOR.install();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("speech.wav");
+        let model = TtsModel::builtin().unwrap();
+        let voice = model.default_voice().unwrap();
+        let _limit = memory_efficient_context(64);
+        let text = "One more sentence to say. ".repeat(100);
+        let mut stream = model.stream(&voice, &text, &Default::default()).unwrap();
+        let mut writer = open(&path, model.sample_rate_hz()).unwrap();
+        let (mut samples, mut taken) = (0, Vec::new());
+        let end = speak(&mut stream, &AtomicBool::new(false), |chunk, _| {
+            writer.write(chunk)?;
+            samples += chunk.len();
+            // Something else in the program takes all that there is.
+            taken.resize(64 << 20, 1u8);
+            Ok(())
+        });
+        let End::Failed(error @ CoreError::MemoryLimitExceeded(_)) = end else {
+            panic!("{samples} samples, and {} bytes were taken", taken.len());
+        };
+        let figures = Figures {
+            audio_seconds: samples as f64 / f64::from(model.sample_rate_hz()),
+            times_real_time: 1.0,
+            first_audio_ms: None,
+            peak_rss_bytes: None,
+            frames: stream.progress().frames,
+            seed: stream.seed(),
+            output: "speech.wav".to_owned(),
+            sample_rate_hz: model.sample_rate_hz(),
+            elapsed: Duration::ZERO,
+        };
+        let message = keep(error, writer, samples, &figures).to_string();
+        let kept = format!(
+            "the first {:.2} s are kept in speech.wav",
+            figures.audio_seconds
+        );
+        for words in ["the limit is 64 MiB", &kept] {
+            assert!(message.contains(words), "{words:?}: {message}");
+        }
+        assert_eq!(message.matches(" s ").count(), 1, "{message}");
+        let bytes = std::fs::metadata(&path).unwrap().len();
+        assert!(bytes as usize >= 44 + 2 * samples && samples > 0, "{bytes}");
+    }
 }

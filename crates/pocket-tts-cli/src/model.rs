@@ -1,8 +1,13 @@
 //! Loading the model that the command line asks for.
 
+use std::sync::OnceLock;
+
 use pocket_tts::{LoadOptions, ModelSource, TtsModel};
 
 use crate::args::ModelArgs;
+
+/// The model stays until the program ends, so that the summary of its memory tells of it.
+static LOADED: OnceLock<TtsModel> = OnceLock::new();
 
 pub(crate) fn load(args: &ModelArgs) -> anyhow::Result<TtsModel> {
     let options = LoadOptions {
@@ -12,7 +17,9 @@ pub(crate) fn load(args: &ModelArgs) -> anyhow::Result<TtsModel> {
         hub: hub_options(args),
         ..LoadOptions::default()
     };
-    Ok(TtsModel::load(source(args)?, options)?)
+    let model = TtsModel::load(source(args)?, options)?;
+    LOADED.get_or_init(|| model.clone());
+    Ok(model)
 }
 
 fn source(args: &ModelArgs) -> anyhow::Result<ModelSource> {

@@ -35,7 +35,7 @@ struct Measured {
 }
 
 pub(crate) fn run(args: &PlanArgs) -> Result<ExitCode> {
-    let speech = Speech::prepare(&args.speech)?;
+    let speech = Speech::prepare(&args.speech, false)?;
     let plan = speech.plan()?;
     let fits = plan.fits();
     if !args.json {

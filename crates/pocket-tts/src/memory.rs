@@ -1,7 +1,33 @@
-//! The memory that speech is made in.
+//! The memory that speech is made in: counted, pooled, planned, limited, watched and given back.
 //!
-//! A program that installs [`PoolAllocator`] keeps the large blocks of one frame for the next: after
-//! the first few, a frame asks the system for none.
+//! The guide to all of this, with a program for each task, is `docs/memory-guide.md` in the repository.
+//! In short, in the order in which a program meets it:
+//!
+//! - **Count.** A program that makes [`PoolAllocator`] its global allocator and
+//!   [installs](PoolAllocator::install) it knows its heap to the byte, and keeps the large blocks of one
+//!   frame for the next: after the first few, a frame asks the system for none.
+//! - **Configure.** [`init_from_env`] puts in force what the environment says, [`init`] what the program
+//!   says ([`Settings`]): a default limit, the size of the pool, a recording. The [`Session`] that they
+//!   return takes it back when it ends, and writes the recording ([`ProfileFiles`], [`ProfileReport`]).
+//! - **Pool.** What streams remember is leased from one pool, [`get_memory_pool`], and returned when they
+//!   end. A program may lease tensors of its own from it ([`DType`],
+//!   [`TtsModel::tensor_device`](crate::TtsModel::tensor_device)).
+//! - **Plan.** [`TtsModel::plan_memory`](crate::TtsModel::plan_memory) and its like tell the most that a
+//!   text will take before a word is spoken ([`MemoryPlan`]); [`get_batch_optimizer`] how many parts of it
+//!   may be spoken at once.
+//! - **Limit.** [`memory_efficient_context`] and [`with_memory_limit`] limit what starts within them;
+//!   [`MemoryContext`] takes a limit to other threads. What cannot be sure to keep it is refused, with a
+//!   limit that would do; what is overtaken by others ends with the audio so far.
+//! - **Watch.** [`get_memory_monitor`] knows what is used, the peak, alerts, and the parts that the bytes
+//!   are in; [`memory_summary`] and [`log_memory_summary`] put it on one page, with advice. [`profile`]
+//!   tells what a piece of code takes, [`span_layer`] by which phases.
+//! - **Give back.** [`optimize_model_memory`] drops what a loaded model's speech does not need,
+//!   [`release_idle_memory`] whatever is kept for later and used by nobody now ([`FreedMemory`]).
+//! - **Find leaks.** [`get_cycle_detector`] finds `Arc`s that only own each other.
+//!
+//! *Counted* bytes are heap blocks live in the allocator, weights mapped from files, and what is in use
+//! of devices' own pools. Limits and plans are about these; the resident set is told beside them. Where
+//! no `PoolAllocator` is installed, the engine's own weights, state and idle tensors stand for the heap.
 //!
 //! ```standalone_crate
 //! # #[cfg(feature = "builtin-voice")] {
@@ -21,19 +47,6 @@
 //! # }
 //! # Ok::<(), pocket_tts::Error>(())
 //! ```
-//!
-//! | for | there is |
-//! |---|---|
-//! | settings of the environment, recordings | [`init_from_env`], [`init`], [`Settings`], [`Session`] |
-//! | limits | [`memory_efficient_context`], [`with_memory_limit`], [`MemoryContext`] |
-//! | the pool that streams lease from | [`get_memory_pool`] |
-//! | what is used, peaks, alerts, parts | [`get_memory_monitor`], [`memory_summary`], [`log_memory_summary`] |
-//! | what a piece of code takes | [`profile`], [`span_layer`], [`ProfileReport`] |
-//! | giving memory back | [`optimize_model_memory`], [`release_idle_memory`] |
-//! | cycles of `Arc`s | [`get_cycle_detector`] |
-//!
-//! *Counted* bytes are heap blocks live in the allocator, weights mapped from files, and what is in use
-//! of devices' own pools. Limits are about these; the resident set is told beside them.
 
 mod bytes;
 mod context;
@@ -51,10 +64,12 @@ mod settings;
 mod summary;
 mod table;
 
-pub use batch_planner::{BatchSize, BatchSizeOptimizer, Estimate};
+pub use batch_planner::{
+    BatchSize, BatchSizeOptimizer, DEFAULT_MODEL_SIZE_MB, Estimate, LimitedBy, MemoryModel, Term,
+};
 pub use context::{MemoryContext, MemoryContextGuard, memory_efficient_context, with_memory_limit};
 pub use globals::{get_cycle_detector, get_memory_monitor, get_memory_pool};
-pub use leak_detect::{CycleReport, ReferenceCycleDetector, Trace, Tracer};
+pub use leak_detect::{BrokenCycles, CycleReport, ReferenceCycleDetector, Trace, Tracer, Unlink};
 pub use mem_monitor::{
     Alert, Backing, Breakdown, Counted, Limit, LimitOrigin, MemoryMonitor, Row, RowKind, SpanLayer,
 };
@@ -71,10 +86,15 @@ pub use summary::{
     memory_summary,
 };
 pub use tensor_pool::{
-    AllocatorStats, Bytes, Heap, MemoryPool, OutstandingTensor, PoolAllocator, PoolStats, Scope,
-    heap,
+    AllocatorStats, Bytes, DType, Device, DeviceMemory, Heap, MemoryPool, OutstandingTensor,
+    PoolAllocator, PoolStats, PooledTensor, Scope, heap,
 };
 
 pub(crate) use globals::track;
 pub(crate) use limit::current_limit;
 pub(crate) use parts::add_model;
+
+/// Runs the programs of the guide.
+#[cfg(all(doctest, feature = "flex", feature = "builtin-voice"))]
+#[doc = include_str!("../../../docs/memory-guide.md")]
+struct MemoryGuide;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use leak_detect::Trace;
-use tensor_pool::{Bytes, MemoryPool};
+use tensor_pool::{Bytes, Device, MemoryPool};
 use tts_core::config::{Location, Preset};
 use tts_core::memory::StreamNeed;
 use tts_core::{
@@ -196,6 +196,26 @@ impl TtsModel {
     /// The pool that its streams lease their state from: the [process's](get_memory_pool).
     pub fn memory_pool(&self) -> &MemoryPool {
         self.model().memory_pool()
+    }
+
+    /// The device that its tensors are on, to lease others of the pool there.
+    ///
+    /// ```
+    /// # #[cfg(feature = "builtin-voice")] {
+    /// # let model = pocket_tts::TtsModel::builtin()?;
+    /// use pocket_tts::CoreError;
+    /// use pocket_tts::memory::DType;
+    ///
+    /// let pool = model.memory_pool();
+    /// let tensor = pool
+    ///     .get_tensor([2, 3], DType::F32, model.tensor_device())
+    ///     .map_err(CoreError::from)?;
+    /// assert_eq!(tensor.bytes().get(), 24);
+    /// # }
+    /// # Ok::<(), pocket_tts::Error>(())
+    /// ```
+    pub fn tensor_device(&self) -> &Device {
+        self.model().tensor_device()
     }
 
     /// Its sizes and what it needs of memory.

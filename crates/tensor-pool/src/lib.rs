@@ -58,6 +58,10 @@ pub use allocator::{
     Unserved, heap, minor_faults, pressure, seal, seal_process,
 };
 pub use budget::{Budget, Holder, OverBudget, ReclaimerHandle, Reservation};
+/// What a lease is asked for with, for callers that do not use Burn themselves.
+#[cfg(feature = "burn")]
+#[doc(no_inline)]
+pub use burn::tensor::{DType, Device};
 pub use bytes::Bytes;
 #[cfg(feature = "burn")]
 pub use error::{Error, Result};

@@ -225,30 +225,6 @@ impl MemoryPool {
         drop(tensor);
     }
 
-    /// Keeps at most `max_pool_size` idle tensors per shape, type and device from now on, and frees those
-    /// beyond; 0 turns pooling off. Leases are not touched.
-    ///
-    /// ```
-    /// # #[cfg(feature = "flex")] {
-    /// use burn::tensor::{DType, Device};
-    /// use tensor_pool::MemoryPool;
-    ///
-    /// let pool = MemoryPool::default();
-    /// let lease = || pool.get_tensor([2, 3], DType::F32, &Device::flex());
-    /// drop((lease()?, lease()?, lease()?));
-    /// assert_eq!(pool.get_stats().pooled_tensors, 3);
-    /// pool.set_max_pool_size(2);
-    /// assert_eq!(pool.get_stats().pooled_tensors, 2);
-    /// pool.set_max_pool_size(0);
-    /// drop(lease()?);
-    /// assert_eq!(pool.get_stats().bytes_idle.get(), 0);
-    /// # }
-    /// # Ok::<(), tensor_pool::Error>(())
-    /// ```
-    pub fn set_max_pool_size(&self, max_pool_size: usize) {
-        self.shared.idle.set_max_per_key(max_pool_size);
-    }
-
     /// Frees every idle tensor, and asks the devices to free what they keep for themselves.
     pub fn clear(&self) {
         self.trim(Bytes::ZERO);
@@ -260,6 +236,40 @@ impl MemoryPool {
     /// Frees idle tensors until at most `keep` bytes of them are left. Returns what was freed.
     pub fn trim(&self, keep: Bytes) -> Bytes {
         self.shared.idle.free(self.shared.idle.bytes() - keep)
+    }
+
+    /// Most idle tensors that are kept per shape, type and device.
+    #[must_use]
+    pub fn max_pool_size(&self) -> usize {
+        self.shared.idle.max_per_key()
+    }
+
+    /// Changes how many idle tensors are kept per shape, type and device, with the meaning of
+    /// [`PoolOptions::max_pool_size`]. Where more are idle, those that have waited longest are freed
+    /// at once; 0 frees all and keeps none from here on. Leased tensors are not touched.
+    ///
+    /// For a pool that is made before a program has read its settings. It moves every idle tensor
+    /// into a queue of the new length, during which others wait for the pool.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "flex")] {
+    /// use burn::tensor::{DType, Device};
+    /// use tensor_pool::MemoryPool;
+    ///
+    /// let pool = MemoryPool::default();
+    /// let tensors = [(); 3].map(|()| pool.get_tensor([2, 3], DType::F32, &Device::flex()));
+    /// drop(tensors);
+    /// assert_eq!(pool.get_stats().pooled_tensors, 3);
+    ///
+    /// pool.set_max_pool_size(1);
+    /// assert_eq!(pool.max_pool_size(), 1);
+    /// assert_eq!(pool.get_stats().pooled_tensors, 1);
+    /// # }
+    /// ```
+    pub fn set_max_pool_size(&self, max_pool_size: usize) {
+        self.shared.idle.set_max_per_key(max_pool_size);
     }
 
     /// What the pool did and has.

@@ -168,6 +168,99 @@ fn no_more_is_kept_than_was_asked_for() {
     assert_eq!((stats.bytes_idle, stats.dropped_full), (Bytes(64), 1));
 }
 
+/// Leases that many tensors of a shape and returns them.
+fn use_at_once(pool: &MemoryPool, shape: [usize; 2], count: usize) -> Vec<usize> {
+    let tensors: Vec<_> = (0..count).map(|_| floats(pool, shape)).collect();
+    tensors.iter().map(|tensor| address(tensor)).collect()
+}
+
+#[test]
+fn the_number_that_is_kept_is_lowered_and_raised_while_in_use() {
+    let pool = MemoryPool::new(4);
+    assert_eq!(pool.max_pool_size(), 4);
+    let addresses = use_at_once(&pool, [2, 3], 4);
+    use_at_once(&pool, [8, 8], 1);
+    let leased = floats(&pool, [8, 8]);
+
+    pool.set_max_pool_size(2);
+    assert_eq!(pool.max_pool_size(), 2);
+    let stats = pool.get_stats();
+    assert_eq!((stats.pooled_tensors, stats.bytes_idle), (2, Bytes(2 * 24)));
+    // Those that came back last, in their order.
+    let left = [floats(&pool, [2, 3]), floats(&pool, [2, 3])];
+    assert_eq!(
+        left.each_ref().map(|tensor| address(tensor)),
+        addresses[2..]
+    );
+    drop(left);
+    use_at_once(&pool, [2, 3], 3);
+    assert_eq!(pool.get_stats().pooled_tensors, 2);
+
+    // The leased one is kept too, as is one of another shape.
+    drop(leased);
+    assert_eq!(pool.get_stats().pooled_tensors, 3);
+    pool.set_max_pool_size(5);
+    use_at_once(&pool, [2, 3], 6);
+    assert_eq!(pool.get_stats().pooled_tensors, 6);
+
+    pool.set_max_pool_size(usize::MAX);
+    assert_eq!(pool.max_pool_size(), 1 << 16, "as the options say");
+    assert_eq!(pool.get_stats().pooled_tensors, 6);
+}
+
+#[test]
+fn nothing_is_kept_from_when_pooling_is_turned_off_to_when_it_is_turned_on() {
+    let budget = Budget::new("idle", Bytes::mib(1));
+    let pool = MemoryPool::with_options(PoolOptions {
+        budget: Some(budget.clone()),
+        ..PoolOptions::default()
+    });
+    use_at_once(&pool, [2, 3], 3);
+    let leased = floats(&pool, [4, 4]);
+    pool.set_max_pool_size(0);
+    drop(leased);
+    use_at_once(&pool, [5, 5], 1);
+    let stats = pool.get_stats();
+    assert_eq!((stats.pooled_tensors, stats.keys), (0, 0));
+    assert_eq!(
+        (stats.bytes_idle, budget.used()),
+        (Bytes::ZERO, Bytes::ZERO)
+    );
+    assert_eq!(
+        stats.dropped_full, 2,
+        "freed when turned off is not dropped"
+    );
+    pool.set_max_pool_size(1);
+    use_at_once(&pool, [5, 5], 1);
+    assert_eq!(pool.get_stats().pooled_tensors, 1);
+}
+
+#[test]
+fn no_tensor_is_lost_and_no_bound_exceeded_when_it_changes_under_threads() {
+    let pool = MemoryPool::new(8);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let pool = &pool;
+            scope.spawn(move || {
+                for round in 0..200 {
+                    match (thread, round % 4) {
+                        (0, bound) => pool.set_max_pool_size(bound),
+                        _ => drop(use_at_once(pool, [1 + round % 3, 4], 3)),
+                    }
+                }
+            });
+        }
+    });
+    pool.set_max_pool_size(2);
+    let stats = pool.get_stats();
+    assert!(stats.pooled_tensors <= 2 * stats.keys, "{stats:?}");
+    pool.clear();
+    assert_eq!(pool.get_stats().bytes_idle, Bytes::ZERO);
+    use_at_once(&pool, [1, 4], 3);
+    let stats = pool.get_stats();
+    assert_eq!((stats.pooled_tensors, stats.bytes_idle), (2, Bytes(2 * 16)));
+}
+
 #[test]
 fn a_detached_tensor_is_the_users_for_good() {
     let pool = MemoryPool::default();

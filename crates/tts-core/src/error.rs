@@ -360,9 +360,9 @@ pub enum Error {
 /// How far the speech came that exceeded a limit on memory.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error(
-    "{counted} of memory are in use and the limit is {limit}; the speech ends here, {} s of it are made: \
-     raise the limit, or free what else the program holds",
-    self.seconds()
+    "{counted} of memory are in use and the limit is {limit}; the speech ends here{}: raise the \
+     limit, or free what else the program holds",
+    self.made()
 )]
 #[non_exhaustive]
 pub struct MemoryLimitExceeded {
@@ -376,12 +376,15 @@ pub struct MemoryLimitExceeded {
 }
 
 impl MemoryLimitExceeded {
-    fn seconds(&self) -> f64 {
+    fn made(&self) -> String {
+        if self.audio.is_empty() {
+            return String::new();
+        }
         let seconds = self
             .audio
             .iter()
             .map(|audio| audio.duration().as_secs_f64());
-        (seconds.sum::<f64>() * 10.0).round() / 10.0
+        format!(", {:.1} s of it are made", seconds.sum::<f64>())
     }
 }
 

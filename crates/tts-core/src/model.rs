@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use tensor_pool::{Bytes, MemoryPool};
 
 use crate::audio::{Audio, prepare_voice_prompt};
@@ -188,6 +188,11 @@ impl Model {
     /// Why it cannot clone voices; `None` when it can.
     pub fn no_voice_cloning(&self) -> Option<&str> {
         self.shared.no_voice_cloning.as_deref()
+    }
+
+    /// The device that its tensors are on, to lease others of its pool there.
+    pub fn tensor_device(&self) -> &Device {
+        self.shared.placement.device()
     }
 
     /// The pool that its streams lease their state from.

@@ -136,9 +136,9 @@ fn limit_table(limits: &[Value]) -> String {
 fn setups(comparison: &Value) -> String {
     const FIGURES: [&str; 6] = [
         "times real time",
-        "minor faults",
+        "minor faults a frame",
         "again: times real time",
-        "again: minor faults",
+        "again: minor faults a frame",
         "peak RSS",
         "counted peak",
     ];
@@ -270,7 +270,7 @@ mod tests {
                 "case": "generation",
                 "model": "small",
                 "columns": ["on", "mimalloc"],
-                "rows": [{ "figure": "again: minor faults", "unit": "per frame",
+                "rows": [{ "figure": "again: minor faults a frame", "unit": "per frame",
                            "values": two(spread(0.5, 0.25, 1.0), spread(30.0, 30.0, 30.0)) }],
             }],
         })

@@ -36,16 +36,16 @@ pub(crate) struct SpeechArgs {
     sampling: SamplingArgs,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
-    /// Parts of a long text to speak at once, as far as the limit allows. More take more memory; they can
-    /// make the whole text sooner, but not its first audio. What is said does not depend on it.
+    /// Parts of a long text to speak at once, as far as the limit allows. More take more memory, and make
+    /// the whole text sooner but not its first audio. What is said does not depend on it. [default: as many
+    /// as are worth it and fit; 1 for a WAV on the standard output, which is heard at once]
     #[arg(
         long,
         value_name = "COUNT",
         help_heading = "Memory",
-        default_value_t = 1,
         allow_negative_numbers = true
     )]
-    pub(crate) batch_size: usize,
+    pub(crate) batch_size: Option<usize>,
 }
 
 #[derive(Debug, Args)]
@@ -87,7 +87,7 @@ impl SpeechArgs {
             eos_threshold: sampling.eos_threshold,
             frames_after_eos: sampling.frames_after_eos,
             max_tokens: sampling.max_tokens,
-            batch_size: Some(self.batch_size),
+            batch_size: self.batch_size,
             seed: sampling.seed,
         }
     }

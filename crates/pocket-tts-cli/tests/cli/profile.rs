@@ -19,6 +19,11 @@ fn find(place: &Place, folder: &str, extension: &str) -> String {
     fs::read_to_string(path).unwrap()
 }
 
+/// What a profile says to programs.
+fn report(place: &Place, folder: &str) -> serde_json::Value {
+    serde_json::from_str(&find(place, folder, "json")).unwrap()
+}
+
 /// Checks every file of a profile, and returns the names of the phases in it.
 #[track_caller]
 fn check(place: &Place, folder: &str) -> Vec<String> {
@@ -41,8 +46,8 @@ fn check(place: &Place, folder: &str) -> Vec<String> {
     assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
     let html = find(place, folder, "html");
     assert!(html.contains("<svg") && html.trim_end().ends_with("</html>"));
-    let json: serde_json::Value = serde_json::from_str(&find(place, folder, "json")).unwrap();
-    let phases = json["summary"]["phases"].as_array().unwrap();
+    let report = report(place, folder);
+    let phases = report["summary"]["phases"].as_array().unwrap();
     phases
         .iter()
         .map(|phase| phase["name"].as_str().unwrap().to_owned())
@@ -70,6 +75,43 @@ fn speech_is_recorded_by_phase_with_a_summary() {
         assert!(phases.contains(&phase.to_owned()), "{phase}: {phases:?}");
     }
     assert!(place.path("tts_output.wav").is_file());
+    // The parts are those of a model that is still there.
+    let parts = &report(&place, "")["summary"]["parts"]["rows"];
+    let weights = parts.as_array().unwrap().iter();
+    let weights = weights.filter(|part| part["name"] == "weights");
+    let bytes = weights
+        .map(|part| part["bytes"].as_i64().unwrap())
+        .sum::<i64>();
+    assert!(bytes > 1 << 20, "{parts}");
+}
+
+#[test]
+fn the_size_of_the_pool_is_set_by_flag_and_variable() {
+    let pool = |variables: &[(&str, &str)], flags: &[&str]| {
+        let place = Place::new();
+        let say = [
+            "generate",
+            "One. Two.",
+            "--max-tokens=5",
+            "--profile-memory",
+        ];
+        let run = place.run_with(variables, &[&say, flags].concat());
+        run.succeeds();
+        report(&place, "")["summary"]["pool"].clone()
+    };
+    let variable = ("POCKET_TTS_MEMORY_POOL_SIZE", "0");
+    let usual = pool(&[], &[]);
+    assert!(usual["hits"].as_u64() > Some(0), "{usual}");
+    assert!(usual["pooled_tensors"].as_u64() > Some(0), "{usual}");
+    for none in [pool(&[], &["--pool-size", "0"]), pool(&[variable], &[])] {
+        assert_eq!(
+            (&none["hits"], &none["pooled_tensors"]),
+            (&0.into(), &0.into())
+        );
+    }
+    let one = pool(&[variable], &["--pool-size", "1"]);
+    assert!(one["pooled_tensors"].as_u64() > Some(0), "{one}");
+    assert!(one["pooled_tensors"].as_u64() < usual["pooled_tensors"].as_u64());
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! How many parts of a text are best spoken at once.
 
-use batch_planner::{BatchSize, BatchSizeOptimizer, Estimate, MemoryModel, Term};
 use std::num::NonZeroU64;
+
+use batch_planner::{BatchSize, BatchSizeOptimizer, Estimate, MemoryModel, Term};
+use mem_monitor::LimitOrigin;
 use tensor_pool::Bytes;
 use tts_core::memory::{StreamNeed, present};
 use tts_core::{GenerateOptions, PartSize};
@@ -46,10 +48,14 @@ pub struct BatchOptimizer {
 pub fn get_batch_optimizer(model: &TtsModel) -> BatchOptimizer {
     let context = MemoryContext::current().limit();
     let monitor = get_memory_monitor();
-    // What others hold of a group's or of the machine's memory is not to be had.
+    // What others hold of a group's or of the machine's memory is not to be had. The limit that a session
+    // sets in the monitor is the context's, which counts otherwise.
     let effective = monitor.effective_limit().and_then(|limit| {
-        let counted = present(model.memory_pool());
-        Some(counted + Bytes(limit.headroom()?.0))
+        let headroom = match limit.origin {
+            LimitOrigin::Configured => None,
+            _ => limit.headroom(),
+        };
+        Some(present(model.memory_pool()) + Bytes(headroom?.0))
     });
     let limits = [context, effective];
     BatchOptimizer {

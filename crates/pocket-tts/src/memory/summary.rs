@@ -16,6 +16,9 @@ use super::table::shown;
 /// Under this hit rate a larger pool is advised, as in the original's guide.
 const LOW_HIT_RATE: f64 = 0.5;
 
+/// Leases before which a hit rate says nothing: those of a few parts of a text.
+const WARM_LEASES: u64 = 500;
+
 /// What limits and predictions are about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -186,7 +189,7 @@ pub fn memory_summary() -> MemorySummary {
         parts,
         phases: phase::phases(&monitor.span_stats()),
         open_alerts: alerts.iter().map(ToString::to_string).collect(),
-        advice: advice(pool.hit_rate, !alerts.is_empty()),
+        advice: advice(warm_hit_rate(&pool), !alerts.is_empty()),
         pool,
     }
 }
@@ -217,6 +220,12 @@ pub(super) fn named(mut parts: Breakdown) -> Breakdown {
         }
     }
     parts
+}
+
+/// The hit rate, once there were enough leases for it to say something: whatever is leased first is made.
+fn warm_hit_rate(pool: &PoolSummary) -> Option<f64> {
+    pool.hit_rate
+        .filter(|_| pool.hits + pool.misses >= WARM_LEASES)
 }
 
 fn advice(hit_rate: Option<f64>, alerted: bool) -> Vec<String> {

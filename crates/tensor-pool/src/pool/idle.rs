@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use burn::backend::DispatchTensor;
 use crossbeam_queue::ArrayQueue;
-use dashmap::DashMap;
+use dashmap::{DashMap, Entry};
 
 use super::key::Key;
 use crate::{Bytes, Reservation};
@@ -25,6 +25,8 @@ pub(super) struct Idle {
 pub(super) struct IdleTensors {
     // Boxed: a queue's empty places are then as small as a pointer.
     queues: DashMap<Key, ArrayQueue<Box<Idle>>>,
+    /// How long a queue is that is made now. Read under the lock of the queue's part of the map, so
+    /// that [`Self::set_max_per_key`] finds every queue of another length.
     max_per_key: AtomicUsize,
     max_bytes: Bytes,
     /// Never less than what lies in the queues: counted before a tensor goes in, and after one
@@ -40,6 +42,41 @@ impl IdleTensors {
             max_bytes,
             bytes: AtomicU64::new(0),
         }
+    }
+
+    pub(super) fn max_per_key(&self) -> usize {
+        self.max_per_key.load(Ordering::Relaxed)
+    }
+
+    /// Frees what is beyond the new bound, of each key those that have waited longest.
+    pub(super) fn set_max_per_key(&self, max: usize) {
+        self.max_per_key
+            .store(max.min(MAX_QUEUE), Ordering::Relaxed);
+        // As in `free`, dropped with no lock held.
+        let mut dropped = Vec::new();
+        self.queues.retain(|_, queue| {
+            // Of two calls at once the later one's, whichever comes last to this queue.
+            let max = self.max_per_key();
+            if queue.capacity() == max {
+                return true;
+            }
+            while queue.len() > max
+                && let Some(idle) = queue.pop()
+            {
+                self.bytes.fetch_sub(idle.bytes.get(), Ordering::Relaxed);
+                dropped.push(idle);
+            }
+            if queue.is_empty() {
+                return false;
+            }
+            let resized = ArrayQueue::new(max);
+            while let Some(idle) = queue.pop() {
+                // It fits: what was too much is gone, and nobody else has the queue.
+                let _ = resized.push(idle);
+            }
+            *queue = resized;
+            true
+        });
     }
 
     pub(super) fn bytes(&self) -> Bytes {
@@ -66,8 +103,7 @@ impl IdleTensors {
     /// Keeps a tensor if there is room. Whether there was.
     pub(super) fn put(&self, key: &Key, idle: Idle) -> bool {
         let bytes = idle.bytes.get();
-        let max_per_key = self.max_per_key.load(Ordering::Relaxed);
-        if max_per_key == 0 {
+        if self.max_per_key() == 0 {
             return false;
         }
         let room = self
@@ -83,12 +119,7 @@ impl IdleTensors {
         // A lock on part of the map for as long as the push takes; most keys exist already.
         let rejected = match self.queues.get(key) {
             Some(queue) => queue.push(idle).err(),
-            None => self
-                .queues
-                .entry(key.clone())
-                .or_insert_with(|| ArrayQueue::new(max_per_key))
-                .push(idle)
-                .err(),
+            None => self.put_first(key, idle),
         };
         if rejected.is_some() {
             self.bytes.fetch_sub(bytes, Ordering::Relaxed);
@@ -96,33 +127,14 @@ impl IdleTensors {
         rejected.is_none()
     }
 
-    /// Keeps at most so many tensors of a key from now on, and frees those beyond.
-    pub(super) fn set_max_per_key(&self, max_per_key: usize) {
-        let max_per_key = max_per_key.min(MAX_QUEUE);
-        if self.max_per_key.swap(max_per_key, Ordering::Relaxed) == max_per_key {
-            return;
+    /// Keeps a tensor of a key that had no queue; returns it where none may be kept by now.
+    fn put_first(&self, key: &Key, idle: Box<Idle>) -> Option<Box<Idle>> {
+        let queue = self.queues.entry(key.clone());
+        match (queue, self.max_per_key()) {
+            (Entry::Occupied(queue), _) => queue.get().push(idle).err(),
+            (Entry::Vacant(_), 0) => Some(idle),
+            (Entry::Vacant(place), max) => place.insert(ArrayQueue::new(max)).push(idle).err(),
         }
-        // Dropped with no lock held, as in `free`.
-        let mut dropped = Vec::new();
-        self.queues.retain(|_, queue| {
-            let resized = (max_per_key > 0).then(|| ArrayQueue::new(max_per_key));
-            while let Some(idle) = queue.pop() {
-                let rejected = match &resized {
-                    Some(resized) => resized.push(idle).err(),
-                    None => Some(idle),
-                };
-                if let Some(idle) = rejected {
-                    self.bytes.fetch_sub(idle.bytes.get(), Ordering::Relaxed);
-                    dropped.push(idle);
-                }
-            }
-            match resized {
-                Some(resized) => *queue = resized,
-                None => return false,
-            }
-            true
-        });
-        drop(dropped);
     }
 
     /// Frees tensors until `wanted` bytes are free or none is left, and queues that stay empty.

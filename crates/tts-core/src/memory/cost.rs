@@ -8,9 +8,12 @@ use crate::stream::{
 };
 use crate::weights::{Part, expected_tensors};
 
-/// Texts in pieces, queues, names, thread-local buffers of products, and the slack of the allocator's
-/// peak (16 KiB for each thread): measured at 0.2 to 0.5 MiB on 1 to 8 threads.
+/// Texts in pieces, names, the tables of threads and pools: measured at 0.2 to 0.5 MiB.
 const BOOKKEEPING: Bytes = Bytes::mib(1);
+
+/// Buffers that products keep for each thread that computes, and the allocator's slack in its peak, 32 KiB
+/// a thread.
+const PER_THREAD: Bytes = Bytes::kib(64);
 
 /// What a stream takes beyond a loaded model and its voice: each term follows from a size in the
 /// model's config, and none is measured.
@@ -137,6 +140,8 @@ impl Model {
         // A latent lies in a vector of its own.
         let waiting = size_of::<Vec<f32>>() + latent * size_of::<f32>();
         let chunk = FRAMES_PER_CALL * self.frame_samples();
+        // Those of a stream wait, mostly, and have their slack too.
+        let threads = self.threads() as u64 + 2;
         StreamCost {
             page_bytes: numbers(flow_lm.page_numbers()),
             page_positions: crate::kv::PAGE_STEPS,
@@ -147,7 +152,7 @@ impl Model {
             waiting_per_part: Bytes((2 * FRAMES_WAITING_PER_PART * waiting) as u64),
             queues: Bytes((2 * FRAMES_AHEAD * waiting) as u64)
                 + numbers((CHUNKS_AHEAD + 2) * chunk),
-            bookkeeping: BOOKKEEPING,
+            bookkeeping: BOOKKEEPING + Bytes(PER_THREAD.get() * threads),
         }
     }
 }
