@@ -1,5 +1,6 @@
 //! Tensors that are leased, returned and leased again.
 
+mod evenly;
 mod idle;
 mod key;
 mod layout;
@@ -18,6 +19,7 @@ use dashmap::DashMap;
 
 use crate::error::{Error, Result};
 use crate::{Budget, Bytes, ReclaimerHandle};
+use evenly::Evenly;
 use idle::{Idle, IdleTensors};
 use key::{Devices, Key};
 use lease::Lease;
@@ -97,7 +99,7 @@ pub(crate) struct Shared {
     idle: IdleTensors,
     devices: Devices,
     counters: Counters,
-    outstanding: DashMap<u64, OutstandingTensor>,
+    outstanding: DashMap<u64, OutstandingTensor, Evenly>,
     next_lease: AtomicU64,
     budget: Option<Budget>,
     /// Gives idle tensors up when the budget runs short; ends with the pool.
@@ -132,7 +134,7 @@ impl MemoryPool {
             idle: IdleTensors::new(max_pool_size, max_idle),
             devices: Devices::default(),
             counters: Counters::default(),
-            outstanding: DashMap::new(),
+            outstanding: DashMap::with_hasher(Evenly),
             next_lease: AtomicU64::new(0),
             _reclaimer: budget.as_ref().map(|budget| {
                 let shared = shared.clone();

@@ -17,7 +17,7 @@ const WINDOW_CHARS: usize = 5;
 const KEPT_TOKENS: usize = 64;
 /// Tokens behind the current segment at which all but [`KEPT_TOKENS`] are dropped, so that a text of any
 /// length takes no more than its longest segment.
-const MOST_TOKENS_BEHIND: usize = 1024;
+const MOST_TOKENS_BEHIND: usize = 256;
 /// A UTF-8 character has at most this many bytes more than its first.
 const CONTINUATION_BYTES: usize = 3;
 
