@@ -24,20 +24,20 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// Audio between two readings of the peak.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Bytes per chunk of audio, of which an hour has about 22,000: 1.4 MiB in an hour.
-const SMALLEST_LEAK_PER_CHUNK: f64 = 64.0;
+/// Bytes per chunk of audio, of which an hour has about 25,000: 122 KiB in an hour.
+const SMALLEST_LEAK_PER_CHUNK: f64 = 5.0;
 
-/// Bytes per minute of audio: 1 MiB in an hour.
-const SMALLEST_LEAK_PER_MINUTE: f64 = 17_476.0;
+/// Bytes per minute of audio: 60 KiB in an hour.
+const SMALLEST_LEAK_PER_MINUTE: f64 = 1024.0;
 
 /// Bytes per call. An `Arc` that is forgotten has more.
 const SMALLEST_LEAK_PER_CALL: f64 = 16.0;
 
-/// What is larger after a stream than it was before: the table in which the pool notes what it leases,
-/// whose parts grow to the most that ever was in each of them. Measured at 2.5 KiB.
-const TABLES: u64 = 16 << 10;
+/// What may be larger after a stream than after another: tables and queues that grow now and then, to the
+/// most that they ever held. Seen: none of it most often, 1056 bytes at once.
+const TABLES: u64 = 8 << 10;
 
-/// Streams after which those tables hardly grow any more.
+/// Streams after which those hardly grow any more.
 const STREAMS_TO_WARM_UP: usize = 60;
 
 /// One test at a time: all of them count the process's bytes.
@@ -75,10 +75,16 @@ fn settled() -> u64 {
     total()
 }
 
-fn assert_clean(probe: &GrowthProbe<'_>) {
+/// That nothing grows by as much as the smallest leak. Of two hundred series that do not grow, one seems to
+/// by a little; that is allowed.
+fn assert_flat(probe: &GrowthProbe<'_>) {
     for growth in probe.verdicts() {
         println!("{growth}");
-        assert!(growth.verdict == Verdict::Clean, "{growth}");
+        let most = growth.slope.map_or(f64::INFINITY, |slope| slope.high);
+        assert!(
+            growth.verdict == Verdict::Clean || most < growth.smallest_leak,
+            "{growth}"
+        );
     }
 }
 
@@ -112,7 +118,7 @@ fn an_hour_of_speech_takes_no_more_than_its_first_chunk() {
         minutes.len(),
         minutes.last().unwrap()
     );
-    assert_clean(&chunks);
+    assert_flat(&chunks);
     let reading = std::cell::Cell::new(0);
     let mut peaks = GrowthProbe::new()
         .source("peak of each minute", || reading.get())
@@ -121,7 +127,7 @@ fn an_hour_of_speech_takes_no_more_than_its_first_chunk() {
         reading.set(minute);
         peaks.sample();
     }
-    assert_clean(&peaks);
+    assert_flat(&peaks);
 }
 
 #[test]
@@ -140,7 +146,7 @@ fn a_thousand_short_speeches_leave_nothing_behind() {
         probe.sample();
     }
     println!("settled: {before} before, {} after", settled());
-    assert_clean(&probe);
+    assert_flat(&probe);
 }
 
 /// Takes chunks until so many frames were decoded, or all.
@@ -187,20 +193,21 @@ fn a_stream_that_is_dropped_at_any_frame_gives_everything_back() {
         for index in 0..STREAMS_TO_WARM_UP {
             speak_and_drop(&model, &voice, text, &options, index % (all + 1));
         }
-        let baseline = settled();
+        let mut baseline = None;
         let mut furthest = 0;
         leak_detect::assert_no_growth!(0, all as u32 + 1, |frame| {
             speak_and_drop(&model, &voice, text, &options, frame as usize);
             assert!(pool.outstanding().is_empty(), "dropped at frame {frame}");
             assert_eq!(reserved(), Bytes::ZERO, "dropped at frame {frame}");
             let after = settled();
+            let baseline = *baseline.get_or_insert(after);
             furthest = furthest.max(after.abs_diff(baseline));
             assert!(
                 after.abs_diff(baseline) <= TABLES,
                 "dropped at frame {frame}: {after} bytes, {baseline} before"
             );
         });
-        println!("{all} frames; at most {furthest} bytes from the baseline of {baseline}");
+        println!("{all} frames; at most {furthest} bytes from the baseline of {baseline:?}");
     }
 }
 
