@@ -14,14 +14,17 @@ use crate::{Result, peak_rss_bytes};
 /// What speaking the parts one after the other is predicted to take.
 const LEAST_PREDICTED: &str = "predicted peak, one at once";
 
-/// What speaking as many at once as the engine chooses is predicted to take.
-const MOST_PREDICTED: &str = "predicted peak without a limit";
+/// What speaking as many at once as are asked for is predicted to take.
+const MOST_PREDICTED: &str = "predicted peak, 8 at once";
+
+/// Parts that are asked for at once; a limit makes them fewer.
+const AT_ONCE: usize = 8;
 
 /// The smallest limit with which all of it is spoken.
 const SMALLEST: &str = "smallest limit";
 
 /// Limits at which speech is timed.
-const LIMITS: usize = 6;
+const LIMITS: usize = 5;
 
 /// Limits are looked for up to this many times the prediction.
 const FARTHEST: u64 = 16;
@@ -71,7 +74,10 @@ pub(super) fn measure(task: &Task, megabytes: u64) -> Result<Figures> {
         voice,
         session: _session,
     } = task.load()?;
-    let options = options(task);
+    let options = GenerateOptions {
+        batch_size: Some(AT_ONCE),
+        ..options(task)
+    };
     let mut figures = Figures::default();
     let _context = memory_efficient_context(megabytes);
     let at_once = model.plan_memory(&voice, &task.text, &options)?.batch_size;
@@ -90,7 +96,7 @@ pub(super) fn measure(task: &Task, megabytes: u64) -> Result<Figures> {
     Ok(figures)
 }
 
-/// Plans the same without a limit.
+/// Plans the same without a limit, one part at a time and all at once.
 pub(super) fn predict(task: &Task) -> Result<Figures> {
     let Loaded {
         model,
@@ -99,41 +105,41 @@ pub(super) fn predict(task: &Task) -> Result<Figures> {
     } = task.load()?;
     let plan = |batch_size| {
         let options = GenerateOptions {
-            batch_size,
+            batch_size: Some(batch_size),
             ..options(task)
         };
         model.plan_memory(&voice, &task.text, &options)
     };
     let mut figures = Figures::default();
-    figures.bytes(LEAST_PREDICTED, plan(Some(1))?.peak_bytes);
-    figures.bytes(MOST_PREDICTED, plan(None)?.peak_bytes);
+    figures.bytes(LEAST_PREDICTED, plan(1)?.peak_bytes);
+    figures.bytes(MOST_PREDICTED, plan(AT_ONCE)?.peak_bytes);
     Ok(figures)
 }
 
-/// Looks for the smallest limit that works, on and off, and times speech at limits from there to what it
-/// takes without one.
-pub(super) fn sweep(task: &Task, repeats: usize) -> Result<(Comparison, Vec<Comparison>)> {
+/// Looks for the smallest limit that works, on and off.
+pub(super) fn find(task: &Task) -> Result<Comparison> {
     let search = |name: &str, setup: Setup| -> Way<'_> {
         let task = task.with(Case::Prediction, setup);
         (name.to_owned(), Box::new(move || find_smallest(&task)))
     };
     let ways = Setup::ON_AND_OFF.map(|(name, setup)| search(name, setup));
-    let found = Comparison::measure("smallest limit", task.model.name(), &ways, 1)?;
+    Comparison::measure("smallest limit", task.model.name(), &ways, 1)
+}
+
+/// Times speech at limits from the smallest to what all parts at once take.
+pub(super) fn sweep(task: &Task, found: &Comparison, repeats: usize) -> Result<Vec<Comparison>> {
     let megabytes = |figure: &str| {
         let values = found.row(figure).map_or(&[][..], |row| &row.values);
         let values = values.iter().flatten();
         values.map(|value| (value.median as u64).div_ceil(MEGABYTE))
     };
     let least = megabytes(SMALLEST).min().ok_or("no limit works")?;
-    // Where that is so little that there are too few between, some that are ample.
     let most = megabytes(MOST_PREDICTED).max().unwrap_or(least);
-    let most = most.max(least + LIMITS as u64 - 1);
     let limits = spaced(least, most, LIMITS).into_iter().map(|megabytes| {
         let task = task.with(Case::Limit { megabytes }, Setup::ON);
         Comparison::of_setups(&task, &Setup::ON_AND_OFF, repeats)
     });
-    let limits = limits.collect::<Result<_>>()?;
-    Ok((found, limits))
+    limits.collect()
 }
 
 /// What is predicted, and the smallest limit that works.
