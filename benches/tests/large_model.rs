@@ -10,9 +10,11 @@ use std::process::{Child, Command, Stdio};
 
 use benches::{BenchModel, peak_rss_bytes, reset_peak_rss, rss_bytes};
 use pocket_tts::config::Location;
-use pocket_tts::memory::{Bytes, MemoryPlan, PoolAllocator, get_memory_pool, with_memory_limit};
+use pocket_tts::memory::{
+    Bytes, MemoryPlan, PoolAllocator, get_memory_pool, optimize_model_memory, with_memory_limit,
+};
 use pocket_tts::{
-    CoreError, DeviceKind, Error, GenerateOptions, LoadOptions, ModelSource, SpeechRequest,
+    Audio, CoreError, DeviceKind, Error, GenerateOptions, LoadOptions, ModelSource, SpeechRequest,
     TtsModel, Voice,
 };
 use rand::{RngExt as _, SeedableRng as _};
@@ -56,7 +58,8 @@ fn folder() -> PathBuf {
 
 struct Large {
     model: TtsModel,
-    voice: Voice,
+    /// A recorded one, and for some tests one that is cloned.
+    voices: Vec<Voice>,
 }
 
 impl Large {
@@ -69,12 +72,28 @@ impl Large {
         };
         let model = TtsModel::load(ModelSource::Config(Location::Local(config)), options).unwrap();
         let voice = model.voice(voice.to_str().unwrap()).unwrap();
-        Self { model, voice }
+        Self {
+            model,
+            voices: vec![voice],
+        }
+    }
+
+    /// Adds a voice that is nobody's, and drops the encoder that made it.
+    fn clone_a_voice(&mut self) {
+        let rate_hz = self.model.sample_rate_hz();
+        let samples = (0..3 * rate_hz).map(|n| {
+            let t = n as f32 / rate_hz as f32;
+            0.3 * (t * 900.0).sin() * (1.0 + (t * 20.0).sin())
+        });
+        let hum = Audio::new(samples.collect(), rate_hz);
+        self.voices
+            .push(self.model.clone_voice(&hum, false).unwrap());
+        optimize_model_memory(&self.model);
     }
 
     fn requests(&self, run: Run) -> Vec<SpeechRequest> {
         let request = SpeechRequest {
-            voice: self.voice.clone(),
+            voice: self.voices[run.voice].clone(),
             text: run.text.to_owned(),
         };
         vec![request; run.texts]
@@ -85,7 +104,7 @@ impl Large {
         match run.is_stream {
             true => self
                 .model
-                .plan_stream_memory(&self.voice, &requests[0].text, &options),
+                .plan_stream_memory(&requests[0].voice, &requests[0].text, &options),
             false => self.model.plan_batch_memory(&requests, &options),
         }
         .unwrap()
@@ -96,8 +115,8 @@ impl Large {
         let (requests, options) = (self.requests(run), run.options());
         let window = PeakWindow::new();
         if run.is_stream {
-            let text = &requests[0].text;
-            for chunk in self.model.stream(&self.voice, text, &options)? {
+            let SpeechRequest { voice, text } = &requests[0];
+            for chunk in self.model.stream(voice, text, &options)? {
                 chunk.map_err(Error::from)?;
             }
         } else {
@@ -112,6 +131,8 @@ impl Large {
 #[derive(Clone, Copy, Debug)]
 struct Run {
     text: &'static str,
+    /// Its place among the model's.
+    voice: usize,
     texts: usize,
     batch_size: usize,
     is_stream: bool,
@@ -136,9 +157,10 @@ fn a_large_model_keeps_what_was_promised() {
     assert!(ALLOCATOR.install());
     let folder = folder();
     let mut other = loading_never_holds_a_weight_twice(&folder);
-    let large = Large::load(&folder);
+    let mut large = Large::load(&folder);
     what_a_second_process_adds(&mut other);
     a_plan_is_never_exceeded_and_hardly_too_cautious(&large);
+    large.clone_a_voice();
     each_run_within_a_limit_is_refused_or_keeps_it(&large);
 }
 
@@ -146,6 +168,7 @@ fn a_plan_is_never_exceeded_and_hardly_too_cautious(large: &Large) {
     for batch_size in [1, 4, 8] {
         let run = Run {
             text: TEXTS[2],
+            voice: 0,
             texts: batch_size,
             batch_size,
             is_stream: false,
@@ -171,6 +194,7 @@ fn each_run_within_a_limit_is_refused_or_keeps_it(large: &Large) {
         let is_stream = random.random_bool(0.5);
         let run = Run {
             text: TEXTS[random.random_range(0..TEXTS.len())],
+            voice: random.random_range(0..large.voices.len()),
             texts: if is_stream {
                 1
             } else {
