@@ -70,7 +70,8 @@ impl MemoryLimit {
     }
 
     /// With something that frees what its user can do without, such as cached voices. It is called when
-    /// memory is short, after the pool's idle tensors were freed, from any thread.
+    /// memory is short, after the pool's idle tensors were freed, from any thread, and while no other stream
+    /// can be admitted: it must neither start speech nor ask what is [`present`] or [`reserved`].
     #[must_use]
     pub fn with_reclaim(self, reclaim: impl Fn() + Send + Sync + 'static) -> Self {
         Self {
