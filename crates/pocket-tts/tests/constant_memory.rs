@@ -24,8 +24,10 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// Audio between two readings of the peak.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Bytes per chunk of audio, of which an hour has about 25,000: 122 KiB in an hour.
-const SMALLEST_LEAK_PER_CHUNK: f64 = 5.0;
+/// Bytes per chunk of audio, of which an hour has about 25,000: 390 KiB in an hour. A reading has in it what
+/// the threads happen to compute in, up to 2 MiB, so that on a busy machine a slope is known to within
+/// 4 bytes.
+const SMALLEST_LEAK_PER_CHUNK: f64 = 16.0;
 
 /// Bytes per minute of audio: 240 KiB in an hour. Peaks scatter by a hundred KiB, with what the threads
 /// happen to do at once.
