@@ -86,16 +86,6 @@ impl MemoryLimit {
         self.limit
     }
 
-    /// How many parts of a text may be spoken at once, up to `wanted`, and what there is besides. Frees
-    /// what can be done without if that is less than one; takes nothing.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::MemoryLimitTooLow`], if there is no room for one.
-    pub fn ask(&self, pool: &MemoryPool, need: &StreamNeed, wanted: usize) -> Result<usize> {
-        self.fit(*lock(), pool, need, wanted)
-    }
-
     /// Whether a model can be loaded.
     ///
     /// # Errors
