@@ -193,6 +193,59 @@ fn zeroed_blocks_are_zero_and_fresh_ones_are_left_to_the_allocator_below() {
 }
 
 #[test]
+fn small_zeroed_blocks_are_zero_also_where_the_allocator_below_recycles() {
+    let (pool, inner) = pool(Bytes::mib(64));
+    for size in [1, 24, 1000, 4 * KIB] {
+        // The system's allocator hands out again what it was given last.
+        Block::of(&pool, size).fill(7);
+        assert!(Block::zeroed(&pool, layout(size)).holds(0, size));
+    }
+    assert_eq!(inner.zeroed_requests(), 0);
+    assert!(Block::zeroed(&pool, layout(4 * KIB + 1)).holds(0, 4 * KIB + 1));
+    assert_eq!(inner.zeroed_requests(), 1);
+    assert_adds_up(pool.stats(), inner);
+}
+
+#[test]
+fn a_small_block_grows_by_moving_and_is_resized_below_otherwise() {
+    let (pool, inner) = pool(Bytes::mib(64));
+    let mut block = Block::of(&pool, 16);
+    block.fill(3);
+    // Grown to a page, grown beyond, made smaller.
+    for (size, requests, resizes) in [
+        (17, 2, 0),
+        (4 * KIB, 3, 0),
+        (4 * KIB + 1, 3, 1),
+        (1000, 3, 2),
+    ] {
+        block.resize(size);
+        assert_eq!((inner.requests(), inner.resizes()), (requests, resizes));
+        assert_eq!(inner.layout_of(block.pointer), layout(size));
+        assert!(block.holds(3, 16));
+        assert_eq!(pool.stats().live, Bytes::from(size));
+        assert_adds_up(pool.stats(), inner);
+    }
+    // One request, and what it grew by.
+    assert_eq!(pool.stats().total.count, 1);
+    assert_eq!(pool.stats().total.bytes, Bytes::from(4 * KIB + 1));
+}
+
+#[test]
+fn a_small_block_that_cannot_grow_stays_as_it_is() {
+    let (pool, inner) = pool(Bytes::mib(64));
+    let mut block = Block::of(&pool, 100);
+    block.fill(3);
+    let before = pool.stats();
+    inner.limit(299);
+    // SAFETY: the block is live, and the new size is not 0.
+    let refused = unsafe { pool.realloc(block.pointer, block.layout, 200) };
+    assert!(refused.is_null());
+    assert!(block.holds(3, 100));
+    assert_eq!(pool.stats(), before);
+    assert_adds_up(pool.stats(), inner);
+}
+
+#[test]
 fn resizing_within_a_class_stays_in_place() {
     let (pool, inner) = pool(Bytes::mib(64));
     let mut block = Block::of(&pool, MIB + 1);

@@ -27,11 +27,13 @@ enum Step {
     Decay,
 }
 
-/// Sizes near what may go wrong: the pooled range's ends and a class's, and some of each kind.
+/// Sizes near what may go wrong: where small blocks are copied no more, the pooled range's ends and a
+/// class's, and some of each kind.
 fn size() -> impl Strategy<Value = usize> {
     let class = (0_usize..40).prop_map(|step| (8 + step % 8) << (13 + step / 8));
     prop_oneof![
         3 => 1..4 * KIB,
+        1 => 4 * KIB - 1..4 * KIB + 2,
         2 => 64 * KIB - 2..64 * KIB + 3,
         4 => (class, 0_usize..3).prop_map(|(class, beside)| class - 1 + beside),
         3 => 64 * KIB..MIB,

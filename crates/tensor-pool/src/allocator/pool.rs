@@ -29,6 +29,9 @@ const DEFAULT_CAPACITY: Bytes = Bytes::mib(64);
 /// - `alloc_zeroed` clears a block from a shelf and leaves a fresh one to `A::alloc_zeroed`;
 ///   `realloc` stays in place within a class. Builds with `debug_assertions` fill recycled blocks
 ///   with `0xA5`.
+/// - Blocks up to 4 KiB are asked of `A::alloc` also when they are to be zeros or to grow, and are
+///   cleared or copied: glibc's `malloc` and `free` have a cache per thread, which its `calloc` (before
+///   2.41) and `realloc` do not use.
 /// - When `A` has nothing for a large request, all idle blocks go back to it and it is asked once
 ///   more.
 ///
