@@ -20,10 +20,10 @@ static ALLOCATOR: SwitchedAllocator = SwitchedAllocator::new();
 
 /// Fresh processes that replay, for each allocator. Those of all allocators take turns, so that what
 /// slows the machine down for a while slows down all.
-const REPLAYS: usize = 5;
+const REPLAYS: usize = 11;
 
 /// How often each of them replays the trace.
-const PASSES: usize = 10;
+const PASSES: usize = 60;
 
 /// Threads at which speech is recorded.
 const RECORDED_THREADS: usize = 2;
