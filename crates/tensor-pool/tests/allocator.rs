@@ -418,6 +418,35 @@ fn the_peak_is_within_its_slack_when_another_thread_has_freed_a_little() {
 }
 
 #[test]
+fn counts_read_while_a_thread_counts_were_true_at_some_moment() {
+    const ROUNDS: u64 = 100_000;
+    // So large that the thread has more to do than to count each time.
+    const SIZE: usize = 20 * KIB;
+    static POOL: PoolAllocator = PoolAllocator::new();
+    thread::scope(|scope| {
+        let counting = scope.spawn(|| {
+            for _ in 0..ROUNDS {
+                // SAFETY: not of size 0, freed as it was allocated.
+                unsafe {
+                    let block = POOL.alloc(layout(SIZE));
+                    POOL.dealloc(block, layout(SIZE));
+                }
+            }
+        });
+        let mut before = POOL.stats();
+        while !counting.is_finished() {
+            let now = POOL.stats();
+            let (last, total) = (before.total, now.total);
+            assert!(total.count >= last.count, "{before:?}, {now:?}");
+            assert!(total.bytes >= last.bytes, "{before:?}, {now:?}");
+            assert_eq!(total.bytes.get() % SIZE as u64, 0, "{now:?}");
+            before = now;
+        }
+    });
+    assert_eq!(POOL.stats().total.count, ROUNDS);
+}
+
+#[test]
 fn a_thread_that_does_nothing_but_resize_is_counted() {
     let (pool, inner) = pool(Bytes::mib(64));
     let mut block = Block::of(&pool, 100);
