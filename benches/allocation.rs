@@ -5,13 +5,15 @@
 //! makes tables. Criterion is not used: what is measured is a process from its start to its end, of
 //! which time is one figure of several.
 
+use std::alloc::{GlobalAlloc, System};
 use std::path::Path;
 
 use benches::allocation::{
-    AllocatorKind, Pass, RECORDING, Replayed, SwitchedAllocator, TOUCH_STRIDE_BYTES, TraceSummary,
-    VARIABLE, replay_in_new_process, serve_replay,
+    AllocatorKind, POOL, Pass, RECORDING, Reached, Replay, Replayed, SwitchedAllocator,
+    TOUCH_STRIDE_BYTES, TraceSummary, VARIABLE, replay, replay_in_new_process, serve_replay,
 };
 use benches::{BenchModel, Result, Speech, Worker, load_average, serve, spread, write_report};
+use mimalloc::MiMalloc;
 use serde_json::{Value, json};
 
 /// Each process chooses once, for itself: to record, or to speak on an allocator.
@@ -62,7 +64,7 @@ const SPEECH: [SpeechCase; 3] = [
 
 fn main() -> Result<()> {
     ALLOCATOR.install();
-    if serve()? || serve_replay()? {
+    if serve()? || serve_replay(replay_on)? {
         return Ok(());
     }
     let target_tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
@@ -86,6 +88,38 @@ fn main() -> Result<()> {
         "speech": speech,
     });
     write_report(target_tmp, "allocation", &report)
+}
+
+struct OnSystem;
+struct OnMiMalloc;
+struct OnPool;
+
+impl Reached for OnSystem {
+    fn allocator() -> &'static (impl GlobalAlloc + 'static) {
+        &System
+    }
+}
+
+impl Reached for OnMiMalloc {
+    fn allocator() -> &'static (impl GlobalAlloc + 'static) {
+        &MiMalloc
+    }
+}
+
+impl Reached for OnPool {
+    fn allocator() -> &'static (impl GlobalAlloc + 'static) {
+        &POOL
+    }
+}
+
+fn replay_on(kind: AllocatorKind) -> Replay {
+    match kind {
+        AllocatorKind::System | AllocatorKind::SystemRaised => replay::<OnSystem>,
+        AllocatorKind::MiMalloc => replay::<OnMiMalloc>,
+        AllocatorKind::PoolOff | AllocatorKind::Pool | AllocatorKind::PoolHugePages => {
+            replay::<OnPool>
+        }
+    }
 }
 
 /// Records a speech and replays it on each allocator.

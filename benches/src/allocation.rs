@@ -11,8 +11,11 @@ mod replay;
 mod switch;
 mod trace;
 
-pub use kind::AllocatorKind;
+pub use kind::{AllocatorKind, POOL};
 pub use recorder::record;
-pub use replay::{Pass, Replayed, TOUCH_STRIDE_BYTES, replay, replay_in_new_process, serve_replay};
+pub use replay::{
+    Pass, Reached, Replay, Replayed, TOUCH_STRIDE_BYTES, replay, replay_in_new_process,
+    serve_replay,
+};
 pub use switch::{RECORDING, SwitchedAllocator, VARIABLE};
 pub use trace::{Recording, Trace, TraceSummary};

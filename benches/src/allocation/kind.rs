@@ -8,7 +8,7 @@ use tensor_pool::{Bytes, PoolAllocator};
 use crate::Result;
 
 /// Ours, as it comes unless told otherwise.
-pub(super) static POOL: PoolAllocator = PoolAllocator::new();
+pub static POOL: PoolAllocator = PoolAllocator::new();
 
 /// What an expert raises first, as glibc's malloc reads it from the environment: no block gets a
 /// mapping of its own, memory stays with the process when it is freed, and the heap grows in large

@@ -1,16 +1,14 @@
 //! Does again what was asked of an allocator, as fast as the allocator allows.
 
-use std::alloc::{GlobalAlloc, Layout, System, handle_alloc_error};
+use std::alloc::{GlobalAlloc, Layout, handle_alloc_error};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use memmap2::MmapMut;
-use mimalloc::MiMalloc;
 use serde::{Deserialize, Serialize};
 
-use super::kind::POOL;
 use super::trace::{Operation, Step};
 use super::{AllocatorKind, Trace};
 use crate::{Result, peak_rss_bytes, reset_peak_rss, rss_bytes};
@@ -68,12 +66,15 @@ pub fn replay_in_new_process(kind: AllocatorKind, trace: &Path, passes: usize) -
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
+/// Replays a trace several times in this process, on one allocator: [`replay`].
+pub type Replay = fn(AllocatorKind, &Trace, usize) -> Result<Replayed>;
+
 /// Replays, if this process was started to do that; whether it was.
 ///
 /// # Errors
 ///
 /// The trace cannot be read.
-pub fn serve_replay() -> Result<bool> {
+pub fn serve_replay(on: fn(AllocatorKind) -> Replay) -> Result<bool> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [serve, kind, passes, trace] = arguments.as_slice() else {
         return Ok(false);
@@ -82,13 +83,18 @@ pub fn serve_replay() -> Result<bool> {
         return Ok(false);
     }
     let trace = Trace::open(Path::new(trace))?;
-    let replayed = replay(AllocatorKind::named(kind)?, &trace, passes.parse()?)?;
+    let kind = AllocatorKind::named(kind)?;
+    let replayed = on(kind)(kind, &trace, passes.parse()?)?;
     serde_json::to_writer(std::io::stdout(), &replayed)?;
     Ok(true)
 }
 
 /// An allocator as a program reaches the global one: by calls that the compiler does not look into.
-trait Reached {
+///
+/// To be implemented by the program, not by a library, so that the calls are compiled as those to its
+/// global allocator are: in a library it takes more to find thread locals.
+pub trait Reached {
+    /// The allocator.
     fn allocator() -> &'static (impl GlobalAlloc + 'static);
 
     /// # Safety
@@ -124,34 +130,12 @@ trait Reached {
     }
 }
 
-struct Systems;
-struct Microsofts;
-struct Ours;
-
-impl Reached for Systems {
-    fn allocator() -> &'static (impl GlobalAlloc + 'static) {
-        &System
-    }
-}
-
-impl Reached for Microsofts {
-    fn allocator() -> &'static (impl GlobalAlloc + 'static) {
-        &MiMalloc
-    }
-}
-
-impl Reached for Ours {
-    fn allocator() -> &'static (impl GlobalAlloc + 'static) {
-        &POOL
-    }
-}
-
 /// Replays a trace several times in this process.
 ///
 /// # Errors
 ///
 /// There is no memory for the table of blocks.
-pub fn replay(kind: AllocatorKind, trace: &Trace, passes: usize) -> Result<Replayed> {
+pub fn replay<A: Reached>(kind: AllocatorKind, trace: &Trace, passes: usize) -> Result<Replayed> {
     kind.prepare();
     let blocks = Blocks::new(trace.blocks())?;
     // So that the pages of the file are resident.
@@ -159,15 +143,7 @@ pub fn replay(kind: AllocatorKind, trace: &Trace, passes: usize) -> Result<Repla
         .flat_map(|thread| (0..trace.spans()).map(move |span| trace.steps(thread, span).count()))
         .sum();
     std::hint::black_box(requests);
-    Ok(match kind {
-        AllocatorKind::System | AllocatorKind::SystemRaised => {
-            measure::<Systems>(kind, trace, &blocks, passes)
-        }
-        AllocatorKind::MiMalloc => measure::<Microsofts>(kind, trace, &blocks, passes),
-        AllocatorKind::PoolOff | AllocatorKind::Pool | AllocatorKind::PoolHugePages => {
-            measure::<Ours>(kind, trace, &blocks, passes)
-        }
-    })
+    Ok(measure::<A>(kind, trace, &blocks, passes))
 }
 
 fn measure<A: Reached>(
@@ -269,12 +245,14 @@ fn work<A: Reached>(blocks: &Blocks, mut steps: impl Iterator<Item = Step>) {
     }
 }
 
+#[inline]
 fn layout(step: Step) -> Layout {
     Layout::from_size_align(step.size as usize, 1 << step.align_log2)
         .expect("it was a layout when it was recorded")
 }
 
 /// Writes into every page of a block, from an offset on.
+#[inline]
 fn touch(block: *mut u8, from: usize, layout: Layout) {
     if block.is_null() {
         handle_alloc_error(layout);
@@ -299,6 +277,7 @@ impl Blocks {
         Ok(Self(map))
     }
 
+    #[inline]
     fn place(&self, block: u32) -> &AtomicPtr<u8> {
         let places = self.0.len() / size_of::<AtomicPtr<u8>>();
         assert!((block as usize) < places, "the trace says how many blocks");
@@ -306,11 +285,13 @@ impl Blocks {
         unsafe { &*self.0.as_ptr().cast::<AtomicPtr<u8>>().add(block as usize) }
     }
 
+    #[inline]
     fn put(&self, block: u32, address: *mut u8) {
         self.place(block).store(address, Ordering::Release);
     }
 
     /// Waits until another thread has made it.
+    #[inline]
     fn take(&self, block: u32) -> *mut u8 {
         let place = self.place(block);
         let mut address = place.load(Ordering::Acquire);

@@ -28,6 +28,7 @@ pub enum Operation {
 
 impl Operation {
     /// The operation of a number.
+    #[inline]
     pub(super) fn numbered(number: u64) -> Option<Self> {
         [
             Self::Alloc,
@@ -88,6 +89,7 @@ impl Step {
         [operation, self.block, self.size]
     }
 
+    #[inline]
     fn of([operation, block, size]: Words) -> Option<Self> {
         Some(Self {
             operation: Operation::numbered(u64::from(operation & 0xff))?,
@@ -217,11 +219,13 @@ impl Trace {
         Ok(trace)
     }
 
+    #[inline]
     fn words(&self) -> &[u32] {
         // It was cast once when it was opened.
         bytemuck::cast_slice(&self.map)
     }
 
+    #[inline]
     fn steps_begin(&self) -> usize {
         HEAD_WORDS + self.threads * (self.spans + 1)
     }
@@ -251,6 +255,7 @@ impl Trace {
     /// # Panics
     ///
     /// There is no such thread or span, or the file was changed.
+    #[inline]
     pub fn steps(&self, thread: usize, span: usize) -> impl Iterator<Item = Step> {
         let (words, place) = (self.words(), HEAD_WORDS + thread * (self.spans + 1) + span);
         let steps: &[Words] = bytemuck::cast_slice(&words[self.steps_begin()..]);

@@ -1,6 +1,7 @@
 //! Raw allocation: the only place where blocks come and go.
 
 use std::alloc::{GlobalAlloc, Layout};
+use std::hint::black_box;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -163,8 +164,9 @@ impl<A: GlobalAlloc + ?Sized> PoolAllocator<A> {
             // SAFETY: as for this function.
             return unsafe { self.inner.alloc_zeroed(layout) };
         }
+        // The compiler knows `malloc`, and would make one call of `calloc` of this and what follows.
         // SAFETY: as for this function.
-        let block = unsafe { self.inner.alloc(layout) };
+        let block = black_box(unsafe { self.inner.alloc(layout) });
         if !block.is_null() {
             // SAFETY: the block is ours alone, and at least that long.
             unsafe { block.write_bytes(0, layout.size()) };
