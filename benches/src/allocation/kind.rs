@@ -91,6 +91,21 @@ impl AllocatorKind {
         }
     }
 
+    /// Sets what [`PoolAllocator::install`] sets, which is for processes that live on it: what malloc
+    /// keeps free at the end of its heap.
+    pub(super) fn set_as_installed(self) {
+        match self {
+            #[cfg(all(target_os = "linux", target_env = "gnu"))]
+            Self::Pool | Self::PoolHugePages => {
+                // SAFETY: it may be called at any time and by any thread.
+                unsafe {
+                    libc::mallopt(libc::M_TRIM_THRESHOLD, 8 << 20);
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// Gives back to the kernel what can be given back, each in its own way.
     pub(super) fn trim(self) {
         match self {

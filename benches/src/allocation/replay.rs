@@ -137,6 +137,7 @@ pub trait Reached {
 /// There is no memory for the table of blocks.
 pub fn replay<A: Reached>(kind: AllocatorKind, trace: &Trace, passes: usize) -> Result<Replayed> {
     kind.prepare();
+    kind.set_as_installed();
     let blocks = Blocks::new(trace.blocks())?;
     // So that the pages of the file are resident.
     let requests: usize = (0..trace.threads())
