@@ -1,5 +1,7 @@
 //! A model that is ready to speak.
 
+mod plan;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,7 +17,10 @@ use tts_core::{
 use crate::error::Result;
 use crate::files::Files;
 use crate::info::ModelInfo;
-use crate::memory::{add_model, current_limit, get_memory_pool, optimize_model_memory, track};
+use crate::memory::{
+    LoadedModel, batch_size_for, current_limit, get_memory_pool, optimize_model_memory,
+    register_model, track,
+};
 use crate::source::ModelSource;
 use crate::voice::cache::VoiceCache;
 
@@ -80,6 +85,36 @@ pub(crate) struct Shared {
     #[trace(skip)]
     pub(crate) files: Files,
     pub(crate) voices: VoiceCache,
+}
+
+impl LoadedModel for Shared {
+    fn device(&self) -> DeviceKind {
+        self.model.device()
+    }
+
+    fn cached_voice_bytes(&self) -> Bytes {
+        self.voices.bytes()
+    }
+
+    fn evict_voices(&self) -> Bytes {
+        self.voices.evict()
+    }
+
+    fn drop_voice_encoder(&self) -> Bytes {
+        self.model.drop_voice_encoder()
+    }
+
+    fn track(self: Arc<Self>) {
+        track(&self);
+        self.voices.track();
+    }
+}
+
+/// The engine's model below this one.
+impl AsRef<Model> for TtsModel {
+    fn as_ref(&self) -> &Model {
+        &self.shared.model
+    }
 }
 
 impl TtsModel {
@@ -163,7 +198,8 @@ impl TtsModel {
             files,
             voices: VoiceCache::new(options.voice_cache),
         });
-        add_model(&shared);
+        let weak = Arc::downgrade(&shared);
+        register_model(weak);
         track(&shared);
         let model = Self { shared };
         if options.optimize_memory {
@@ -316,7 +352,7 @@ impl TtsModel {
         let mut options = options.clone();
         if options.batch_size.is_none() {
             let parts = self.parts_of(texts, &options)?;
-            options.batch_size = Some(self.batch_size_for(&parts, &self.need_of(&parts)));
+            options.batch_size = Some(batch_size_for(self.model(), &parts, &self.need_of(&parts)));
         }
         Ok(options)
     }

@@ -2,12 +2,10 @@
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
-use std::sync::{PoisonError, RwLock};
 
 use tensor_pool::Bytes;
 
-/// The limit outside of any context.
-static DEFAULT_LIMIT: RwLock<Option<Bytes>> = RwLock::new(None);
+use super::globals::default_limit;
 
 thread_local! {
     /// The contexts that this thread is in, with a number that is theirs alone.
@@ -19,17 +17,6 @@ thread_local! {
 struct Entered {
     next: u64,
     limits: Vec<(u64, Bytes)>,
-}
-
-/// The limit outside of any context, which is what contexts without one of their own have.
-pub(super) fn default_limit() -> Option<Bytes> {
-    *DEFAULT_LIMIT.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-pub(super) fn set_default_limit(limit: Option<Bytes>) {
-    *DEFAULT_LIMIT
-        .write()
-        .unwrap_or_else(PoisonError::into_inner) = limit;
 }
 
 /// Limits what speech that starts on this thread may use, for as long as the guard lives: counted

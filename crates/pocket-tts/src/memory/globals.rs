@@ -1,14 +1,15 @@
-//! What there is once in a process.
+//! All process-wide state of this crate.
 
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, PoisonError, RwLock, Weak};
 
 use leak_detect::{ReferenceCycleDetector, Trace};
-use mem_monitor::{DevicePool, HeapCounter, MemoryMonitor};
+use mem_monitor::{DevicePool, HeapCounter, MemoryMonitor, SpanLayer};
 use tensor_pool::{Bytes, MemoryPool, PeakWindow, heap};
 
 use super::bytes::to_monitor;
-use super::parts;
+use super::categories;
+use super::models::{LoadedModel, ModelRegistry};
 
 static POOL: LazyLock<MemoryPool> = LazyLock::new(MemoryPool::default);
 
@@ -26,15 +27,23 @@ static MONITOR: LazyLock<MemoryMonitor> = LazyLock::new(|| {
                 .with_reserved(device(|device| device.bytes_reserved)),
         )
         .build()
-        // Nothing that can be refused was set.
+        // Only a bad setting is refused, and none is set.
         .unwrap_or_default();
-    parts::register(&monitor);
+    categories::register(&monitor, &POOL, &MODELS);
     monitor
 });
 
 static DETECTOR: ReferenceCycleDetector = ReferenceCycleDetector::new();
 
-/// Whether new objects are tracked.
+static MODELS: ModelRegistry = ModelRegistry::new();
+
+/// The limit outside of any context.
+static DEFAULT_LIMIT: RwLock<Option<Bytes>> = RwLock::new(None);
+
+/// Whether a session is open.
+static SESSION_OPEN: AtomicBool = AtomicBool::new(false);
+
+/// Whether new objects are added to the cycle detector.
 static TRACKING: AtomicBool = AtomicBool::new(false);
 
 /// The pool that every model's streams lease their state from. Clones are the same pool.
@@ -112,19 +121,75 @@ pub fn get_cycle_detector() -> &'static ReferenceCycleDetector {
     &DETECTOR
 }
 
-/// Starts or ends the tracking of new objects.
-pub(super) fn set_tracking(wanted: bool) {
-    TRACKING.store(wanted, Ordering::Relaxed);
+/// Creates a `tracing` layer that records spans as phases, for programs that install their own subscriber.
+/// [`init`](super::init) installs one where a program has none.
+///
+/// ```
+/// use pocket_tts::memory::{get_memory_monitor, span_layer};
+/// use tracing_subscriber::{layer::SubscriberExt, registry::Registry};
+///
+/// let subscriber = Registry::default().with(span_layer());
+/// tracing::subscriber::with_default(subscriber, || {
+///     tracing::info_span!("my phase").in_scope(|| ());
+/// });
+/// let spans = get_memory_monitor().span_stats();
+/// assert!(spans.iter().any(|span| span.name == "my phase"));
+/// ```
+pub fn span_layer() -> SpanLayer {
+    get_memory_monitor().span_layer()
 }
 
-/// Lets the detector watch an object if objects are tracked.
-pub(crate) fn track<T: Trace + Send + Sync + 'static>(object: &std::sync::Arc<T>) {
+/// Enables or disables the tracking of new objects.
+pub(super) fn set_tracking(enabled: bool) {
+    TRACKING.store(enabled, Ordering::Relaxed);
+}
+
+/// Adds an object to the cycle detector if tracking is enabled.
+pub(crate) fn track<T: Trace + Send + Sync + 'static>(object: &Arc<T>) {
     if TRACKING.load(Ordering::Relaxed) {
         DETECTOR.track_object(object);
     }
 }
 
-/// The program's allocator, whenever it is installed.
+/// Registers a loaded model until it is dropped.
+pub(crate) fn register_model(model: Weak<dyn LoadedModel>) {
+    MODELS.add(model);
+}
+
+/// Returns the registry of loaded models.
+pub(super) fn models() -> &'static ModelRegistry {
+    &MODELS
+}
+
+/// Returns the limit outside of any context.
+pub(super) fn default_limit() -> Option<Bytes> {
+    *DEFAULT_LIMIT.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(super) fn set_default_limit(limit: Option<Bytes>) {
+    *DEFAULT_LIMIT
+        .write()
+        .unwrap_or_else(PoisonError::into_inner) = limit;
+}
+
+/// Proof that this session is the only open one. Dropping it lets another one open.
+#[derive(Debug)]
+pub(super) struct SessionToken(());
+
+impl SessionToken {
+    /// Returns `None` if a session is open.
+    pub(super) fn acquire() -> Option<Self> {
+        (!SESSION_OPEN.swap(true, Ordering::SeqCst)).then_some(Self(()))
+    }
+}
+
+impl Drop for SessionToken {
+    fn drop(&mut self) {
+        SESSION_OPEN.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Reads the program's allocator once it is installed.
 fn heap_counter() -> HeapCounter {
     HeapCounter::new(|| Some(to_monitor(heap()?.stats().live)))
         .with_peak(|| Some(to_monitor(heap()?.stats().peak)))

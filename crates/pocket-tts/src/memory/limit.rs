@@ -3,7 +3,7 @@
 use tts_core::memory::MemoryLimit;
 
 use super::context::MemoryContext;
-use super::parts;
+use super::globals::models;
 use super::release::release_idle_memory;
 
 /// The limit of the context, with all that can be done without freed when memory is short: idle tensors,
@@ -12,8 +12,8 @@ pub(crate) fn current_limit() -> Option<MemoryLimit> {
     let limit = MemoryContext::current().limit()?;
     let limit = MemoryLimit::new(limit);
     Some(limit.with_reclaim(|| {
-        for model in parts::models() {
-            model.model.drop_voice_encoder();
+        for model in models().all() {
+            model.drop_voice_encoder();
         }
         let freed = release_idle_memory();
         tracing::debug!("memory is short: {freed}");

@@ -4,10 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use tensor_pool::{Bytes, heap};
+use tts_core::Model;
 
-use super::globals::get_memory_pool;
-use super::parts;
-use crate::model::TtsModel;
+use super::globals::{get_memory_pool, models};
 
 /// What was given back, by what it was. No byte is in two of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,10 +75,10 @@ impl fmt::Display for FreedMemory {
 /// # }
 /// # Ok::<(), pocket_tts::Error>(())
 /// ```
-pub fn optimize_model_memory(model: &TtsModel) -> FreedMemory {
+pub fn optimize_model_memory(model: &impl AsRef<Model>) -> FreedMemory {
     let retained_before = retained();
     let mut freed = FreedMemory {
-        voice_encoder: model.model().drop_voice_encoder(),
+        voice_encoder: model.as_ref().drop_voice_encoder(),
         idle_tensors: get_memory_pool().trim(Bytes::ZERO),
         ..FreedMemory::default()
     };
@@ -100,18 +99,17 @@ pub fn optimize_model_memory(model: &TtsModel) -> FreedMemory {
 pub fn release_idle_memory() -> FreedMemory {
     let (retained_before, reserved_before) = (retained(), reserved());
     let pool = get_memory_pool();
-    let models = parts::models();
+    let models = models();
     let mut freed = FreedMemory {
-        voices: models.iter().map(|model| model.voices.evict()).sum(),
+        voices: models.all().iter().map(|model| model.evict_voices()).sum(),
         idle_tensors: pool.trim(Bytes::ZERO),
         ..FreedMemory::default()
     };
-    drop(models);
     // Nothing is idle any more but what the devices keep.
     pool.clear();
     // What was dropped on a device was in its reserve.
     let dropped = freed.voices + freed.idle_tensors;
-    let dropped_on_device = dropped - parts::on_host(dropped);
+    let dropped_on_device = dropped - models.on_host(dropped);
     freed.device = reserved_before - reserved() - dropped_on_device;
     freed.idle_blocks = give_back_blocks(retained_before);
     freed

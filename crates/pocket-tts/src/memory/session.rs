@@ -4,24 +4,18 @@ mod files;
 mod recording;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use leak_detect::Trace;
-use mem_monitor::SpanLayer;
 use tensor_pool::{Bytes, DEFAULT_MAX_POOL_SIZE};
 
 use super::bytes::to_monitor;
-use super::context::set_default_limit;
-use super::globals::{get_memory_monitor, get_memory_pool, track};
+use super::globals::{SessionToken, get_memory_monitor, get_memory_pool, set_default_limit, track};
 use super::settings::Settings;
 use crate::error::{Error, Result};
 
 pub use files::ProfileFiles;
 use recording::Recording;
-
-/// Whether a session is open.
-static OPEN: AtomicBool = AtomicBool::new(false);
 
 /// Puts settings in force for as long as the session lives: the default limit, the size of the
 /// [pool](super::get_memory_pool), and with [`profiling`](Settings::profiling) a recording of the whole
@@ -50,11 +44,9 @@ static OPEN: AtomicBool = AtomicBool::new(false);
 /// [`Error::SessionOpen`] where a session is open; [`Error::ProfileFile`] where the recording cannot
 /// be begun, such as in a folder that does not exist; a limit of 0 bytes.
 pub fn init(settings: Settings) -> Result<Session> {
-    if OPEN.swap(true, Ordering::SeqCst) {
-        return Err(Error::SessionOpen);
-    }
-    // From here on, dropping it takes back whatever was put in force.
-    let in_force = InForce;
+    let token = SessionToken::acquire().ok_or(Error::SessionOpen)?;
+    // From here on, an early return restores the defaults.
+    let applied = Applied { _token: token };
     if settings.memory_limit == Some(Bytes::ZERO) {
         return Err(tts_core::Error::Setting {
             name: "memory_limit",
@@ -78,7 +70,7 @@ pub fn init(settings: Settings) -> Result<Session> {
     track(&shared);
     Ok(Session {
         shared,
-        _in_force: in_force,
+        _applied: applied,
     })
 }
 
@@ -99,32 +91,14 @@ pub fn init_from_env() -> Result<Session> {
     init(Settings::from_env()?)
 }
 
-/// A `tracing` layer that makes phases of spans, for programs with a subscriber of their own; others
-/// need it not, see [`init`].
-///
-/// ```
-/// use pocket_tts::memory::{get_memory_monitor, span_layer};
-/// use tracing_subscriber::{layer::SubscriberExt, registry::Registry};
-///
-/// let subscriber = Registry::default().with(span_layer());
-/// tracing::subscriber::with_default(subscriber, || {
-///     tracing::info_span!("of the program").in_scope(|| ());
-/// });
-/// let spans = get_memory_monitor().span_stats();
-/// assert!(spans.iter().any(|span| span.name == "of the program"));
-/// ```
-pub fn span_layer() -> SpanLayer {
-    get_memory_monitor().span_layer()
-}
-
 /// Settings that are in force, and the recording. Dropping it ends both: files are written after an
 /// error too.
 #[derive(Debug)]
 #[must_use = "the settings are in force only while this lives"]
 pub struct Session {
     shared: Arc<Shared>,
-    /// After the recording.
-    _in_force: InForce,
+    /// Dropped after the recording.
+    _applied: Applied,
 }
 
 #[derive(Debug, Trace)]
@@ -183,16 +157,17 @@ impl Shared {
     }
 }
 
-/// That settings are in force: dropping it takes them back.
+/// Restores the default settings when it is dropped.
 #[derive(Debug)]
-struct InForce;
+struct Applied {
+    _token: SessionToken,
+}
 
-impl Drop for InForce {
+impl Drop for Applied {
     fn drop(&mut self) {
         set_default_limit(None);
         get_memory_pool().set_max_pool_size(DEFAULT_MAX_POOL_SIZE);
         // Only a limit of 0 bytes is refused.
         let _ = get_memory_monitor().set_limit(None);
-        OPEN.store(false, Ordering::SeqCst);
     }
 }

@@ -5,11 +5,11 @@ use std::fmt;
 use mem_monitor::{Breakdown, RowKind};
 use serde::{Deserialize, Serialize};
 use tensor_pool::{Bytes, heap};
+use tts_core::memory::counted;
 
 use super::bytes::of_monitor;
 use super::context::MemoryContext;
 use super::globals::{get_memory_monitor, get_memory_pool};
-use super::parts;
 use super::phase::{self, Phase};
 use super::table::shown;
 
@@ -39,7 +39,7 @@ pub struct CountedBytes {
 
 impl CountedBytes {
     fn now() -> Self {
-        let counted = parts::now();
+        let counted = counted(&get_memory_pool());
         Self {
             heap: counted.heap,
             mapped: counted.mapped,

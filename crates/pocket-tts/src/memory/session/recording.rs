@@ -8,10 +8,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::Registry;
 
 use super::files::{self, ProfileFiles};
-use super::span_layer;
 use crate::error::Result;
-use crate::memory::globals::{get_memory_monitor, set_tracking, track};
-use crate::memory::parts;
+use crate::memory::globals::{get_memory_monitor, models, set_tracking, span_layer};
 use crate::memory::profile::CHECK_INTERVAL;
 use crate::memory::report::ProfileReport;
 use crate::memory::settings::Settings;
@@ -40,9 +38,8 @@ impl Recording {
         let _ = tracing::subscriber::set_global_default(subscriber);
         let watch = Watch::start(monitor)?;
         set_tracking(true);
-        for model in parts::models() {
-            track(&model);
-            model.voices.track();
+        for model in models().all() {
+            model.track();
         }
         Ok(Self {
             recorder,
