@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use burn::tensor::Device;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, InvalidSetting, Result};
 
 /// Where a model computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -113,10 +113,12 @@ impl FromStr for DeviceKind {
         Self::ALL
             .into_iter()
             .find(|kind| kind.name() == name)
-            .ok_or_else(|| Error::Setting {
-                name: "device",
-                found: format!("{name:?}"),
-                allowed: "flex, ndarray or wgpu",
+            .ok_or_else(|| {
+                Error::Setting(InvalidSetting {
+                    name: "device",
+                    found: format!("{name:?}"),
+                    allowed: "flex, ndarray or wgpu",
+                })
             })
     }
 }

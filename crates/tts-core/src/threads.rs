@@ -2,7 +2,7 @@
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, InvalidSetting, Result};
 
 /// Most threads that are accepted: more than any machine has cores, few enough to start.
 const MAX_THREADS: usize = 1024;
@@ -27,11 +27,11 @@ impl Threads {
         if let Some(count) = count
             && !(1..=MAX_THREADS).contains(&count)
         {
-            return Err(Error::Setting {
+            return Err(Error::Setting(InvalidSetting {
                 name: "threads",
                 found: count.to_string(),
                 allowed: "from 1 to 1024",
-            });
+            }));
         }
         Ok(Self {
             all: pool(count.unwrap_or(0), "pocket-tts")?,
