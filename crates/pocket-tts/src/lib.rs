@@ -41,13 +41,15 @@ mod info;
 pub mod memory;
 mod model;
 mod source;
+mod speech;
 mod voice;
 
 pub use error::{Error, Result};
 pub use info::ModelInfo;
 pub use model::{LoadOptions, TtsModel};
 pub use source::{ModelSource, NamedVoice, SourceError};
+pub use speech::{Interrupted, SpeechStream, SpeechText};
 pub use tts_core::{
-    Audio, Config, DeviceKind, Error as CoreError, GenerateOptions, MemoryLimitExceeded, ModelSize,
-    PartSize, Progress, SpeechRequest, SpeechStream, Voice, audio, config,
+    Audio, Config, DeviceKind, Error as CoreError, ErrorKind, GenerateOptions, ModelSize,
+    PreparedText, Progress, Segment, SpeechRequest, Voice, audio, config,
 };
