@@ -13,7 +13,7 @@ use super::bytes::to_monitor;
 use super::error::MemoryError;
 use super::globals::{SessionToken, get_memory_monitor, get_memory_pool, set_default_limit, track};
 use super::settings::Settings;
-use crate::error::{Result, chain};
+use crate::error::Result;
 
 pub use files::ProfileFiles;
 use recording::Recording;
