@@ -14,6 +14,7 @@ use super::error::MemoryError;
 use super::globals::{SessionToken, get_memory_monitor, get_memory_pool, set_default_limit, track};
 use super::settings::Settings;
 use crate::error::Result;
+use crate::source::chain;
 
 pub use files::ProfileFiles;
 use recording::Recording;
