@@ -21,7 +21,7 @@ const PHASES: [(&str, &str); 5] = [
 /// The profile lacks one of the two.
 pub(super) fn of(profile: &Value) -> Result<String> {
     let summary = &profile["summary"];
-    let (at_peak, at_end) = (&profile["parts_at_peak"], &summary["parts"]);
+    let (at_peak, at_end) = (&profile["categories_at_peak"], &summary["categories"]);
     Ok(format!(
         "{}\n{}",
         phases(list(summary, "phases")?),
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn every_phase_and_part_has_a_line_and_what_did_not_happen_dashes() {
         let profile = json!({
-            "parts_at_peak": {
+            "categories_at_peak": {
                 "rss": 50 << 20,
                 "rows": [
                     { "name": "weights", "bytes": 20 << 20 },
@@ -121,7 +121,7 @@ mod tests {
                 "memory_out_bytes": 21 << 20,
                 "memory_peak_bytes": 25 << 20,
             }],
-            "parts": {
+            "categories": {
                 "rss": 40 << 20,
                 "rows": [
                     { "name": "weights", "bytes": 20 << 20 },
