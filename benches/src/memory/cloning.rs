@@ -45,7 +45,7 @@ pub(super) fn measure(task: &Task) -> Result<Figures> {
         let start = Instant::now();
         let freed = optimize_model_memory(&model);
         figures.time("freeing", start.elapsed());
-        figures.bytes("freed", freed.total().get());
+        figures.bytes("freed", freed.total_bytes());
     }
     figures.bytes("RSS afterwards", rss_bytes());
     drop(voice);

@@ -90,11 +90,7 @@ pub(super) fn measure_in_speech(task: &Task) -> Result<Figures> {
 }
 
 fn in_speech(task: &Task, profiles: &Path) -> Result<Figures> {
-    let _session = task.begin(MemorySettings {
-        profiling: true,
-        profile_dir: profiles.to_owned(),
-        ..MemorySettings::default()
-    })?;
+    let _session = task.begin(MemorySettings::default().with_profiling_to(profiles))?;
     let detector = get_cycle_detector();
     let model = task.load_model()?;
     let voice = task.load_voice(&model)?;

@@ -16,7 +16,6 @@ const PHASES: [(&str, &str); 5] = [
 /// The fields of a profile that the tables show.
 #[derive(Debug, Deserialize)]
 pub(super) struct Profile {
-    #[serde(alias = "parts_at_peak")]
     categories_at_peak: Breakdown,
     summary: Summary,
 }
