@@ -102,10 +102,7 @@ impl Task {
             true => settings.pool_size,
             false => 0,
         };
-        Ok(init(MemorySettings {
-            pool_size,
-            ..settings
-        })?)
+        Ok(init(settings.with_pool_size(pool_size))?)
     }
 
     /// Loads the task's model.

@@ -92,16 +92,16 @@ impl LoadedModel for Shared {
         self.model.device()
     }
 
-    fn cached_voice_bytes(&self) -> Bytes {
-        self.voices.bytes()
+    fn cached_voice_bytes(&self) -> u64 {
+        self.voices.bytes().get()
     }
 
-    fn evict_voices(&self) -> Bytes {
-        self.voices.evict()
+    fn evict_voices(&self) -> u64 {
+        self.voices.evict().get()
     }
 
-    fn drop_voice_encoder(&self) -> Bytes {
-        self.model.drop_voice_encoder()
+    fn drop_voice_encoder(&self) -> u64 {
+        self.model.drop_voice_encoder().get()
     }
 
     fn track(self: Arc<Self>) {
