@@ -47,7 +47,7 @@ pub(crate) fn prepare(folder: &Path) -> Result<()> {
     }
     if !voice_path.exists() {
         let model = Model::load(open(folder)?, RunOptions::default())?;
-        let voice = model.clone_voice(&murmur(model.sample_rate_hz(), VOICE_SECONDS), false)?;
+        let voice = model.clone_voice(&murmur(model.sample_rate_hz(), VOICE_SECONDS))?;
         model.export_voice(&voice, &voice_path)?;
     }
     Ok(())
@@ -179,10 +179,10 @@ fn inputs(spec: &TensorSpec) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tts_core::config::Preset;
+    use pocket_tts::Preset;
 
     fn config() -> Config {
-        Config::parse(CONFIG, Path::new("english_110m.yaml"), Path::new("")).unwrap()
+        Config::parse(CONFIG, Path::new("english_110m.yaml")).unwrap()
     }
 
     #[test]

@@ -7,21 +7,21 @@ use std::sync::Arc;
 
 use leak_detect::Trace;
 use tensor_pool::{Bytes, Device, MemoryPool};
-use tts_core::config::{Location, Preset};
 use tts_core::{
     Audio, Config, DeviceKind, GenerateOptions, Model, PreparedText, RunOptions, SpeechRequest,
     Voice,
 };
 
 use crate::error::{Error, Result};
-use crate::files::Files;
 use crate::info::ModelInfo;
+use crate::location::Location;
 use crate::memory::{
     LoadedModel, current_limit, get_memory_pool, optimize_model_memory, register_model, track,
 };
-use crate::source::ModelSource;
+use crate::preset::Preset;
+use crate::source::{Files, ModelSource};
 use crate::speech::{Interrupted, SpeechStream, SpeechText};
-use crate::voice::cache::VoiceCache;
+use crate::voice_cache::VoiceCache;
 
 /// Voices that a model keeps unless told otherwise: those of nine recordings of 30 seconds with the
 /// built-in model (9 KiB a frame, 25 frames a second), of three with the released ones (48 KiB, 12.5).
@@ -91,16 +91,16 @@ impl LoadedModel for Shared {
         self.model.device()
     }
 
-    fn cached_voice_bytes(&self) -> Bytes {
-        self.voices.bytes()
+    fn cached_voice_bytes(&self) -> u64 {
+        self.voices.bytes().get()
     }
 
-    fn evict_voices(&self) -> Bytes {
-        self.voices.evict()
+    fn evict_voices(&self) -> u64 {
+        self.voices.evict().get()
     }
 
-    fn drop_voice_encoder(&self) -> Bytes {
-        Bytes(self.model.drop_voice_encoder())
+    fn drop_voice_encoder(&self) -> u64 {
+        self.model.drop_voice_encoder()
     }
 
     fn track(self: Arc<Self>) {
@@ -181,12 +181,13 @@ impl TtsModel {
     /// [`LimitTooLow`](tts_core::MemoryError::LimitTooLow) if the limit of the context leaves no room for
     /// the model.
     pub fn load(source: ModelSource, options: LoadOptions) -> Result<Self> {
-        let files = Files::new(&options);
+        #[cfg(feature = "hub")]
+        let files = Files::new(options.hub);
+        #[cfg(not(feature = "hub"))]
+        let files = Files::new();
         let parts = source.open(&files)?;
         if let Some(limit) = current_limit() {
-            limit
-                .admit_loading(&get_memory_pool(), parts.loading_bytes())
-                .map_err(tts_core::Error::from)?;
+            limit.admit_loading(&get_memory_pool(), parts.loading_bytes())?;
         }
         let run = RunOptions {
             device: options.device,
@@ -257,7 +258,7 @@ impl TtsModel {
 
     /// Its sizes and what it needs of memory.
     pub fn info(&self) -> ModelInfo {
-        ModelInfo::of(self)
+        ModelInfo::of(self.model(), self.source())
     }
 
     /// Normalizes a text, cuts it into segments and tokenizes them, for use with the methods of this
@@ -395,7 +396,7 @@ impl TtsModel {
     /// Cuts the texts of requests, and sets a batch size and the limit of the context if they have none.
     fn complete(&self, requests: &mut [SpeechRequest]) -> Result<()> {
         for request in &mut *requests {
-            request.text = request.text.cut().map_err(tts_core::Error::from)?;
+            request.text = request.text.cut()?;
             request.memory_limit = request.memory_limit.take().or_else(current_limit);
         }
         if requests

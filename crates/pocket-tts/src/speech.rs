@@ -70,6 +70,24 @@ impl<P> From<Interrupted<P>> for Error {
     }
 }
 
+impl From<tts_core::text::TextError> for Error {
+    fn from(error: tts_core::text::TextError) -> Self {
+        Self::Core(error.into())
+    }
+}
+
+impl From<tts_core::MemoryError> for Error {
+    fn from(error: tts_core::MemoryError) -> Self {
+        Self::Core(error.into())
+    }
+}
+
+impl From<tts_core::InvalidSetting> for Error {
+    fn from(error: tts_core::InvalidSetting) -> Self {
+        Self::Core(error.into())
+    }
+}
+
 /// Speech that is being generated: an iterator of audio chunks. An error is the last item.
 ///
 /// Dropping the stream cancels it without blocking. Its threads stop at the next frame and then release

@@ -8,7 +8,7 @@ use leak_detect::{GrowthProbe, HeapSource, Verdict, set_heap_source};
 use pocket_tts::memory::{
     Bytes, PoolAllocator, Settings, get_cycle_detector, get_memory_pool, init,
 };
-use pocket_tts::{GenerateOptions, LoadOptions, ModelSource, SpeechRequest, TtsModel, Voice};
+use pocket_tts::{GenerateOptions, LoadOptions, ModelSource, TtsModel, Voice};
 use tensor_pool::PeakWindow;
 use tts_core::memory::{counted, reserved};
 
@@ -219,18 +219,12 @@ fn the_engine_makes_no_reference_cycles() {
     let _alone = alone();
     let (model, voice) = load();
     let folder = tempfile::tempdir().unwrap();
-    let session = init(Settings {
-        profiling: true,
-        profile_dir: folder.path().to_owned(),
-        ..Settings::default()
-    })
-    .unwrap();
+    let session = init(Settings::default().with_profiling_to(folder.path())).unwrap();
     let other = model.voice("slt").unwrap();
-    let requests = [voice.clone(), other].map(|voice| SpeechRequest {
-        voice,
-        text: "One. Two.".to_owned(),
-    });
-    model.generate_batch(&requests, &options()).unwrap();
+    let request = |voice| model.request(voice, "One. Two.", &options()).unwrap();
+    let requests = vec![request(&voice), request(&other)];
+    drop(other);
+    model.generate_batch(requests.clone()).unwrap();
     for frames in [0, 3, usize::MAX] {
         speak_and_drop(&model, &voice, "One. Two.", &options(), frames);
     }

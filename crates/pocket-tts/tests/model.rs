@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use pocket_tts::config::{Location, Preset};
 use pocket_tts::hub::{HubError, HubOptions};
 use pocket_tts::{Error, GenerateOptions, LoadOptions, ModelSource, SpeechStream, TtsModel, Voice};
+use pocket_tts::{Location, Preset};
 
 const FIXTURES: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -86,7 +86,7 @@ fn a_stream_is_the_speech_in_parts() {
     assert!(chunks > 1);
     assert!(samples == whole.samples());
     let progress = stream.progress();
-    assert!(progress.is_last_part && progress.frames <= progress.max_frames);
+    assert!(progress.is_last_segment && progress.frames <= progress.max_frames);
 }
 
 #[test]

@@ -3,9 +3,7 @@
 //! byte of the process.
 
 use pocket_tts::memory::{MemoryPlan, PoolAllocator, get_memory_pool};
-use pocket_tts::{
-    DeviceKind, GenerateOptions, LoadOptions, ModelSource, SpeechRequest, TtsModel, Voice,
-};
+use pocket_tts::{DeviceKind, GenerateOptions, LoadOptions, ModelSource, TtsModel, Voice};
 use tensor_pool::PeakWindow;
 use tts_core::memory::counted;
 
@@ -66,16 +64,11 @@ impl Case<'_> {
 
     /// As many of the text as are spoken at once.
     fn batch(&self, text: &str, options: &GenerateOptions) {
-        let requests = vec![
-            SpeechRequest {
-                voice: self.voice.clone(),
-                text: text.to_owned(),
-            };
-            options.batch_size.unwrap_or(1)
-        ];
-        let plan = self.model.plan_batch_memory(&requests, options).unwrap();
+        let request = self.model.request(self.voice, text, options).unwrap();
+        let requests = vec![request; options.batch_size.unwrap_or(1)];
+        let plan = self.model.plan_batch_memory(&requests).unwrap();
         self.check(&plan, || {
-            self.model.generate_batch(&requests, options).unwrap();
+            self.model.generate_batch(requests).unwrap();
         });
     }
 }

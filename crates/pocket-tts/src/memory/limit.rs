@@ -9,8 +9,7 @@ use super::release::release_idle_memory;
 /// Returns the limit of the context. When memory is short, it frees everything that speech can do without:
 /// idle tensors, cached voices that are not in use, voice encoders, and the allocator's idle blocks.
 pub(crate) fn current_limit() -> Option<MemoryLimit> {
-    let limit = MemoryContext::current().limit()?;
-    let limit = MemoryLimit::new(limit.get());
+    let limit = MemoryLimit::new(MemoryContext::current().limit_bytes()?);
     Some(limit.with_reclaim(|| {
         for model in models().all() {
             model.drop_voice_encoder();

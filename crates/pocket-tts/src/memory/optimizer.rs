@@ -59,7 +59,7 @@ pub fn get_batch_optimizer(model: &impl AsRef<Model>) -> BatchOptimizer {
 
 impl BatchOptimizer {
     fn new(model: &Model) -> Self {
-        let context = MemoryContext::current().limit().map(|limit| limit.get());
+        let context = MemoryContext::current().limit_bytes();
         let monitor = get_memory_monitor();
         // Memory that other processes use of a group or of the machine is not available. The monitor's
         // configured limit is the context's, which counts differently.

@@ -9,7 +9,7 @@ use tts_core::memory::{StreamNeed, counted, present};
 use tts_core::{Model, SpeechRequest, Voice};
 
 use super::context::MemoryContext;
-use super::table;
+use super::format::write_table;
 
 /// The predicted memory of speech: the peak of the process's counted bytes, by category.
 ///
@@ -78,7 +78,7 @@ impl fmt::Display for MemoryPlan {
             .collect();
         rows.push(row("peak", self.peak_bytes));
         rows.extend(self.limit_bytes.map(|limit| row("limit", limit)));
-        table::write(f, ["category", "at most"], &rows)
+        write_table(f, ["category", "at most"], rows)
     }
 }
 
@@ -95,7 +95,7 @@ impl MemoryPlan {
         let counts = requests.iter().map(|request| request.text.segment_count());
         let segments: Option<usize> = counts.sum();
         let wanted = wanted.min(segments.unwrap_or(usize::MAX)).max(1);
-        let limit_bytes = MemoryContext::current().limit().map(Bytes::get);
+        let limit_bytes = MemoryContext::current().limit_bytes();
         let present_bytes = present(pool);
         let peak_bytes = |batch_size| present_bytes.saturating_add(need.total_bytes(batch_size));
         let fits = |&size: &usize| limit_bytes.is_none_or(|limit| peak_bytes(size) <= limit);

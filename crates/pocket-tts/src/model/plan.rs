@@ -5,7 +5,7 @@ use tts_core::text::SegmentSize;
 use tts_core::{GenerateOptions, SpeechRequest, Voice};
 
 use super::TtsModel;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::memory::{MemoryPlan, batch_size_for};
 use crate::speech::SpeechText;
 
@@ -68,9 +68,8 @@ impl TtsModel {
     pub fn plan_batch_memory(&self, requests: &[SpeechRequest]) -> Result<MemoryPlan> {
         let mut requests = requests.to_vec();
         for request in &mut requests {
-            let cut = request.options.validate();
-            cut.map_err(tts_core::Error::from)?;
-            request.text = request.text.cut().map_err(tts_core::Error::from)?;
+            request.options.validate()?;
+            request.text = request.text.cut()?;
         }
         let batch_size = requests
             .iter()
@@ -78,7 +77,7 @@ impl TtsModel {
             .max();
         let batch_size = batch_size.unwrap_or_else(|| self.batch_size(&requests));
         let need = self.need_of(&requests);
-        Ok::<_, Error>(MemoryPlan::new(self.model(), &requests, &need, batch_size))
+        Ok(MemoryPlan::new(self.model(), &requests, &need, batch_size))
     }
 
     /// Chooses a batch size for requests whose texts are cut.
