@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use tts_core::config::Location;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::LoadOptions;
+use crate::source::SourceError;
 
 /// Finds files by their location.
 pub(crate) struct Files {
@@ -28,23 +29,24 @@ impl Files {
         match location {
             Location::Local(path) => local(path),
             #[cfg(feature = "hub")]
-            remote => self.hub.resolve(remote),
+            remote => Ok(self.hub.resolve(remote)?),
             #[cfg(not(feature = "hub"))]
-            remote => Err(Error::NoDownloads {
-                location: remote.clone(),
-            }),
+            remote => Err(SourceError::NoDownloads {
+                location: remote.to_string(),
+            }
+            .into()),
         }
     }
 }
 
 fn local(path: &Path) -> Result<PathBuf> {
-    let refuse = |source| Error::LocalFile {
+    let refuse = |source| SourceError::LocalFile {
         path: path.to_owned(),
         source,
     };
     match std::fs::metadata(path).map_err(refuse)? {
         kind if kind.is_file() => Ok(path.to_owned()),
-        kind if kind.is_dir() => Err(refuse(std::io::Error::other("it is a folder"))),
-        _ => Err(refuse(std::io::Error::other("it is not an ordinary file"))),
+        kind if kind.is_dir() => Err(refuse(std::io::Error::other("it is a folder")).into()),
+        _ => Err(refuse(std::io::Error::other("it is not a regular file")).into()),
     }
 }

@@ -46,7 +46,7 @@ mod voice;
 pub use error::{Error, Result};
 pub use info::ModelInfo;
 pub use model::{LoadOptions, TtsModel};
-pub use source::{ModelSource, NamedVoice};
+pub use source::{ModelSource, NamedVoice, SourceError};
 pub use tts_core::{
     Audio, Config, DeviceKind, Error as CoreError, GenerateOptions, MemoryLimitExceeded, ModelSize,
     PartSize, Progress, SpeechRequest, SpeechStream, Voice, audio, config,

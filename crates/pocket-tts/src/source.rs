@@ -1,5 +1,7 @@
 //! Where a model comes from, and the voices that it knows by name.
 
+mod error;
+
 #[cfg(feature = "builtin-voice")]
 use std::path::Path;
 
@@ -7,8 +9,10 @@ use tts_core::config::{Location, PREDEFINED_VOICES, Preset, voice_location};
 use tts_core::text::Tokenizer;
 use tts_core::{Config, ModelParts, Weights};
 
-use crate::error::{Error, Result};
+use crate::error::{Result, chain};
 use crate::files::Files;
+
+pub use error::SourceError;
 
 /// The recording that a model without voices of its own clones when no voice is named: the one behind
 /// the reference's default voice, which the reference clones too.
@@ -108,7 +112,7 @@ impl ModelSource {
         };
         let table = &config.flow_lm.lookup_table;
         let path = files.resolve(&table.tokenizer_path)?;
-        let bytes = std::fs::read(&path).map_err(|source| Error::LocalFile {
+        let bytes = std::fs::read(&path).map_err(|source| SourceError::LocalFile {
             path: path.clone(),
             source,
         })?;
@@ -128,9 +132,10 @@ impl ModelSource {
         let mimi = config.mimi.weights_path.as_ref();
         let Some(whole) = &config.weights_path else {
             let (Some(flow_lm), Some(mimi)) = (&config.flow_lm.weights_path, mimi) else {
-                return Err(Error::NoWeights {
+                return Err(SourceError::NoWeights {
                     model: self.title(),
-                });
+                }
+                .into());
             };
             let weights = Weights::open_parts(&files.resolve(flow_lm)?, &files.resolve(mimi)?)?;
             return Ok((weights, None));
@@ -141,8 +146,11 @@ impl ModelSource {
                 let Some(open) = &config.weights_path_without_voice_cloning else {
                     return Err(denied);
                 };
-                tracing::info!("using the weights without voice cloning: {denied}");
-                let reason = format!("the weights that can, could not be had: {denied}");
+                tracing::info!(
+                    "using the weights without voice cloning: {}",
+                    chain(&denied)
+                );
+                let reason = format!("the weights that can are not available: {}", chain(&denied));
                 (files.resolve(open)?, Some(reason))
             }
         };

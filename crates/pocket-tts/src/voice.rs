@@ -10,7 +10,7 @@ use tts_core::{Audio, Voice};
 
 use crate::error::{Error, Result};
 use crate::model::TtsModel;
-use crate::source::ModelSource;
+use crate::source::{ModelSource, SourceError};
 use cache::VoiceKey;
 
 impl TtsModel {
@@ -45,7 +45,7 @@ impl TtsModel {
     /// # let model = pocket_tts::TtsModel::builtin()?;
     /// let voice = model.voice("slt")?;
     /// let error = model.voice("nobody").unwrap_err();
-    /// assert!(error.to_string().starts_with("no voice is called \"nobody\""));
+    /// assert!(error.to_string().starts_with("no voice is named \"nobody\""));
     /// # }
     /// # Ok::<(), pocket_tts::Error>(())
     /// ```
@@ -113,7 +113,7 @@ impl TtsModel {
             && !path.exists()
             && !looks_like_a_path(spec)
         {
-            return Err(self.unknown_voice(spec));
+            return Err(self.unknown_voice(spec).into());
         }
         if is_state(&location) {
             return self.stored_voice(&location);
@@ -143,11 +143,12 @@ impl TtsModel {
         let source = &self.shared.source;
         let Some(known) = source.voices().into_iter().find(|voice| voice.name == name) else {
             if PREDEFINED_VOICES.contains(&name) {
-                return Err(Error::VoiceOfReleasedModels {
+                return Err(SourceError::VoiceOfReleasedModels {
                     name: name.to_owned(),
                     model: source.title(),
                     known: self.known_names(),
-                });
+                }
+                .into());
             }
             return Ok(None);
         };
@@ -169,8 +170,8 @@ impl TtsModel {
         }
     }
 
-    fn unknown_voice(&self, name: &str) -> Error {
-        Error::UnknownVoice {
+    fn unknown_voice(&self, name: &str) -> SourceError {
+        SourceError::UnknownVoice {
             name: name.to_owned(),
             model: self.shared.source.title(),
             known: self.known_names(),

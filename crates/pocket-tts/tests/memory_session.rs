@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pocket_tts::memory::{
-    Bytes, MemoryContext, PoolAllocator, ProfileReport, Settings, get_cycle_detector,
+    Bytes, MemoryContext, MemoryError, PoolAllocator, ProfileReport, Settings, get_cycle_detector,
     get_memory_monitor, get_memory_pool, init, memory_efficient_context, memory_summary, profile,
 };
 use pocket_tts::{Error, GenerateOptions, TtsModel};
@@ -116,7 +116,10 @@ fn a_second_session_is_refused_and_changes_nothing() {
         ..Settings::default()
     };
     let error = init(lower.clone()).unwrap_err();
-    assert!(matches!(error, Error::SessionOpen), "{error}");
+    assert!(
+        matches!(error, Error::Memory(MemoryError::SessionOpen)),
+        "{error}"
+    );
     assert!(
         error.to_string().contains("one `memory::Session`"),
         "{error}"
@@ -132,7 +135,10 @@ fn what_cannot_be_is_refused_and_leaves_no_session_open() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("missing");
     let error = init(recording_to(&missing)).unwrap_err();
-    assert!(matches!(error, Error::ProfileFile { .. }), "{error}");
+    assert!(
+        matches!(error, Error::Memory(MemoryError::Recording { .. })),
+        "{error}"
+    );
     for part in ["missing", "create the folder"] {
         assert!(error.to_string().contains(part), "{error}");
     }
@@ -141,7 +147,7 @@ fn what_cannot_be_is_refused_and_leaves_no_session_open() {
         ..Settings::default()
     };
     let error = init(nothing).unwrap_err();
-    assert!(error.to_string().contains("memory_limit"), "{error}");
+    assert!(error.to_string().contains("memory limit"), "{error}");
     assert_eq!(MemoryContext::current().limit(), None);
     drop(init(Settings::default()).unwrap());
 }
@@ -241,7 +247,10 @@ fn a_folder_that_goes_away_is_told_and_ends_the_session() {
     let session = init(recording_to(folder.path())).unwrap();
     folder.close().unwrap();
     let error = session.finish().unwrap_err();
-    assert!(matches!(error, Error::ProfileFile { .. }), "{error}");
+    assert!(
+        matches!(error, Error::Memory(MemoryError::Recording { .. })),
+        "{error}"
+    );
     assert!(!get_memory_monitor().is_monitoring());
     drop(init(Settings::default()).unwrap());
 }

@@ -153,7 +153,7 @@ fn a_command_that_fails_is_recorded_too() {
     let place = Place::new();
     let run = place.generate(&["Hi.", "--profile-memory", "--voice", "nobody"]);
     assert_eq!(run.code, 1, "{}", run.stderr);
-    let message = "error: no voice is called \"nobody\"";
+    let message = "error: no voice is named \"nobody\"";
     assert!(run.stderr.contains(message), "{}", run.stderr);
     has_summary(&run);
     assert!(check(&place, "").contains(&"load".to_owned()));

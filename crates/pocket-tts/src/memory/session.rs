@@ -10,9 +10,10 @@ use leak_detect::Trace;
 use tensor_pool::{Bytes, DEFAULT_MAX_POOL_SIZE};
 
 use super::bytes::to_monitor;
+use super::error::MemoryError;
 use super::globals::{SessionToken, get_memory_monitor, get_memory_pool, set_default_limit, track};
 use super::settings::Settings;
-use crate::error::{Error, Result};
+use crate::error::{Result, chain};
 
 pub use files::ProfileFiles;
 use recording::Recording;
@@ -41,19 +42,14 @@ use recording::Recording;
 ///
 /// # Errors
 ///
-/// [`Error::SessionOpen`] where a session is open; [`Error::ProfileFile`] where the recording cannot
+/// [`MemoryError::SessionOpen`] where a session is open; [`MemoryError::Recording`] where the recording cannot
 /// be begun, such as in a folder that does not exist; a limit of 0 bytes.
 pub fn init(settings: Settings) -> Result<Session> {
-    let token = SessionToken::acquire().ok_or(Error::SessionOpen)?;
+    let token = SessionToken::acquire().ok_or(MemoryError::SessionOpen)?;
     // From here on, an early return restores the defaults.
     let applied = Applied { _token: token };
     if settings.memory_limit == Some(Bytes::ZERO) {
-        return Err(tts_core::Error::Setting {
-            name: "memory_limit",
-            found: Bytes::ZERO.to_string(),
-            allowed: "at least one byte, or no limit",
-        }
-        .into());
+        return Err(MemoryError::ZeroLimit.into());
     }
     let monitor = get_memory_monitor();
     get_memory_pool().set_max_pool_size(settings.pool_size);
@@ -86,7 +82,7 @@ pub fn init(settings: Settings) -> Result<Session> {
 ///
 /// # Errors
 ///
-/// As [`init`], and [`Error::Variable`] for a variable with a bad value.
+/// As [`init`], and [`MemoryError::Variable`] for a variable with a bad value.
 pub fn init_from_env() -> Result<Session> {
     init(Settings::from_env()?)
 }
@@ -128,7 +124,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Error::ProfileFile`] with the first file that could not be written; the others are written.
+    /// [`MemoryError::Recording`] with the first file that could not be written; the others are written.
     pub fn finish(self) -> Result<Option<ProfileFiles>> {
         self.shared.end()
     }
@@ -137,7 +133,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         if let Err(error) = self.shared.end() {
-            tracing::error!("{error}");
+            tracing::error!("{}", chain(&error));
         }
     }
 }

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use tensor_pool::{Bytes, DEFAULT_MAX_POOL_SIZE};
 
-use crate::error::{Error, Result};
+use super::error::MemoryError;
+use crate::error::Result;
 
 /// The default limit in MB.
 const MEMORY_LIMIT_MB: &str = "POCKET_TTS_MEMORY_LIMIT_MB";
@@ -71,7 +72,7 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// [`Error::Variable`] for a variable that holds something else.
+    /// [`MemoryError::Variable`] for a variable that holds something else.
     pub fn from_env() -> Result<Self> {
         Self::from_variables(|name| std::env::var_os(name))
     }
@@ -106,7 +107,7 @@ impl Settings {
             settings.profiling = match value.to_str().map(str::trim) {
                 Some("1") => true,
                 Some("0") => false,
-                _ => return Err(bad(ENABLE_MEMORY_PROFILING, &value, "1 or 0")),
+                _ => return Err(bad(ENABLE_MEMORY_PROFILING, &value, "1 or 0").into()),
             };
         }
         if let Some(value) = read(MEMORY_POOL_SIZE) {
@@ -126,8 +127,8 @@ fn number<T: std::str::FromStr>(value: &OsStr) -> Option<T> {
     value.to_str()?.trim().parse().ok()
 }
 
-fn bad(variable: &'static str, value: &OsStr, allowed: &'static str) -> Error {
-    Error::Variable {
+fn bad(variable: &'static str, value: &OsStr, allowed: &'static str) -> MemoryError {
+    MemoryError::Variable {
         variable,
         value: value.to_string_lossy().into_owned(),
         allowed,
@@ -137,6 +138,7 @@ fn bad(variable: &'static str, value: &OsStr, allowed: &'static str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
 
     fn settings(variables: &[(&str, &str)]) -> Result<Settings> {
         Settings::from_variables(|name| {
@@ -191,7 +193,10 @@ mod tests {
     fn what_is_no_text_is_refused_too() {
         use std::os::unix::ffi::OsStringExt;
         let error = Settings::from_variables(|_| Some(OsString::from_vec(vec![0xff])));
-        assert!(matches!(error, Err(Error::Variable { .. })));
+        assert!(matches!(
+            error,
+            Err(Error::Memory(MemoryError::Variable { .. }))
+        ));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
+use crate::memory::error::MemoryError;
 
 /// The files of a recording, all of one name but for the ending.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct ProfileFiles {
 }
 
 /// Writes a file beside its place, then renames it: it is there as a whole or not at all.
-pub(super) fn write_whole(path: &Path, contents: &[u8]) -> Result<()> {
+pub(super) fn write_whole(path: &Path, contents: &[u8]) -> Result<(), MemoryError> {
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     let part = PathBuf::from(part);
@@ -40,8 +40,8 @@ fn write_new(path: &Path, contents: &[u8]) -> io::Result<()> {
 }
 
 /// The error for a file that cannot be written.
-pub(super) fn failed(path: &Path, source: io::Error) -> Error {
-    Error::ProfileFile {
+pub(super) fn failed(path: &Path, source: io::Error) -> MemoryError {
+    MemoryError::Recording {
         path: path.to_owned(),
         source,
     }

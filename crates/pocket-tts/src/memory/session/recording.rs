@@ -9,6 +9,7 @@ use tracing_subscriber::registry::Registry;
 
 use super::files::{self, ProfileFiles};
 use crate::error::Result;
+use crate::memory::error::MemoryError;
 use crate::memory::globals::{get_memory_monitor, models, set_tracking, span_layer};
 use crate::memory::profile::CHECK_INTERVAL;
 use crate::memory::report::ProfileReport;
@@ -94,7 +95,7 @@ fn write(
     recording: &Path,
     ending: &str,
     contents: std::result::Result<String, mem_monitor::Error>,
-) -> Result<PathBuf> {
+) -> Result<PathBuf, MemoryError> {
     let path = recording.with_extension(ending);
     files::write_whole(&path, contents?.as_bytes())?;
     Ok(path)
