@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use pocket_tts::memory::{self, PoolAllocator};
-use pocket_tts::{CoreError, Error};
+use pocket_tts::{CoreError, Error, ThreadsError};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
@@ -96,7 +96,9 @@ fn report(error: &anyhow::Error) -> ExitCode {
     // Where even this cannot be written, the exit code is all that is left.
     let _ = writeln!(io::stderr(), "{message}");
     match error.downcast_ref::<Error>() {
-        Some(Error::Core(CoreError::Setting { .. })) => ExitCode::from(USAGE_ERROR),
+        Some(Error::Core(
+            CoreError::Setting { .. } | CoreError::Threads(ThreadsError::Count { .. }),
+        )) => ExitCode::from(USAGE_ERROR),
         _ => ExitCode::FAILURE,
     }
 }
