@@ -58,8 +58,7 @@ mod download {
     use std::sync::{Mutex, PoisonError};
 
     use indicatif::ProgressBar;
-    use pocket_tts::config::Location;
-    use pocket_tts::hub;
+    use pocket_tts::{Location, hub};
 
     /// The progress of downloads. If standard error is not a terminal, each file is printed once.
     pub(crate) struct DownloadBar {
