@@ -1,12 +1,12 @@
 //! A voice made of a recording.
 
+use bench_report::memory::{HEAP_PEAK, PEAK_RSS, TIME};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use pocket_tts::Audio;
 use pocket_tts::memory::{Settings as MemorySettings, optimize_model_memory};
 
-use super::figures::{HEAP_PEAK, PEAK_RSS, TIME};
 use super::watch::Watch;
 use super::{Figures, Task};
 use crate::random_model::murmur;

@@ -1,5 +1,6 @@
 //! Cycles of references: made on purpose, and looked for after real speech.
 
+use bench_report::memory::Unit;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -7,7 +8,7 @@ use std::time::Instant;
 use leak_detect::{ReferenceCycleDetector, Trace, Unlink};
 use pocket_tts::memory::{Settings as MemorySettings, get_cycle_detector};
 
-use super::{Figures, Task, Unit};
+use super::{Figures, Task};
 use crate::{Result, without_end};
 
 /// Cycles of two nodes that are made.

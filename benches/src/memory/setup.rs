@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use pocket_tts::memory::{Session, Settings as MemorySettings, init};
-use pocket_tts::{LoadOptions, ModelSource, TtsModel, Voice, config::Location};
+use pocket_tts::{LoadOptions, Location, ModelSource, TtsModel, Voice};
 use serde::{Deserialize, Serialize};
 
 use super::Task;

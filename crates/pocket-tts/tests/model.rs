@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use pocket_tts::config::{Location, Preset};
 use pocket_tts::hub::{HubError, HubOptions};
 use pocket_tts::{Error, GenerateOptions, LoadOptions, ModelSource, SpeechStream, TtsModel, Voice};
+use pocket_tts::{Location, Preset};
 
 const FIXTURES: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),

@@ -14,7 +14,8 @@ use super::globals::{
     SessionToken, get_memory_monitor, get_memory_pool, set_default_limit_bytes, track,
 };
 use super::settings::Settings;
-use crate::error::{Result, chain};
+use crate::error::Result;
+use crate::source::chain;
 
 pub use files::ProfileFiles;
 use recording::Recording;
