@@ -76,7 +76,7 @@ fn speech_is_recorded_by_phase_with_a_summary() {
     }
     assert!(place.path("tts_output.wav").is_file());
     // The parts are those of a model that is still there.
-    let parts = &report(&place, "")["summary"]["parts"]["rows"];
+    let parts = &report(&place, "")["summary"]["categories"]["rows"];
     let weights = parts.as_array().unwrap().iter();
     let weights = weights.filter(|part| part["name"] == "weights");
     let bytes = weights
