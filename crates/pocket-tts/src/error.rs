@@ -51,12 +51,6 @@ pub enum Error {
 /// A result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-impl From<tts_core::WeightsError> for Error {
-    fn from(error: tts_core::WeightsError) -> Self {
-        tts_core::Error::from(error).into()
-    }
-}
-
 impl From<mem_monitor::Error> for Error {
     fn from(error: mem_monitor::Error) -> Self {
         MemoryError::from(error).into()
