@@ -54,6 +54,7 @@ pub use preset::{PREDEFINED_VOICES, Preset, UnknownName, predefined_voice, voice
 pub use source::{ModelSource, NamedVoice, SourceError};
 pub use speech::{Interrupted, SpeechStream, SpeechText};
 pub use tts_core::{
-    Audio, Config, DeviceKind, Error as CoreError, ErrorKind, GenerateOptions, ModelSize,
-    PreparedText, Progress, Segment, SpeechRequest, Voice, audio, config,
+    Audio, Config, DeviceError, DeviceKind, Error as CoreError, ErrorKind, GenerateOptions,
+    ModelSize, PreparedText, Progress, Segment, SpeechRequest, ThreadsError, Voice, VoiceError,
+    WeightsError, audio, config,
 };

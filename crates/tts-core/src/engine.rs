@@ -7,18 +7,19 @@ use burn::tensor::{Device, Tensor};
 use tensor_pool::MemoryPool;
 
 use crate::audio::{Audio, prepare_voice_prompt};
+use crate::components::expected_tensors;
 use crate::config::Config;
 use crate::device::DeviceKind;
 use crate::error::{Error, Result};
 use crate::flow_lm::{FlowLm, FlowLmState};
 use crate::ledger::LedgerEntry;
 use crate::mimi::{MimiDecoder, MimiEncoder};
-use crate::ops::Placement;
+use crate::ops::Backend;
 use crate::state::StateMemory;
 use crate::text::{TextOptions, Tokenizer};
 use crate::threads::Threads;
-use crate::voice::{Voice, VoiceKv, VoiceShape};
-use crate::weights::{Directory, Part, Weights, expected_tensors};
+use crate::voice::{Voice, VoiceError, VoiceKv, VoiceShape};
+use crate::weights::{Component, Directory, Loader, Weights};
 
 /// The opened files that a model is loaded from.
 #[derive(Debug)]
@@ -35,27 +36,12 @@ pub struct ModelParts {
 }
 
 impl ModelParts {
-    /// Returns the maximum bytes that loading the model needs: its prepared weights, the tables that stay
-    /// in their file, and three copies of the largest tensor (as stored, as `f32`, and in the order of
-    /// the kernels).
+    /// Returns an upper bound of the bytes that loading the model needs.
     #[must_use]
     pub fn loading_bytes(&self) -> u64 {
-        /// The widest tile that outputs are padded to, see `PackedMatrix`.
-        const TILE: usize = 32;
         /// Names, shapes and tables of threads and pools.
         const BOOKKEEPING_BYTES: u64 = 1 << 20;
-        let mut total = 0;
-        let mut largest = 0;
-        for spec in expected_tensors(&self.config) {
-            if spec.part == Part::VoiceEncoder {
-                continue;
-            }
-            let elements: usize = spec.shape.iter().product();
-            let inputs = elements / spec.shape.first().copied().unwrap_or(1).max(1);
-            largest = largest.max(elements);
-            total += elements + TILE * inputs;
-        }
-        ((total + 3 * largest) * size_of::<f32>()) as u64 + BOOKKEEPING_BYTES
+        crate::components::loading_bytes(&self.config) + BOOKKEEPING_BYTES
     }
 }
 
@@ -99,7 +85,9 @@ pub(crate) struct Engine {
     encoder: Mutex<Option<Arc<LoadedEncoder>>>,
     no_voice_cloning: Option<String>,
     weights: Weights,
-    placement: Placement,
+    backend: Backend,
+    flow_lm_bytes: usize,
+    decoder_bytes: usize,
     /// Leases the state of streams.
     pub(crate) memory: StateMemory,
     device: DeviceKind,
@@ -111,6 +99,7 @@ pub(crate) struct Engine {
 #[derive(Debug)]
 pub(crate) struct LoadedEncoder {
     encoder: MimiEncoder,
+    bytes: usize,
     _prepared: LedgerEntry,
 }
 
@@ -139,21 +128,24 @@ impl Engine {
                 expected: bins,
             });
         }
-        let has_encoder = weights.check(&config)?;
+        let has_encoder = weights.check(&expected_tensors(&config))?;
         let no_voice_cloning = no_voice_cloning.or_else(|| {
             (!has_encoder).then(|| "the weights file does not contain the voice encoder".to_owned())
         });
         let device = options.device.open()?;
-        let placement = Placement::new(&device);
+        let backend = Backend::new(&device);
         let mut threads = Threads::start(options.threads)?;
-        let (flow_lm, decoder) = threads.all().install(|| -> Result<_> {
-            Ok((
-                FlowLm::load(&weights, &config, &placement)?,
-                MimiDecoder::load(&weights, &config, &placement)?,
-            ))
-        })?;
-        let prepared = flow_lm.bytes() + decoder.bytes();
-        threads.suit(prepared)?;
+        let ((flow_lm, flow_lm_bytes), (decoder, decoder_bytes)) =
+            threads.all().install(|| -> Result<_> {
+                let loader = Loader::new(&weights, Component::FlowLm, &backend);
+                let flow_lm = FlowLm::load(&loader, &config)?;
+                let flow_lm_bytes = loader.prepared_bytes();
+                let loader = Loader::new(&weights, Component::Decoder, &backend);
+                let decoder = MimiDecoder::load(&loader, &config)?;
+                Ok(((flow_lm, flow_lm_bytes), (decoder, loader.prepared_bytes())))
+            })?;
+        let prepared = flow_lm_bytes + decoder_bytes;
+        threads.adapt_to(prepared)?;
         let pool = options.memory_pool.unwrap_or_default();
         Ok(Self {
             text_options: TextOptions {
@@ -170,8 +162,10 @@ impl Engine {
             encoder: Mutex::new(None),
             no_voice_cloning,
             weights,
-            memory: StateMemory::new(pool, placement.device()),
-            placement,
+            memory: StateMemory::new(pool, backend.device()),
+            backend,
+            flow_lm_bytes,
+            decoder_bytes,
             device: options.device,
             threads,
             _prepared: LedgerEntry::prepared(prepared),
@@ -184,7 +178,7 @@ impl Engine {
 
     /// The device that tensors are on.
     pub(crate) fn tensor_device(&self) -> &Device {
-        self.placement.device()
+        self.backend.device()
     }
 
     /// The reason why the model cannot clone voices.
@@ -207,9 +201,9 @@ impl Engine {
         ModelSize {
             parameters: self.weights.parameters(),
             stored_bytes: self.weights.stored_bytes(),
-            flow_lm_bytes: self.flow_lm.bytes(),
-            decoder_bytes: self.decoder.bytes(),
-            encoder_bytes: self.loaded_encoder().map(|encoder| encoder.bytes()),
+            flow_lm_bytes: self.flow_lm_bytes,
+            decoder_bytes: self.decoder_bytes,
+            encoder_bytes: self.loaded_encoder().map(|encoder| encoder.bytes),
             kv_bytes_per_position: self.flow_lm.layers() * 2 * kv_width * size_of::<f32>(),
         }
     }
@@ -220,7 +214,7 @@ impl Engine {
             layers: self.flow_lm.layers(),
             heads: *self.flow_lm.heads(),
         };
-        let kv = VoiceKv::read(file, path, &shape, &self.placement)?;
+        let kv = VoiceKv::read(file, path, &shape, self.tensor_device())?;
         Ok(Voice { kv: Arc::new(kv) })
     }
 
@@ -235,7 +229,7 @@ impl Engine {
                 .flow_lm
                 .state(Arc::new(VoiceKv::empty()), &self.memory)?;
             self.flow_lm
-                .prompt_voice(&mut state, encoder.conditioning(latents))?;
+                .prefill_voice(&mut state, encoder.conditioning(latents))?;
             Ok(Voice {
                 kv: Arc::new(voice_of(&state)),
             })
@@ -245,20 +239,22 @@ impl Engine {
     /// Returns the voice encoder, which is loaded if it is not.
     pub(crate) fn encoder(&self) -> Result<Arc<LoadedEncoder>> {
         if let Some(reason) = &self.no_voice_cloning {
-            return Err(Error::NoVoiceEncoder(reason.clone()));
+            return Err(VoiceError::NoEncoder(reason.clone()).into());
         }
         // The lock is held during loading, so that the encoder is never loaded twice.
         let mut loaded = self.lock_encoder();
         if let Some(loaded) = &*loaded {
             return Ok(loaded.clone());
         }
-        let encoder = self
-            .threads
-            .all()
-            .install(|| MimiEncoder::load(&self.weights, &self.config, &self.placement))?;
+        let (encoder, bytes) = self.threads.all().install(|| -> Result<_> {
+            let loader = Loader::new(&self.weights, Component::VoiceEncoder, &self.backend);
+            let encoder = MimiEncoder::load(&loader, &self.config)?;
+            Ok((encoder, loader.prepared_bytes()))
+        })?;
         let encoder = Arc::new(LoadedEncoder {
-            _prepared: LedgerEntry::prepared(encoder.bytes()),
+            _prepared: LedgerEntry::prepared(bytes),
             encoder,
+            bytes,
         });
         *loaded = Some(encoder.clone());
         Ok(encoder)
@@ -268,7 +264,7 @@ impl Engine {
     pub(crate) fn drop_voice_encoder(&self) -> u64 {
         let mut loaded = self.lock_encoder();
         match loaded.take() {
-            Some(encoder) if Arc::strong_count(&encoder) == 1 => encoder.encoder.bytes() as u64,
+            Some(encoder) if Arc::strong_count(&encoder) == 1 => encoder.bytes as u64,
             in_use => {
                 *loaded = in_use;
                 0

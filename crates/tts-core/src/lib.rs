@@ -47,6 +47,7 @@
 //! place in a transformer's sequence, and a *token* is a piece of text.
 
 pub mod audio;
+mod components;
 pub mod config;
 mod device;
 mod engine;
@@ -81,8 +82,9 @@ pub mod memory {
 }
 
 pub use audio::Audio;
+pub use components::expected_tensors;
 pub use config::Config;
-pub use device::DeviceKind;
+pub use device::{DeviceError, DeviceKind};
 pub use engine::{ModelParts, ModelSize, RunOptions};
 pub use error::{Error, ErrorKind, InvalidSetting, Result};
 pub use ledger::MemoryError;
@@ -91,5 +93,6 @@ pub use options::GenerateOptions;
 pub use scheduler::Progress;
 pub use stream::{Interrupted, SpeechRequest, SpeechStream};
 pub use text::{PreparedText, Segment};
-pub use voice::Voice;
-pub use weights::{Part, TensorSpec, Weights, expected_tensors};
+pub use threads::ThreadsError;
+pub use voice::{Voice, VoiceError};
+pub use weights::{Component, TensorSpec, WeightMismatch, Weights, WeightsError};

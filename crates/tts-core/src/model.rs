@@ -132,7 +132,7 @@ impl Model {
     ///
     /// The file cannot be written.
     pub fn export_voice(&self, voice: &Voice, path: impl AsRef<Path>) -> Result<()> {
-        voice.kv.write(path.as_ref())
+        Ok(voice.kv.write(path.as_ref())?)
     }
 
     /// Drops the voice encoder if it is loaded and not in use. It is loaded again when the next voice is

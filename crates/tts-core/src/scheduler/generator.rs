@@ -69,7 +69,7 @@ impl Generator {
         let times = engine
             .threads
             .all()
-            .install(|| engine.flow_lm.time_schedule(steps))?;
+            .install(|| engine.flow_lm.time_schedule(steps));
         let mut next = self.segments.next().transpose()?;
         let mut started = 0;
         let mut active: Vec<Sequence> = Vec::with_capacity(self.batch_size);
@@ -142,18 +142,18 @@ impl Generator {
         let mut state = flow_lm.state(voice, &engine.memory)?;
         // The maximum, so that other code cannot take the memory while the segment is generated.
         state.reserve(segment.size().positions())?;
-        let mut noise = Noise::of_part(
+        let mut noise = Noise::for_segment(
             sampling.seed,
             index,
             sampling.temperature,
             sampling.noise_clamp,
         );
-        let first = noise.take(flow_lm.latent_dim());
+        let first = noise.sample(flow_lm.latent_dim());
         // A prompt is one large batch of positions, so all threads compute it.
         let output = engine.threads.all().install(|| {
             let _span = tracing::debug_span!("prompt").entered();
-            let condition = flow_lm.prompt(&mut state, &segment.tokens)?;
-            flow_lm.draw(condition, first, times)
+            let condition = flow_lm.prefill(&mut state, &segment.tokens)?;
+            flow_lm.sample(condition, first, times)
         })?;
         let mut sequence = Sequence::new(
             number,
@@ -176,7 +176,7 @@ impl Generator {
         let mut noise = Vec::with_capacity(active.len() * width);
         for sequence in &mut *active {
             latents.extend_from_slice(&sequence.latent);
-            noise.extend(sequence.noise.take(width));
+            noise.extend(sequence.noise.sample(width));
         }
         let output = engine.threads.generating().install(|| {
             let _span = tracing::debug_span!("step").entered();
@@ -184,8 +184,8 @@ impl Generator {
                 .iter_mut()
                 .map(|sequence| &mut sequence.state)
                 .collect();
-            let condition = flow_lm.step(&mut states, &latents)?;
-            flow_lm.draw(condition, noise, times)
+            let condition = flow_lm.advance(&mut states, &latents)?;
+            flow_lm.sample(condition, noise, times)
         })?;
         let mut rows = output.rows();
         for sequence in active {

@@ -65,12 +65,12 @@ impl StreamCost {
         // The stream's own two threads mostly wait, but have slack too.
         let threads = engine.threads.count() as u64 + 2;
         Self {
-            page_bytes: bytes(flow_lm.page_numbers()),
-            page_positions: crate::kv::PAGE_STEPS,
-            decoder_state_bytes: bytes(decoder.state_numbers()),
-            decode_scratch_bytes: bytes(decoder.scratch_numbers(FRAMES_PER_CALL)),
-            prefill_scratch_bytes_per_token: bytes(flow_lm.scratch_numbers(1)),
-            frame_scratch_bytes_per_segment: bytes(flow_lm.scratch_numbers(1)),
+            page_bytes: bytes(flow_lm.page_elements()),
+            page_positions: crate::kv::PAGE_POSITIONS,
+            decoder_state_bytes: bytes(decoder.state_elements()),
+            decode_scratch_bytes: bytes(decoder.scratch_elements(FRAMES_PER_CALL)),
+            prefill_scratch_bytes_per_token: bytes(flow_lm.scratch_elements(1)),
+            frame_scratch_bytes_per_segment: bytes(flow_lm.scratch_elements(1)),
             pending_bytes_per_segment: 2 * PENDING_FRAMES_PER_SEGMENT as u64 * latent_bytes,
             queue_bytes: 2 * FRAMES_AHEAD as u64 * latent_bytes
                 + bytes((CHUNKS_AHEAD + 2) * chunk_samples),
