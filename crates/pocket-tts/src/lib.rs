@@ -54,6 +54,7 @@ pub use model::{LoadOptions, TtsModel};
 pub use preset::{PREDEFINED_VOICES, Preset, UnknownName, predefined_voice, voice_location};
 pub use source::{ModelSource, NamedVoice, SourceError};
 pub use tts_core::{
-    Audio, Config, DeviceKind, Error as CoreError, GenerateOptions, MemoryLimitExceeded, ModelSize,
-    PartSize, Progress, SpeechRequest, SpeechStream, Voice, audio, config,
+    Audio, Config, DeviceError, DeviceKind, Error as CoreError, GenerateOptions,
+    MemoryLimitExceeded, ModelSize, PartSize, Progress, SpeechRequest, SpeechStream, ThreadsError,
+    Voice, VoiceError, WeightsError, audio, config,
 };

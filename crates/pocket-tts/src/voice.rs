@@ -120,7 +120,8 @@ impl TtsModel {
         }
         // Said before a recording is downloaded in vain.
         if let Some(reason) = self.model().no_voice_cloning() {
-            return Err(tts_core::Error::NoVoiceEncoder(reason.to_owned()).into());
+            let error = tts_core::VoiceError::NoEncoder(reason.to_owned());
+            return Err(tts_core::Error::from(error).into());
         }
         let path = self.shared.files.resolve(&location)?;
         let key = VoiceKey::file(&path, truncate);
