@@ -1,4 +1,4 @@
-//! What streams remember is leased from the model's pool and returned to it.
+//! Stream state is leased from the model's pool and returned to it.
 
 mod support;
 
@@ -6,10 +6,10 @@ use tensor_pool::{Bytes, MemoryPool};
 use tts_core::GenerateOptions;
 
 const MODEL: &str = "lsd";
-/// Three parts, so that state is returned and leased again within one stream.
+/// Three segments, so state is returned and leased again within one stream.
 const TEXT: &str = "One sentence is here. Another one comes after it. This is the third of them.";
 
-/// Whole speech of a fixed length: no part ends before its last frame.
+/// Options for speech of a fixed length: every segment has its maximal number of frames.
 fn options() -> GenerateOptions {
     GenerateOptions {
         seed: Some(1),
@@ -24,42 +24,39 @@ fn in_use(pool: &MemoryPool) -> (Bytes, usize) {
 }
 
 #[test]
-fn a_stream_returns_its_state_when_it_ends_and_when_it_is_dropped() {
+fn streams_return_their_state_when_they_end_or_are_dropped() {
     let (model, voice) = support::model(MODEL);
     let pool = model.memory_pool();
     assert_eq!(in_use(pool), (Bytes(0), 0));
     model.generate(&voice, TEXT, &options()).unwrap();
     assert_eq!(in_use(pool), (Bytes(0), 0));
-    for taken in 0..4 {
+    for count in 0..4 {
         let mut stream = model.stream(&voice, TEXT, &options()).unwrap();
-        for _ in 0..taken {
+        for _ in 0..count {
             stream.next().unwrap().unwrap();
         }
         drop(stream);
-        assert_eq!(in_use(pool), (Bytes(0), 0), "dropped after {taken} chunks");
+        assert_eq!(in_use(pool), (Bytes(0), 0), "dropped after {count} chunks");
     }
 }
 
 #[test]
-fn the_second_speech_leases_what_the_first_returned() {
+fn later_streams_reuse_the_state_of_earlier_ones() {
     let (model, voice) = support::model(MODEL);
     let pool = model.memory_pool();
     model.generate(&voice, TEXT, &options()).unwrap();
     let first = pool.get_stats();
-    assert!(first.hits > 0, "the later parts of the text leased anew");
+    assert!(first.hits > 0, "later segments did not reuse state");
     model.generate(&voice, TEXT, &options()).unwrap();
     let second = pool.get_stats();
     assert_eq!(second.allocations, first.allocations);
     assert_eq!(second.hits - first.hits, first.hits + first.misses);
     let dropped = second.dropped_changed + second.dropped_shared + second.dropped_full;
-    assert_eq!(
-        dropped, 0,
-        "some state could not be leased again: {second:?}"
-    );
+    assert_eq!(dropped, 0, "some state was not reusable: {second:?}");
 }
 
 #[test]
-fn every_lease_has_a_name() {
+fn all_leases_have_tags() {
     let (model, voice) = support::model(MODEL);
     let mut stream = model.stream(&voice, TEXT, &options()).unwrap();
     stream.next().unwrap().unwrap();
@@ -72,7 +69,7 @@ fn every_lease_has_a_name() {
 }
 
 #[test]
-fn audio_is_the_same_from_fresh_and_from_used_state() {
+fn audio_does_not_depend_on_reused_state() {
     let (model, voice) = support::model(MODEL);
     let bits = || -> Vec<u32> {
         let audio = model.generate(&voice, TEXT, &options()).unwrap();

@@ -1,7 +1,7 @@
-//! Whole generations.
+//! Generation of whole texts.
 
 use super::compare;
-use super::fixture::{Fixture, everywhere};
+use super::fixture::{Fixture, for_all_models};
 use crate::DeviceKind;
 use crate::options::GenerateOptions;
 
@@ -17,8 +17,8 @@ fn recorded_options(fixture: &Fixture) -> GenerateOptions {
 }
 
 #[test]
-fn a_generation_equals_the_reference() {
-    everywhere(|fixture| {
+fn generated_audio_equals_the_reference() {
+    for_all_models(|fixture| {
         let audio = fixture
             .model
             .generate(
@@ -26,7 +26,7 @@ fn a_generation_equals_the_reference() {
                 &fixture.golden.generate.text,
                 &recorded_options(fixture),
             )
-            .expect("it speaks");
+            .expect("generation succeeds");
         assert_eq!(audio.samples().len(), fixture.golden.generate.samples);
         let head = fixture.recorded("generate.audio_head");
         let what = format!("{} generate.audio_head", fixture.name);
@@ -34,8 +34,8 @@ fn a_generation_equals_the_reference() {
     });
 }
 
-/// Noisy speech of a fixture, as bits.
-fn speak(fixture: &Fixture, seed: u64) -> Vec<u32> {
+/// Generates audio with noise. Returns the bits of its samples.
+fn generate(fixture: &Fixture, seed: u64) -> Vec<u32> {
     let options = GenerateOptions {
         temperature: Some(0.7),
         noise_clamp: Some(2.0),
@@ -45,38 +45,41 @@ fn speak(fixture: &Fixture, seed: u64) -> Vec<u32> {
     };
     let text = "hello world. this is one voice.";
     let audio = fixture.model.generate(&fixture.voice(), text, &options);
-    let samples = audio.expect("it speaks").into_samples();
+    let samples = audio.expect("generation succeeds").into_samples();
     samples.into_iter().map(f32::to_bits).collect()
 }
 
 #[test]
-fn the_same_seed_gives_the_same_bits_on_every_run_and_thread_count() {
+fn audio_depends_on_the_seed_but_not_on_the_thread_count() {
     if !DeviceKind::Flex.is_built_in() {
         return;
     }
     for name in ["lsd", "small_pointwise"] {
-        let first = speak(&Fixture::load_with(name, DeviceKind::Flex, Some(1)), 7);
+        let first = generate(&Fixture::load_with(name, DeviceKind::Flex, Some(1)), 7);
         for threads in [1, 2, 3, 8] {
             let fixture = Fixture::load_with(name, DeviceKind::Flex, Some(threads));
-            assert!(speak(&fixture, 7) == first, "{name}, {threads} threads");
-            assert!(speak(&fixture, 8) != first, "{name}: the seed is ignored");
+            assert!(generate(&fixture, 7) == first, "{name}, {threads} threads");
+            assert!(
+                generate(&fixture, 8) != first,
+                "{name}: the seed is ignored"
+            );
         }
     }
 }
 
 #[test]
-fn streams_of_one_model_do_not_disturb_each_other() {
+fn concurrent_streams_give_the_same_bits_as_single_streams() {
     if !DeviceKind::Flex.is_built_in() {
         return;
     }
     let fixture = &Fixture::load("lsd", DeviceKind::Flex);
-    let alone: Vec<_> = (0..4).map(|seed| speak(fixture, seed)).collect();
+    let alone: Vec<_> = (0..4).map(|seed| generate(fixture, seed)).collect();
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..4)
-            .map(|seed| scope.spawn(move || speak(fixture, seed)))
+            .map(|seed| scope.spawn(move || generate(fixture, seed)))
             .collect();
         for (thread, alone) in threads.into_iter().zip(&alone) {
-            assert!(&thread.join().expect("it speaks") == alone);
+            assert!(&thread.join().expect("generation succeeds") == alone);
         }
     });
 }
