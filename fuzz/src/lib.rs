@@ -43,7 +43,7 @@ pub fn config(data: &[u8]) {
 pub fn safetensors_header(data: &[u8]) {
     let file = on_disk(data);
     let _ = Weights::open(file.path());
-    let _ = Weights::open_parts(file.path(), file.path());
+    let _ = Weights::open_components(file.path(), file.path());
     let _ = Weights::open_with_mimi(file.path(), file.path());
 }
 
