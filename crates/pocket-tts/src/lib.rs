@@ -44,6 +44,7 @@ pub mod memory;
 mod model;
 mod preset;
 mod source;
+mod speech;
 mod voice;
 mod voice_cache;
 
@@ -53,8 +54,9 @@ pub use location::{Location, LocationError};
 pub use model::{LoadOptions, TtsModel};
 pub use preset::{PREDEFINED_VOICES, Preset, UnknownName, predefined_voice, voice_location};
 pub use source::{ModelSource, NamedVoice, SourceError};
+pub use speech::{Interrupted, SpeechStream, SpeechText};
 pub use tts_core::{
-    Audio, Config, DeviceError, DeviceKind, Error as CoreError, GenerateOptions,
-    MemoryLimitExceeded, ModelSize, PartSize, Progress, SpeechRequest, SpeechStream, ThreadsError,
-    Voice, VoiceError, WeightsError, audio, config,
+    Audio, Config, DeviceError, DeviceKind, Error as CoreError, ErrorKind, GenerateOptions,
+    ModelSize, PreparedText, Progress, Segment, SpeechRequest, ThreadsError, Voice, VoiceError,
+    WeightsError, audio, config,
 };

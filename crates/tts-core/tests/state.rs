@@ -1,4 +1,4 @@
-//! Stream state is leased from the model's pool and returned to it.
+//! The state of streams is leased from the model's pool and returned to it.
 
 mod support;
 
@@ -6,10 +6,10 @@ use tensor_pool::{Bytes, MemoryPool};
 use tts_core::GenerateOptions;
 
 const MODEL: &str = "lsd";
-/// Three segments, so state is returned and leased again within one stream.
+/// Three segments, so that state is returned and leased again within one stream.
 const TEXT: &str = "One sentence is here. Another one comes after it. This is the third of them.";
 
-/// Options for speech of a fixed length: every segment has its maximal number of frames.
+/// Speech of the maximum length: no segment ends before its last frame.
 fn options() -> GenerateOptions {
     GenerateOptions {
         seed: Some(1),
@@ -24,41 +24,55 @@ fn in_use(pool: &MemoryPool) -> (Bytes, usize) {
 }
 
 #[test]
-fn streams_return_their_state_when_they_end_or_are_dropped() {
+fn stream_returns_its_state_at_its_end_and_when_cancelled() {
     let (model, voice) = support::model(MODEL);
     let pool = model.memory_pool();
     assert_eq!(in_use(pool), (Bytes(0), 0));
-    model.generate(&voice, TEXT, &options()).unwrap();
+    model
+        .generate(support::request(&model, &voice, TEXT, &options()))
+        .unwrap();
     assert_eq!(in_use(pool), (Bytes(0), 0));
-    for count in 0..4 {
-        let mut stream = model.stream(&voice, TEXT, &options()).unwrap();
-        for _ in 0..count {
+    for taken in 0..4 {
+        let mut stream = model
+            .stream(support::request(&model, &voice, TEXT, &options()))
+            .unwrap();
+        for _ in 0..taken {
             stream.next().unwrap().unwrap();
         }
-        drop(stream);
-        assert_eq!(in_use(pool), (Bytes(0), 0), "dropped after {count} chunks");
+        stream.wait();
+        assert_eq!(
+            in_use(pool),
+            (Bytes(0), 0),
+            "cancelled after {taken} chunks"
+        );
     }
 }
 
 #[test]
-fn later_streams_reuse_the_state_of_earlier_ones() {
+fn second_stream_reuses_the_state_of_the_first() {
     let (model, voice) = support::model(MODEL);
     let pool = model.memory_pool();
-    model.generate(&voice, TEXT, &options()).unwrap();
+    model
+        .generate(support::request(&model, &voice, TEXT, &options()))
+        .unwrap();
     let first = pool.get_stats();
-    assert!(first.hits > 0, "later segments did not reuse state");
-    model.generate(&voice, TEXT, &options()).unwrap();
+    assert!(first.hits > 0, "later segments allocated new state");
+    model
+        .generate(support::request(&model, &voice, TEXT, &options()))
+        .unwrap();
     let second = pool.get_stats();
     assert_eq!(second.allocations, first.allocations);
     assert_eq!(second.hits - first.hits, first.hits + first.misses);
     let dropped = second.dropped_changed + second.dropped_shared + second.dropped_full;
-    assert_eq!(dropped, 0, "some state was not reusable: {second:?}");
+    assert_eq!(dropped, 0, "some state could not be reused: {second:?}");
 }
 
 #[test]
-fn all_leases_have_tags() {
+fn every_lease_has_a_tag() {
     let (model, voice) = support::model(MODEL);
-    let mut stream = model.stream(&voice, TEXT, &options()).unwrap();
+    let mut stream = model
+        .stream(support::request(&model, &voice, TEXT, &options()))
+        .unwrap();
     stream.next().unwrap().unwrap();
     let outstanding = model.memory_pool().outstanding();
     let has = |tag| outstanding.iter().any(|lease| lease.tag == tag);
@@ -69,10 +83,12 @@ fn all_leases_have_tags() {
 }
 
 #[test]
-fn audio_does_not_depend_on_reused_state() {
+fn audio_is_the_same_with_new_and_reused_state() {
     let (model, voice) = support::model(MODEL);
     let bits = || -> Vec<u32> {
-        let audio = model.generate(&voice, TEXT, &options()).unwrap();
+        let audio = model
+            .generate(support::request(&model, &voice, TEXT, &options()))
+            .unwrap();
         audio
             .samples()
             .iter()
