@@ -134,9 +134,6 @@ impl BenchModel {
     }
 }
 
-<<<<<<< HEAD
-/// Options for deterministic speech of the maximal length: the end of speech is never detected.
-=======
 impl Loaded {
     /// Starts to generate the speech of a text.
     ///
@@ -166,9 +163,7 @@ impl Loaded {
     }
 }
 
-/// Speech that is the same each time and goes on for as long as the text allows: no end of speech is
-/// ever seen.
->>>>>>> main
+/// Options for deterministic speech of the maximal length: the end of speech is never detected.
 pub fn without_end() -> GenerateOptions {
     GenerateOptions {
         eos_threshold: Some(f32::INFINITY),

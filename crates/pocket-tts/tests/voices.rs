@@ -10,7 +10,11 @@ use pocket_tts::{LoadOptions, ModelSource, TtsModel, Voice};
 
 /// Loads the built-in model with a cache for `voices` copies of its voice.
 fn model_with_room_for(voices: u64) -> TtsModel {
-    let bytes = TtsModel::builtin().unwrap().voice("slt").unwrap().size_bytes();
+    let bytes = TtsModel::builtin()
+        .unwrap()
+        .voice("slt")
+        .unwrap()
+        .size_bytes();
     let options = LoadOptions {
         voice_cache: Bytes(voices * bytes),
         ..LoadOptions::default()

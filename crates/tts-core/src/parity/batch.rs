@@ -8,31 +8,25 @@ use super::fixture::{Fixture, for_all_models};
 /// Frames compared.
 const FRAMES: usize = 8;
 
-<<<<<<< HEAD
 /// Generates each text in one batch. Returns its latents, end-of-speech logits and audio.
 fn generate(fixture: &Fixture, texts: &[Vec<u32>], noise: &[Vec<f32>]) -> Vec<[Vec<f32>; 3]> {
-    let shared = &fixture.model.shared;
-=======
-/// Latents, end-of-speech logits and audio of each text.
-fn speak(fixture: &Fixture, texts: &[Vec<u32>], noise: &[Vec<f32>]) -> Vec<[Vec<f32>; 3]> {
-    let shared = &fixture.model.engine;
->>>>>>> main
-    let flow_lm = &shared.flow_lm;
+    let engine = &fixture.model.engine;
+    let flow_lm = &engine.flow_lm;
     let width = flow_lm.latent_dim();
     let batch = texts.len();
-    shared.threads.all().install(|| {
+    engine.threads.all().install(|| {
         let times = flow_lm.time_schedule(2);
         let voice = fixture.voice();
         let mut states: Vec<_> = (0..batch)
             .map(|_| {
                 flow_lm
-                    .state(voice.kv.clone(), &shared.memory)
+                    .state(voice.kv.clone(), &engine.memory)
                     .expect("the pool has memory")
             })
             .collect();
-        let mut decoder_state = shared
+        let mut decoder_state = engine
             .decoder
-            .state(batch, &shared.memory)
+            .state(batch, &engine.memory)
             .expect("the pool has memory");
         let prompted = states
             .iter_mut()
@@ -49,7 +43,7 @@ fn speak(fixture: &Fixture, texts: &[Vec<u32>], noise: &[Vec<f32>]) -> Vec<[Vec<
             let output = flow_lm
                 .sample(condition, noise, &times)
                 .expect("sampling succeeds");
-            let audio = shared
+            let audio = engine
                 .decoder
                 .decode(output.latents.clone(), &mut decoder_state)
                 .expect("latents decode");

@@ -16,12 +16,12 @@ struct Run {
 
 /// Generates the recorded number of frames of the recorded prompt, with the given noise.
 fn run(fixture: &Fixture, noise: &[f32]) -> Run {
-    let shared = &fixture.model.engine;
-    let flow_lm = &shared.flow_lm;
-    shared.threads.all().install(|| {
+    let engine = &fixture.model.engine;
+    let flow_lm = &engine.flow_lm;
+    engine.threads.all().install(|| {
         let times = flow_lm.time_schedule(fixture.golden.sampler_decode_steps);
         let mut state = flow_lm
-            .state(fixture.voice().kv.clone(), &shared.memory)
+            .state(fixture.voice().kv.clone(), &engine.memory)
             .expect("the pool has memory");
         let mut condition = flow_lm
             .prefill(&mut state, &fixture.golden.prompt_ids)
@@ -53,17 +53,12 @@ fn run(fixture: &Fixture, noise: &[f32]) -> Run {
 
 #[test]
 fn text_embeddings_equal_the_reference() {
-<<<<<<< HEAD
     for_all_models(|fixture| {
-        let shared = &fixture.model.shared;
-=======
-    everywhere(|fixture| {
-        let shared = &fixture.model.engine;
->>>>>>> main
-        let embedded = shared
+        let engine = &fixture.model.engine;
+        let embedded = engine
             .threads
             .all()
-            .install(|| shared.flow_lm.embed(&fixture.golden.prompt_ids))
+            .install(|| engine.flow_lm.embed(&fixture.golden.prompt_ids))
             .expect("tokens embed");
         fixture.check("text.embeddings", &vec_from(embedded).expect("readable"));
     });
@@ -71,15 +66,9 @@ fn text_embeddings_equal_the_reference() {
 
 #[test]
 fn greedy_frames_equal_the_reference() {
-<<<<<<< HEAD
     for_all_models(|fixture| {
-        let no_noise = vec![0.0; FRAMES * fixture.model.shared.flow_lm.latent_dim()];
+        let no_noise = vec![0.0; FRAMES * fixture.model.engine.flow_lm.latent_dim()];
         let run = run(fixture, &no_noise);
-=======
-    everywhere(|fixture| {
-        let silence = vec![0.0; FRAMES * fixture.model.engine.flow_lm.latent_dim()];
-        let run = run(fixture, &silence);
->>>>>>> main
         fixture.check("greedy.backbone", &run.backbone);
         fixture.check("greedy.eos_logits", &run.eos_logits);
         fixture.check("greedy.latents", &run.latents);

@@ -10,18 +10,18 @@ const SEANET_SAMPLES: usize = 5760;
 fn decoded_audio_equals_the_reference_for_one_and_many_frames_per_call() {
     for_all_models(|fixture| {
         let latents = fixture.recorded("greedy.latents");
-        let shared = &fixture.model.engine;
-        let width = shared.flow_lm.latent_dim();
+        let engine = &fixture.model.engine;
+        let width = engine.flow_lm.latent_dim();
         for (name, frames) in [("mimi.audio_one", 1), ("mimi.audio_many", 5)] {
-            let audio: Vec<f32> = shared.threads.all().install(|| {
-                let mut state = shared
+            let audio: Vec<f32> = engine.threads.all().install(|| {
+                let mut state = engine
                     .decoder
-                    .state(1, &shared.memory)
+                    .state(1, &engine.memory)
                     .expect("the pool has memory");
                 latents
                     .chunks(frames * width)
                     .flat_map(|latents| {
-                        shared
+                        engine
                             .decoder
                             .decode(latents.to_vec(), &mut state)
                             .expect("latents decode")
@@ -40,18 +40,18 @@ fn decoding_in_calls_of_any_size_gives_the_same_bits_on_flex() {
             return;
         }
         let latents = fixture.recorded("greedy.latents");
-        let shared = &fixture.model.engine;
-        let width = shared.flow_lm.latent_dim();
+        let engine = &fixture.model.engine;
+        let width = engine.flow_lm.latent_dim();
         let decode = |sizes: &[usize]| -> Vec<u32> {
-            shared.threads.all().install(|| {
-                let mut state = shared
+            engine.threads.all().install(|| {
+                let mut state = engine
                     .decoder
-                    .state(1, &shared.memory)
+                    .state(1, &engine.memory)
                     .expect("the pool has memory");
                 let (mut rest, mut audio) = (&latents[..], Vec::new());
                 for size in sizes.iter().cycle() {
                     let (now, later) = rest.split_at((size * width).min(rest.len()));
-                    let samples = shared.decoder.decode(now.to_vec(), &mut state);
+                    let samples = engine.decoder.decode(now.to_vec(), &mut state);
                     audio.extend(
                         samples
                             .expect("latents decode")
@@ -76,19 +76,11 @@ fn decoding_in_calls_of_any_size_gives_the_same_bits_on_flex() {
 fn encoder_equals_the_reference() {
     let ended = recorded("audio.safetensors", "ended_on_pause");
     let voice = recorded("audio.safetensors", "voice_24k");
-<<<<<<< HEAD
     for_all_models(|fixture| {
-        let encoder = fixture.model.encoder().expect("the encoder loads");
-        let memory = &fixture.model.shared.memory;
-        fixture.model.shared.threads.all().install(|| {
-            // Recorded as [channel, time].
-=======
-    everywhere(|fixture| {
         let encoder = fixture.model.engine.encoder().expect("the encoder loads");
         let memory = &fixture.model.engine.memory;
         fixture.model.engine.threads.all().install(|| {
-            // Recorded as [channel, step].
->>>>>>> main
+            // Recorded as [channel, time].
             let features = encoder
                 .features(&voice[..SEANET_SAMPLES], memory)
                 .expect("the pool has memory")

@@ -11,14 +11,10 @@ use crate::weights::{Directory, convert};
 fn exported_voice_equals_the_reference() {
     for_all_models(|fixture| {
         let speech = Audio::read(&path("voice_24k.wav")).expect("the prompt is readable");
-<<<<<<< HEAD
         let voice = fixture
             .model
-            .clone_voice(&speech, false)
+            .clone_voice(&speech)
             .expect("cloning succeeds");
-=======
-        let voice = fixture.model.clone_voice(&speech).expect("it clones");
->>>>>>> main
         let folder = tempfile::tempdir().expect("a temporary folder");
         let ours = folder.path().join("voice.safetensors");
         fixture

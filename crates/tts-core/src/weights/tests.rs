@@ -210,8 +210,7 @@ fn two_files_with_training_names_give_the_same_model() {
     let mimi = write(folder.path(), "mimi.safetensors", &mimi);
     let pair = Weights::open_components(&flow_lm, &mimi).expect("both are valid");
     assert!(
-        pair
-            .check(&expected_tensors(&config()))
+        pair.check(&expected_tensors(&config()))
             .expect("together they are a model")
     );
     let whole = Weights::open(&fixture("model.safetensors")).expect("it is valid");
