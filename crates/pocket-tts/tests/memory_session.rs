@@ -84,7 +84,7 @@ fn settings_are_in_force_as_long_as_their_session() {
         assert_eq!(limit(), Some(Bytes::mib(100)));
     }
     let own_limit = get_memory_monitor().sample().limit.clone().unwrap();
-    assert!(own_limit.bytes.0 <= 500 << 20);
+    assert!(own_limit.limit_bytes <= 500 << 20);
     speak(&TtsModel::builtin().unwrap()).unwrap();
     assert_eq!(get_memory_pool().get_stats().pooled_tensors, 0);
     assert_eq!(session.finish().unwrap(), None);

@@ -73,11 +73,11 @@ pub(super) mod path {
 }
 
 /// The monitor's bytes as the pools', which are shown the same.
-pub(super) fn of_monitor(bytes: Option<mem_monitor::Bytes>) -> Option<Bytes> {
-    bytes.map(|bytes| Bytes(bytes.0))
+pub(super) fn of_monitor(bytes: Option<u64>) -> Option<Bytes> {
+    bytes.map(Bytes)
 }
 
 /// The pools' bytes as the monitor's.
-pub(super) fn to_monitor(bytes: Bytes) -> mem_monitor::Bytes {
-    mem_monitor::Bytes(bytes.get())
+pub(super) fn to_monitor(bytes: Bytes) -> u64 {
+    bytes.get()
 }

@@ -73,13 +73,14 @@ pub fn get_memory_pool() -> MemoryPool {
 /// and the parts that models are made of.
 ///
 /// ```
+/// use bytesize::ByteSize;
 /// use pocket_tts::memory::get_memory_monitor;
 ///
 /// let monitor = get_memory_monitor();
 /// monitor.start_monitoring().expect("a thread can be started");
 /// // … speak …
 /// if let Some(peak) = monitor.get_peak_memory_usage() {
-///     println!("at most {peak}");
+///     println!("at most {}", ByteSize::b(peak));
 /// }
 /// for alert in monitor.get_memory_alerts() {
 ///     eprintln!("{alert}");

@@ -64,9 +64,9 @@ impl BatchOptimizer {
         let effective = monitor.effective_limit().and_then(|limit| {
             let headroom = match limit.origin {
                 LimitOrigin::Configured => None,
-                _ => limit.headroom(),
+                _ => limit.headroom_bytes(),
             };
-            Some(present(model.memory_pool()) + Bytes(headroom?.0))
+            Some(present(model.memory_pool()) + Bytes(headroom?))
         });
         let limits = [context, effective];
         Self {

@@ -59,10 +59,10 @@ impl Phase {
             calls: stats.calls,
             total_time: stats.total_time,
             counted: stats.counted,
-            memory_in: of_monitor(stats.first_entry),
-            memory_out: of_monitor(stats.last_exit),
-            memory_peak: of_monitor(stats.peak),
-            greatest_rise: of_monitor(stats.greatest_rise),
+            memory_in: of_monitor(stats.first_entry_bytes),
+            memory_out: of_monitor(stats.last_exit_bytes),
+            memory_peak: of_monitor(stats.peak_bytes),
+            greatest_rise: of_monitor(stats.greatest_rise_bytes),
         }
     }
 }

@@ -70,7 +70,7 @@ impl ProfileReport {
     /// Of what a monitor saw.
     pub(super) fn of(monitor: &MemoryMonitor, settings: &Settings, time: Duration) -> Self {
         let summary = memory_summary();
-        let rss = monitor.latest().and_then(|sample| sample.rss_peak);
+        let rss = monitor.latest().and_then(|sample| sample.rss_peak_bytes);
         Self {
             settings: settings.clone(),
             time,

@@ -54,7 +54,10 @@ pub fn init(settings: Settings) -> Result<Session> {
     let monitor = get_memory_monitor();
     get_memory_pool().set_max_pool_size(settings.pool_size);
     set_default_limit(settings.memory_limit);
-    monitor.set_limit(settings.memory_limit.map(to_monitor))?;
+    match settings.memory_limit {
+        Some(limit) => monitor.set_limit_bytes(to_monitor(limit))?,
+        None => monitor.clear_limit(),
+    }
     let recording = match settings.profiling {
         true => Some(Recording::begin(monitor, &settings)?),
         false => None,
@@ -164,6 +167,6 @@ impl Drop for Applied {
         set_default_limit(None);
         get_memory_pool().set_max_pool_size(DEFAULT_MAX_POOL_SIZE);
         // Only a limit of 0 bytes is refused.
-        let _ = get_memory_monitor().set_limit(None);
+        get_memory_monitor().clear_limit();
     }
 }

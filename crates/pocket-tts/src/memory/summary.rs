@@ -168,11 +168,11 @@ pub fn memory_summary() -> MemorySummary {
     MemorySummary {
         counted: CountedBytes::now(),
         limit: MemoryContext::current().limit(),
-        rss: of_monitor(parts.rss),
+        rss: of_monitor(parts.rss_bytes),
         peak: of_monitor(monitor.get_peak_memory_usage()),
         effective_limit: monitor.effective_limit().map(|limit| EffectiveLimit {
-            limit: Bytes(limit.bytes.0),
-            used: of_monitor(limit.used),
+            limit: Bytes(limit.limit_bytes),
+            used: of_monitor(limit.used_bytes),
             origin: limit.origin.to_string(),
         }),
         allocator: heap().map(|heap| {
