@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use benches::{BenchModel, peak_rss_bytes, reset_peak_rss, rss_bytes};
-use pocket_tts::config::Location;
+use pocket_tts::Location;
 use pocket_tts::memory::{
     Bytes, MemoryPlan, PoolAllocator, get_memory_pool, optimize_model_memory, with_memory_limit,
 };
@@ -21,7 +21,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use tensor_pool::PeakWindow;
 use tts_core::memory::counted;
-use tts_core::{Config, Part, expected_tensors};
+use tts_core::{Component, Config, expected_tensors};
 
 #[global_allocator]
 static ALLOCATOR: PoolAllocator = PoolAllocator::new();
@@ -294,7 +294,7 @@ fn loading_never_holds_a_weight_twice(folder: &Path) -> Child {
     let config = Config::read(&BenchModel::English110M.files(folder).0).unwrap();
     let largest = expected_tensors(&config)
         .iter()
-        .filter(|spec| spec.part != Part::VoiceEncoder)
+        .filter(|spec| spec.component != Component::VoiceEncoder)
         .map(|spec| Bytes::of::<f32>(spec.shape.iter().product()))
         .max()
         .unwrap();

@@ -1,11 +1,11 @@
 //! The crate's error type, which collects those of its modules.
 
-use std::fmt::Write as _;
-
 #[cfg(feature = "hub")]
 use crate::hub::HubError;
+use crate::location::LocationError;
 use crate::memory::MemoryError;
-use crate::source::SourceError;
+use crate::preset::UnknownName;
+use crate::source::{OpenError, SourceError};
 
 /// An error of this crate.
 ///
@@ -57,20 +57,33 @@ impl From<mem_monitor::Error> for Error {
     }
 }
 
-/// Formats an error with all its sources, for logs.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut message = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let _ = write!(message, ": {error}");
-        source = error.source();
+impl From<OpenError> for Error {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Core(error) => error.into(),
+            #[cfg(feature = "hub")]
+            OpenError::Hub(error) => error.into(),
+            OpenError::Source(error) => error.into(),
+        }
     }
-    message
+}
+
+impl From<LocationError> for Error {
+    fn from(error: LocationError) -> Self {
+        SourceError::from(error).into()
+    }
+}
+
+impl From<UnknownName> for Error {
+    fn from(error: UnknownName) -> Self {
+        SourceError::from(error).into()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::chain;
 
     #[test]
     fn each_message_of_a_chain_appears_once() {

@@ -32,8 +32,7 @@
 //!
 //! # Modules
 //!
-//! A module uses only modules to its left, and none of them uses `model`: `error`, `bytes`, `table`,
-//! `settings`, `models`, `categories`, `globals` (the only process-wide state), `context`, `phase`, `profile`,
+//! A module uses only modules to its left, and none of them uses `model`: `error`, `format`, `settings`, `models`, `categories`, `globals` (the only process-wide state), `context`, `phase`, `profile`,
 //! `release`, `limit`, `optimizer`, `plan`, `summary`, `report`, `session/files`, `session/recording`,
 //! `session`.
 //!
@@ -56,10 +55,10 @@
 //! # Ok::<(), pocket_tts::Error>(())
 //! ```
 
-mod bytes;
 mod categories;
 mod context;
 mod error;
+mod format;
 mod globals;
 mod limit;
 mod models;
@@ -72,7 +71,6 @@ mod report;
 mod session;
 mod settings;
 mod summary;
-mod table;
 
 pub use batch_planner::{
     BatchSize, BatchSizeOptimizer, DEFAULT_MODEL_SIZE_MB, Estimate, LimitedBy, MemoryModel, Term,

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use leak_detect::Trace;
 use tensor_pool::{Bytes, Device, MemoryPool};
-use tts_core::config::{Location, Preset};
 use tts_core::memory::StreamNeed;
 use tts_core::{
     Audio, Config, DeviceKind, GenerateOptions, Model, PartSize, RunOptions, SpeechRequest,
@@ -15,14 +14,15 @@ use tts_core::{
 };
 
 use crate::error::Result;
-use crate::files::Files;
 use crate::info::ModelInfo;
+use crate::location::Location;
 use crate::memory::{
     LoadedModel, batch_size_for, current_limit, get_memory_pool, optimize_model_memory,
     register_model, track,
 };
-use crate::source::ModelSource;
-use crate::voice::cache::VoiceCache;
+use crate::preset::Preset;
+use crate::source::{Files, ModelSource};
+use crate::voice_cache::VoiceCache;
 
 /// Voices that a model keeps unless told otherwise: those of nine recordings of 30 seconds with the
 /// built-in model (9 KiB a frame, 25 frames a second), of three with the released ones (48 KiB, 12.5).
@@ -92,16 +92,16 @@ impl LoadedModel for Shared {
         self.model.device()
     }
 
-    fn cached_voice_bytes(&self) -> Bytes {
-        self.voices.bytes()
+    fn cached_voice_bytes(&self) -> u64 {
+        self.voices.bytes().get()
     }
 
-    fn evict_voices(&self) -> Bytes {
-        self.voices.evict()
+    fn evict_voices(&self) -> u64 {
+        self.voices.evict().get()
     }
 
-    fn drop_voice_encoder(&self) -> Bytes {
-        self.model.drop_voice_encoder()
+    fn drop_voice_encoder(&self) -> u64 {
+        self.model.drop_voice_encoder().get()
     }
 
     fn track(self: Arc<Self>) {
@@ -182,7 +182,10 @@ impl TtsModel {
     /// [`MemoryLimitTooLow`](tts_core::Error::MemoryLimitTooLow) where the limit that holds here leaves no
     /// room for the model.
     pub fn load(source: ModelSource, options: LoadOptions) -> Result<Self> {
-        let files = Files::new(&options);
+        #[cfg(feature = "hub")]
+        let files = Files::new(options.hub);
+        #[cfg(not(feature = "hub"))]
+        let files = Files::new();
         let parts = source.open(&files)?;
         if let Some(limit) = current_limit() {
             limit.admit_loading(&get_memory_pool(), &parts)?;
@@ -256,7 +259,7 @@ impl TtsModel {
 
     /// Its sizes and what it needs of memory.
     pub fn info(&self) -> ModelInfo {
-        ModelInfo::of(self)
+        ModelInfo::of(self.model(), self.source())
     }
 
     /// Speaks a text from its start to its end, as many parts of it at once as are

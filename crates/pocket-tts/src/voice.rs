@@ -1,17 +1,16 @@
 //! Voices by name, from files and from the network.
 
-pub(crate) mod cache;
-
 use std::path::Path;
 
 use tensor_pool::Bytes;
-use tts_core::config::{Location, PREDEFINED_VOICES};
 use tts_core::{Audio, Voice};
 
 use crate::error::{Error, Result};
+use crate::location::Location;
 use crate::model::TtsModel;
+use crate::preset::PREDEFINED_VOICES;
 use crate::source::{ModelSource, SourceError};
-use cache::VoiceKey;
+use crate::voice_cache::VoiceKey;
 
 impl TtsModel {
     /// The voice used when none is named: the built-in model's own, the language's of a released
@@ -108,19 +107,21 @@ impl TtsModel {
         if let Some(voice) = self.known_voice(spec)? {
             return Ok(voice);
         }
-        let location = Location::parse(spec, Path::new(""))?;
+        let location = Location::parse(spec, "")?;
         if let Location::Local(path) = &location
             && !path.exists()
             && !looks_like_a_path(spec)
         {
             return Err(self.unknown_voice(spec).into());
         }
-        if is_state(&location) {
+        // As in the reference, the extension decides whether a file is a voice file or a recording.
+        if location.extension() == Some("safetensors") {
             return self.stored_voice(&location);
         }
         // Said before a recording is downloaded in vain.
         if let Some(reason) = self.model().no_voice_cloning() {
-            return Err(tts_core::Error::NoVoiceEncoder(reason.to_owned()).into());
+            let error = tts_core::VoiceError::NoEncoder(reason.to_owned());
+            return Err(tts_core::Error::from(error).into());
         }
         let path = self.shared.files.resolve(&location)?;
         let key = VoiceKey::file(&path, truncate);
@@ -187,15 +188,4 @@ impl TtsModel {
 /// Whether somebody who wrote this meant a file.
 fn looks_like_a_path(spec: &str) -> bool {
     spec.contains(['/', '\\', '.'])
-}
-
-/// Whether a file holds a voice's state rather than a recording: told by its name, as in the reference.
-fn is_state(location: &Location) -> bool {
-    let file = match location {
-        Location::Local(path) => path.as_path(),
-        Location::Url(url) => Path::new(url.split(['?', '#']).next().unwrap_or_default()),
-        Location::Hub { file, .. } => Path::new(file),
-    };
-    file.extension()
-        .is_some_and(|ending| ending == "safetensors")
 }

@@ -1,64 +1,33 @@
 //! The crate's one error type.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tensor_pool::Bytes;
 
 use crate::audio::Audio;
+use crate::device::DeviceError;
+use crate::threads::ThreadsError;
+use crate::voice::VoiceError;
+use crate::weights::WeightsError;
 
 /// What can go wrong in this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file could not be opened, read or mapped.
-    #[error("cannot {action} {}: {source}", path.display())]
-    Io {
-        /// What was tried, as in "cannot read weights".
-        action: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// A file that should hold tensors does not.
-    #[error("{} is not a usable safetensors file: {reason}", path.display())]
-    NotSafetensors {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// Weights do not belong to their config.
-    #[error(
-        "the weights in {} do not fit the config: {mismatch}; is this the weights file of another model?",
-        shown(paths)
-    )]
-    WeightMismatch {
-        /// The weight files.
-        paths: Vec<PathBuf>,
-        /// What differs.
-        mismatch: Box<WeightMismatch>,
-    },
-    /// A token that the model's embedding does not have: the tokenizer belongs to another model.
-    #[error(
-        "token {token} is not in the model's embedding table of {rows} rows; the tokenizer belongs to another model"
-    )]
-    TokenOutOfRange {
-        /// The token.
-        token: usize,
-        /// Rows of the table.
-        rows: usize,
-    },
-    /// A voice cannot be used with this model.
-    #[error("{} is not a voice for this model: {reason}", path.display())]
-    NotAVoice {
-        /// Where the voice came from.
-        path: PathBuf,
-        /// What differs, and what the model needs.
-        reason: String,
-    },
+    /// A weights file cannot be used, or a token is not in the model's vocabulary.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// A voice cannot be read, written or cloned.
+    #[error(transparent)]
+    Voice(#[from] VoiceError),
+    /// A device cannot be used, or failed.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// The threads that compute cannot be started.
+    #[error(transparent)]
+    Threads(#[from] ThreadsError),
     /// There is no memory for what a stream has to remember.
     #[error("cannot keep the state of the speech: {0}")]
     Memory(#[from] tensor_pool::Error),
@@ -93,9 +62,6 @@ pub enum Error {
         /// How much.
         bytes: u64,
     },
-    /// A voice was to be made from audio, but the weights have no voice encoder.
-    #[error("these weights cannot clone voices: {0}")]
-    NoVoiceEncoder(String),
     /// A setting is outside what it may be.
     #[error("{name} is {found}; it must be {allowed}")]
     Setting {
@@ -106,17 +72,6 @@ pub enum Error {
         /// What it may be.
         allowed: &'static str,
     },
-    /// A device that this build does not have or that the machine lacks.
-    #[error("device {device} cannot be used: {reason}")]
-    DeviceUnavailable {
-        /// The device.
-        device: &'static str,
-        /// Why.
-        reason: String,
-    },
-    /// The device failed while it computed.
-    #[error("the device failed while computing: {0}")]
-    Device(String),
     /// A thread could not be started.
     #[error("cannot start a thread for {purpose}: {source}")]
     Thread {
@@ -198,48 +153,6 @@ pub enum Error {
         found: String,
         /// What it may be.
         allowed: String,
-    },
-
-    /// A text that names no place a file can come from.
-    #[error(
-        "{location:?} is no place a file can come from: {problem}; give a local path, \
-         https://host/path, or hf://owner/repository/path[@revision]"
-    )]
-    Location {
-        /// The text.
-        location: String,
-        /// What is wrong with it.
-        problem: &'static str,
-    },
-
-    /// A name that no released model has.
-    #[error(
-        "no released model is called {name:?}{}; the names are: {}",
-        nearest.as_ref().map(|name| format!(", did you mean {name:?}?")).unwrap_or_default(),
-        known.join(", "),
-    )]
-    UnknownPreset {
-        /// The name asked for.
-        name: String,
-        /// The known name that is spelled most alike.
-        nearest: Option<String>,
-        /// All known names.
-        known: Vec<String>,
-    },
-
-    /// A name that no predefined voice has.
-    #[error(
-        "no predefined voice is called {name:?}{}; the names are: {}",
-        nearest.as_ref().map(|name| format!(", did you mean {name:?}?")).unwrap_or_default(),
-        known.join(", "),
-    )]
-    UnknownVoice {
-        /// The name asked for.
-        name: String,
-        /// The known name that is spelled most alike.
-        nearest: Option<String>,
-        /// All known names.
-        known: Vec<String>,
     },
 
     /// The text holds nothing that can be spoken.
@@ -391,48 +304,6 @@ impl MemoryLimitExceeded {
 /// A result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// How weights differ from what a config asks for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct WeightMismatch {
-    /// Tensors that the model needs and the files lack.
-    pub missing: Vec<String>,
-    /// Tensors that the files hold and the model does not know.
-    pub unexpected: Vec<String>,
-    /// Tensors of another shape or type, with both.
-    pub wrong: Vec<String>,
-}
-
-impl WeightMismatch {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.missing.is_empty() && self.unexpected.is_empty() && self.wrong.is_empty()
-    }
-}
-
-impl std::fmt::Display for WeightMismatch {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        /// Names shown of each list; a wrong file differs in hundreds.
-        const SHOWN: usize = 6;
-        let lists = [
-            ("missing", &self.missing),
-            ("unexpected", &self.unexpected),
-            ("mis-shaped", &self.wrong),
-        ];
-        let mut first = true;
-        for (title, names) in lists.into_iter().filter(|(_, names)| !names.is_empty()) {
-            if !first {
-                f.write_str("; ")?;
-            }
-            first = false;
-            write!(f, "{} {title}: ", names.len())?;
-            f.write_str(&names[..names.len().min(SHOWN)].join(", "))?;
-            if names.len() > SHOWN {
-                write!(f, " and {} more", names.len() - SHOWN)?;
-            }
-        }
-        Ok(())
-    }
-}
-
 /// What the present memory use of a program may grow by, in things too small to be planned, before it
 /// tries again with the limit that it was told would do.
 const DRIFT: Bytes = Bytes::kib(512);
@@ -448,27 +319,4 @@ impl Error {
             _ => None,
         }
     }
-
-    pub(crate) fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
-        Self::Io {
-            action,
-            path: path.to_owned(),
-            source,
-        }
-    }
-
-    pub(crate) fn not_safetensors(path: &Path, reason: impl Into<String>) -> Self {
-        Self::NotSafetensors {
-            path: path.to_owned(),
-            reason: reason.into(),
-        }
-    }
-}
-
-fn shown(paths: &[PathBuf]) -> String {
-    paths
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect::<Vec<_>>()
-        .join(" and ")
 }

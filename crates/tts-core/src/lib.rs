@@ -48,6 +48,7 @@
 //! text.
 
 pub mod audio;
+mod components;
 pub mod config;
 mod device;
 pub mod error;
@@ -72,11 +73,13 @@ mod voice;
 mod weights;
 
 pub use audio::Audio;
+pub use components::expected_tensors;
 pub use config::Config;
-pub use device::DeviceKind;
+pub use device::{DeviceError, DeviceKind};
 pub use error::{Error, MemoryLimitExceeded, Result};
 pub use model::{Model, ModelParts, ModelSize, RunOptions};
 pub use options::GenerateOptions;
 pub use stream::{PartSize, Progress, SpeechRequest, SpeechStream};
-pub use voice::Voice;
-pub use weights::{Part, TensorSpec, Weights, expected_tensors};
+pub use threads::ThreadsError;
+pub use voice::{Voice, VoiceError};
+pub use weights::{Component, TensorSpec, WeightMismatch, Weights, WeightsError};

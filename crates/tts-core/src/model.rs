@@ -7,6 +7,7 @@ use burn::tensor::{Device, Tensor};
 use tensor_pool::{Bytes, MemoryPool};
 
 use crate::audio::{Audio, prepare_voice_prompt};
+use crate::components::expected_tensors;
 use crate::config::Config;
 use crate::device::DeviceKind;
 use crate::error::{Error, Result};
@@ -14,14 +15,14 @@ use crate::flow_lm::{FlowLm, FlowLmState};
 use crate::ledger::LedgerEntry;
 use crate::memory::MemoryLimit;
 use crate::mimi::{MimiDecoder, MimiEncoder};
-use crate::ops::Placement;
+use crate::ops::Backend;
 use crate::options::GenerateOptions;
 use crate::state::StateMemory;
 use crate::stream::SpeechStream;
 use crate::text::{TextOptions, Tokenizer};
 use crate::threads::Threads;
-use crate::voice::{Voice, VoiceKv, VoiceShape};
-use crate::weights::{Directory, Weights};
+use crate::voice::{Voice, VoiceError, VoiceKv, VoiceShape};
+use crate::weights::{Component, Directory, Loader, Weights};
 
 /// What a model is made of.
 #[derive(Debug)]
@@ -65,7 +66,9 @@ pub(crate) struct Shared {
     encoder: Mutex<Option<Arc<LoadedEncoder>>>,
     no_voice_cloning: Option<String>,
     weights: Weights,
-    placement: Placement,
+    backend: Backend,
+    flow_lm_bytes: usize,
+    decoder_bytes: usize,
     /// Where streams keep their state.
     pub(crate) memory: StateMemory,
     device: DeviceKind,
@@ -78,6 +81,7 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub(crate) struct LoadedEncoder {
     encoder: MimiEncoder,
+    bytes: usize,
     _ledger: LedgerEntry,
 }
 
@@ -119,21 +123,24 @@ impl Model {
                 expected: bins,
             });
         }
-        let has_encoder = weights.check(&config)?;
+        let has_encoder = weights.check(&expected_tensors(&config))?;
         let no_voice_cloning = no_voice_cloning.or_else(|| {
             (!has_encoder).then(|| "the weights file does not hold the voice encoder".to_owned())
         });
         let device = options.device.open()?;
-        let placement = Placement::new(&device);
+        let backend = Backend::new(&device);
         let mut threads = Threads::start(options.threads)?;
-        let (flow_lm, decoder) = threads.all().install(|| -> Result<_> {
-            Ok((
-                FlowLm::load(&weights, &config, &placement)?,
-                MimiDecoder::load(&weights, &config, &placement)?,
-            ))
-        })?;
-        let prepared = flow_lm.bytes() + decoder.bytes();
-        threads.suit(prepared)?;
+        let ((flow_lm, flow_lm_bytes), (decoder, decoder_bytes)) =
+            threads.all().install(|| -> Result<_> {
+                let loader = Loader::new(&weights, Component::FlowLm, &backend);
+                let flow_lm = FlowLm::load(&loader, &config)?;
+                let flow_lm_bytes = loader.prepared_bytes();
+                let loader = Loader::new(&weights, Component::Decoder, &backend);
+                let decoder = MimiDecoder::load(&loader, &config)?;
+                Ok(((flow_lm, flow_lm_bytes), (decoder, loader.prepared_bytes())))
+            })?;
+        let prepared = flow_lm_bytes + decoder_bytes;
+        threads.adapt_to(prepared)?;
         let pool = options.memory_pool.unwrap_or_default();
         Ok(Self {
             shared: Arc::new(Shared {
@@ -151,8 +158,10 @@ impl Model {
                 encoder: Mutex::new(None),
                 no_voice_cloning,
                 weights,
-                memory: StateMemory::new(pool, placement.device()),
-                placement,
+                memory: StateMemory::new(pool, backend.device()),
+                backend,
+                flow_lm_bytes,
+                decoder_bytes,
                 device: options.device,
                 threads,
                 _ledger: LedgerEntry::prepared(prepared),
@@ -193,7 +202,7 @@ impl Model {
 
     /// The device that its tensors are on, to lease others of its pool there.
     pub fn tensor_device(&self) -> &Device {
-        self.shared.placement.device()
+        self.shared.backend.device()
     }
 
     /// The pool that its streams lease their state from.
@@ -208,9 +217,9 @@ impl Model {
         ModelSize {
             parameters: shared.weights.parameters(),
             stored_bytes: shared.weights.stored_bytes(),
-            flow_lm_bytes: shared.flow_lm.bytes(),
-            decoder_bytes: shared.decoder.bytes(),
-            encoder_bytes: self.loaded_encoder().map(|encoder| encoder.bytes()),
+            flow_lm_bytes: shared.flow_lm_bytes,
+            decoder_bytes: shared.decoder_bytes,
+            encoder_bytes: self.loaded_encoder().map(|encoder| encoder.bytes),
             kv_bytes_per_position: shared.flow_lm.layers()
                 * 2
                 * heads.kv_width()
@@ -241,7 +250,7 @@ impl Model {
             layers: self.shared.flow_lm.layers(),
             heads: *self.shared.flow_lm.heads(),
         };
-        let kv = VoiceKv::read(file, path, &shape, &self.shared.placement)?;
+        let kv = VoiceKv::read(file, path, &shape, self.tensor_device())?;
         Ok(Voice { kv: Arc::new(kv) })
     }
 
@@ -261,7 +270,7 @@ impl Model {
             } = &*self.shared;
             let latents = encoder.encode(prompt.samples(), memory)?;
             let mut state = flow_lm.state(Arc::new(VoiceKv::empty()), memory)?;
-            flow_lm.prompt_voice(&mut state, encoder.conditioning(latents))?;
+            flow_lm.prefill_voice(&mut state, encoder.conditioning(latents))?;
             Ok(Voice {
                 kv: Arc::new(voice_of(&state)),
             })
@@ -274,7 +283,7 @@ impl Model {
     ///
     /// The file cannot be written.
     pub fn export_voice(&self, voice: &Voice, path: &Path) -> Result<()> {
-        voice.kv.write(path)
+        Ok(voice.kv.write(path)?)
     }
 
     /// Starts to speak. Audio comes in chunks as it is made.
@@ -312,9 +321,7 @@ impl Model {
     pub fn drop_voice_encoder(&self) -> Bytes {
         let mut loaded = self.lock_encoder();
         match loaded.take() {
-            Some(encoder) if Arc::strong_count(&encoder) == 1 => {
-                Bytes::from(encoder.encoder.bytes())
-            }
+            Some(encoder) if Arc::strong_count(&encoder) == 1 => Bytes::from(encoder.bytes),
             // Somebody is using it.
             kept => {
                 *loaded = kept;
@@ -335,20 +342,22 @@ impl Model {
     pub(crate) fn encoder(&self) -> Result<Arc<LoadedEncoder>> {
         let shared = &self.shared;
         if let Some(reason) = &shared.no_voice_cloning {
-            return Err(Error::NoVoiceEncoder(reason.clone()));
+            return Err(VoiceError::NoEncoder(reason.clone()).into());
         }
         // Held while it is loaded, so that it is never there twice.
         let mut loaded = self.lock_encoder();
         if let Some(loaded) = &*loaded {
             return Ok(loaded.clone());
         }
-        let encoder = shared
-            .threads
-            .all()
-            .install(|| MimiEncoder::load(&shared.weights, &shared.config, &shared.placement))?;
+        let (encoder, bytes) = shared.threads.all().install(|| -> Result<_> {
+            let loader = Loader::new(&shared.weights, Component::VoiceEncoder, &shared.backend);
+            let encoder = MimiEncoder::load(&loader, &shared.config)?;
+            Ok((encoder, loader.prepared_bytes()))
+        })?;
         let encoder = Arc::new(LoadedEncoder {
-            _ledger: LedgerEntry::prepared(encoder.bytes()),
+            _ledger: LedgerEntry::prepared(bytes),
             encoder,
+            bytes,
         });
         *loaded = Some(encoder.clone());
         Ok(encoder)

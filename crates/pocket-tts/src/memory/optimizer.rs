@@ -57,7 +57,7 @@ pub fn get_batch_optimizer(model: &impl AsRef<Model>) -> BatchOptimizer {
 
 impl BatchOptimizer {
     fn new(model: &Model) -> Self {
-        let context = MemoryContext::current().limit();
+        let context = MemoryContext::current().limit_bytes().map(Bytes);
         let monitor = get_memory_monitor();
         // What others hold of a group's or of the machine's memory is not to be had. The limit that a
         // session sets in the monitor is the context's, which counts otherwise.

@@ -8,7 +8,7 @@ use tts_core::memory::{StreamNeed, counted, present};
 use tts_core::{Model, PartSize, Voice};
 
 use super::context::MemoryContext;
-use super::table;
+use super::format::write_table;
 
 /// What speaking a text will take: the most counted bytes of the process, by what they are for.
 ///
@@ -75,7 +75,7 @@ impl fmt::Display for MemoryPlan {
             .collect();
         rows.push(row("peak", self.peak_bytes));
         rows.extend(self.limit_bytes.map(|limit| row("limit", limit)));
-        table::write(f, ["what for", "up to"], &rows)
+        write_table(f, ["what for", "up to"], rows)
     }
 }
 
@@ -99,7 +99,7 @@ impl MemoryPlan {
         let pool = model.memory_pool();
         pool.trim(Bytes::ZERO);
         let wanted = wanted.min(parts.len()).max(1);
-        let limit = MemoryContext::current().limit();
+        let limit = MemoryContext::current().limit_bytes().map(Bytes);
         // What is there now, and a batch as large as then fits.
         let present = present(pool);
         let fits = |size: &usize| limit.is_none_or(|limit| present + need.bytes(*size) <= limit);

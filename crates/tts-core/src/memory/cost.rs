@@ -6,7 +6,6 @@ use crate::model::{Model, ModelParts};
 use crate::stream::{
     CHUNKS_AHEAD, FRAMES_AHEAD, FRAMES_PER_CALL, FRAMES_WAITING_PER_PART, PartSize,
 };
-use crate::weights::{Part, expected_tensors};
 
 /// Texts in pieces, names, the tables of threads and pools: measured at 0.2 to 0.5 MiB.
 const BOOKKEEPING: Bytes = Bytes::mib(1);
@@ -108,24 +107,10 @@ impl StreamNeed {
 }
 
 impl ModelParts {
-    /// The most that loading the model takes: its prepared weights, the tables that stay in their file, and
-    /// three copies of the largest tensor, as stored, as numbers and in the order of the kernels.
+    /// Upper bound of the bytes that loading the model takes.
     #[must_use]
     pub fn loading_bytes(&self) -> Bytes {
-        /// The widest tile that outputs are padded to, see `PackedMatrix`.
-        const TILE: usize = 32;
-        let mut kept = 0;
-        let mut largest = 0;
-        for spec in expected_tensors(&self.config) {
-            if spec.part == Part::VoiceEncoder {
-                continue;
-            }
-            let numbers: usize = spec.shape.iter().product();
-            let inputs = numbers / spec.shape.first().copied().unwrap_or(1).max(1);
-            largest = largest.max(numbers);
-            kept += numbers + TILE * inputs;
-        }
-        Bytes::of::<f32>(kept + 3 * largest) + BOOKKEEPING
+        Bytes(crate::components::loading_bytes(&self.config)) + BOOKKEEPING
     }
 }
 
@@ -143,12 +128,12 @@ impl Model {
         // Those of a stream wait, mostly, and have their slack too.
         let threads = self.threads() as u64 + 2;
         StreamCost {
-            page_bytes: numbers(flow_lm.page_numbers()),
-            page_positions: crate::kv::PAGE_STEPS,
-            decoder_state: numbers(decoder.state_numbers()),
-            decode_scratch: numbers(decoder.scratch_numbers(FRAMES_PER_CALL)),
-            prompt_scratch_per_token: numbers(flow_lm.scratch_numbers(1)),
-            step_scratch_per_part: numbers(flow_lm.scratch_numbers(1)),
+            page_bytes: numbers(flow_lm.page_elements()),
+            page_positions: crate::kv::PAGE_POSITIONS,
+            decoder_state: numbers(decoder.state_elements()),
+            decode_scratch: numbers(decoder.scratch_elements(FRAMES_PER_CALL)),
+            prompt_scratch_per_token: numbers(flow_lm.scratch_elements(1)),
+            step_scratch_per_part: numbers(flow_lm.scratch_elements(1)),
             waiting_per_part: Bytes((2 * FRAMES_WAITING_PER_PART * waiting) as u64),
             queues: Bytes((2 * FRAMES_AHEAD * waiting) as u64)
                 + numbers((CHUNKS_AHEAD + 2) * chunk),

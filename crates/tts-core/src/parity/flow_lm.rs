@@ -19,20 +19,18 @@ fn run(fixture: &Fixture, noise: &[f32]) -> Run {
     let shared = &fixture.model.shared;
     let flow_lm = &shared.flow_lm;
     shared.threads.all().install(|| {
-        let times = flow_lm
-            .time_schedule(fixture.golden.sampler_decode_steps)
-            .expect("times embed");
+        let times = flow_lm.time_schedule(fixture.golden.sampler_decode_steps);
         let mut state = flow_lm
             .state(fixture.voice().kv.clone(), &shared.memory)
             .expect("there is memory");
         let mut condition = flow_lm
-            .prompt(&mut state, &fixture.golden.prompt_ids)
+            .prefill(&mut state, &fixture.golden.prompt_ids)
             .expect("the prompt is valid");
         let (mut latents, mut eos_logits, mut backbone) = (vec![], vec![], vec![]);
         for (frame, noise) in noise.chunks_exact(flow_lm.latent_dim()).enumerate() {
             backbone.extend(vec_from(condition.clone()).expect("readable"));
             let output = flow_lm
-                .draw(condition, noise.to_vec(), &times)
+                .sample(condition, noise.to_vec(), &times)
                 .expect("a latent is drawn");
             eos_logits.extend(&output.eos_logits);
             latents.extend(&output.latents);
@@ -40,7 +38,7 @@ fn run(fixture: &Fixture, noise: &[f32]) -> Run {
                 break;
             } else {
                 flow_lm
-                    .step(&mut [&mut state], &output.latents)
+                    .advance(&mut [&mut state], &output.latents)
                     .expect("there is memory")
             };
         }

@@ -95,7 +95,7 @@ impl Generator {
         let times = shared
             .threads
             .all()
-            .install(|| shared.flow_lm.time_schedule(steps))?;
+            .install(|| shared.flow_lm.time_schedule(steps));
         let mut next = self.parts.next().transpose()?;
         let mut begun = 0;
         let mut active: Vec<Sequence> = Vec::with_capacity(self.at_once);
@@ -158,13 +158,13 @@ impl Generator {
             .options
             .temperature
             .unwrap_or(shared.config.default_temperature);
-        let mut noise = Noise::of_part(self.seed, index, temperature, self.options.noise_clamp);
-        let first = noise.take(flow_lm.latent_dim());
+        let mut noise = Noise::for_segment(self.seed, index, temperature, self.options.noise_clamp);
+        let first = noise.sample(flow_lm.latent_dim());
         // A prompt comes in one large piece.
         let output = shared.threads.all().install(|| {
             let _span = tracing::debug_span!("prompt").entered();
-            let condition = flow_lm.prompt(&mut state, &part.tokens)?;
-            flow_lm.draw(condition, first, times)
+            let condition = flow_lm.prefill(&mut state, &part.tokens)?;
+            flow_lm.sample(condition, first, times)
         })?;
         let mut sequence = Sequence {
             part: number,
@@ -190,7 +190,7 @@ impl Generator {
         let mut noise = Vec::with_capacity(active.len() * width);
         for sequence in &mut *active {
             latents.extend_from_slice(&sequence.latent);
-            noise.extend(sequence.noise.take(width));
+            noise.extend(sequence.noise.sample(width));
         }
         let output = shared.threads.generating().install(|| {
             let _span = tracing::debug_span!("step").entered();
@@ -198,8 +198,8 @@ impl Generator {
                 .iter_mut()
                 .map(|sequence| &mut sequence.state)
                 .collect();
-            let condition = flow_lm.step(&mut states, &latents)?;
-            flow_lm.draw(condition, noise, times)
+            let condition = flow_lm.advance(&mut states, &latents)?;
+            flow_lm.sample(condition, noise, times)
         })?;
         let mut rows = output.rows();
         for sequence in active {
