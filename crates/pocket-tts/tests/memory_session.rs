@@ -35,7 +35,8 @@ fn speak(model: &TtsModel) -> pocket_tts::Result<()> {
         ..GenerateOptions::default()
     };
     let voice = model.default_voice()?;
-    model.generate(&voice, "One.", &options).map(drop)
+    model.generate(&voice, "One.", &options)?;
+    Ok(())
 }
 
 /// Returns the sorted names in a folder.

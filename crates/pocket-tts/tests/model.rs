@@ -86,7 +86,7 @@ fn a_stream_yields_the_generation_in_chunks() {
     assert!(chunks > 1);
     assert!(samples == whole.samples());
     let progress = stream.progress();
-    assert!(progress.is_last_part && progress.frames <= progress.max_frames);
+    assert!(progress.is_last_segment && progress.frames <= progress.max_frames);
 }
 
 #[test]

@@ -1,22 +1,28 @@
-//! The crate's one error type.
+//! The crate's error type, which collects those of its modules.
 
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tensor_pool::Bytes;
+use crate::ledger::MemoryError;
+use crate::text::TextError;
 
-use crate::audio::Audio;
 use crate::device::DeviceError;
 use crate::threads::ThreadsError;
 use crate::voice::VoiceError;
 use crate::weights::WeightsError;
 
-/// What can go wrong in this crate.
+/// An error of this crate.
+///
+/// `Display` does not repeat the [source](std::error::Error::source): print the whole chain to show
+/// every cause.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A weights file cannot be used, or a token is not in the model's vocabulary.
+    /// A text or a tokenizer.
+    #[error(transparent)]
+    Text(#[from] TextError),
+    /// A weights file, or a token that is not in the model's vocabulary.
     #[error(transparent)]
     Weights(#[from] WeightsError),
     /// A voice cannot be read, written or cloned.
@@ -25,63 +31,25 @@ pub enum Error {
     /// A device cannot be used, or failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
-    /// The threads that compute cannot be started.
+    /// The computing threads cannot be started.
     #[error(transparent)]
     Threads(#[from] ThreadsError),
-    /// There is no memory for what a stream has to remember.
-    #[error("cannot keep the state of the speech: {0}")]
-    Memory(#[from] tensor_pool::Error),
-    /// A limit on memory leaves no room for a model, or for even one part of a text at a time.
-    #[error(
-        "{what} would take up to {needed} of memory, of which {present} are in use already, and the limit is \
-         {limit}: {} too little; a limit of {} MB would do",
-        *needed - *limit,
-        self.limit_that_would_do_mb().unwrap_or_default()
-    )]
-    MemoryLimitTooLow {
-        /// What is too large for it.
-        what: &'static str,
-        /// The limit.
-        limit: Bytes,
-        /// The most that the process would hold.
-        needed: Bytes,
-        /// What it holds already.
-        present: Bytes,
-    },
-    /// The limit on memory was exceeded while a text was spoken, because something else took memory.
+    /// A memory limit or an allocation.
     #[error(transparent)]
-    MemoryLimitExceeded(Box<MemoryLimitExceeded>),
-    /// The system has no memory for something large.
-    #[error(
-        "the system has no {} MiB of memory for {what}; free some, or speak a shorter text at a time",
-        bytes.div_ceil(1 << 20)
-    )]
-    OutOfMemory {
-        /// What it was for.
-        what: &'static str,
-        /// How much.
-        bytes: u64,
-    },
-    /// A setting is outside what it may be.
-    #[error("{name} is {found}; it must be {allowed}")]
-    Setting {
-        /// The setting.
-        name: &'static str,
-        /// What it was.
-        found: String,
-        /// What it may be.
-        allowed: &'static str,
-    },
+    Memory(#[from] MemoryError),
+    /// A setting that is out of range.
+    #[error(transparent)]
+    Setting(#[from] InvalidSetting),
     /// A thread could not be started.
-    #[error("cannot start a thread for {purpose}: {source}")]
+    #[error("cannot start a thread for {purpose}")]
     Thread {
-        /// What it was for.
+        /// The purpose of the thread.
         purpose: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// A thread of a stream ended without a result; a bug in this crate.
-    #[error("speech stopped because of an internal error: {0}")]
+    #[error("internal error: {0}")]
     Internal(String),
     /// A tokenizer whose vocabulary the config does not expect.
     #[error(
@@ -94,7 +62,7 @@ pub enum Error {
         expected: usize,
     },
     /// A config file that cannot be opened or read.
-    #[error("cannot read the config file {}: {source}", path.display())]
+    #[error("cannot read the config file {}", path.display())]
     ConfigUnreadable {
         /// The file.
         path: PathBuf,
@@ -155,49 +123,8 @@ pub enum Error {
         allowed: String,
     },
 
-    /// The text holds nothing that can be spoken.
-    #[error(
-        "there is nothing to say: the text is empty, or nothing is left of it once whitespace and \
-         the characters this model deletes are taken away; give at least one word"
-    )]
-    EmptyText,
-
-    /// A tokenizer file cannot be used.
-    #[error("tokenizer `{}` cannot be used: {reason}", path.display())]
-    InvalidTokenizer {
-        /// The file, or the name its embedded bytes go by.
-        path: PathBuf,
-        /// What was found, what is expected, and the way out.
-        reason: String,
-    },
-
-    /// A tokenizer that was loaded refused a text or a list of ids.
-    #[error("tokenizer `{}` failed to {action}: {reason}", path.display())]
-    Tokenize {
-        /// The file, or the name its embedded bytes go by.
-        path: PathBuf,
-        /// `encode` or `decode`.
-        action: &'static str,
-        /// The tokenizer's own words.
-        reason: String,
-    },
-
-    /// A token id that the vocabulary does not have.
-    #[error(
-        "token id {id} is not in the vocabulary of tokenizer `{}`, whose ids are 0 to {} \
-         (ids come from `Tokenizer::encode` of the same tokenizer)", path.display(), vocab_size - 1
-    )]
-    UnknownTokenId {
-        /// The file, or the name its embedded bytes go by.
-        path: PathBuf,
-        /// The id given.
-        id: u32,
-        /// The number of pieces in the vocabulary; at least one.
-        vocab_size: usize,
-    },
-
     /// An audio file could not be opened or read.
-    #[error("cannot read the audio file {}: {source}", path.display())]
+    #[error("cannot read the audio file {}", path.display())]
     AudioRead {
         /// The file.
         path: PathBuf,
@@ -250,7 +177,7 @@ pub enum Error {
         problem: String,
     },
     /// Audio could not be written.
-    #[error("cannot write audio to {target}: {source}")]
+    #[error("cannot write audio to {target}")]
     AudioWrite {
         /// The file, or a description of the stream.
         target: String,
@@ -270,52 +197,89 @@ pub enum Error {
     },
 }
 
-/// How far the speech came that exceeded a limit on memory.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error(
-    "{counted} of memory are in use and the limit is {limit}; the speech ends here{}: raise the \
-     limit, or free what else the program holds",
-    self.made()
-)]
-#[non_exhaustive]
-pub struct MemoryLimitExceeded {
-    /// The limit.
-    pub limit: Bytes,
-    /// What was in use when it was noticed, after what could be freed was freed.
-    pub counted: Bytes,
-    /// The audio so far, one for each text. A stream has handed its audio out before, so it has none
-    /// here.
-    pub audio: Vec<Audio>,
-}
-
-impl MemoryLimitExceeded {
-    fn made(&self) -> String {
-        if self.audio.is_empty() {
-            return String::new();
-        }
-        let seconds = self
-            .audio
-            .iter()
-            .map(|audio| audio.duration().as_secs_f64());
-        format!(", {:.1} s of it are made", seconds.sum::<f64>())
-    }
+/// A setting that is out of range.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name} is {found}; it must be {allowed}")]
+pub struct InvalidSetting {
+    /// The setting.
+    pub name: &'static str,
+    /// Its value.
+    pub found: String,
+    /// The allowed values.
+    pub allowed: &'static str,
 }
 
 /// A result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What the present memory use of a program may grow by, in things too small to be planned, before it
-/// tries again with the limit that it was told would do.
-const DRIFT: Bytes = Bytes::kib(512);
+impl From<tensor_pool::Error> for Error {
+    fn from(error: tensor_pool::Error) -> Self {
+        MemoryError::from(error).into()
+    }
+}
+
+/// A coarse classification of errors, for callers that react to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A text, a setting or a file is invalid.
+    BadInput,
+    /// A file does not exist.
+    NotFound,
+    /// Access to a file was denied.
+    NoAccess,
+    /// A memory limit, or the system's memory, is too small.
+    OutOfMemory,
+    /// The caller or the user ended the operation.
+    Cancelled,
+    /// The system, the device or this crate failed.
+    Internal,
+}
+
+impl ErrorKind {
+    /// Classifies an error of the system.
+    #[must_use]
+    pub fn of_io(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::NotFound,
+            io::ErrorKind::PermissionDenied => Self::NoAccess,
+            io::ErrorKind::OutOfMemory => Self::OutOfMemory,
+            // The reader of a pipe has closed it.
+            io::ErrorKind::BrokenPipe => Self::Cancelled,
+            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => Self::BadInput,
+            _ => Self::Internal,
+        }
+    }
+}
 
 impl Error {
-    /// For [`Error::MemoryLimitTooLow`], a limit in MB (1,048,576 bytes) that would not be.
+    /// Returns the kind of the error.
     #[must_use]
-    pub fn limit_that_would_do_mb(&self) -> Option<u64> {
+    pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::MemoryLimitTooLow { needed, .. } => {
-                Some((*needed + DRIFT).get().div_ceil(Bytes::mib(1).get()))
-            }
+            Self::Memory(_) => ErrorKind::OutOfMemory,
+            Self::Weights(WeightsError::Io { source, .. })
+            | Self::Voice(
+                VoiceError::File(WeightsError::Io { source, .. })
+                | VoiceError::Write { source, .. },
+            )
+            | Self::ConfigUnreadable { source, .. }
+            | Self::AudioRead { source, .. }
+            | Self::AudioWrite { source, .. } => ErrorKind::of_io(source),
+            Self::Thread { .. }
+            | Self::Threads(ThreadsError::Start(_))
+            | Self::Device(DeviceError::Failed(_))
+            | Self::Voice(VoiceError::Device(DeviceError::Failed(_)))
+            | Self::Internal(_) => ErrorKind::Internal,
+            _ => ErrorKind::BadInput,
+        }
+    }
+
+    /// Returns a limit in MB (1,048,576 bytes) that is sufficient, if a memory limit was too low.
+    #[must_use]
+    pub fn sufficient_limit_mb(&self) -> Option<u64> {
+        match self {
+            Self::Memory(error) => error.sufficient_limit_mb(),
             _ => None,
         }
     }

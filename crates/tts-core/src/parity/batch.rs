@@ -10,7 +10,7 @@ const FRAMES: usize = 8;
 
 /// Latents, end-of-speech logits and audio of each text.
 fn speak(fixture: &Fixture, texts: &[Vec<u32>], noise: &[Vec<f32>]) -> Vec<[Vec<f32>; 3]> {
-    let shared = &fixture.model.shared;
+    let shared = &fixture.model.engine;
     let flow_lm = &shared.flow_lm;
     let width = flow_lm.latent_dim();
     let batch = texts.len();
@@ -68,7 +68,7 @@ fn four_texts_of_unequal_length_equal_four_singles() {
         let texts: Vec<Vec<u32>> = [ids.len(), 3, 9, 1]
             .map(|count| ids[..count].to_vec())
             .into();
-        let width = fixture.model.shared.flow_lm.latent_dim();
+        let width = fixture.model.engine.flow_lm.latent_dim();
         let noise: Vec<Vec<f32>> = (0..4)
             .map(|seed| crate::noise::Noise::new(seed, 0.5, None).sample(FRAMES * width))
             .collect();
