@@ -1,11 +1,13 @@
 //! The crate's error type, which collects those of its modules.
 
-use std::fmt::Write as _;
+use tts_core::ErrorKind;
 
 #[cfg(feature = "hub")]
 use crate::hub::HubError;
-use crate::memory::MemoryError;
-use crate::source::SourceError;
+use crate::location::LocationError;
+use crate::memory::SessionError;
+use crate::preset::UnknownName;
+use crate::source::{OpenError, SourceError};
 
 /// An error of this crate.
 ///
@@ -45,7 +47,24 @@ pub enum Error {
 
     /// Memory settings, a session or a recording.
     #[error(transparent)]
-    Memory(#[from] MemoryError),
+    Session(#[from] SessionError),
+}
+
+impl Error {
+    /// Returns the kind of the error.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Core(error) => error.kind(),
+            Self::Plan(batch_planner::Error::Infeasible(_)) => ErrorKind::OutOfMemory,
+            Self::Plan(_) => ErrorKind::BadInput,
+            #[cfg(feature = "hub")]
+            Self::Hub(error) => error.kind(),
+            Self::Source(error) => error.kind(),
+            Self::DefaultVoice { source, .. } => source.kind(),
+            Self::Session(error) => error.kind(),
+        }
+    }
 }
 
 /// A result with this crate's [`Error`].
@@ -53,24 +72,37 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl From<mem_monitor::Error> for Error {
     fn from(error: mem_monitor::Error) -> Self {
-        MemoryError::from(error).into()
+        SessionError::from(error).into()
     }
 }
 
-/// Formats an error with all its sources, for logs.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut message = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let _ = write!(message, ": {error}");
-        source = error.source();
+impl From<OpenError> for Error {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Core(error) => error.into(),
+            #[cfg(feature = "hub")]
+            OpenError::Hub(error) => error.into(),
+            OpenError::Source(error) => error.into(),
+        }
     }
-    message
+}
+
+impl From<LocationError> for Error {
+    fn from(error: LocationError) -> Self {
+        SourceError::from(error).into()
+    }
+}
+
+impl From<UnknownName> for Error {
+    fn from(error: UnknownName) -> Self {
+        SourceError::from(error).into()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::chain;
 
     #[test]
     fn each_message_of_a_chain_appears_once() {
@@ -82,6 +114,7 @@ mod tests {
             model: "the model of a.yaml".to_owned(),
             source: Box::new(missing.into()),
         };
+        assert_eq!(error.kind(), ErrorKind::NotFound);
         let message = chain(&error);
         assert_eq!(message.matches("cannot open voice.wav").count(), 1);
         assert_eq!(message.matches("entity not found").count(), 1, "{message}");

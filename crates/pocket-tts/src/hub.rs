@@ -15,7 +15,7 @@ mod url;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tts_core::config::Location;
+use crate::location::Location;
 
 pub use error::HubError;
 pub use options::{HubOptions, Progress};
@@ -24,11 +24,10 @@ use repository::Wanted;
 /// Finds files by their location and downloads those that are not on this machine.
 ///
 /// ```no_run
-/// # use std::path::Path;
 /// # use pocket_tts::hub::{Hub, HubOptions};
-/// # use tts_core::config::Location;
+/// # use crate::location::Location;
 /// let hub = Hub::new(HubOptions::from_env());
-/// let location = Location::parse("hf://kyutai/pocket-tts/README.md", Path::new("."))?;
+/// let location = Location::parse("hf://kyutai/pocket-tts/README.md", ".")?;
 /// println!("{}", hub.resolve(&location)?.display());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -32,8 +32,7 @@
 //!
 //! # Modules
 //!
-//! A module uses only modules to its left, and none of them uses `model`: `error`, `bytes`, `table`,
-//! `settings`, `models`, `categories`, `globals` (the only process-wide state), `context`, `phase`, `profile`,
+//! A module uses only modules to its left, and none of them uses `model`: `error`, `format`, `settings`, `models`, `categories`, `globals` (the only process-wide state), `context`, `phase`, `profile`,
 //! `release`, `limit`, `optimizer`, `plan`, `summary`, `report`, `session/files`, `session/recording`,
 //! `session`.
 //!
@@ -56,10 +55,10 @@
 //! # Ok::<(), pocket_tts::Error>(())
 //! ```
 
-mod bytes;
 mod categories;
 mod context;
 mod error;
+mod format;
 mod globals;
 mod limit;
 mod models;
@@ -72,13 +71,12 @@ mod report;
 mod session;
 mod settings;
 mod summary;
-mod table;
 
 pub use batch_planner::{
     BatchSize, BatchSizeOptimizer, DEFAULT_MODEL_SIZE_MB, Estimate, LimitedBy, MemoryModel, Term,
 };
 pub use context::{MemoryContext, MemoryContextGuard, memory_efficient_context, with_memory_limit};
-pub use error::MemoryError;
+pub use error::SessionError;
 pub use globals::{get_cycle_detector, get_memory_monitor, get_memory_pool, span_layer};
 pub use leak_detect::{BrokenCycles, CycleReport, ReferenceCycleDetector, Trace, Tracer, Unlink};
 pub use mem_monitor::{

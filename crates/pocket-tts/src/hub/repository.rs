@@ -6,10 +6,10 @@ use std::path::{Component, Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use crate::location::Location;
 use hf_hub::api::sync::{ApiBuilder, ApiError, Metadata};
 use hf_hub::{Cache, Repo, RepoType};
 use sha2::{Digest, Sha256};
-use tts_core::config::Location;
 
 use super::error::HubError;
 use super::lock::lock;

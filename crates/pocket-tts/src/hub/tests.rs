@@ -9,15 +9,15 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::location::Location;
 use tempfile::TempDir;
-use tts_core::config::Location;
 
 use super::Hub;
 use super::error::HubError;
 use super::options::{HubOptions, Progress};
 
 fn location(text: &str) -> Location {
-    Location::parse(text, Path::new("/")).unwrap()
+    Location::parse(text, "/").unwrap()
 }
 
 /// A megabyte and a bit, of which no two pieces are alike.

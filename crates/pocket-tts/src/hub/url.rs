@@ -4,8 +4,8 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
+use crate::location::Location;
 use sha2::{Digest, Sha256};
-use tts_core::config::Location;
 use ureq::Agent;
 
 use super::error::HubError;

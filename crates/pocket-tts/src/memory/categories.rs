@@ -1,11 +1,10 @@
 //! The memory categories that the engine adds to the monitor's reports.
 
 use mem_monitor::{Backing, MemoryMonitor, Part};
-use tensor_pool::{Bytes, MemoryPool};
+use tensor_pool::MemoryPool;
 use tts_core::DeviceKind;
 use tts_core::memory::counted;
 
-use super::bytes::to_monitor;
 use super::models::ModelRegistry;
 
 /// Tag of KV cache leases in `tts-core`. All other leases are streaming state.
@@ -13,21 +12,19 @@ const KV_CACHE_TAG: &str = "keys and values";
 
 /// Registers the categories of a pool and of loaded models.
 pub(super) fn register(monitor: &MemoryMonitor, pool: &MemoryPool, models: &'static ModelRegistry) {
-    let add = |name, backing, bytes: Box<dyn Fn(&MemoryPool) -> Bytes + Send + Sync>| {
+    let add = |name, backing, bytes: Box<dyn Fn(&MemoryPool) -> u64 + Send + Sync>| {
         let pool = pool.clone();
-        monitor.register_part(Part::new(name, backing, move || {
-            Some(to_monitor(bytes(&pool)))
-        }));
+        monitor.register_part(Part::new(name, backing, move || Some(bytes(&pool))));
     };
     add(
         "weights",
         Backing::Heap,
-        Box::new(|pool| models.on_host(counted(pool).prepared)),
+        Box::new(|pool| models.on_host(counted(pool).prepared.get())),
     );
     add(
         "mapped weights",
         Backing::File,
-        Box::new(|pool| counted(pool).mapped),
+        Box::new(|pool| counted(pool).mapped.get()),
     );
     add(
         "cached voices",
@@ -38,7 +35,7 @@ pub(super) fn register(monitor: &MemoryMonitor, pool: &MemoryPool, models: &'sta
         }),
     );
     add(
-        "keys and values",
+        "KV cache",
         Backing::Heap,
         Box::new(|pool| models.on_host(leased(pool, |tag| tag == KV_CACHE_TAG))),
     );
@@ -50,20 +47,20 @@ pub(super) fn register(monitor: &MemoryMonitor, pool: &MemoryPool, models: &'sta
     add(
         "pool idle",
         Backing::Heap,
-        Box::new(|pool| models.on_host(counted(pool).idle)),
+        Box::new(|pool| models.on_host(counted(pool).idle.get())),
     );
     if DeviceKind::Wgpu.is_built_in() {
         add(
             "device memory",
             Backing::Device,
-            Box::new(|pool| counted(pool).device),
+            Box::new(|pool| counted(pool).device.get()),
         );
     }
 }
 
 /// Returns the bytes of leased tensors with a matching tag.
-fn leased(pool: &MemoryPool, matches: fn(&str) -> bool) -> Bytes {
+fn leased(pool: &MemoryPool, matches: fn(&str) -> bool) -> u64 {
     let leases = pool.outstanding().into_iter();
     let matching = leases.filter(|lease| matches(lease.tag));
-    matching.map(|lease| lease.size).sum()
+    matching.map(|lease| lease.size.get()).sum()
 }

@@ -5,26 +5,25 @@ use std::sync::{Arc, LazyLock, PoisonError, RwLock, Weak};
 
 use leak_detect::{ReferenceCycleDetector, Trace};
 use mem_monitor::{DevicePool, HeapCounter, MemoryMonitor, SpanLayer};
-use tensor_pool::{Bytes, MemoryPool, PeakWindow, heap};
+use tensor_pool::{MemoryPool, PeakWindow, heap};
 
-use super::bytes::to_monitor;
 use super::categories;
 use super::models::{LoadedModel, ModelRegistry};
 
 static POOL: LazyLock<MemoryPool> = LazyLock::new(MemoryPool::default);
 
 static MONITOR: LazyLock<MemoryMonitor> = LazyLock::new(|| {
-    let device = |read: fn(&tensor_pool::DeviceMemory) -> Bytes| {
+    let device = |read: fn(&tensor_pool::DeviceMemory) -> u64| {
         move || {
             let devices = get_memory_pool().get_stats().devices;
-            (!devices.is_empty()).then(|| to_monitor(devices.iter().map(read).sum()))
+            (!devices.is_empty()).then(|| devices.iter().map(read).sum::<u64>())
         }
     };
     let monitor = MemoryMonitor::builder()
         .heap(heap_counter())
         .source(
-            DevicePool::new("devices", device(|device| device.bytes_in_use))
-                .with_reserved(device(|device| device.bytes_reserved)),
+            DevicePool::new("devices", device(|device| device.bytes_in_use.get()))
+                .with_reserved(device(|device| device.bytes_reserved.get())),
         )
         .build()
         // Only a bad setting is refused, and none is set.
@@ -38,7 +37,7 @@ static DETECTOR: ReferenceCycleDetector = ReferenceCycleDetector::new();
 static MODELS: ModelRegistry = ModelRegistry::new();
 
 /// The limit outside of any context.
-static DEFAULT_LIMIT: RwLock<Option<Bytes>> = RwLock::new(None);
+static DEFAULT_LIMIT_BYTES: RwLock<Option<u64>> = RwLock::new(None);
 
 /// Whether a session is open.
 static SESSION_OPEN: AtomicBool = AtomicBool::new(false);
@@ -46,7 +45,7 @@ static SESSION_OPEN: AtomicBool = AtomicBool::new(false);
 /// Whether new objects are added to the cycle detector.
 static TRACKING: AtomicBool = AtomicBool::new(false);
 
-/// The pool that every model's streams lease their state from. Clones are the same pool.
+/// Returns the pool that all streams lease their state from. Clones refer to the same pool.
 ///
 /// ```
 /// # #[cfg(feature = "builtin-voice")] {
@@ -68,18 +67,19 @@ pub fn get_memory_pool() -> MemoryPool {
     POOL.clone()
 }
 
-/// The monitor of this process. It looks every 5 s once it is started, knows the heap where the
-/// program [installed](tensor_pool::PoolAllocator::install) a [`PoolAllocator`](super::PoolAllocator),
-/// and the parts that models are made of.
+/// Returns the monitor of this process. It samples every 5 s once it is started. It reports the
+/// categories of the engine's memory, and the heap if the program
+/// [installed](tensor_pool::PoolAllocator::install) a [`PoolAllocator`](super::PoolAllocator).
 ///
 /// ```
+/// use bytesize::ByteSize;
 /// use pocket_tts::memory::get_memory_monitor;
 ///
 /// let monitor = get_memory_monitor();
-/// monitor.start_monitoring().expect("a thread can be started");
+/// monitor.start_monitoring().expect("a thread can start");
 /// // … speak …
 /// if let Some(peak) = monitor.get_peak_memory_usage() {
-///     println!("at most {peak}");
+///     println!("peak {}", ByteSize::b(peak));
 /// }
 /// for alert in monitor.get_memory_alerts() {
 ///     eprintln!("{alert}");
@@ -91,9 +91,9 @@ pub fn get_memory_monitor() -> &'static MemoryMonitor {
     &MONITOR
 }
 
-/// The detector of reference cycles of this process. While a session
-/// [profiles](super::Settings::profiling), it tracks models, cached voices and the session; anything
-/// else that is [`Trace`] may be added.
+/// Returns the reference cycle detector of this process. While a session
+/// [profiles](super::Settings::profiling), it tracks models, cached voices and the session. A program
+/// can add any object that implements [`Trace`].
 ///
 /// ```
 /// use std::sync::{Arc, Mutex};
@@ -162,12 +162,14 @@ pub(super) fn models() -> &'static ModelRegistry {
 }
 
 /// Returns the limit outside of any context.
-pub(super) fn default_limit() -> Option<Bytes> {
-    *DEFAULT_LIMIT.read().unwrap_or_else(PoisonError::into_inner)
+pub(super) fn default_limit_bytes() -> Option<u64> {
+    *DEFAULT_LIMIT_BYTES
+        .read()
+        .unwrap_or_else(PoisonError::into_inner)
 }
 
-pub(super) fn set_default_limit(limit: Option<Bytes>) {
-    *DEFAULT_LIMIT
+pub(super) fn set_default_limit_bytes(limit: Option<u64>) {
+    *DEFAULT_LIMIT_BYTES
         .write()
         .unwrap_or_else(PoisonError::into_inner) = limit;
 }
@@ -191,11 +193,11 @@ impl Drop for SessionToken {
 
 /// Reads the program's allocator once it is installed.
 fn heap_counter() -> HeapCounter {
-    HeapCounter::new(|| Some(to_monitor(heap()?.stats().live)))
-        .with_peak(|| Some(to_monitor(heap()?.stats().peak)))
+    HeapCounter::new(|| Some(heap()?.stats().live.get()))
+        .with_peak(|| Some(heap()?.stats().peak.get()))
         .with_slack(|| {
             let stats = heap()?.stats();
-            Some(to_monitor(stats.retained + stats.padding))
+            Some((stats.retained + stats.padding).get())
         })
         .with_reset(|| {
             if let Some(heap) = heap() {
@@ -204,6 +206,6 @@ fn heap_counter() -> HeapCounter {
         })
         .with_peak_window(|| {
             let window = PeakWindow::new();
-            Box::new(move || window.peak().map(to_monitor))
+            Box::new(move || window.peak().map(|peak| peak.get()))
         })
 }

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use tensor_pool::Bytes;
 use tts_core::DeviceKind;
 
 /// A loaded model, as far as memory reports and reclaiming need it.
@@ -11,13 +10,13 @@ pub(crate) trait LoadedModel: Send + Sync {
     fn device(&self) -> DeviceKind;
 
     /// Returns the bytes of the cached voices.
-    fn cached_voice_bytes(&self) -> Bytes;
+    fn cached_voice_bytes(&self) -> u64;
 
     /// Drops the cached voices that nothing else uses. Returns their bytes.
-    fn evict_voices(&self) -> Bytes;
+    fn evict_voices(&self) -> u64;
 
     /// Drops the voice encoder. Returns its bytes.
-    fn drop_voice_encoder(&self) -> Bytes;
+    fn drop_voice_encoder(&self) -> u64;
 
     /// Adds the model and its cached voices to the cycle detector.
     fn track(self: Arc<Self>);
@@ -46,11 +45,11 @@ impl ModelRegistry {
 
     /// Returns how many of these tensor bytes are on the heap: none if every model is on a device with
     /// memory of its own, otherwise all.
-    pub(super) fn on_host(&self, bytes: Bytes) -> Bytes {
+    pub(super) fn on_host(&self, bytes: u64) -> u64 {
         let models = self.all();
         let on_gpu = |model: &Arc<dyn LoadedModel>| model.device() == DeviceKind::Wgpu;
         if !models.is_empty() && models.iter().all(on_gpu) {
-            Bytes::ZERO
+            0
         } else {
             bytes
         }

@@ -1,7 +1,15 @@
 //! Errors of model sources and voice names.
 
+use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
+
+use tts_core::ErrorKind;
+
+#[cfg(feature = "hub")]
+use crate::hub::HubError;
+use crate::location::LocationError;
+use crate::preset::UnknownName;
 
 /// A model or a voice could not be found.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +33,25 @@ pub enum SourceError {
         /// The file.
         location: String,
     },
+
+    /// A text is not a location of a file.
+    #[error(transparent)]
+    Location(#[from] LocationError),
+
+    /// A key of a config file holds no valid location.
+    #[error("{}: `{key}` is not a valid location", file.display())]
+    ConfigLocation {
+        /// The config file.
+        file: PathBuf,
+        /// The key with its path, as in `flow_lm.weights_path`.
+        key: &'static str,
+        /// What is wrong with it.
+        source: LocationError,
+    },
+
+    /// No released model or predefined voice has that name.
+    #[error(transparent)]
+    Name(#[from] UnknownName),
 
     /// A config names no weights.
     #[error(
@@ -70,4 +97,50 @@ pub enum SourceError {
         /// The model's voice names.
         known: Vec<String>,
     },
+}
+
+impl SourceError {
+    /// Returns the kind of the error.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::LocalFile { source, .. } => ErrorKind::of_io(source),
+            Self::NoDownloads { .. } | Self::Name(_) | Self::UnknownVoice { .. } => {
+                ErrorKind::NotFound
+            }
+            Self::Location(_)
+            | Self::ConfigLocation { .. }
+            | Self::NoWeights { .. }
+            | Self::VoiceOfReleasedModels { .. } => ErrorKind::BadInput,
+        }
+    }
+}
+
+/// A model's files could not be found or read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    #[error(transparent)]
+    Core(#[from] tts_core::Error),
+    #[cfg(feature = "hub")]
+    #[error(transparent)]
+    Hub(#[from] HubError),
+    #[error(transparent)]
+    Source(#[from] SourceError),
+}
+
+impl From<tts_core::WeightsError> for OpenError {
+    fn from(error: tts_core::WeightsError) -> Self {
+        Self::Core(error.into())
+    }
+}
+
+/// Formats an error with all its sources, for logs.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut message = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let _ = write!(message, ": {error}");
+        source = error.source();
+    }
+    message
 }

@@ -6,9 +6,9 @@ use tempfile::TempDir;
 
 use super::server::{COMMIT, Reply, Request, Server, blob, whole, with_change};
 use super::{content, hub, impatient, location, options};
-use crate::error::chain;
 use crate::hub::HubError;
 use crate::hub::HubOptions;
+use crate::source::chain;
 
 #[test]
 fn a_server_that_always_breaks_is_given_up() {
