@@ -8,7 +8,7 @@ mod snapshot;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::report::{BrokenCycles, Cycle, CycleReport, Object, ObjectStatus, Ownership, PathStep};
+use crate::report::{BrokenCycles, Cycle, CycleReport, Object, ObjectStatus, Ownership, PathEdge};
 use crate::trace::{Handle, Trace};
 
 use components::{cyclic_components, shortest_cycle};
@@ -21,7 +21,7 @@ use snapshot::Snapshot;
 /// An object is *leaked* when no chain of `Arc`s leads to it from outside. Outside is all that the
 /// detector does not look into: the stack, closures, channels, skipped fields, untracked objects
 /// that no tracked one leads to, the inside of a lock that someone holds. The number of an object's
-/// outside owners is its strong count less the `Arc`s found in other objects less the detector's
+/// external owners is its strong count less the `Arc`s found in other objects less the detector's
 /// own.
 ///
 /// # What it promises
@@ -103,7 +103,7 @@ impl ReferenceCycleDetector {
         self.registry().insert(object);
     }
 
-    /// How many objects are in leaked cycles: members of a cycle of `Arc`s that no outside owner
+    /// How many objects are in leaked cycles: members of a cycle of `Arc`s that no external owner
     /// leads to. Objects that such a cycle merely owns are in the [`report`](Self::report) only.
     /// Untracked objects that a tracked one leads to are counted too.
     ///
@@ -206,9 +206,9 @@ fn describe(snapshot: &Snapshot, confirmed: Confirmed, handles: &[Box<dyn Handle
             address: handle.address(),
             bytes: node.bytes,
             strong_count: node.strong_count,
-            inside_owners: node.inside_owners,
-            outside_owners: node.outside_owners(),
-            fully_seen: node.known,
+            internal_owners: node.internal_owners,
+            external_owners: node.external_owners(),
+            fully_traced: node.known,
             status: ObjectStatus::Live,
         })
         .collect();
@@ -245,7 +245,7 @@ fn describe(snapshot: &Snapshot, confirmed: Confirmed, handles: &[Box<dyn Handle
                     .map(|&position| members[position])
                     .collect(),
                 path: path
-                    .map(|(position, edge)| PathStep {
+                    .map(|(position, edge)| PathEdge {
                         object: members[position],
                         type_name: objects[members[position]].type_name,
                         field: edges[position][edge].label.clone(),

@@ -9,10 +9,10 @@ use std::fmt;
 use names::short;
 
 /// Steps of a path that are written out before the rest is only counted.
-const STEPS_SHOWN: usize = 12;
+const MAX_EDGES: usize = 12;
 
 /// Cycles that the summary writes out before the rest is only counted.
-const CYCLES_SHOWN: usize = 20;
+const MAX_CYCLES: usize = 20;
 
 /// All that one detection found. Holds numbers and names, no handle to any object.
 ///
@@ -39,12 +39,12 @@ pub struct Object {
     /// The `Arc`s that own it.
     pub strong_count: usize,
     /// Those of them that lie in objects of this report.
-    pub inside_owners: usize,
+    pub internal_owners: usize,
     /// The other ones. `None` if more were found inside than there are in all: something moved
     /// meanwhile, or a `Trace` written by hand passes on what it does not own.
-    pub outside_owners: Option<usize>,
+    pub external_owners: Option<usize>,
     /// No lock in it was taken.
-    pub fully_seen: bool,
+    pub fully_traced: bool,
     /// What became of it.
     pub status: ObjectStatus,
 }
@@ -53,7 +53,7 @@ pub struct Object {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ObjectStatus {
-    /// It may still be dropped: an outside owner leads to it.
+    /// It may still be dropped: an external owner leads to it.
     Live,
     /// Leaked, and on a cycle of `Arc`s.
     InLeakedCycle,
@@ -82,7 +82,7 @@ pub struct Cycle {
     pub members: Vec<usize>,
     /// A shortest way around; in components with very many edges, the shortest found in a bounded
     /// search.
-    pub path: Vec<PathStep>,
+    pub path: Vec<PathEdge>,
     /// The members' bytes.
     pub bytes: usize,
 }
@@ -91,7 +91,7 @@ pub struct Cycle {
 /// to the first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct PathStep {
+pub struct PathEdge {
     /// Index into [`CycleReport::objects`].
     pub object: usize,
     /// The object's type, with its module path.
@@ -183,14 +183,14 @@ impl fmt::Display for CycleReport {
             self.count(ObjectStatus::Unsettled),
             self.objects
                 .iter()
-                .filter(|object| !object.fully_seen)
+                .filter(|object| !object.fully_traced)
                 .count(),
         )?;
-        for cycle in self.cycles.iter().take(CYCLES_SHOWN) {
+        for cycle in self.cycles.iter().take(MAX_CYCLES) {
             let objects = counted(cycle.members.len(), "object");
             write!(f, "\n  {cycle} ({objects}, {} bytes)", cycle.bytes)?;
         }
-        match self.cycles.len().checked_sub(CYCLES_SHOWN) {
+        match self.cycles.len().checked_sub(MAX_CYCLES) {
             None | Some(0) => Ok(()),
             Some(more) => write!(f, "\n  and {}", counted(more, "more cycle")),
         }
@@ -199,13 +199,13 @@ impl fmt::Display for CycleReport {
 
 impl fmt::Display for Cycle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for step in self.path.iter().take(STEPS_SHOWN) {
+        for step in self.path.iter().take(MAX_EDGES) {
             write!(f, "{step} -> ")?;
         }
         if let Some(more) = self
             .path
             .len()
-            .checked_sub(STEPS_SHOWN)
+            .checked_sub(MAX_EDGES)
             .filter(|&more| more > 0)
         {
             write!(f, "({more} more) -> ")?;
@@ -217,7 +217,7 @@ impl fmt::Display for Cycle {
     }
 }
 
-impl fmt::Display for PathStep {
+impl fmt::Display for PathEdge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", short(self.type_name))?;
         if self.field.is_empty() {

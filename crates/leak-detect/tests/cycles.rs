@@ -57,14 +57,14 @@ fn a_cycle_is_leaked_once_its_last_outside_owner_is_gone() {
     let owners: Vec<_> = report
         .objects()
         .iter()
-        .map(|object| object.outside_owners)
+        .map(|object| object.external_owners)
         .collect();
     assert_eq!(owners, [Some(0), Some(0), Some(1)]);
     assert!(
         report
             .objects()
             .iter()
-            .all(|object| object.inside_owners == 1)
+            .all(|object| object.internal_owners == 1)
     );
 
     drop(last);
@@ -254,7 +254,7 @@ fn behind_a_lock_held_elsewhere_is_outside() {
         let partly: Vec<_> = report
             .objects()
             .iter()
-            .filter(|object| !object.fully_seen)
+            .filter(|object| !object.fully_traced)
             .collect();
         assert_eq!(partly.len(), 1);
         assert_eq!(partly[0].address, locked);
@@ -310,7 +310,7 @@ fn a_read_lock_held_elsewhere_hides_nothing() {
     drop(leaked);
     let guard = reader.other.read().unwrap();
     let report = detector.report();
-    assert!(report.objects().iter().all(|object| object.fully_seen));
+    assert!(report.objects().iter().all(|object| object.fully_traced));
     assert_eq!(report.objects().len(), 2);
     drop(guard);
     drop(reader);
@@ -335,7 +335,7 @@ fn locks_within_locks_are_released_in_order() {
     drop(nested);
     let report = detector.report();
     assert_eq!(report.objects_in_cycles(), 1);
-    assert_eq!(report.objects()[0].inside_owners, 3);
+    assert_eq!(report.objects()[0].internal_owners, 3);
     let nested = weak.upgrade().unwrap();
     let slots = std::mem::take(&mut *nested.slots.try_lock().unwrap());
     assert!(

@@ -18,7 +18,7 @@ fn inside<T: Trace + Send + Sync + 'static>(owner: T, leaf: &Arc<u8>) -> usize {
         .objects()
         .iter()
         .find(|object| object.address == address);
-    object.map_or(0, |object| object.inside_owners)
+    object.map_or(0, |object| object.internal_owners)
 }
 
 #[test]

@@ -109,7 +109,7 @@ fn a_few_bytes_per_iteration_are_growth() {
         .run(10, 100, |i| kept.push(Box::new(i)));
     assert_eq!(verdicts[0].verdict, Verdict::Growing);
     let slope = verdicts[0].slope.expect("enough readings");
-    assert_eq!((slope.bytes_per_step, slope.half_width()), (4.0, 0.0));
+    assert_eq!((slope.bytes_per_iteration, slope.half_width()), (4.0, 0.0));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! Reading a graph takes time. An `Arc` that moves from an object already counted to one not yet
 //! looked into is missed or counted twice, so a living cycle can look leaked, and even twice in the
 //! same way. Hence the second pass keeps each lock it takes: from then on the suspects' edges stand
-//! still, and whether *one* object has an outside owner is a single atomic read. A cycle is leaked
+//! still, and whether *one* object has an external owner is a single atomic read. A cycle is leaked
 //! if at one moment none of its members has one. The counts cannot be read at one moment; but
 //! whoever uses a living cycle owns some member of it at every moment, so a read of a random member
 //! at that time notices with a probability of one in the number of suspects, whatever that owner
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
     use crate::trace::Unlink;
 
-    /// Objects among which one outside owner hops, a hop for each count that is read. Reads in
+    /// Objects among which one external owner hops, a hop for each count that is read. Reads in
     /// order never meet it.
     struct Hopped {
         position: usize,

@@ -7,7 +7,7 @@ use rustc_hash::{FxBuildHasher, FxHashSet};
 use crate::trace::{Handle, Trace, address_of};
 
 /// A registry smaller than this is not worth a look for dead entries.
-const SMALLEST_PURGE: usize = 8;
+const MIN_PURGE: usize = 8;
 
 /// A weak reference to an object of any type.
 trait Entry: Send + Sync {
@@ -38,7 +38,7 @@ impl Registry {
         Registry {
             entries: Vec::new(),
             addresses: FxHashSet::with_hasher(FxBuildHasher),
-            purge_at: SMALLEST_PURGE,
+            purge_at: MIN_PURGE,
         }
     }
 
@@ -65,7 +65,7 @@ impl Registry {
             }
             !dead
         });
-        self.purge_at = self.entries.len().saturating_mul(2).max(SMALLEST_PURGE);
+        self.purge_at = self.entries.len().saturating_mul(2).max(MIN_PURGE);
         self.entries.shrink_to(self.purge_at);
         self.addresses.shrink_to(self.purge_at);
     }

@@ -9,18 +9,18 @@ pub(super) struct Node {
     /// `Arc`s that own it, without the detection's own handle.
     pub(super) strong_count: usize,
     /// Of these, how many lie in objects that were looked into.
-    pub(super) inside_owners: usize,
+    pub(super) internal_owners: usize,
     pub(super) bytes: usize,
     /// All of it could be looked at.
     pub(super) known: bool,
-    /// It can be reached from an outside owner, as far as one pass can tell.
+    /// It can be reached from an external owner, as far as one pass can tell.
     pub(super) live: bool,
 }
 
 impl Node {
     /// `None` when more owners were found than there are: something moved meanwhile.
-    pub(super) fn outside_owners(&self) -> Option<usize> {
-        self.strong_count.checked_sub(self.inside_owners)
+    pub(super) fn external_owners(&self) -> Option<usize> {
+        self.strong_count.checked_sub(self.internal_owners)
     }
 }
 
@@ -59,7 +59,7 @@ impl Snapshot {
             survey = tracer.finish();
             nodes.push(Node {
                 strong_count: 0,
-                inside_owners: 0,
+                internal_owners: 0,
                 bytes: handle.size().saturating_add(survey.heap_bytes),
                 known: !survey.unknown,
                 live: false,
@@ -70,7 +70,7 @@ impl Snapshot {
         }
 
         for &target in &targets {
-            nodes[target].inside_owners += 1;
+            nodes[target].internal_owners += 1;
         }
         for (node, handle) in nodes.iter_mut().zip(handles.iter()) {
             node.strong_count = handle.strong_count().saturating_sub(1);
@@ -87,7 +87,7 @@ impl Snapshot {
 
     fn mark_live(&mut self) {
         let mut reached: Vec<usize> = (0..self.nodes.len())
-            .filter(|&i| self.nodes[i].outside_owners() != Some(0))
+            .filter(|&i| self.nodes[i].external_owners() != Some(0))
             .collect();
         for &node in &reached {
             self.nodes[node].live = true;
