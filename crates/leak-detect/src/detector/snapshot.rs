@@ -1,30 +1,30 @@
-//! The first pass: every object that can be reached, its owners, and what may be leaked.
+//! The first pass: all reachable objects, their owners and the suspects.
 
 use rustc_hash::FxHashMap;
 
 use crate::trace::{Handle, Survey, Tracer};
 
-/// What was seen of one object.
+/// The data of one object.
 pub(super) struct Node {
-    /// `Arc`s that own it, without the detection's own handle.
+    /// Strong count without the detection's own handle.
     pub(super) strong_count: usize,
-    /// Of these, how many lie in objects that were looked into.
+    /// The number of owners in traced objects.
     pub(super) internal_owners: usize,
     pub(super) bytes: usize,
-    /// All of it could be looked at.
+    /// Whether all fields could be traced.
     pub(super) known: bool,
-    /// It can be reached from an external owner, as far as one pass can tell.
+    /// Whether it is reachable from an external owner, according to this pass.
     pub(super) live: bool,
 }
 
 impl Node {
-    /// `None` when more owners were found than there are: something moved meanwhile.
+    /// Returns the number of external owners; `None` if a concurrent change makes it negative.
     pub(super) fn external_owners(&self) -> Option<usize> {
         self.strong_count.checked_sub(self.internal_owners)
     }
 }
 
-/// The graph as one pass saw it.
+/// The graph of one pass.
 pub(super) struct Snapshot {
     pub(super) nodes: Vec<Node>,
     /// The targets of node `i` are `targets[starts[i]..starts[i + 1]]`.
@@ -38,8 +38,8 @@ impl Snapshot {
         &self.targets[self.starts[node]..self.starts[node + 1]]
     }
 
-    /// Follows every edge from the objects in `handles`, to which a handle is added for each object
-    /// met on the way. O(objects + edges).
+    /// Follows every edge from the objects in `handles` and adds a handle for each new object.
+    /// O(objects + edges).
     pub(super) fn take(handles: &mut Vec<Box<dyn Handle>>) -> Snapshot {
         let mut survey = Survey {
             index: handles
