@@ -7,6 +7,7 @@ use std::time::Duration;
 use tensor_pool::Bytes;
 
 use crate::audio::Audio;
+use crate::config::ConfigError;
 
 /// What can go wrong in this crate.
 #[derive(Debug, thiserror::Error)]
@@ -138,67 +139,9 @@ pub enum Error {
         /// Pieces that the config asks for.
         expected: usize,
     },
-    /// A config file that cannot be opened or read.
-    #[error("cannot read the config file {}: {source}", path.display())]
-    ConfigUnreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system says.
-        source: std::io::Error,
-    },
-
-    /// A config file that is no YAML mapping: a syntax error, not UTF-8, empty, too large.
-    #[error("{}{}: {problem}", file.display(), line.map(|line| format!(":{line}")).unwrap_or_default())]
-    ConfigSyntax {
-        /// The file.
-        file: PathBuf,
-        /// The line of the problem, counted from 1, where one line can be named.
-        line: Option<usize>,
-        /// What is wrong, and what is expected instead.
-        problem: String,
-    },
-
-    /// A key that a config file does not have.
-    #[error(
-        "{}: unknown key `{key}`{}; allowed here: {}",
-        file.display(),
-        nearest.as_ref().map(|name| format!(", did you mean `{name}`?")).unwrap_or_default(),
-        allowed.join(", "),
-    )]
-    ConfigUnknownKey {
-        /// The file.
-        file: PathBuf,
-        /// The key with its path, as in `mimi.seanet.ratio`.
-        key: String,
-        /// The known key that is spelled most alike.
-        nearest: Option<String>,
-        /// The keys allowed in that section.
-        allowed: Vec<String>,
-    },
-
-    /// A key that a config file must have, and does not.
-    #[error("{}: the key `{key}` is missing; it must be {allowed}", file.display())]
-    ConfigMissingKey {
-        /// The file.
-        file: PathBuf,
-        /// The key with its path, as in `mimi.seanet.ratios`.
-        key: String,
-        /// What its value may be.
-        allowed: String,
-    },
-
-    /// A config value of the wrong kind, out of range, or in conflict with another.
-    #[error("{}: `{key}` is {found}; it must be {allowed}", file.display())]
-    ConfigValue {
-        /// The file.
-        file: PathBuf,
-        /// The key with its path, as in `mimi.seanet.ratios`.
-        key: String,
-        /// The value found.
-        found: String,
-        /// What it may be.
-        allowed: String,
-    },
+    /// A config cannot be read or is not valid.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
 
     /// The text holds nothing that can be spoken.
     #[error(

@@ -8,11 +8,13 @@ use crate::text::json::JsonTokenizer;
 use crate::text::sentencepiece::{Progress, SentencePiece};
 
 /// Which file format a tokenizer has (`lookup_table.tokenizer` in a configuration).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum TokenizerFormat {
     /// A SentencePiece `.model` file of the unigram kind.
     SentencePiece,
     /// A Hugging Face `tokenizer.json`.
+    #[serde(alias = "json")]
     Tokenizers,
 }
 
