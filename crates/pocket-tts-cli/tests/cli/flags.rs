@@ -132,7 +132,7 @@ fn each_bad_value_is_refused_with_the_option_and_what_it_takes() {
         (
             "--profile-dir",
             "folder",
-            "--profile-dir says where a profile goes, and none is made; add --profile-memory",
+            "--profile-dir has no effect without --profile-memory; add --profile-memory",
         ),
         (
             "--batch-size",

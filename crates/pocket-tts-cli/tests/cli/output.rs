@@ -165,7 +165,7 @@ fn figures_that_cannot_be_printed_are_an_error() {
     let full = || fs::File::options().write(true).open("/dev/full").unwrap();
     for arguments in [&["generate", "Hi.", "--json"][..], &["voices"], &["info"]] {
         let child = place.command(arguments).stdout(full()).spawn().unwrap();
-        finish(child).fails(&["cannot write to the standard output", "No space left"]);
+        finish(child).fails(&["cannot write to standard output", "No space left"]);
     }
     // Where not even an error can be told, the exit code tells it.
     let child = place.command(&["generate", ""]).stderr(full()).spawn();
