@@ -14,8 +14,9 @@ mod validate;
 
 pub use error::{ConfigError, Position};
 pub use schema::{
-    Config, DEFAULT_EOS_THRESHOLD, DEFAULT_MAX_PERIOD, DEFAULT_TEMPERATURE, Dtype, FlowConfig, FlowLmConfig, FlowLmTransformerConfig, FlowType, LookupTableConfig,
-    MimiConfig, MimiTransformerConfig, PadMode, QuantizerConfig, SeanetConfig,
+    Config, DEFAULT_EOS_THRESHOLD, DEFAULT_MAX_PERIOD, DEFAULT_TEMPERATURE, Dtype, FlowConfig,
+    FlowLmConfig, FlowLmTransformerConfig, FlowType, LookupTableConfig, MimiConfig,
+    MimiTransformerConfig, PadMode, QuantizerConfig, SeanetConfig,
 };
 
 /// Returns the known name with the spelling most similar to `name`, if any is similar.

@@ -270,21 +270,21 @@ impl<'de> MapAccess<'de> for Entries<'de> {
             return Ok(None);
         };
         let key = BorrowedStrDeserializer::new(&entry.key);
-        seed.deserialize(key).map(Some).map_err(|mut error: Problem| {
-            error.line.get_or_insert(entry.line);
-            // Only characters are restricted: the keys of sections are checked before.
-            error.kind = ProblemKind::Value {
-                found: Some(format!("the key \"{}\"", shorten(&entry.key))),
-                allowed: "a single character in quotes, as in `'“': ''`".to_owned(),
-            };
-            error.within(shorten(&entry.key))
-        })
+        seed.deserialize(key)
+            .map(Some)
+            .map_err(|mut error: Problem| {
+                error.line.get_or_insert(entry.line);
+                // Only characters are restricted: the keys of sections are checked before.
+                error.kind = ProblemKind::Value {
+                    found: Some(format!("the key \"{}\"", shorten(&entry.key))),
+                    allowed: "a single character in quotes, as in `'“': ''`".to_owned(),
+                };
+                error.within(shorten(&entry.key))
+            })
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Problem> {
-        let entry = self.current.ok_or_else(|| {
-            de::Error::custom("a key")
-        })?;
+        let entry = self.current.ok_or_else(|| de::Error::custom("a key"))?;
         seed.deserialize(&entry.value)
             .map_err(|error: Problem| error.within(shorten(&entry.key)))
     }
