@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use pocket_tts::memory::{self, PoolAllocator};
-use pocket_tts::{CoreError, Error};
+use pocket_tts::{CoreError, Error, ThreadsError};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
@@ -87,7 +87,9 @@ fn report(error: &anyhow::Error) -> ExitCode {
     // If standard error is closed, only the exit code reports the error.
     let _ = writeln!(io::stderr(), "error: {error:#}");
     match error.downcast_ref::<Error>() {
-        Some(Error::Core(CoreError::Setting { .. })) => ExitCode::from(USAGE_ERROR),
+        Some(Error::Core(
+            CoreError::Setting { .. } | CoreError::Threads(ThreadsError::Count { .. }),
+        )) => ExitCode::from(USAGE_ERROR),
         _ => ExitCode::FAILURE,
     }
 }

@@ -129,7 +129,8 @@ impl ModelSource {
             path: path.clone(),
             source,
         })?;
-        let tokenizer = Tokenizer::from_bytes(locations.tokenizer_format, &bytes, &path)?;
+        let tokenizer = Tokenizer::from_bytes(locations.tokenizer_format, &bytes, &path)
+            .map_err(tts_core::Error::from)?;
         let weights = locations.weights.ok_or_else(|| SourceError::NoWeights {
             model: self.title(),
         })?;
@@ -150,7 +151,8 @@ fn open_weights(
 ) -> Result<(Weights, Option<String>), OpenError> {
     let (whole, open, mimi) = match location {
         WeightsLocation::Split { flow_lm, mimi } => {
-            let weights = Weights::open_parts(&files.resolve(flow_lm)?, &files.resolve(mimi)?)?;
+            let weights =
+                Weights::open_components(&files.resolve(flow_lm)?, &files.resolve(mimi)?)?;
             return Ok((weights, None));
         }
         WeightsLocation::Whole {

@@ -2,9 +2,7 @@
 //! 10 % or 4 MiB. One test in a binary of its own, because it counts every byte of the process.
 
 use pocket_tts::memory::{MemoryPlan, PoolAllocator, get_memory_pool};
-use pocket_tts::{
-    DeviceKind, GenerateOptions, LoadOptions, ModelSource, SpeechRequest, TtsModel, Voice,
-};
+use pocket_tts::{DeviceKind, GenerateOptions, LoadOptions, ModelSource, TtsModel, Voice};
 use tensor_pool::PeakWindow;
 use tts_core::memory::counted;
 
@@ -62,16 +60,11 @@ impl Case<'_> {
 
     /// Speaks the text once per sequence of the batch.
     fn batch(&self, text: &str, options: &GenerateOptions) {
-        let requests = vec![
-            SpeechRequest {
-                voice: self.voice.clone(),
-                text: text.to_owned(),
-            };
-            options.batch_size.unwrap_or(1)
-        ];
-        let plan = self.model.plan_batch_memory(&requests, options).unwrap();
+        let request = self.model.request(self.voice, text, options).unwrap();
+        let requests = vec![request; options.batch_size.unwrap_or(1)];
+        let plan = self.model.plan_batch_memory(&requests).unwrap();
         self.check(&plan, || {
-            self.model.generate_batch(&requests, options).unwrap();
+            self.model.generate_batch(requests).unwrap();
         });
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pocket_tts::memory::{PoolAllocator, get_memory_pool};
-use pocket_tts::{DeviceKind, GenerateOptions, LoadOptions, ModelSource, SpeechRequest, TtsModel};
+use pocket_tts::{DeviceKind, GenerateOptions, LoadOptions, ModelSource, TtsModel};
 use tensor_pool::{minor_faults, seal_process};
 
 #[global_allocator]
@@ -103,13 +103,10 @@ fn idle_tensors_serve_nearly_all_leases() {
     };
     // The batch needs the most pages at once; each text alone needs fewer.
     let texts = ["One. Two.", "Three, four, five, six, seven.", "Eight."];
-    let requests = texts.map(|text| SpeechRequest {
-        voice: voice.clone(),
-        text: text.to_owned(),
-    });
+    let requests = texts.map(|text| model.request(&voice, text, &options).unwrap());
     let speak = |index: usize| {
         if index.is_multiple_of(2) {
-            model.generate_batch(&requests, &options).unwrap();
+            model.generate_batch(requests.to_vec()).unwrap();
         } else {
             let stream = model.stream(&voice, texts[index % 3], &options).unwrap();
             stream.for_each(|chunk| drop(chunk.unwrap()));

@@ -1,6 +1,7 @@
 //! Audio in and out: reading files for voice prompts, resampling, preparing a prompt, writing WAV.
 
 mod decode;
+mod error;
 mod prompt;
 mod resample;
 mod wav;
@@ -10,11 +11,13 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::error::{Error, Result};
 
 pub use self::decode::MAX_READ_DURATION;
+pub use self::error::AudioError;
 pub use self::prompt::{MIN_VOICE_PROMPT_DURATION, end_on_pause, prepare_voice_prompt};
 pub use self::wav::WavStreamWriter;
+
+type Result<T, E = AudioError> = std::result::Result<T, E>;
 
 /// The sample rates accepted when reading, resampling and writing, in Hz.
 ///
@@ -27,7 +30,7 @@ fn check_rate(rate_hz: u32, context: impl FnOnce() -> String) -> Result<()> {
     if SAMPLE_RATES_HZ.contains(&rate_hz) {
         return Ok(());
     }
-    Err(Error::SampleRate {
+    Err(AudioError::SampleRate {
         context: context(),
         rate_hz,
         min_hz: *SAMPLE_RATES_HZ.start(),
@@ -103,7 +106,7 @@ impl Audio {
     /// # Errors
     /// If the file cannot be read, is of another format, is damaged, holds no samples, is longer than
     /// the limit or has a rate outside [`SAMPLE_RATES_HZ`].
-    pub fn read(path: &Path) -> Result<Self> {
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         Self::read_with_limit(path, MAX_READ_DURATION)
     }
 
@@ -113,8 +116,8 @@ impl Audio {
     ///
     /// # Errors
     /// As [`Audio::read`].
-    pub fn read_with_limit(path: &Path, limit: Duration) -> Result<Self> {
-        decode::read(path, limit)
+    pub fn read_with_limit(path: impl AsRef<Path>, limit: Duration) -> Result<Self> {
+        decode::read(path.as_ref(), limit)
     }
 
     /// The same audio at another rate.
@@ -143,7 +146,7 @@ impl Audio {
     /// # Errors
     /// If the file cannot be written, the rate is outside [`SAMPLE_RATES_HZ`], or the audio is longer
     /// than a WAV file can be.
-    pub fn write_wav(&self, path: &Path) -> Result<()> {
+    pub fn write_wav(&self, path: impl AsRef<Path>) -> Result<()> {
         let mut writer = WavStreamWriter::create(path, self.sample_rate_hz)?;
         writer.write(&self.samples)?;
         writer.finish()?;

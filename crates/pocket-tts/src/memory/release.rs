@@ -74,7 +74,7 @@ impl fmt::Display for FreedMemory {
 pub fn optimize_model_memory(model: &impl AsRef<Model>) -> FreedMemory {
     let retained_before = retained_bytes();
     let mut freed = FreedMemory {
-        voice_encoder_bytes: model.as_ref().drop_voice_encoder().get(),
+        voice_encoder_bytes: model.as_ref().drop_voice_encoder(),
         idle_tensors_bytes: get_memory_pool().trim(Bytes::ZERO).get(),
         ..FreedMemory::default()
     };

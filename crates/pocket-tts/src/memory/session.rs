@@ -55,7 +55,10 @@ pub fn init(settings: Settings) -> Result<Session> {
     let monitor = get_memory_monitor();
     get_memory_pool().set_max_pool_size(settings.pool_size);
     set_default_limit_bytes(settings.memory_limit_bytes);
-    monitor.set_limit(settings.memory_limit_bytes.map(Into::into))?;
+    match settings.memory_limit_bytes {
+        Some(limit) => monitor.set_limit_bytes(limit)?,
+        None => monitor.clear_limit(),
+    }
     let recording = match settings.profiling {
         true => Some(Recording::begin(monitor, &settings)?),
         false => None,
@@ -165,7 +168,6 @@ impl Drop for Applied {
     fn drop(&mut self) {
         set_default_limit_bytes(None);
         get_memory_pool().set_max_pool_size(DEFAULT_MAX_POOL_SIZE);
-        // Only a limit of 0 bytes is refused.
-        let _ = get_memory_monitor().set_limit(None);
+        get_memory_monitor().clear_limit();
     }
 }

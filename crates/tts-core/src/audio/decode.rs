@@ -15,8 +15,7 @@ use symphonia::core::formats::{FormatOptions, TrackType};
 use symphonia::core::io::MediaSourceStream;
 use symphonia::core::meta::MetadataOptions;
 
-use super::{Audio, check_rate};
-use crate::error::{Error, Result};
+use super::{Audio, AudioError, Result, check_rate};
 
 /// The longest file that [`Audio::read`] takes.
 ///
@@ -26,7 +25,7 @@ pub const MAX_READ_DURATION: Duration = Duration::from_secs(600);
 
 /// Reads the first audio track of the file as one channel, up to `limit`.
 pub(super) fn read(path: &Path, limit: Duration) -> Result<Audio> {
-    let io_error = |source| Error::AudioRead {
+    let io_error = |source| AudioError::Read {
         path: path.to_owned(),
         source,
     };
@@ -139,7 +138,7 @@ impl<'a> Mono<'a> {
         }
         let most = self.limit.as_secs_f64() * f64::from(rate_hz);
         if (self.samples.len() + interleaved.len() / channels) as f64 > most {
-            return Err(Error::AudioTooLong {
+            return Err(AudioError::TooLong {
                 path: self.path.to_owned(),
                 limit: self.limit,
             });
@@ -164,8 +163,8 @@ impl<'a> Mono<'a> {
     }
 }
 
-fn damaged(path: &Path, problem: &str) -> Error {
-    Error::AudioDecode {
+fn damaged(path: &Path, problem: &str) -> AudioError {
+    AudioError::Decode {
         path: path.to_owned(),
         problem: problem.to_owned(),
     }
@@ -175,10 +174,10 @@ fn is_end_of_file(error: &SymphoniaError) -> bool {
     matches!(error, SymphoniaError::IoError(source) if source.kind() == io::ErrorKind::UnexpectedEof)
 }
 
-fn explain(path: &Path, error: SymphoniaError) -> Error {
+fn explain(path: &Path, error: SymphoniaError) -> AudioError {
     match error {
         ref end if is_end_of_file(end) => damaged(path, "it ends too early"),
-        SymphoniaError::IoError(source) => Error::AudioRead {
+        SymphoniaError::IoError(source) => AudioError::Read {
             path: path.to_owned(),
             source,
         },

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::Audio;
-use crate::error::{Error, Result};
+use super::{Audio, AudioError, Result};
 
 /// The shortest recording taken for a voice prompt: about one syllable.
 pub const MIN_VOICE_PROMPT_DURATION: Duration = Duration::from_millis(100);
@@ -125,7 +124,7 @@ pub fn prepare_voice_prompt(
 
 /// Refuses what no voice can be made of.
 fn check_speech(audio: &Audio) -> Result<()> {
-    let refuse = |problem: String| Err(Error::VoicePrompt { problem });
+    let refuse = |problem: String| Err(AudioError::VoicePrompt { problem });
     if audio.samples().is_empty() {
         return refuse("it has no samples; record a few seconds of speech".to_owned());
     }

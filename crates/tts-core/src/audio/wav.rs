@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use super::check_rate;
-use crate::error::{Error, Result};
+use super::{AudioError, Result, check_rate};
 use crate::output_file::OutputFile;
 
 /// Bytes before the samples: the RIFF header, a format chunk of 16 bytes, a data chunk's header.
@@ -86,7 +85,7 @@ impl WavStreamWriter {
         check_rate(sample_rate_hz, || format!("cannot write audio to {target}"))?;
         match Sink::open(path) {
             Ok(sink) => Self::start(sink, target, sample_rate_hz),
-            Err(source) => Err(Error::AudioWrite { target, source }),
+            Err(source) => Err(AudioError::Write { target, source }),
         }
     }
 
@@ -116,7 +115,7 @@ impl WavStreamWriter {
                 samples: 0,
                 failed: false,
             }),
-            Err(source) => Err(Error::AudioWrite { target, source }),
+            Err(source) => Err(AudioError::Write { target, source }),
         }
     }
 
@@ -129,7 +128,7 @@ impl WavStreamWriter {
         let reserved = end_silence(self.rate_hz) as u64;
         let fits = self.samples + samples.len() as u64 + reserved <= MAX_SAMPLES;
         if matches!(self.sink, Sink::File { .. }) && !fits {
-            return Err(Error::WavTooLong {
+            return Err(AudioError::WavTooLong {
                 target: self.target.clone(),
                 max_samples: MAX_SAMPLES - reserved,
             });
@@ -165,15 +164,15 @@ impl WavStreamWriter {
         let completed = self.sink.complete(self.rate_hz, self.samples + silence);
         match stopped.map_or(completed, Err) {
             Ok(()) => Ok(self.samples),
-            Err(source) => Err(Error::AudioWrite {
+            Err(source) => Err(AudioError::Write {
                 target: self.target,
                 source,
             }),
         }
     }
 
-    fn write_error(&self, source: io::Error) -> Error {
-        Error::AudioWrite {
+    fn write_error(&self, source: io::Error) -> AudioError {
+        AudioError::Write {
             target: self.target.clone(),
             source,
         }
@@ -227,7 +226,7 @@ pub(super) fn write_all(samples: &[f32], rate_hz: u32, mut writer: impl Write) -
     check_rate(rate_hz, || format!("cannot write audio to {}", target()))?;
     let silence = end_silence(rate_hz);
     if (samples.len() + silence) as u64 > MAX_SAMPLES {
-        return Err(Error::WavTooLong {
+        return Err(AudioError::WavTooLong {
             target: target(),
             max_samples: MAX_SAMPLES - silence as u64,
         });
@@ -241,7 +240,7 @@ pub(super) fn write_all(samples: &[f32], rate_hz: u32, mut writer: impl Write) -
         writer.write_all(&vec![0; silence * SAMPLE_LEN as usize])?;
         writer.flush()
     };
-    write().map_err(|source| Error::AudioWrite {
+    write().map_err(|source| AudioError::Write {
         target: target(),
         source,
     })

@@ -1,9 +1,21 @@
-//! Whole generations.
+//! Generation of whole texts.
 
 use super::compare;
-use super::fixture::{Fixture, everywhere};
+use super::fixture::{Fixture, for_all_models};
 use crate::DeviceKind;
+use crate::audio::Audio;
 use crate::options::GenerateOptions;
+use crate::stream::SpeechRequest;
+
+fn generate(fixture: &Fixture, text: &str, options: &GenerateOptions) -> Audio {
+    let text = fixture.model.prepare(text, options);
+    let text = text.expect("the text is valid");
+    let request = SpeechRequest::new(fixture.voice(), text, options.clone());
+    fixture
+        .model
+        .generate(request)
+        .expect("speech is generated")
+}
 
 fn recorded_options(fixture: &Fixture) -> GenerateOptions {
     let golden = &fixture.golden;
@@ -17,16 +29,10 @@ fn recorded_options(fixture: &Fixture) -> GenerateOptions {
 }
 
 #[test]
-fn a_generation_equals_the_reference() {
-    everywhere(|fixture| {
-        let audio = fixture
-            .model
-            .generate(
-                &fixture.voice(),
-                &fixture.golden.generate.text,
-                &recorded_options(fixture),
-            )
-            .expect("it speaks");
+fn generated_audio_equals_the_reference() {
+    for_all_models(|fixture| {
+        let text = &fixture.golden.generate.text;
+        let audio = generate(fixture, text, &recorded_options(fixture));
         assert_eq!(audio.samples().len(), fixture.golden.generate.samples);
         let head = fixture.recorded("generate.audio_head");
         let what = format!("{} generate.audio_head", fixture.name);
@@ -34,8 +40,8 @@ fn a_generation_equals_the_reference() {
     });
 }
 
-/// Noisy speech of a fixture, as bits.
-fn speak(fixture: &Fixture, seed: u64) -> Vec<u32> {
+/// Generates audio with noise. Returns the bits of its samples.
+fn generate_bits(fixture: &Fixture, seed: u64) -> Vec<u32> {
     let options = GenerateOptions {
         temperature: Some(0.7),
         noise_clamp: Some(2.0),
@@ -44,39 +50,44 @@ fn speak(fixture: &Fixture, seed: u64) -> Vec<u32> {
         ..recorded_options(fixture)
     };
     let text = "hello world. this is one voice.";
-    let audio = fixture.model.generate(&fixture.voice(), text, &options);
-    let samples = audio.expect("it speaks").into_samples();
+    let samples = generate(fixture, text, &options).into_samples();
     samples.into_iter().map(f32::to_bits).collect()
 }
 
 #[test]
-fn the_same_seed_gives_the_same_bits_on_every_run_and_thread_count() {
+fn audio_depends_on_the_seed_but_not_on_the_thread_count() {
     if !DeviceKind::Flex.is_built_in() {
         return;
     }
     for name in ["lsd", "small_pointwise"] {
-        let first = speak(&Fixture::load_with(name, DeviceKind::Flex, Some(1)), 7);
+        let first = generate_bits(&Fixture::load_with(name, DeviceKind::Flex, Some(1)), 7);
         for threads in [1, 2, 3, 8] {
             let fixture = Fixture::load_with(name, DeviceKind::Flex, Some(threads));
-            assert!(speak(&fixture, 7) == first, "{name}, {threads} threads");
-            assert!(speak(&fixture, 8) != first, "{name}: the seed is ignored");
+            assert!(
+                generate_bits(&fixture, 7) == first,
+                "{name}, {threads} threads"
+            );
+            assert!(
+                generate_bits(&fixture, 8) != first,
+                "{name}: the seed is ignored"
+            );
         }
     }
 }
 
 #[test]
-fn streams_of_one_model_do_not_disturb_each_other() {
+fn concurrent_streams_give_the_same_bits_as_single_streams() {
     if !DeviceKind::Flex.is_built_in() {
         return;
     }
     let fixture = &Fixture::load("lsd", DeviceKind::Flex);
-    let alone: Vec<_> = (0..4).map(|seed| speak(fixture, seed)).collect();
+    let alone: Vec<_> = (0..4).map(|seed| generate_bits(fixture, seed)).collect();
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..4)
-            .map(|seed| scope.spawn(move || speak(fixture, seed)))
+            .map(|seed| scope.spawn(move || generate_bits(fixture, seed)))
             .collect();
         for (thread, alone) in threads.into_iter().zip(&alone) {
-            assert!(&thread.join().expect("it speaks") == alone);
+            assert!(&thread.join().expect("generation succeeds") == alone);
         }
     });
 }

@@ -1,11 +1,13 @@
-//! The fixture models, through the public API.
+//! Fixture models, loaded through the public API.
 
 use std::path::{Path, PathBuf};
 
 use tts_core::text::Tokenizer;
-use tts_core::{Config, Model, ModelParts, RunOptions, Voice, Weights};
+use tts_core::{
+    Config, GenerateOptions, Model, ModelParts, RunOptions, SpeechRequest, Voice, Weights,
+};
 
-/// A path below the recorded numbers.
+/// A path below the recorded values.
 pub fn fixture(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/fixtures/parity")
@@ -28,11 +30,8 @@ pub fn parts(config: Config, folder: &Path) -> ModelParts {
     }
 }
 
-/// A fixture model and its recorded voice.
-#[allow(
-    dead_code,
-    reason = "each test binary uses its own part of this module"
-)]
+/// Loads a fixture model and its recorded voice.
+#[allow(dead_code, reason = "not every test binary uses all of this module")]
 pub fn model(name: &str) -> (Model, Voice) {
     let config = Config::read(&fixture(name).join("config.yaml")).expect("the config is valid");
     let parts = parts(config, &fixture(name));
@@ -41,4 +40,19 @@ pub fn model(name: &str) -> (Model, Voice) {
         .load_voice(&fixture(name).join("voice.safetensors"))
         .expect("the voice loads");
     (model, voice)
+}
+
+/// A request for a text that the model can speak.
+#[allow(
+    dead_code,
+    reason = "each test binary uses its own part of this module"
+)]
+pub fn request(
+    model: &Model,
+    voice: &Voice,
+    text: &str,
+    options: &GenerateOptions,
+) -> SpeechRequest {
+    let text = model.prepare(text, options).expect("the text is valid");
+    SpeechRequest::new(voice.clone(), text, options.clone())
 }
