@@ -11,7 +11,6 @@ use crate::threads::ThreadsError;
 use crate::voice::VoiceError;
 use crate::weights::WeightsError;
 
-
 /// An error of this crate.
 ///
 /// `Display` does not repeat the [source](std::error::Error::source): print the whole chain to show
@@ -136,9 +135,9 @@ impl Error {
                 | VoiceError::Write { source, .. },
             )
             | Self::Config(ConfigError::Read { source, .. })
-            | Self::Audio(
-                AudioError::Read { source, .. } | AudioError::Write { source, .. },
-            ) => ErrorKind::of_io(source),
+            | Self::Audio(AudioError::Read { source, .. } | AudioError::Write { source, .. }) => {
+                ErrorKind::of_io(source)
+            }
             Self::Thread { .. }
             | Self::Threads(ThreadsError::Start(_))
             | Self::Device(DeviceError::Failed(_))

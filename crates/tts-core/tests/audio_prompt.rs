@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use safetensors::SafeTensors;
-use tts_core::audio::{Audio, end_on_pause, prepare_voice_prompt};
+use tts_core::audio::{Audio, PromptLength, end_on_pause, prepare_voice_prompt};
 
 const PARITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/parity");
 
@@ -67,13 +67,15 @@ fn ending_on_a_pause_gives_the_recorded_audio() {
 
 #[test]
 fn a_prompt_at_the_model_rate_is_only_ended_on_a_pause() {
-    let prompt = prepare_voice_prompt(&read("voice_24k.wav"), 24_000, true).unwrap();
+    let prompt =
+        prepare_voice_prompt(&read("voice_24k.wav"), 24_000, PromptLength::Truncated).unwrap();
     assert_same(&recorded("ended_on_pause"), prompt.samples());
 }
 
 #[test]
 fn a_prompt_at_another_rate_and_in_stereo_comes_out_alike() {
-    let prompt = prepare_voice_prompt(&read("voice_16k_stereo.wav"), 24_000, false).unwrap();
+    let prompt =
+        prepare_voice_prompt(&read("voice_16k_stereo.wav"), 24_000, PromptLength::Whole).unwrap();
     let expected = end_on_pause(&Audio::new(recorded("resampled_16k_to_24k"), 24_000));
     assert!(snr_db(expected.samples(), prompt.samples()) >= 50.0);
 }

@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tts_core::audio::Audio;
-use tts_core::error::Error;
+use tts_core::audio::{Audio, AudioError};
 
 /// The files in `tests/fixtures/audio`: cuts of the parity prompts.
 const FILES: [&str; 13] = [
@@ -217,7 +216,7 @@ fn what_cannot_be_opened_is_named_with_the_cause() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("missing.wav");
     let error = Audio::read(&missing).unwrap_err();
-    assert!(matches!(error, Error::AudioRead { .. }));
+    assert!(matches!(error, AudioError::Read { .. }));
     assert!(error.to_string().contains("missing.wav"), "{error}");
     assert!(error.to_string().contains("No such file"), "{error}");
     let error = Audio::read(folder.path()).unwrap_err();
@@ -288,7 +287,7 @@ fn files_over_the_limit_are_refused_before_they_are_held() {
         limit
     );
     let error = Audio::read_with_limit(&path, Duration::from_millis(199)).unwrap_err();
-    assert!(matches!(error, Error::AudioTooLong { .. }));
+    assert!(matches!(error, AudioError::TooLong { .. }));
     assert!(error.to_string().contains("0.199 seconds"), "{error}");
     assert!(error.to_string().contains("mono_24k.wav"), "{error}");
 }

@@ -5,8 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use tts_core::audio::{Audio, WavStreamWriter};
-use tts_core::error::Error;
+use tts_core::audio::{Audio, AudioError, WavStreamWriter};
 
 /// A pipe whose bytes the test can see.
 #[derive(Clone, Default)]
@@ -151,7 +150,7 @@ fn targets_that_cannot_be_files_are_refused_at_once() {
         (PathBuf::new(), "cannot write audio to"),
     ] {
         let error = WavStreamWriter::create(&path, 24_000).err().unwrap();
-        assert!(matches!(error, Error::AudioWrite { .. }));
+        assert!(matches!(error, AudioError::Write { .. }));
         assert!(error.to_string().contains(expected), "{error}");
         assert!(
             error.to_string().contains(&*path.to_string_lossy()),
@@ -171,7 +170,7 @@ fn impossible_rates_are_refused() {
             audio.write_wav_to(io::sink()).unwrap_err(),
             WavStreamWriter::to_pipe(io::sink(), rate).err().unwrap(),
         ] {
-            assert!(matches!(error, Error::SampleRate { .. }));
+            assert!(matches!(error, AudioError::SampleRate { .. }));
             assert!(error.to_string().contains(&format!("{rate} Hz")), "{error}");
         }
     }

@@ -155,7 +155,7 @@ fn a_value_of_the_wrong_type_is_reported_with_the_allowed_values() {
         (
             "flow_lm.lookup_table.tokenizer",
             json!("bpe"),
-            "it must be sentencepiece, tokenizers or json",
+            "it must be sentencepiece, json or tokenizers",
         ),
         (
             "remove_semicolons",
