@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
 
+use tts_core::ErrorKind;
+
 #[cfg(feature = "hub")]
 use crate::hub::HubError;
 use crate::location::LocationError;
@@ -97,6 +99,23 @@ pub enum SourceError {
     },
 }
 
+impl SourceError {
+    /// Returns the kind of the error.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::LocalFile { source, .. } => ErrorKind::of_io(source),
+            Self::NoDownloads { .. } | Self::Name(_) | Self::UnknownVoice { .. } => {
+                ErrorKind::NotFound
+            }
+            Self::Location(_)
+            | Self::ConfigLocation { .. }
+            | Self::NoWeights { .. }
+            | Self::VoiceOfReleasedModels { .. } => ErrorKind::BadInput,
+        }
+    }
+}
+
 /// A model's files could not be found or read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenError {
@@ -107,6 +126,12 @@ pub(crate) enum OpenError {
     Hub(#[from] HubError),
     #[error(transparent)]
     Source(#[from] SourceError),
+}
+
+impl From<tts_core::config::ConfigError> for OpenError {
+    fn from(error: tts_core::config::ConfigError) -> Self {
+        Self::Core(error.into())
+    }
 }
 
 impl From<tts_core::WeightsError> for OpenError {

@@ -5,7 +5,6 @@
 //! positions among them. Older files have `…/current_end`, whose *length* is the offset.
 
 use std::collections::HashMap;
-use std::io::Write;
 use std::path::Path;
 
 use burn::tensor::Device;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tts_core::OutputFile;
 
-use crate::memory::error::MemoryError;
+use crate::memory::error::SessionError;
 
 /// The files of a recording, which differ only in their extension.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,14 +22,14 @@ pub struct ProfileFiles {
     pub report: PathBuf,
 }
 
-/// Writes a file that is never incomplete under its name.
-pub(super) fn write_whole(path: &Path, contents: &[u8]) -> Result<(), MemoryError> {
+/// Writes a file that appears under its name only when it is complete.
+pub(super) fn write_whole(path: &Path, contents: &[u8]) -> Result<(), SessionError> {
     OutputFile::write(path, contents).map_err(|source| failed(path, source))
 }
 
 /// Creates the error for a file that cannot be written.
-pub(super) fn failed(path: &Path, source: io::Error) -> MemoryError {
-    MemoryError::Recording {
+pub(super) fn failed(path: &Path, source: io::Error) -> SessionError {
+    SessionError::Recording {
         path: path.to_owned(),
         source,
     }
