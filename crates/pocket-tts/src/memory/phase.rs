@@ -21,8 +21,8 @@ const ORDER: [&str; 6] = [
 
 /// A phase: all `tracing` spans with one name.
 ///
-/// The engine's phases are `load`, `encode_voice`, `prompt`, `generate` (a batch of segments: prompts and
-/// frames), `frame` (one latent of each sequence) and `decode` (audio of some frames). A program's own
+/// The engine's phases are `load`, `encode_voice`, `prompt`, `generate` (all prompts and frames of a
+/// stream), `frame` (one latent of each sequence) and `decode` (audio of some frames). A program's own
 /// spans are phases too. The figures are those of the whole process, so phases that overlap include
 /// each other.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
