@@ -9,7 +9,7 @@ use tracing::subscriber::{Interest, SetGlobalDefaultError};
 use tracing::{Event, Level, Metadata, Subscriber};
 
 /// The spans that are watched: text is read, a latent is drawn, latents are decoded.
-const NAMES: [&str; 3] = ["prompt", "step", "decode"];
+const NAMES: [&str; 3] = ["prompt", "frame", "decode"];
 
 /// Nanoseconds spent in each of [`NAMES`].
 static SPENT: [AtomicU64; NAMES.len()] = [const { AtomicU64::new(0) }; NAMES.len()];
