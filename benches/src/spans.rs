@@ -9,7 +9,7 @@ use tracing::subscriber::{Interest, SetGlobalDefaultError};
 use tracing::{Event, Level, Metadata, Subscriber};
 
 /// The measured spans: prefill, sampling of a latent, decoding of latents.
-const NAMES: [&str; 3] = ["prompt", "step", "decode"];
+const NAMES: [&str; 3] = ["prompt", "frame", "decode"];
 
 /// Nanoseconds spent in each of [`NAMES`].
 static SPENT: [AtomicU64; NAMES.len()] = [const { AtomicU64::new(0) }; NAMES.len()];

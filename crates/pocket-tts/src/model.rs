@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use leak_detect::Trace;
-use tensor_pool::{Bytes, Device, MemoryPool};
+use tensor_pool::{Device, MemoryPool};
 use tts_core::{
     Audio, Config, DeviceKind, GenerateOptions, Model, PreparedText, RunOptions, SpeechRequest,
     Voice,
@@ -25,7 +25,7 @@ use crate::voice_cache::VoiceCache;
 
 /// Voices that a model keeps unless told otherwise: those of nine recordings of 30 seconds with the
 /// built-in model (9 KiB a frame, 25 frames a second), of three with the released ones (48 KiB, 12.5).
-const DEFAULT_VOICE_CACHE: Bytes = Bytes::mib(64);
+const DEFAULT_VOICE_CACHE_BYTES: u64 = 64 << 20;
 
 /// How a model is loaded. The default takes the hub's settings from the environment, see
 /// `HubOptions::from_env`.
@@ -38,7 +38,7 @@ pub struct LoadOptions {
     /// Whether to apply [`optimize_model_memory`] when the model is loaded.
     pub optimize_memory: bool,
     /// Most bytes of the voices that were used last, which are kept for the next use; 0 keeps none.
-    pub voice_cache: Bytes,
+    pub voice_cache_bytes: u64,
     /// Where downloads come from, where they are kept, and who watches them.
     #[cfg(feature = "hub")]
     pub hub: crate::hub::HubOptions,
@@ -50,7 +50,7 @@ impl Default for LoadOptions {
             device: DeviceKind::default(),
             threads: None,
             optimize_memory: true,
-            voice_cache: DEFAULT_VOICE_CACHE,
+            voice_cache_bytes: DEFAULT_VOICE_CACHE_BYTES,
             #[cfg(feature = "hub")]
             hub: crate::hub::HubOptions::from_env(),
         }
@@ -92,11 +92,11 @@ impl LoadedModel for Shared {
     }
 
     fn cached_voice_bytes(&self) -> u64 {
-        self.voices.bytes().get()
+        self.voices.size_bytes()
     }
 
     fn evict_voices(&self) -> u64 {
-        self.voices.evict().get()
+        self.voices.evict()
     }
 
     fn drop_voice_encoder(&self) -> u64 {
@@ -198,7 +198,7 @@ impl TtsModel {
             model: Model::load(parts, run)?,
             source,
             files,
-            voices: VoiceCache::new(options.voice_cache),
+            voices: VoiceCache::new(options.voice_cache_bytes),
         });
         let weak = Arc::downgrade(&shared);
         register_model(weak);
