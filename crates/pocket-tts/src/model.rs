@@ -191,8 +191,8 @@ impl TtsModel {
     ///
     /// # Errors
     ///
-    /// The config is not one, a file that it names cannot be had or does not fit it, or the device
-    /// cannot be had.
+    /// The config is invalid, a file that it names is not available or does not match it, or the device
+    /// is not available.
     pub fn from_config(path: impl AsRef<Path>) -> Result<Self> {
         let location = Location::Local(path.as_ref().to_owned());
         Self::load(ModelSource::Config(location), LoadOptions::default())
@@ -213,7 +213,7 @@ impl TtsModel {
     ///
     /// # Errors
     ///
-    /// As [`Self::from_preset`] and [`Self::from_config`];
+    /// Those of [`Self::from_preset`] and [`Self::from_config`], and
     /// [`LimitTooLow`](tts_core::MemoryError::LimitTooLow) if the limit of the context leaves no room for
     /// the model.
     pub fn load(source: ModelSource, options: LoadOptions) -> Result<Self> {
