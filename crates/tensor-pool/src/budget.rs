@@ -98,10 +98,10 @@ impl Node {
         let short = self.chain().nth(short).unwrap_or(self);
         Err(OverBudget {
             budget: short.name.to_string(),
-            limit: Bytes(short.account.limit()),
-            wanted: Bytes(bytes),
+            limit_bytes: Bytes(short.account.limit()),
+            requested_bytes: Bytes(bytes),
             what: what.to_owned(),
-            available: Bytes(short.account.available()),
+            available_bytes: Bytes(short.account.available()),
             holders: short.holders.of(short),
         })
     }

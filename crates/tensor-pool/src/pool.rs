@@ -235,9 +235,9 @@ impl MemoryPool {
         }
     }
 
-    /// Frees idle tensors until at most `keep` bytes of them are left. Returns what was freed.
-    pub fn trim(&self, keep: Bytes) -> Bytes {
-        self.shared.idle.free(self.shared.idle.bytes() - keep)
+    /// Frees idle tensors until at most `keep_bytes` of them are left. Returns what was freed.
+    pub fn trim(&self, keep_bytes: Bytes) -> Bytes {
+        self.shared.idle.free(self.shared.idle.bytes().saturating_sub(keep_bytes))
     }
 
     /// Most idle tensors that are kept per shape, type and device.

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use tensor_pool::Bytes;
 
 use crate::audio::Audio;
@@ -64,20 +65,23 @@ pub enum Error {
     Memory(#[from] tensor_pool::Error),
     /// A limit on memory leaves no room for a model, or for even one part of a text at a time.
     #[error(
-        "{what} would take up to {needed} of memory, of which {present} are in use already, and the limit is \
-         {limit}: {} too little; a limit of {} MB would do",
-        *needed - *limit,
+        "{what} would take up to {} of memory, of which {} are in use already, and the limit is \
+         {}: {} too little; a limit of {} MB would do",
+        ByteSize::b(needed_bytes.0),
+        ByteSize::b(present_bytes.0),
+        ByteSize::b(limit_bytes.0),
+        ByteSize::b(needed_bytes.saturating_sub(*limit_bytes).0),
         self.limit_that_would_do_mb().unwrap_or_default()
     )]
     MemoryLimitTooLow {
         /// What is too large for it.
         what: &'static str,
         /// The limit.
-        limit: Bytes,
+        limit_bytes: Bytes,
         /// The most that the process would hold.
-        needed: Bytes,
+        needed_bytes: Bytes,
         /// What it holds already.
-        present: Bytes,
+        present_bytes: Bytes,
     },
     /// The limit on memory was exceeded while a text was spoken, because something else took memory.
     #[error(transparent)]
@@ -360,16 +364,18 @@ pub enum Error {
 /// How far the speech came that exceeded a limit on memory.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error(
-    "{counted} of memory are in use and the limit is {limit}; the speech ends here{}: raise the \
+    "{} of memory are in use and the limit is {}; the speech ends here{}: raise the \
      limit, or free what else the program holds",
+    ByteSize::b(counted_bytes.0),
+    ByteSize::b(limit_bytes.0),
     self.made()
 )]
 #[non_exhaustive]
 pub struct MemoryLimitExceeded {
     /// The limit.
-    pub limit: Bytes,
+    pub limit_bytes: Bytes,
     /// What was in use when it was noticed, after what could be freed was freed.
-    pub counted: Bytes,
+    pub counted_bytes: Bytes,
     /// The audio so far, one for each text. A stream has handed its audio out before, so it has none
     /// here.
     pub audio: Vec<Audio>,
@@ -435,15 +441,15 @@ impl std::fmt::Display for WeightMismatch {
 
 /// What the present memory use of a program may grow by, in things too small to be planned, before it
 /// tries again with the limit that it was told would do.
-const DRIFT: Bytes = Bytes::kib(512);
+const DRIFT_BYTES: Bytes = Bytes::kib(512);
 
 impl Error {
     /// For [`Error::MemoryLimitTooLow`], a limit in MB (1,048,576 bytes) that would not be.
     #[must_use]
     pub fn limit_that_would_do_mb(&self) -> Option<u64> {
         match self {
-            Self::MemoryLimitTooLow { needed, .. } => {
-                Some((*needed + DRIFT).get().div_ceil(Bytes::mib(1).get()))
+            Self::MemoryLimitTooLow { needed_bytes, .. } => {
+                Some(needed_bytes.saturating_add(DRIFT_BYTES).get().div_ceil(1 << 20))
             }
             _ => None,
         }

@@ -312,7 +312,7 @@ impl Model {
         let mut loaded = self.lock_encoder();
         match loaded.take() {
             Some(encoder) if Arc::strong_count(&encoder) == 1 => {
-                Bytes::from(encoder.encoder.bytes())
+                Bytes(encoder.encoder.bytes() as u64)
             }
             // Somebody is using it.
             kept => {

@@ -10,6 +10,7 @@ use super::heap::{Heap, heap};
 use super::roster::{Entry, Roster};
 use super::thread;
 use crate::Bytes;
+use bytesize::ByteSize;
 
 /// How many requests are told one by one: enough to see a pattern, and 1.5 KiB a seal.
 const FIRST: usize = 64;
@@ -91,7 +92,7 @@ impl Log {
         let first = self.first.iter().filter_map(|record| {
             let size = record.size.load(Acquire);
             (size > BEING_WRITTEN).then(|| Unserved {
-                size: Bytes::from(size),
+                size_bytes: Bytes(size as u64),
                 scope: record.scope(),
             })
         });
@@ -151,7 +152,7 @@ impl Seals {
 #[non_exhaustive]
 pub struct Unserved {
     /// What was asked for.
-    pub size: Bytes,
+    pub size_bytes: Bytes,
     /// The innermost [`Scope`](crate::Scope) open on the thread that asked.
     pub scope: Option<&'static str>,
 }
@@ -185,11 +186,12 @@ impl fmt::Display for SealReport {
         write!(
             f,
             "{} large requests ({}) were not served by the pool:",
-            self.count, self.bytes
+            self.count,
+            ByteSize::b(self.bytes.0)
         )?;
-        for (index, Unserved { size, scope }) in self.first.iter().enumerate() {
+        for (index, Unserved { size_bytes, scope }) in self.first.iter().enumerate() {
             let comma = if index > 0 { "," } else { "" };
-            write!(f, "{comma} {size}")?;
+            write!(f, "{comma} {}", ByteSize::b(size_bytes.0))?;
             if let Some(scope) = scope {
                 write!(f, " in {scope}")?;
             }

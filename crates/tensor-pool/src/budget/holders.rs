@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::Node;
 use super::sync::{AtomicU64, AtomicUsize, Mutex, Ordering, lock};
 use crate::Bytes;
+use bytesize::ByteSize;
 
 /// What all reservations of one name hold together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub struct Holder {
 /// `name 12 MiB`, and `in 3` if it is several.
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.what, self.bytes)?;
+        write!(f, "{} {}", self.what, ByteSize::b(self.bytes.0))?;
         if self.reservations > 1 {
             write!(f, " in {}", self.reservations)?;
         }
@@ -94,7 +95,7 @@ impl Holders {
         for entry in lock(&self.0).iter() {
             if entry.node.chain().any(|above| std::ptr::eq(above, node)) {
                 let (bytes, reservations) = names.entry(entry.what.clone()).or_default();
-                *bytes += Bytes(entry.bytes());
+                *bytes = bytes.saturating_add(Bytes(entry.bytes()));
                 *reservations += 1;
             }
         }

@@ -148,7 +148,7 @@ impl IdleTensors {
                 && let Some(idle) = queue.pop()
             {
                 self.bytes.fetch_sub(idle.bytes.get(), Ordering::Relaxed);
-                freed += idle.bytes;
+                freed = freed.saturating_add(idle.bytes);
                 dropped.push(idle);
             }
             !queue.is_empty()

@@ -149,7 +149,7 @@ impl<const D: usize, K: Basic> TensorRequest<D, K> {
             Some(0) => Err(Error::NoElements {
                 shape: self.shape.to_vec(),
             }),
-            Some(bytes) => Ok(Bytes::from(bytes)),
+            Some(bytes) => Ok(Bytes(bytes as u64)),
             None => Err(Error::TooLarge {
                 shape: self.shape.to_vec(),
             }),

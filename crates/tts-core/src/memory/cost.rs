@@ -67,12 +67,12 @@ impl StreamCost {
         let pages = positions.div_ceil(self.page_positions.max(1)) as u64;
         StreamNeed {
             keys_and_values_per_part: Bytes(self.page_bytes.get() * pages),
-            scratch_per_part: self.step_scratch_per_part + self.waiting_per_part,
+            scratch_per_part: self.step_scratch_per_part.saturating_add(self.waiting_per_part),
             decoder_state: self.decoder_state,
             // A prompt has one position more, where speech starts.
             scratch: Bytes(self.prompt_scratch_per_token.get() * (tokens as u64 + 1))
-                + self.decode_scratch,
-            queues: self.queues + self.bookkeeping,
+                .saturating_add(self.decode_scratch),
+            queues: self.queues.saturating_add(self.bookkeeping),
             audio: Bytes::ZERO,
         }
     }
@@ -91,19 +91,19 @@ impl StreamNeed {
     /// Of one part.
     #[must_use]
     pub fn per_part(&self) -> Bytes {
-        self.keys_and_values_per_part + self.scratch_per_part
+        self.keys_and_values_per_part.saturating_add(self.scratch_per_part)
     }
 
     /// Of the stream itself.
     #[must_use]
     pub fn fixed(&self) -> Bytes {
-        self.decoder_state + self.scratch + self.queues + self.audio
+        self.decoder_state.saturating_add(self.scratch).saturating_add(self.queues).saturating_add(self.audio)
     }
 
     /// With this many parts at once.
     #[must_use]
     pub fn bytes(&self, parts: usize) -> Bytes {
-        self.fixed() + Bytes(self.per_part().get() * parts as u64)
+        self.fixed().saturating_add(Bytes(self.per_part().get() * parts as u64))
     }
 }
 
@@ -125,7 +125,7 @@ impl ModelParts {
             largest = largest.max(numbers);
             kept += numbers + TILE * inputs;
         }
-        Bytes::of::<f32>(kept + 3 * largest) + BOOKKEEPING
+        Bytes::of::<f32>(kept + 3 * largest).saturating_add(BOOKKEEPING)
     }
 }
 
@@ -151,8 +151,8 @@ impl Model {
             step_scratch_per_part: numbers(flow_lm.scratch_numbers(1)),
             waiting_per_part: Bytes((2 * FRAMES_WAITING_PER_PART * waiting) as u64),
             queues: Bytes((2 * FRAMES_AHEAD * waiting) as u64)
-                + numbers((CHUNKS_AHEAD + 2) * chunk),
-            bookkeeping: BOOKKEEPING + Bytes(PER_THREAD.get() * threads),
+                .saturating_add(numbers((CHUNKS_AHEAD + 2) * chunk)),
+            bookkeeping: BOOKKEEPING.saturating_add(Bytes(PER_THREAD.get() * threads)),
         }
     }
 }

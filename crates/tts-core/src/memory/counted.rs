@@ -31,8 +31,8 @@ impl Counted {
     /// All of it. Where the heap is not counted, what the engine itself holds stands for it.
     #[must_use]
     pub fn total(&self) -> Bytes {
-        let heap = self.heap.unwrap_or(self.prepared + self.state + self.idle);
-        heap + self.mapped + self.device
+        let heap = self.heap.unwrap_or(self.prepared.saturating_add(self.state).saturating_add(self.idle));
+        heap.saturating_add(self.mapped).saturating_add(self.device)
     }
 }
 
@@ -47,7 +47,7 @@ pub fn counted(pool: &MemoryPool) -> Counted {
         mapped: Bytes(MAPPED.load(Ordering::Relaxed)),
         state: stats.bytes_in_use,
         idle: stats.bytes_idle,
-        device: device.fold(Bytes::ZERO, |sum, bytes| sum + bytes),
+        device: device.fold(Bytes::ZERO, |sum, bytes| sum.saturating_add(bytes)),
     }
 }
 

@@ -92,7 +92,7 @@ impl MemoryLimit {
     ///
     /// [`Error::MemoryLimitTooLow`], if there is no room for it.
     pub fn admit_loading(&self, pool: &MemoryPool, model: &ModelParts) -> Result<()> {
-        let needed = || present(pool) + model.loading_bytes();
+        let needed = || present(pool).saturating_add(model.loading_bytes());
         if needed() > self.limit {
             pool.trim(Bytes::ZERO);
             self.reclaim();
@@ -100,9 +100,9 @@ impl MemoryLimit {
         match needed() {
             needed if needed > self.limit => Err(Error::MemoryLimitTooLow {
                 what: "loading the model",
-                limit: self.limit,
-                needed,
-                present: present(pool),
+                limit_bytes: self.limit,
+                needed_bytes: needed,
+                present_bytes: present(pool),
             }),
             _ => Ok(()),
         }
@@ -139,20 +139,20 @@ impl MemoryLimit {
         match fitting {
             0 => Err(Error::MemoryLimitTooLow {
                 what: "the speech",
-                limit: self.limit,
-                needed: present_with(reserved, pool) + need.bytes(1),
-                present: present_with(reserved, pool),
+                limit_bytes: self.limit,
+                needed_bytes: present_with(reserved, pool).saturating_add(need.bytes(1)),
+                present_bytes: present_with(reserved, pool),
             }),
             fitting => Ok(fitting.min(wanted)),
         }
     }
 
     fn fitting(&self, reserved: u64, pool: &MemoryPool, need: &StreamNeed) -> usize {
-        let present = present_with(reserved, pool) + need.fixed();
+        let present = present_with(reserved, pool).saturating_add(need.fixed());
         if present > self.limit {
             return 0;
         }
-        let room = (self.limit - present).get();
+        let room = self.limit.saturating_sub(present).get();
         (room / need.per_part().get().max(1)) as usize
     }
 
@@ -172,8 +172,8 @@ impl MemoryLimit {
             return Ok(());
         }
         Err(Error::MemoryLimitExceeded(Box::new(MemoryLimitExceeded {
-            limit: self.limit,
-            counted,
+            limit_bytes: self.limit,
+            counted_bytes: counted,
             audio: Vec::new(),
         })))
     }
@@ -203,5 +203,5 @@ pub fn present(pool: &MemoryPool) -> Bytes {
 /// What streams have leased is part of what they were admitted with.
 fn present_with(reserved: u64, pool: &MemoryPool) -> Bytes {
     let now: Counted = counted(pool);
-    now.total() - now.state + Bytes(reserved)
+    now.total().saturating_sub(now.state).saturating_add(Bytes(reserved))
 }
