@@ -1,46 +1,48 @@
-//! What the choice of an allocator costs and saves: the allocations of one speech, recorded and
-//! replayed on each, and speech itself on each. Every case runs in fresh processes, in turn.
+//! A comparison of allocators: the allocations of one speech, recorded and replayed on each allocator, and
+//! speech itself on each. Every case runs in fresh processes that take turns.
 //!
-//! Figures are written to `target/bench/allocation.json`, of which `cargo xtask bench allocation`
-//! makes tables. Criterion is not used: what is measured is a process from its start to its end, of
-//! which time is one figure of several.
+//! The report is written to `target/bench/allocation.json`; `cargo xtask bench allocation` prints it.
+//! Criterion is not used, because time is only one figure of a process that is measured from start to end.
 
 use std::alloc::{GlobalAlloc, System};
 use std::path::Path;
 
+use bench_report::allocation::{
+    Replay as ReplayReport, Report, Speech as SpeechReport, Trace, TraceSummary,
+};
+use bench_report::{LoadAverage, Spread};
 use benches::allocation::{
     AllocatorKind, POOL, Pass, RECORDING, Reached, Replay, Replayed, SwitchedAllocator,
-    TOUCH_STRIDE_BYTES, TraceSummary, VARIABLE, replay, replay_in_new_process, serve_replay,
+    TOUCH_STRIDE_BYTES, VARIABLE, replay, replay_in_new_process, serve_replay,
 };
-use benches::{BenchModel, Result, Speech, Worker, load_average, serve, spread, write_report};
+use benches::{BenchModel, Result, Speech, Worker, load_average, serve, write_report};
 use mimalloc::MiMalloc;
-use serde_json::{Value, json};
 
-/// Each process chooses once, for itself: to record, or to speak on an allocator.
+/// Each process chooses its allocator once.
 #[global_allocator]
 static ALLOCATOR: SwitchedAllocator = SwitchedAllocator::new();
 
-/// Fresh processes that replay, for each allocator. Those of all allocators take turns, so that what
-/// slows the machine down for a while slows down all.
+/// Replaying processes for each allocator. The processes of all allocators take turns, so that a
+/// temporary slowdown of the machine affects all of them.
 const REPLAYS: usize = 11;
 
-/// How often each of them replays the trace.
+/// Passes over the trace in each replaying process.
 const PASSES: usize = 60;
 
-/// Threads at which speech is recorded.
+/// Threads of the recorded speech.
 const RECORDED_THREADS: usize = 2;
 
-/// Speech that is measured on each allocator.
+/// A speech that is measured on each allocator.
 struct SpeechCase {
     model: BenchModel,
     threads: usize,
-    /// Fresh processes; they take turns as those that replay do.
+    /// Fresh processes, which take turns.
     processes: usize,
-    /// How often each of them speaks after it has spoken once.
+    /// Measured speeches of each process, after one warm-up.
     speeches: usize,
 }
 
-/// The large model takes seconds for a speech: fewer of them.
+/// The large model needs several seconds per speech, so it has fewer.
 const SPEECH: [SpeechCase; 3] = [
     SpeechCase {
         model: BenchModel::BuiltIn,
@@ -68,7 +70,7 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let target_tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let load_before = load_average();
+    let before = load_average();
 
     let folder = target_tmp.join("english-110m-random");
     let mut traces = Vec::new();
@@ -80,13 +82,16 @@ fn main() -> Result<()> {
     for case in &SPEECH {
         speech.extend(measure_speech(case, &folder)?);
     }
-    let report = json!({
-        "cores": std::thread::available_parallelism()?.get(),
-        "load_average": { "before": load_before, "after": load_average() },
-        "touch_stride_bytes": TOUCH_STRIDE_BYTES,
-        "traces": traces,
-        "speech": speech,
-    });
+    let report = Report {
+        cores: std::thread::available_parallelism()?.get(),
+        load_average: LoadAverage {
+            before,
+            after: load_average(),
+        },
+        touch_stride_bytes: TOUCH_STRIDE_BYTES,
+        traces,
+        speech,
+    };
     write_report(target_tmp, "allocation", &report)
 }
 
@@ -122,8 +127,8 @@ fn replay_on(kind: AllocatorKind) -> Replay {
     }
 }
 
-/// Records a speech and replays it on each allocator.
-fn measure_replay(model: BenchModel, folder: &Path, target_tmp: &Path) -> Result<Value> {
+/// Records a speech and replays its allocations on each allocator.
+fn measure_replay(model: BenchModel, folder: &Path, target_tmp: &Path) -> Result<Trace> {
     let path = target_tmp.join(format!("{}.trace", model.name()));
     let (speech, summary) = recording(model, folder, &path)?;
     let mut replays: Vec<_> = AllocatorKind::ALL.map(|kind| (kind, Vec::new())).into();
@@ -136,20 +141,20 @@ fn measure_replay(model: BenchModel, folder: &Path, target_tmp: &Path) -> Result
     let replays = replays
         .iter()
         .map(|(kind, results)| replay_report(*kind, results, &summary));
-    Ok(json!({
-        "model": model.name(),
-        "threads": RECORDED_THREADS,
-        "audio_seconds": speech.audio_seconds,
-        "frames": speech.frames,
-        "summary": summary,
-        "processes": REPLAYS,
-        "passes": PASSES,
-        "replays": replays.collect::<Vec<_>>(),
-    }))
+    Ok(Trace {
+        model: model.name().to_owned(),
+        threads: RECORDED_THREADS,
+        audio_seconds: speech.audio_seconds,
+        frames: speech.frames,
+        summary,
+        processes: REPLAYS,
+        passes: PASSES,
+        replays: replays.collect(),
+    })
 }
 
-/// Speaks on each allocator.
-fn measure_speech(case: &SpeechCase, folder: &Path) -> Result<Vec<Value>> {
+/// Measures speech on each allocator.
+fn measure_speech(case: &SpeechCase, folder: &Path) -> Result<Vec<SpeechReport>> {
     let mut spoken: Vec<_> = AllocatorKind::ALL
         .map(|kind| (kind, Spoken::default()))
         .into();
@@ -170,7 +175,7 @@ fn progress(what: &str, model: BenchModel, kind: AllocatorKind, round: usize, of
     eprintln!("{what}, {model} on {kind}, {round} of {of}");
 }
 
-/// Records a speech: not the first of its process, so that what is kept for later is there already.
+/// Records the second speech of a process, so that buffers which stay allocated already exist.
 fn recording(model: BenchModel, folder: &Path, path: &Path) -> Result<(Speech, TraceSummary)> {
     let mut worker = Worker::start_with(model, folder, RECORDED_THREADS, |command| {
         AllocatorKind::System.set_environment(command);
@@ -180,8 +185,12 @@ fn recording(model: BenchModel, folder: &Path, path: &Path) -> Result<(Speech, T
     worker.record(path)
 }
 
-/// A process begins with nothing, so its first pass stands alone; the others are alike.
-fn replay_report(kind: AllocatorKind, results: &[Replayed], summary: &TraceSummary) -> Value {
+/// The first pass of a process is reported separately, because it starts without any memory.
+fn replay_report(
+    kind: AllocatorKind,
+    results: &[Replayed],
+    summary: &TraceSummary,
+) -> ReplayReport {
     let first = || results.iter().filter_map(|result| result.passes.first());
     let others = || {
         results
@@ -191,37 +200,36 @@ fn replay_report(kind: AllocatorKind, results: &[Replayed], summary: &TraceSumma
     let milliseconds = |pass: &Pass| pass.wall.as_secs_f64() * 1e3;
     let faults = |pass: &Pass| Some(pass.minor_faults? as f64);
     let bytes = |of: fn(&Replayed) -> Option<u64>| {
-        spread(results.iter().filter_map(of).map(|bytes| bytes as f64))
+        Spread::of(results.iter().filter_map(of).map(|bytes| bytes as f64))
     };
-    json!({
-        "allocator": kind.name(),
-        "first_pass_ms": spread(first().map(milliseconds)),
-        "pass_ms": spread(others().map(milliseconds)),
-        "first_pass_minor_faults": spread(first().filter_map(faults)),
-        "pass_minor_faults": spread(others().filter_map(faults)),
-        "peak_rss_bytes": bytes(|result| result.peak_rss_bytes),
-        "idle_rss_bytes": bytes(|result| result.idle_rss_bytes),
-        "trimmed_rss_bytes": bytes(|result| result.trimmed_rss_bytes),
-        // What is resident beyond what was asked for, at the worst moment.
-        "peak_rss_per_live_byte": spread(
+    ReplayReport {
+        allocator: kind.name().to_owned(),
+        first_pass_ms: Spread::of(first().map(milliseconds)),
+        pass_ms: Spread::of(others().map(milliseconds)),
+        first_pass_minor_faults: Spread::of(first().filter_map(faults)),
+        pass_minor_faults: Spread::of(others().filter_map(faults)),
+        peak_rss_bytes: bytes(|result| result.peak_rss_bytes),
+        idle_rss_bytes: bytes(|result| result.idle_rss_bytes),
+        trimmed_rss_bytes: bytes(|result| result.trimmed_rss_bytes),
+        peak_rss_per_live_byte: Spread::of(
             results
                 .iter()
                 .filter_map(|result| result.peak_rss_bytes)
                 .map(|bytes| bytes as f64 / summary.peak_live_bytes as f64),
         ),
-    })
+    }
 }
 
 /// Speech on an allocator.
 #[derive(Default)]
 struct Spoken {
     speeches: Vec<Speech>,
-    /// Of each process.
+    /// One value per process.
     peak_rss_bytes: Vec<u64>,
 }
 
 impl Spoken {
-    /// One process more.
+    /// Measures one more process.
     fn add(&mut self, kind: AllocatorKind, case: &SpeechCase, folder: &Path) -> Result<()> {
         let mut worker = Worker::start_with(case.model, folder, case.threads, |command| {
             kind.set_environment(command);
@@ -235,19 +243,21 @@ impl Spoken {
         Ok(())
     }
 
-    fn report(&self, kind: AllocatorKind, case: &SpeechCase) -> Value {
+    fn report(&self, kind: AllocatorKind, case: &SpeechCase) -> SpeechReport {
         let of_speeches =
-            |of: fn(&Speech) -> Option<f64>| spread(self.speeches.iter().filter_map(of));
-        json!({
-            "model": case.model.name(),
-            "threads": case.threads,
-            "allocator": kind.name(),
-            "processes": case.processes,
-            "times_real_time":
-                of_speeches(|speech| Some(speech.audio_seconds / speech.wall.as_secs_f64())),
-            "minor_faults_per_frame":
-                of_speeches(|speech| Some(speech.minor_faults? as f64 / speech.frames as f64)),
-            "peak_rss_bytes": spread(self.peak_rss_bytes.iter().map(|&bytes| bytes as f64)),
-        })
+            |of: fn(&Speech) -> Option<f64>| Spread::of(self.speeches.iter().filter_map(of));
+        SpeechReport {
+            model: case.model.name().to_owned(),
+            threads: case.threads,
+            allocator: kind.name().to_owned(),
+            processes: case.processes,
+            times_real_time: of_speeches(|speech| {
+                Some(speech.audio_seconds / speech.wall.as_secs_f64())
+            }),
+            minor_faults_per_frame: of_speeches(|speech| {
+                Some(speech.minor_faults? as f64 / speech.frames as f64)
+            }),
+            peak_rss_bytes: Spread::of(self.peak_rss_bytes.iter().map(|&bytes| bytes as f64)),
+        }
     }
 }

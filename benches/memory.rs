@@ -1,13 +1,13 @@
-//! What the memory optimisations buy: loading, speech, voices and limits with all of them and without
-//! any, speech without each of them and on other allocators. Every case runs in fresh processes, in
-//! turn.
+//! The effect of the memory optimisations: loading, speech, voices and limits with all optimisations and
+//! without any, speech without each of them and on other allocators. Every case runs in fresh processes
+//! that take turns.
 //!
-//! Figures are written to `target/bench/memory.json`, of which `cargo xtask bench memory` makes tables,
-//! and to `target/bench/memory.html` with plots. Criterion is not used: what is measured is a process
-//! from its start to its end, of which time is one figure of several.
+//! The report is written to `target/bench/memory.json`, which `cargo xtask bench memory` prints, and to
+//! `target/bench/memory.html` with plots. Criterion is not used, because time is only one figure of a
+//! process that is measured from start to end.
 //!
-//! `--repeats NUMBER` says how many processes there are for each case and setup, `--reference PYTHON`
-//! measures the Python package `pocket-tts` beside the large model.
+//! `--repeats NUMBER` sets the number of processes for each case and setup. `--reference PYTHON` also
+//! measures the Python package `pocket-tts` with the large model.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use benches::allocation::SwitchedAllocator;
 use benches::memory::{Settings, page, run, serve_task};
 use benches::{Result, write_report, write_result};
 
-/// Each process chooses once, for itself.
+/// Each process chooses its allocator once.
 #[global_allocator]
 static ALLOCATOR: SwitchedAllocator = SwitchedAllocator::new();
 
@@ -28,5 +28,5 @@ fn main() -> Result<()> {
     let target_tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let report = run(&settings, &target_tmp.join("english-110m-random"))?;
     write_result(target_tmp, "memory.html", &page(&report)?)?;
-    write_report(target_tmp, "memory", &serde_json::to_value(&report)?)
+    write_report(target_tmp, "memory", &report)
 }

@@ -3,8 +3,8 @@
 usage: python reference.py speed CONFIG VOICE TEXT SHORT_TEXT REPEATS
        python reference.py memory CONFIG VOICE TEXT
 
-`speed` times TEXT and the first audio of SHORT_TEXT, REPEATS times after a warm-up. `memory` loads and
-speaks TEXT once, as a program that is started for it.
+`speed` times TEXT and the first audio of SHORT_TEXT, REPEATS times after a warm-up. `memory` loads the
+model and generates TEXT once, like a program that is started for one text.
 """
 
 import json
@@ -44,7 +44,7 @@ def first_audio(short_text):
     chunks = model.generate_audio_stream(state, short_text)
     next(chunks)
     seconds = time.perf_counter() - start
-    # The rest is taken too: the package goes on working when nobody listens.
+    # The package keeps generating if the iterator is dropped, so the rest is read too.
     for _ in chunks:
         pass
     return seconds
@@ -63,8 +63,8 @@ def peak_rss_bytes():
 def spread(values):
     return {
         "median": statistics.median(values),
-        "least": min(values),
-        "most": max(values),
+        "min": min(values),
+        "max": max(values),
         "samples": len(values),
     }
 

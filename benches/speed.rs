@@ -1,24 +1,25 @@
-//! The figures by which the program is judged, for each model, at one and two threads: times real
-//! time, first audio, the time of a frame, loading, and peak memory, beside the machine's limits.
+//! The headline figures for each model at one and two threads: real-time factor, time to first audio,
+//! time per frame, load time and peak memory, with the limits of the machine.
 //!
-//! Criterion repeats, times and compares with the run before; what it does not keep is written to
-//! `target/bench/speed.json`, of which `cargo xtask bench speed` makes a table. Each model runs in a
-//! process of its own.
+//! Criterion repeats, times and compares with the previous run. The other figures are written to
+//! `target/bench/speed.json`; `cargo xtask bench speed` prints them as a table. Each model runs in its own
+//! process.
 
 use std::path::Path;
 use std::time::Duration;
 
+use bench_report::speed::{Case, FrameLimit, Machine, Report};
+use bench_report::{LoadAverage, Spread};
 use benches::{
     BenchModel, FrameCost, Limits, Result, SHORT_TEXT, Speech, Worker, load_average, long_text,
-    serve, spread, write_report,
+    serve, write_report,
 };
 use criterion::{BenchmarkId, Criterion, SamplingMode};
-use serde_json::{Value, json};
 
-/// The fewest that Criterion takes.
+/// Criterion's minimum.
 const SAMPLES: usize = 10;
 
-/// Numbers of threads at which everything is measured.
+/// The measured numbers of threads.
 const THREADS: [usize; 2] = [1, 2];
 
 fn main() -> Result<()> {
@@ -26,14 +27,14 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("english-110m-random");
-    let load_before = load_average();
+    let before = load_average();
     let mut limits = Vec::new();
     for threads in THREADS {
         limits.push((threads, Limits::measure(threads)?));
     }
     let mut criterion = Criterion::default()
         .sample_size(SAMPLES)
-        // Every process is warmed up by its own first speech.
+        // The first speech of each process warms it up.
         .warm_up_time(Duration::from_millis(1))
         .configure_from_args();
     let mut cases = Vec::new();
@@ -44,22 +45,21 @@ fn main() -> Result<()> {
         }
     }
     criterion.final_summary();
-    let machine: Vec<Value> = limits
-        .iter()
-        .map(|(threads, limits)| {
-            json!({
-                "threads": threads,
-                "gigabytes_per_second": limits.bytes_per_second / 1e9,
-                "gflop_per_second": limits.flops_per_second / 1e9,
-            })
-        })
-        .collect();
-    let report = json!({
-        "cores": std::thread::available_parallelism()?.get(),
-        "load_average": { "before": load_before, "after": load_average() },
-        "machine": machine,
-        "cases": cases,
+    let machine = limits.iter().map(|(threads, limits)| Machine {
+        threads: *threads,
+        gigabytes_per_second: limits.bytes_per_second / 1e9,
+        gflop_per_second: limits.flops_per_second / 1e9,
     });
+    let report = Report {
+        cores: std::thread::available_parallelism()?.get(),
+        load_average: LoadAverage {
+            before,
+            after: load_average(),
+        },
+        machine: machine.collect(),
+        cases,
+        reference: Vec::new(),
+    };
     write_report(Path::new(env!("CARGO_TARGET_TMPDIR")), "speed", &report)
 }
 
@@ -69,11 +69,11 @@ fn measure(
     folder: &Path,
     threads: usize,
     limits: &Limits,
-) -> Result<Value> {
+) -> Result<Case> {
     let id = |what: &str| BenchmarkId::new(what, format!("{threads} threads"));
     let mut group = criterion.benchmark_group(format!("speed/{}", model.name()));
     group.sampling_mode(SamplingMode::Flat);
-    // One measurement per sample is enough: each takes long.
+    // One measurement per sample is enough, since each takes long.
     group.measurement_time(Duration::from_millis(1));
 
     let mut loads = Vec::new();
@@ -116,40 +116,42 @@ fn measure(
     let limit_seconds = cost.seconds(limits.bytes_per_second, limits.flops_per_second);
     let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
     let per_frame = |of: &dyn Fn(&Speech) -> Duration| {
-        spread(
+        Spread::of(
             speeches
                 .iter()
                 .map(|speech| milliseconds(of(speech)) / speech.frames as f64),
         )
     };
-    let (config_path, voice_path) = model.files(folder);
-    Ok(json!({
-        "model": model.name(),
-        "threads": threads,
-        "config": config_path,
-        "voice": voice_path,
-        "text": long_text(&parts)?,
-        "short_text": SHORT_TEXT,
-        "frames": warm_up.frames,
-        "audio_seconds": warm_up.audio_seconds,
-        "times_real_time":
-            spread(speeches.iter().map(|speech| speech.audio_seconds / speech.wall.as_secs_f64())),
-        "frame_ms": per_frame(&|speech| speech.wall),
-        "flow_lm_frame_ms": per_frame(&|speech| speech.step),
-        "mimi_frame_ms": per_frame(&|speech| speech.decode),
-        "first_audio_ms": spread(first_audios.into_iter().map(milliseconds)),
-        "load_ms": spread(loads.into_iter().map(milliseconds)),
-        "peak_rss_bytes": worker.peak_rss_bytes()?,
-        "limit": {
-            "flow_lm_bytes": cost.flow_lm_bytes,
-            "mimi_flops": cost.mimi_flops,
-            "frame_ms": limit_seconds * 1e3,
-            "times_real_time": 1.0 / parts.config.mimi.frame_rate / limit_seconds,
+    let times_real_time = speeches
+        .iter()
+        .map(|speech| speech.audio_seconds / speech.wall.as_secs_f64());
+    let (config, voice) = model.files(folder);
+    Ok(Case {
+        model: model.name().to_owned(),
+        threads,
+        config: config.display().to_string(),
+        voice: voice.display().to_string(),
+        text: long_text(&parts)?,
+        short_text: SHORT_TEXT.to_owned(),
+        frames: warm_up.frames,
+        audio_seconds: warm_up.audio_seconds,
+        times_real_time: Spread::of(times_real_time),
+        frame_ms: per_frame(&|speech| speech.wall),
+        flow_lm_frame_ms: per_frame(&|speech| speech.step),
+        mimi_frame_ms: per_frame(&|speech| speech.decode),
+        first_audio_ms: Spread::of(first_audios.into_iter().map(milliseconds)),
+        load_ms: Spread::of(loads.into_iter().map(milliseconds)),
+        peak_rss_bytes: worker.peak_rss_bytes()?,
+        limit: FrameLimit {
+            flow_lm_bytes: cost.flow_lm_bytes,
+            mimi_flops: cost.mimi_flops,
+            frame_ms: limit_seconds * 1e3,
+            times_real_time: 1.0 / parts.config.mimi.frame_rate / limit_seconds,
         },
-    }))
+    })
 }
 
-/// The time of `count` measurements. Criterion has no way to break off, so a failure ends the program.
+/// Returns the total time of `count` measurements. Criterion cannot return errors, so an error panics.
 fn sum(count: u64, mut measure: impl FnMut() -> Result<Duration>) -> Duration {
     (0..count)
         .map(|_| measure().unwrap_or_else(|error| panic!("{error}")))

@@ -18,4 +18,4 @@ pub use replay::{
     serve_replay,
 };
 pub use switch::{RECORDING, SwitchedAllocator, VARIABLE};
-pub use trace::{Recording, Trace, TraceSummary};
+pub use trace::{Recording, Trace};

@@ -8,6 +8,7 @@ mod limit;
 mod machine;
 pub mod memory;
 mod models;
+mod process;
 mod random_model;
 mod report;
 mod spans;
@@ -16,7 +17,7 @@ mod worker;
 pub use limit::FrameCost;
 pub use machine::{BUFFER_BYTES, Limits, load_average, peak_rss_bytes, reset_peak_rss, rss_bytes};
 pub use models::{BenchModel, Loaded, SHORT_TEXT, long_text, several_sentences, without_end};
-pub use report::{Spread, spread, write_report, write_result};
+pub use report::{write_report, write_result};
 pub use spans::{SpanTimes, watch_spans};
 pub use worker::{Ready, Speech, Worker, serve};
 

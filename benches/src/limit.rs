@@ -68,7 +68,7 @@ fn mimi_products(config: &Config, specs: &[TensorSpec]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tts_core::config::Preset;
+    use pocket_tts::Preset;
 
     #[test]
     fn the_released_models_cost_is_what_was_counted_by_hand() {

@@ -89,11 +89,8 @@ impl BenchModel {
     pub fn open(self, folder: &Path) -> Result<ModelParts> {
         match self {
             Self::BuiltIn => {
-                let config = Config::parse(
-                    builtin_voice::CONFIG,
-                    Path::new("built-in config.yaml"),
-                    Path::new(""),
-                )?;
+                let config =
+                    Config::parse(builtin_voice::CONFIG, Path::new("built-in config.yaml"))?;
                 Ok(ModelParts {
                     tokenizer: Tokenizer::from_bytes(
                         config.flow_lm.lookup_table.tokenizer,

@@ -179,10 +179,10 @@ fn inputs(spec: &TensorSpec) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tts_core::config::Preset;
+    use pocket_tts::Preset;
 
     fn config() -> Config {
-        Config::parse(CONFIG, Path::new("english_110m.yaml"), Path::new("")).unwrap()
+        Config::parse(CONFIG, Path::new("english_110m.yaml")).unwrap()
     }
 
     #[test]

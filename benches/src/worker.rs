@@ -1,54 +1,72 @@
-//! A model in a process of its own, so that its memory is nobody else's: this program starts itself
-//! again, writes requests to it, one a line, and reads an answer to each.
+//! A loaded model in a fresh process, so that its memory is not mixed with that of other measurements.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use serde::de::DeserializeOwned;
+use bench_report::allocation::TraceSummary;
 use serde::{Deserialize, Serialize};
 use tensor_pool::minor_faults;
 use tts_core::GenerateOptions;
 
-use crate::allocation::{Trace, TraceSummary, record};
+use crate::allocation::{Trace, record};
+use crate::process::{Process, own_task, requests, send};
 use crate::{BenchModel, Loaded, Result, SHORT_TEXT, SpanTimes};
 use crate::{long_text, peak_rss_bytes, watch_spans, without_end};
 
-/// First argument of the program when it is to serve.
-const SERVE: &str = "serve-one-model";
+/// The role of a process that serves one model.
+const ROLE: &str = "serve-one-model";
 
-/// A model is loaded.
+/// The task of a serving process.
+#[derive(Debug, Serialize, Deserialize)]
+struct ServeTask {
+    model: BenchModel,
+    folder: PathBuf,
+    threads: usize,
+}
+
+/// A request to a serving process.
+#[derive(Debug, Serialize, Deserialize)]
+enum Request {
+    /// Generates the long text: [`Speech`].
+    Speech,
+    /// Times the first audio of the short text: [`Duration`].
+    FirstAudio,
+    /// Reads the peak RSS in bytes: `Option<u64>`.
+    PeakRss,
+    /// Generates the long text and records its allocations in a file: [`Speech`] and [`TraceSummary`].
+    Record(PathBuf),
+}
+
+/// The measurement of loading a model.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Ready {
-    /// From opening its files until it and its voice could speak.
+    /// Time from opening the files until the model and its voice are ready.
     pub load: Duration,
 }
 
-/// The long text was spoken.
+/// The measurement of generating the long text.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Speech {
-    /// From the call to the last chunk of audio.
+    /// Time from the call to the last chunk of audio.
     pub wall: Duration,
-    /// In which FlowLM drew latents, after the first.
+    /// Time that FlowLM spent on all latents but the first.
     pub step: Duration,
-    /// In which Mimi decoded, summed over its calls. With several threads, FlowLM worked meanwhile.
+    /// Time that Mimi spent decoding, summed over its calls. With several threads it overlaps `step`.
     pub decode: Duration,
-    /// Frames spoken.
+    /// Generated frames.
     pub frames: usize,
     /// Length of the audio.
     pub audio_seconds: f64,
-    /// Minor page faults of the process meanwhile; `None` where the system does not tell.
+    /// Minor page faults of the process; `None` if the system does not report them.
     pub minor_faults: Option<u64>,
 }
 
-/// A process with a loaded model. It ends when this is dropped.
+/// A process with a loaded model. It ends when this value is dropped.
 #[derive(Debug)]
 pub struct Worker {
-    child: Child,
-    requests: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
-    /// How loading went.
+    process: Process,
+    /// The measurement of loading.
     pub ready: Ready,
 }
 
@@ -62,142 +80,95 @@ impl Worker {
         Self::start_with(model, folder, threads, |_| {})
     }
 
-    /// Starts the process as [`Self::start`] does, in an environment that `set` changes.
+    /// Starts the process like [`Self::start`], in an environment that `set_environment` changes.
     ///
     /// # Errors
     ///
-    /// As [`Self::start`].
+    /// The process cannot be started or the model cannot be loaded.
     pub fn start_with(
         model: BenchModel,
         folder: &Path,
         threads: usize,
-        set: impl FnOnce(&mut Command),
+        set_environment: impl FnOnce(&mut Command),
     ) -> Result<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command
-            .args([SERVE, model.name(), &threads.to_string()])
-            .arg(folder)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        set(&mut command);
-        let mut child = command.spawn()?;
-        let requests = child.stdin.take();
-        let output = child.stdout.take().ok_or("the worker has no output")?;
-        let mut answers = BufReader::new(output);
-        let ready = read(&mut answers)?;
-        Ok(Self {
-            child,
-            requests,
-            answers,
-            ready,
-        })
+        let task = ServeTask {
+            model,
+            folder: folder.to_owned(),
+            threads,
+        };
+        let mut process = Process::start(ROLE, &task, set_environment)?;
+        let ready = process.answer()?;
+        Ok(Self { process, ready })
     }
 
-    /// Speaks the long text.
+    /// Generates the long text.
     ///
     /// # Errors
     ///
-    /// The process broke off.
+    /// The process fails.
     pub fn speech(&mut self) -> Result<Speech> {
-        self.ask("speech")
+        self.process.ask(&Request::Speech)
     }
 
-    /// The time from the call to the first audio of a short text.
+    /// Returns the time from the call to the first audio of a short text.
     ///
     /// # Errors
     ///
-    /// The process broke off.
+    /// The process fails.
     pub fn first_audio(&mut self) -> Result<Duration> {
-        self.ask("first-audio")
+        self.process.ask(&Request::FirstAudio)
     }
 
-    /// The most memory that the process has held.
+    /// Returns the peak RSS of the process; `None` if the system does not report it.
     ///
     /// # Errors
     ///
-    /// The process broke off.
+    /// The process fails.
     pub fn peak_rss_bytes(&mut self) -> Result<Option<u64>> {
-        self.ask("peak-rss")
+        self.process.ask(&Request::PeakRss)
     }
 
-    /// Speaks the long text and writes down what was asked of the allocator meanwhile, once in the
-    /// process. It has to run on [`RECORDING`](crate::allocation::RECORDING).
+    /// Generates the long text and records the requests to the allocator, once per process. The process
+    /// must run on [`RECORDING`](crate::allocation::RECORDING).
     ///
     /// # Errors
     ///
-    /// The process broke off.
+    /// The process fails.
     pub fn record(&mut self, trace: &Path) -> Result<(Speech, TraceSummary)> {
-        self.ask(&format!("record {}", trace.display()))
-    }
-
-    fn ask<T: DeserializeOwned>(&mut self, request: &str) -> Result<T> {
-        let requests = self.requests.as_mut().ok_or("the worker has no input")?;
-        writeln!(requests, "{request}")?;
-        read(&mut self.answers)
+        self.process.ask(&Request::Record(trace.to_owned()))
     }
 }
 
-impl Drop for Worker {
-    fn drop(&mut self) {
-        // It ends when there is no more to read.
-        self.requests = None;
-        let _ = self.child.wait();
-    }
-}
-
-fn read<T: DeserializeOwned>(answers: &mut BufReader<ChildStdout>) -> Result<T> {
-    let mut line = String::new();
-    if answers.read_line(&mut line)? == 0 {
-        return Err("the worker broke off; its message is above".into());
-    }
-    Ok(serde_json::from_str(&line)?)
-}
-
-/// Serves, if this process was started to do that; whether it was.
+/// Serves requests, if this process was started for that. Returns whether it was.
 ///
 /// # Errors
 ///
-/// The model cannot be loaded, or speech fails.
+/// The model cannot be loaded, or generation fails.
 pub fn serve() -> Result<bool> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [serve, model, threads, folder] = arguments.as_slice() else {
+    let Some(task) = own_task::<ServeTask>(ROLE)? else {
         return Ok(false);
     };
-    if serve != SERVE {
-        return Ok(false);
-    }
     watch_spans()?;
-    let model = BenchModel::named(model)?;
-    let folder = Path::new(folder);
     let start = Instant::now();
-    let loaded = model.load(folder, threads.parse()?)?;
-    answer(&Ready {
+    let loaded = task.model.load(&task.folder, task.threads)?;
+    send(&Ready {
         load: start.elapsed(),
     })?;
-    let text = long_text(&model.open(folder)?)?;
-    for request in std::io::stdin().lines() {
-        let request = request?;
-        match request.split_once(' ').unwrap_or((&request, "")) {
-            ("speech", "") => answer(&speak(&loaded, &text)?)?,
-            ("first-audio", "") => answer(&first_audio(&loaded)?)?,
-            ("peak-rss", "") => answer(&peak_rss_bytes())?,
-            ("record", path) => {
+    let text = long_text(&task.model.open(&task.folder)?)?;
+    for request in requests() {
+        match request? {
+            Request::Speech => send(&speak(&loaded, &text)?)?,
+            Request::FirstAudio => send(&first_audio(&loaded)?)?,
+            Request::PeakRss => send(&peak_rss_bytes())?,
+            Request::Record(path) => {
                 let (speech, recording) = record(|| speak(&loaded, &text))?;
-                // A span for each frame: the threads of a stream are a few frames apart at most.
-                let summary = Trace::write(Path::new(path), &recording, speech.frames)?;
-                answer(&(speech, summary))?;
+                // One span per frame: the threads of a stream are at most a few frames apart.
+                let summary = Trace::write(&path, &recording, speech.frames)?;
+                send(&(speech, summary))?;
             }
-            _ => return Err(format!("no request is called {request:?}").into()),
         }
     }
     Ok(true)
-}
-
-fn answer(value: &impl Serialize) -> Result<()> {
-    let mut output = std::io::stdout().lock();
-    serde_json::to_writer(&mut output, value)?;
-    writeln!(output)?;
-    Ok(())
 }
 
 fn speak(loaded: &Loaded, text: &str) -> Result<Speech> {
@@ -209,9 +180,7 @@ fn speak(loaded: &Loaded, text: &str) -> Result<Speech> {
         let chunk = chunk?;
         samples += chunk.samples().len();
         if !chunk.samples().iter().all(|sample| sample.is_finite()) {
-            return Err(
-                "the audio is not finite: the random weights do not keep their size".into(),
-            );
+            return Err("the audio is not finite: the random weights are badly scaled".into());
         }
     }
     let wall = start.elapsed();
@@ -234,6 +203,6 @@ fn first_audio(loaded: &Loaded) -> Result<Duration> {
     };
     let start = Instant::now();
     let mut stream = loaded.model.stream(&loaded.voice, SHORT_TEXT, &options)?;
-    stream.next().ok_or("a short text gave no audio")??;
+    stream.next().ok_or("the short text produced no audio")??;
     Ok(start.elapsed())
 }

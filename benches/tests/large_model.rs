@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use benches::{BenchModel, peak_rss_bytes, reset_peak_rss, rss_bytes};
-use pocket_tts::config::Location;
+use pocket_tts::Location;
 use pocket_tts::memory::{
     Bytes, MemoryPlan, PoolAllocator, get_memory_pool, optimize_model_memory, with_memory_limit,
 };

@@ -27,7 +27,7 @@ const SENTENCEPIECE_TOKENIZER: &[u8] =
 /// Reads the bytes as a config. The tensors of a config that is accepted can be counted.
 pub fn config(data: &[u8]) {
     let yaml = String::from_utf8_lossy(data);
-    let Ok(config) = Config::parse(&yaml, Path::new("fuzzed.yaml"), Path::new("/models")) else {
+    let Ok(config) = Config::parse(&yaml, Path::new("fuzzed.yaml")) else {
         return;
     };
     for tensor in expected_tensors(&config) {
@@ -53,7 +53,7 @@ pub fn voice_file(data: &[u8]) {
     static MODEL: LazyLock<Model> = LazyLock::new(|| {
         let name = Path::new("small_pointwise");
         let parts = ModelParts {
-            config: Config::parse(MODEL_CONFIG, name, name).expect("the config is valid"),
+            config: Config::parse(MODEL_CONFIG, name).expect("the config is valid"),
             weights: Weights::from_static(MODEL_WEIGHTS, name).expect("the weights are readable"),
             tokenizer: Tokenizer::from_bytes(TokenizerFormat::Tokenizers, JSON_TOKENIZER, name)
                 .expect("the tokenizer is valid"),

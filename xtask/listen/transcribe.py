@@ -1,7 +1,7 @@
-"""Writes down what a recogniser hears in WAV files.
+"""Transcribes WAV files with a speech recogniser.
 
 Arguments: paths of WAV files. Standard output: a JSON array of strings, one transcript per path,
-in the order given. The weights come out of an installed package, so nothing is downloaded.
+in the order given. The weights are part of an installed package, so nothing is downloaded.
 """
 
 import json
@@ -20,7 +20,8 @@ def main() -> None:
     model = WhisperModel(str(get_model_path()), device="cpu", compute_type="int8")
     transcripts = []
     for path in sys.argv[1:]:
-        # One temperature: the usual fallback to higher ones samples, and a score must repeat.
+        # One temperature: the default fallback to higher temperatures is random, and scores must be
+        # reproducible.
         segments, _ = model.transcribe(path, language="en", beam_size=5, temperature=0.0)
         transcripts.append(" ".join(segment.text.strip() for segment in segments))
     json.dump(transcripts, sys.stdout)

@@ -1,63 +1,65 @@
-//! `cargo xtask bench`: how fast the crates are.
+//! `cargo xtask bench`: runs the benchmark suites and prints their reports.
 
 mod allocation;
+mod display;
 mod memory;
-mod table;
+mod speed;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use bench_report::speed::{Case, Reference};
 use clap::ValueEnum;
-use serde_json::Value;
+use serde::de::DeserializeOwned;
 
 use crate::shell::{cargo, output, run as execute, target_folder, workspace_root};
 
-/// How often the Python package speaks each text after a warm-up.
+/// Measured repetitions of the Python package, after a warm-up.
 const REFERENCE_REPEATS: usize = 3;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Run only these. [default: all]
+    /// Suites to run. [default: all]
     #[arg(value_enum)]
     suites: Vec<Suite>,
-    /// Measure the Python package `pocket-tts` too, with this Python that has it (suites `speed` and
-    /// `memory`).
+    /// Also measure the Python package `pocket-tts`, which this Python must have installed (suites
+    /// `speed` and `memory`).
     #[arg(long, value_name = "PYTHON")]
     reference: Option<PathBuf>,
-    /// Processes for each case and setup (suite `memory`).
+    /// Number of processes for each case and setup (suite `memory`).
     #[arg(long, value_name = "NUMBER", default_value_t = 5)]
     repeats: u32,
 }
 
-/// A file in `benches/`.
+/// A suite: a file in `benches/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Suite {
-    /// The figures by which the program is judged, as a table.
+    /// Headline figures of each model, as a table.
     Speed,
-    /// What the memory optimisations buy, as tables and a page with plots.
+    /// Effect of the memory optimisations, as tables and an HTML page with plots.
     Memory,
-    /// What the choice of an allocator costs and saves, as tables.
+    /// Comparison of allocators, as tables.
     Allocation,
     /// Small and large blocks on several allocators.
     Allocator,
-    /// Leasing a tensor beside making one.
+    /// Leasing a tensor compared with creating one.
     TensorPool,
-    /// Reserving from a budget.
+    /// Reservations from a budget.
     Budget,
     /// Batch sizes, plans and admission.
     Planner,
-    /// What watching memory costs.
+    /// Overhead of the memory monitor.
     Monitor,
-    /// Finding leaked cycles.
+    /// Detection of reference cycles.
     LeakDetect,
-    /// Speech from text.
+    /// Speech generation.
     Speech,
-    /// Loading a model.
+    /// Loading of a model.
     Loading,
-    /// Cutting a text into chunks.
+    /// Splitting of a text into segments.
     Text,
-    /// Changing the sample rate.
+    /// Sample rate conversion.
     Audio,
 }
 
@@ -81,11 +83,11 @@ impl Suite {
     }
 }
 
-/// Runs the chosen suites.
+/// Runs the chosen suites and prints the reports that they write.
 ///
 /// # Errors
 ///
-/// A suite does not build or breaks off.
+/// A suite does not build or fails.
 pub(crate) fn run(args: &Args) -> Result<()> {
     for suite in Suite::value_variants() {
         if !args.suites.is_empty() && !args.suites.contains(suite) {
@@ -98,87 +100,79 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
         execute(&mut bench)?;
         match suite {
-            Suite::Memory => report_memory()?,
-            Suite::Speed => report_speed(args.reference.as_deref())?,
-            Suite::Allocation => report_allocation()?,
+            Suite::Memory => print_memory()?,
+            Suite::Speed => print_speed(args.reference.as_deref())?,
+            Suite::Allocation => print_allocation()?,
             _ => {}
         }
     }
     Ok(())
 }
 
-/// Prints what the suite `speed` wrote, with the Python package beside it.
-fn report_speed(reference: Option<&Path>) -> Result<()> {
-    let (mut report, path) = read_report(Suite::Speed)?;
+/// Prints the report of the suite `speed`, and adds the figures of the Python package to it.
+fn print_speed(reference: Option<&Path>) -> Result<()> {
+    let (mut report, path) = read_report::<bench_report::speed::Report>(Suite::Speed)?;
     if let Some(python) = reference {
-        report["reference"] = measure_reference(python, &report["cases"])?;
+        report.reference = measure_reference(python, &report.cases)?;
         std::fs::write(&path, serde_json::to_string_pretty(&report)?)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
-    println!("\n{}\nas JSON: {}", table::of(&report), path.display());
+    println!("\n{}\nJSON: {}", speed::text(&report), path.display());
     Ok(())
 }
 
-/// Prints what the suite `allocation` wrote.
-fn report_allocation() -> Result<()> {
+/// Prints the report of the suite `allocation`.
+fn print_allocation() -> Result<()> {
     let (report, path) = read_report(Suite::Allocation)?;
-    println!("\n{}\nas JSON: {}", allocation::of(&report), path.display());
+    println!("\n{}\nJSON: {}", allocation::text(&report), path.display());
     Ok(())
 }
 
-/// Prints what the suite `memory` wrote.
-fn report_memory() -> Result<()> {
+/// Prints the report of the suite `memory`.
+fn print_memory() -> Result<()> {
     let (report, path) = read_report(Suite::Memory)?;
     let page = path.with_extension("html");
     println!(
-        "\n{}\nas JSON: {}\nwith plots: {}",
-        memory::of(&report),
+        "\n{}\nJSON: {}\nplots: {}",
+        memory::text(&report),
         path.display(),
         page.display()
     );
     Ok(())
 }
 
-/// What a suite wrote, and where.
-fn read_report(suite: Suite) -> Result<(Value, PathBuf)> {
+/// Reads the report that a suite wrote, and returns it with its path.
+fn read_report<T: DeserializeOwned>(suite: Suite) -> Result<(T, PathBuf)> {
     let path = target_folder()?.join(format!("bench/{}.json", suite.name()));
     let text = std::fs::read_to_string(&path)
         .with_context(|| format!("cannot read {}", path.display()))?;
-    let report =
-        serde_json::from_str(&text).with_context(|| format!("{} is no JSON", path.display()))?;
+    let report = serde_json::from_str(&text)
+        .with_context(|| format!("{} is not a report of this version", path.display()))?;
     Ok((report, path))
 }
 
-/// The Python package's figures, one case per model. It chooses its threads itself.
-fn measure_reference(python: &Path, cases: &Value) -> Result<Value> {
-    let mut measured: Vec<Value> = Vec::new();
-    for case in cases.as_array().into_iter().flatten() {
-        if measured.iter().any(|done| done["model"] == case["model"]) {
+/// Measures the Python package, once for each model.
+fn measure_reference(python: &Path, cases: &[Case]) -> Result<Vec<Reference>> {
+    let mut measured: Vec<Reference> = Vec::new();
+    for case in cases {
+        if measured.iter().any(|done| done.model == case.model) {
             continue;
         }
-        let argument = |key: &str| {
-            case[key]
-                .as_str()
-                .with_context(|| format!("a case of the report has no {key}"))
-        };
         let line = output(
             Command::new(python)
                 .arg(workspace_root().join("benches/reference.py"))
-                .args([
-                    "speed",
-                    argument("config")?,
-                    argument("voice")?,
-                    argument("text")?,
-                    argument("short_text")?,
-                ])
+                .arg("speed")
+                .args([&case.config, &case.voice, &case.text, &case.short_text])
                 .arg(REFERENCE_REPEATS.to_string()),
         )?;
-        let mut figures: Value =
-            serde_json::from_str(&line).context("reference.py printed no JSON")?;
-        figures["model"] = case["model"].clone();
-        measured.push(figures);
+        let figures: Reference =
+            serde_json::from_str(&line).context("unexpected output of reference.py")?;
+        measured.push(Reference {
+            model: case.model.clone(),
+            ..figures
+        });
     }
-    Ok(Value::Array(measured))
+    Ok(measured)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! The workspace's own checks and measurements: `cargo xtask COMMAND`.
+//! The checks and measurements of this workspace: `cargo xtask COMMAND`.
 //!
-//! This program depends on no crate of the workspace: it looks at them from outside, as cargo and a
-//! user do, and works while one of them does not compile.
+//! The only workspace crate that it depends on is `bench-report`, so it works even if another crate does
+//! not compile.
 
 mod bench;
 mod ci;
@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// The workspace's own checks and measurements.
+/// Checks and measurements of this workspace.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Cli {
@@ -26,13 +26,13 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Measure how fast the crates are.
+    /// Run benchmark suites and print their reports.
     Bench(bench::Args),
-    /// Run the checks, cheapest first, and stop at the first that fails.
+    /// Run the checks, cheapest first, and stop at the first failure.
     Ci(ci::Args),
-    /// Let the program speak and a recogniser write down what it hears; fail if it hears too little.
+    /// Transcribe generated speech with a recogniser, and fail if too many words are wrong.
     Listen(listen::Args),
-    /// Record what memory the program takes to speak, by phase and by part.
+    /// Print the memory use of the program by phase and by category.
     Profile(profile::Args),
 }
 

@@ -1,4 +1,4 @@
-//! `cargo xtask profile`: what memory the program takes to speak, by phase and by part.
+//! `cargo xtask profile`: the memory use of the program, by phase and by category.
 
 mod tables;
 
@@ -6,34 +6,33 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::ValueEnum;
-use serde_json::Value;
 
 use crate::program;
 use crate::shell::{run as execute, target_folder};
+use tables::Profile;
 
-/// Two sentences, so that there is a second part or at least a long one.
+/// Two sentences, so that there is a second segment or at least a long one.
 const TEXT: &str =
     "The birch canoe slid on the smooth planks. Glue the sheet to the dark blue background.";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// What to say.
+    /// The text to speak.
     #[arg(long, default_value = TEXT, allow_hyphen_values = true)]
     text: String,
-    /// Where to compute; the program is built with what that needs.
+    /// Device to compute on; the program is built with support for it.
     #[arg(long, value_enum, default_value_t = Device::Flex)]
     device: Device,
-    /// A released model by name, or a config file by its path or address. [default: the model in the
-    /// box]
+    /// A released model by name, or a config file by path or address. [default: the built-in model]
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
-    /// A voice by name or file. With a recording, the phase that makes a voice of it is measured too.
-    /// [default: the model's own]
+    /// A voice by name or file. A recording is cloned, and the profile includes that phase. [default:
+    /// the model's first voice]
     #[arg(long, value_name = "VOICE")]
     voice: Option<String>,
-    /// Keep the files in this folder. [default: target/profile]
+    /// Folder for the files. [default: target/profile]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
 }
@@ -57,7 +56,7 @@ impl Device {
         }
     }
 
-    /// The features that the program does not have anyway.
+    /// Returns the features to enable in addition to the default features.
     fn features(self) -> &'static [&'static str] {
         match self {
             Self::Flex => &[],
@@ -67,11 +66,11 @@ impl Device {
     }
 }
 
-/// Builds the program, lets it speak and record, and prints what was recorded.
+/// Builds the program, runs it with memory profiling, and prints the profile.
 ///
 /// # Errors
 ///
-/// It does not build or fails, or a file that it should write is not there.
+/// The program does not build or fails, or it does not write a file of the profile.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let program = program::build(args.device.features())?;
     let folder = match &args.out {
@@ -79,13 +78,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         None => target_folder()?.join("profile"),
     };
     fs::create_dir_all(&folder)
-        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    // What another run left must not be taken for this one's.
+        .with_context(|| format!("cannot create the folder {}", folder.display()))?;
+    // A separate folder, so that files of an earlier run are not mistaken for new ones.
     let fresh = tempfile::tempdir_in(&folder)
-        .with_context(|| format!("cannot make a folder in {}", folder.display()))?;
+        .with_context(|| format!("cannot create a folder in {}", folder.display()))?;
     speak(args, &program, fresh.path())?;
-    let files = keep(fresh.path(), &folder)?;
-    println!("\n{}", tables::of(&read(&files.json)?)?);
+    let files = move_files(fresh.path(), &folder)?;
+    println!("\n{}", tables::text(&read(&files.json)?));
     for path in files.all() {
         println!("{}", path.display());
     }
@@ -95,7 +94,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn speak(args: &Args, program: &Path, folder: &Path) -> Result<()> {
     let mut command = Command::new(program);
     command.arg("generate");
-    // As one argument, whatever the text begins with.
+    // As one argument, since the text may start with a dash.
     command.arg(format!("--text={}", args.text));
     command.args(["--device", args.device.name()]);
     if let Some(model) = &args.model {
@@ -112,7 +111,7 @@ fn speak(args: &Args, program: &Path, folder: &Path) -> Result<()> {
     execute(&mut command)
 }
 
-/// A released model's name is one word; everything else is a place.
+/// Returns the flag for a model: the name of a released model is one word, anything else is a config.
 fn model_flag(model: &str) -> &'static str {
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     match model.chars().all(is_name) {
@@ -121,7 +120,7 @@ fn model_flag(model: &str) -> &'static str {
     }
 }
 
-/// Where the files of a profile are.
+/// The files of a profile.
 struct Files {
     dat: PathBuf,
     html: PathBuf,
@@ -135,8 +134,9 @@ impl Files {
     }
 }
 
-/// Moves what the program wrote to where it stays. Its recording keeps the name that `mprof` looks for.
-fn keep(from: &Path, to: &Path) -> Result<Files> {
+/// Moves the files of a profile to their final folder. The recording keeps its name, since `mprof` looks
+/// for that pattern.
+fn move_files(from: &Path, to: &Path) -> Result<Files> {
     let find = |extension: &str| {
         let entries = fs::read_dir(from).with_context(|| format!("cannot list {}", from.display()));
         entries?
@@ -146,30 +146,26 @@ fn keep(from: &Path, to: &Path) -> Result<Files> {
                 format!("the program wrote no .{extension} file with --profile-memory")
             })
     };
-    let keep = |extension: &str, name: Option<&str>| {
+    let move_file = |extension: &str, name: Option<&str>| {
         let found = find(extension)?;
         let name = name.map_or_else(|| found.file_name().unwrap_or_default(), AsRef::as_ref);
-        let kept = to.join(name);
-        fs::rename(&found, &kept).with_context(|| format!("cannot write {}", kept.display()))?;
-        Ok::<_, anyhow::Error>(kept)
+        let target = to.join(name);
+        fs::rename(&found, &target)
+            .with_context(|| format!("cannot write {}", target.display()))?;
+        Ok::<_, anyhow::Error>(target)
     };
     Ok(Files {
-        dat: keep("dat", None)?,
-        html: keep("html", Some("profile.html"))?,
-        svg: keep("svg", Some("profile.svg"))?,
-        json: keep("json", Some("profile.json"))?,
+        dat: move_file("dat", None)?,
+        html: move_file("html", Some("profile.html"))?,
+        svg: move_file("svg", Some("profile.svg"))?,
+        json: move_file("json", Some("profile.json"))?,
     })
 }
 
-fn read(path: &Path) -> Result<Value> {
+fn read(path: &Path) -> Result<Profile> {
     let text =
         fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let profile: Value =
-        serde_json::from_str(&text).with_context(|| format!("{} is no JSON", path.display()))?;
-    if !profile.is_object() {
-        bail!("{} holds no profile", path.display());
-    }
-    Ok(profile)
+    serde_json::from_str(&text).with_context(|| format!("{} is not a profile", path.display()))
 }
 
 #[cfg(test)]
@@ -177,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_a_released_model_and_everything_else_a_config() {
+    fn treats_a_word_as_a_released_model_and_anything_else_as_a_config() {
         for name in ["english", "english_18m_2026-10"] {
             assert_eq!(model_flag(name), "--language");
         }
@@ -187,17 +183,17 @@ mod tests {
     }
 
     #[test]
-    fn files_move_under_their_names_and_a_missing_one_is_named() {
+    fn moves_files_and_names_a_missing_one() {
         let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         for name in ["mprofile_20260102030405.dat", "x.html", "x.svg"] {
             fs::write(from.path().join(name), name).unwrap();
         }
-        let error = keep(from.path(), to.path()).err().unwrap();
+        let error = move_files(from.path(), to.path()).err().unwrap();
         assert!(error.to_string().contains("no .json file"), "{error}");
         for name in ["mprofile_20260102030406.dat", "y.html", "y.svg", "y.json"] {
             fs::write(from.path().join(name), name).unwrap();
         }
-        let files = keep(from.path(), to.path()).unwrap();
+        let files = move_files(from.path(), to.path()).unwrap();
         assert!(files.dat.ends_with("mprofile_20260102030406.dat"));
         assert_eq!(
             fs::read_to_string(to.path().join("profile.svg")).unwrap(),

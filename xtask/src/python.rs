@@ -1,16 +1,20 @@
-//! Python environments with what some checks need; `.ci/run` makes them.
+//! Python environments with the packages that some checks need; `.ci/run` creates them.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-/// The Python of an environment in the user's cache folder, or the one that was asked for.
+/// Returns `requested`, or the Python of an environment in the user's cache folder.
 ///
 /// # Errors
 ///
-/// It is not there: the message says how to make it.
-pub(crate) fn environment(asked: Option<&Path>, name: &str, requirements: &str) -> Result<PathBuf> {
-    let python = match asked {
+/// The environment does not exist: the message contains the commands that create it.
+pub(crate) fn environment(
+    requested: Option<&Path>,
+    name: &str,
+    requirements: &str,
+) -> Result<PathBuf> {
+    let python = match requested {
         Some(path) => path.to_owned(),
         None => cache_folder()?
             .join("pocket-tts")
@@ -20,7 +24,7 @@ pub(crate) fn environment(asked: Option<&Path>, name: &str, requirements: &str) 
     if !python.is_file() {
         let environment = python.ancestors().nth(2).unwrap_or(&python).display();
         bail!(
-            "there is no {}; to make it:\n  \
+            "{} does not exist; to create it, run:\n  \
              python3 -m venv {environment}\n  \
              {environment}/bin/pip install -r {requirements}",
             python.display()

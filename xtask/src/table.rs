@@ -1,20 +1,26 @@
 //! Tables for a terminal.
 
-use std::fmt::Write as _;
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, Row, Table};
 
-/// Columns as wide as their widest cell, the first to the left.
-pub(crate) fn align<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    let widths: [usize; COLUMNS] = std::array::from_fn(width);
-    let mut text = String::new();
-    for row in rows {
-        let _ = write!(text, "{:<1$}", row[0], widths[0]);
-        for (cell, width) in row.iter().zip(widths).skip(1) {
-            let _ = write!(text, "  {cell:>width$}");
-        }
-        text.push('\n');
+/// Formats a table without borders. The first column is aligned to the left, the others to the right.
+pub(crate) fn format<R: Into<Row>>(
+    header: impl Into<Row>,
+    rows: impl IntoIterator<Item = R>,
+) -> String {
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    table.set_header(header);
+    table.add_rows(rows);
+    for (index, column) in table.column_iter_mut().enumerate() {
+        // Two spaces between columns, none at the end of a line.
+        column.set_padding((if index == 0 { 0 } else { 2 }, 0));
+        column.set_cell_alignment(match index {
+            0 => CellAlignment::Left,
+            _ => CellAlignment::Right,
+        });
     }
-    text
+    format!("{table}\n")
 }
 
 #[cfg(test)]
@@ -22,8 +28,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_line_up() {
-        let rows = [["a", "b"], ["longer", "22"]].map(|row| row.map(str::to_owned));
-        assert_eq!(align(&rows), "a        b\nlonger  22\n");
+    fn aligns_columns() {
+        let text = format(["a", "b"], [["longer", "22"]]);
+        assert_eq!(text, "a        b\nlonger  22\n");
     }
 }

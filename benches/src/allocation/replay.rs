@@ -1,8 +1,8 @@
 //! Does again what was asked of an allocator, as fast as the allocator allows.
 
 use std::alloc::{GlobalAlloc, Layout, handle_alloc_error};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -11,14 +11,15 @@ use serde::{Deserialize, Serialize};
 
 use super::trace::{Operation, Step};
 use super::{AllocatorKind, Trace};
+use crate::process::{Process, own_task, send};
 use crate::{Result, peak_rss_bytes, reset_peak_rss, rss_bytes};
 
 /// A byte is written every so many into each new block, and the last one: every page is touched, and
 /// hardly any time goes into writing. The pages of all systems in question are at least so large.
 pub const TOUCH_STRIDE_BYTES: usize = 4096;
 
-/// First argument of the program when it is to replay.
-const SERVE: &str = "replay-allocations";
+/// The role of a process that replays a trace.
+const ROLE: &str = "replay-allocations";
 
 /// How often a thread looks again before it lets others run.
 const SPINS: u32 = 100;
@@ -46,46 +47,48 @@ pub struct Replayed {
     pub trimmed_rss_bytes: Option<u64>,
 }
 
-/// Replays a trace in a process of its own.
+/// The task of a replaying process.
+#[derive(Debug, Serialize, Deserialize)]
+struct ReplayTask {
+    kind: AllocatorKind,
+    trace: PathBuf,
+    passes: usize,
+}
+
+/// Replays a trace in a new process.
 ///
 /// # Errors
 ///
-/// The process cannot be started, or it breaks off.
+/// The process cannot be started or fails.
 pub fn replay_in_new_process(kind: AllocatorKind, trace: &Path, passes: usize) -> Result<Replayed> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command
-        .args([SERVE, kind.name(), &passes.to_string()])
-        .arg(trace)
-        .env_remove(super::VARIABLE)
-        .stderr(Stdio::inherit());
-    kind.set_environment(&mut command);
-    let output = command.output()?;
-    if !output.status.success() {
-        return Err(format!("replaying on {} failed: {}", kind.name(), output.status).into());
-    }
-    Ok(serde_json::from_slice(&output.stdout)?)
+    let task = ReplayTask {
+        kind,
+        trace: trace.to_owned(),
+        passes,
+    };
+    let set_environment = |command: &mut Command| {
+        command.env_remove(super::VARIABLE);
+        kind.set_environment(command);
+    };
+    Process::start(ROLE, &task, set_environment)?
+        .answer()
+        .map_err(|error| format!("replay on {}: {error}", kind.name()).into())
 }
 
 /// Replays a trace several times in this process, on one allocator: [`replay`].
 pub type Replay = fn(AllocatorKind, &Trace, usize) -> Result<Replayed>;
 
-/// Replays, if this process was started to do that; whether it was.
+/// Replays the trace of this process's task, if it was started for one. Returns whether it was.
 ///
 /// # Errors
 ///
 /// The trace cannot be read.
 pub fn serve_replay(on: fn(AllocatorKind) -> Replay) -> Result<bool> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [serve, kind, passes, trace] = arguments.as_slice() else {
+    let Some(task) = own_task::<ReplayTask>(ROLE)? else {
         return Ok(false);
     };
-    if serve != SERVE {
-        return Ok(false);
-    }
-    let trace = Trace::open(Path::new(trace))?;
-    let kind = AllocatorKind::named(kind)?;
-    let replayed = on(kind)(kind, &trace, passes.parse()?)?;
-    serde_json::to_writer(std::io::stdout(), &replayed)?;
+    let trace = Trace::open(&task.trace)?;
+    send(&on(task.kind)(task.kind, &trace, task.passes)?)?;
     Ok(true)
 }
 

@@ -5,8 +5,8 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
+use bench_report::allocation::TraceSummary;
 use memmap2::Mmap;
-use serde::{Deserialize, Serialize};
 
 use crate::Result;
 
@@ -98,31 +98,6 @@ impl Step {
             align_log2: (operation >> 8) as u8,
         })
     }
-}
-
-/// Figures of a trace.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TraceSummary {
-    /// Threads that asked for something.
-    pub threads: usize,
-    /// Those that do it again; see [`Trace`].
-    pub replaying_threads: usize,
-    /// Requests.
-    pub requests: usize,
-    /// Blocks; a resized one counts again.
-    pub blocks: usize,
-    /// Blocks of 64 KiB and more.
-    pub large_blocks: usize,
-    /// Bytes of all blocks.
-    pub bytes: u64,
-    /// Bytes of those of 64 KiB and more.
-    pub large_bytes: u64,
-    /// The most bytes that blocks took at once, in the order that was recorded.
-    pub peak_live_bytes: u64,
-    /// Blocks that were freed by another thread than made them.
-    pub freed_elsewhere: usize,
-    /// The largest block that the process had freed before; see [`Recording`].
-    pub largest_freed_before: u64,
 }
 
 /// A thread with less than this share of the requests and of their bytes does not do them again
@@ -326,7 +301,7 @@ impl Resolved {
             summary: TraceSummary {
                 threads,
                 replaying_threads,
-                largest_freed_before: recording.largest_freed_before,
+                largest_freed_before_bytes: recording.largest_freed_before,
                 ..TraceSummary::default()
             },
         };
@@ -356,7 +331,7 @@ impl Resolved {
                         align_log2: request.align_log2,
                     };
                     resolved.add(thread, span, operation, &block);
-                    resolved.summary.count_block(request.size);
+                    count_block(&mut resolved.summary, request.size);
                     live_bytes += request.size;
                     live.insert(request.address, block);
                 }
@@ -365,7 +340,7 @@ impl Resolved {
                         continue;
                     };
                     live_bytes -= u64::from(block.size);
-                    resolved.summary.freed_elsewhere += usize::from(block.thread != thread);
+                    resolved.summary.freed_by_other_threads += usize::from(block.thread != thread);
                     match operation {
                         Operation::Free => resolved.add(thread, span, operation, &block),
                         _ => resizing[request.thread] = Some(block),
@@ -394,14 +369,12 @@ impl Resolved {
     }
 }
 
-impl TraceSummary {
-    fn count_block(&mut self, size: u64) {
-        self.blocks += 1;
-        self.bytes += size;
-        if size >= LARGE_BYTES {
-            self.large_blocks += 1;
-            self.large_bytes += size;
-        }
+fn count_block(summary: &mut TraceSummary, size_bytes: u64) {
+    summary.blocks += 1;
+    summary.bytes += size_bytes;
+    if size_bytes >= LARGE_BYTES {
+        summary.large_blocks += 1;
+        summary.large_bytes += size_bytes;
     }
 }
 
@@ -482,8 +455,8 @@ mod tests {
                 bytes: 160_150,
                 large_bytes: 160_000,
                 peak_live_bytes: 90_050,
-                freed_elsewhere: 2,
-                largest_freed_before: 5 << 20,
+                freed_by_other_threads: 2,
+                largest_freed_before_bytes: 5 << 20,
             }
         );
     }

@@ -1,12 +1,12 @@
 //! A voice made of a recording.
 
+use bench_report::memory::{HEAP_PEAK, PEAK_RSS, TIME};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use pocket_tts::Audio;
 use pocket_tts::memory::{Settings as MemorySettings, optimize_model_memory};
 
-use super::figures::{HEAP_PEAK, PEAK_RSS, TIME};
 use super::watch::Watch;
 use super::{Figures, Task};
 use crate::random_model::murmur;
@@ -45,7 +45,7 @@ pub(super) fn measure(task: &Task) -> Result<Figures> {
         let start = Instant::now();
         let freed = optimize_model_memory(&model);
         figures.time("freeing", start.elapsed());
-        figures.bytes("freed", freed.total().get());
+        figures.bytes("freed", freed.total_bytes());
     }
     figures.bytes("RSS afterwards", rss_bytes());
     drop(voice);

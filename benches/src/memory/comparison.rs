@@ -1,82 +1,60 @@
-//! The same work in several ways, which take turns.
+//! Comparisons of the same work in several setups. The processes of the setups take turns.
 
-use serde::{Deserialize, Serialize};
+use bench_report::Spread;
+use bench_report::memory::{Comparison, Row};
 
-use super::{Case, Figures, Setup, Task, Unit};
-use crate::{Result, Spread, spread};
+use super::{Case, Figures, Setup, Task};
+use crate::Result;
 
-/// The same work in several ways.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Comparison {
-    /// What was done.
-    pub case: String,
-    /// The model's name.
-    pub model: String,
-    /// The ways.
-    pub columns: Vec<String>,
-    /// What was measured of each.
-    pub rows: Vec<Row>,
-}
-
-/// A figure of each way.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Row {
-    /// What it is of.
-    pub figure: String,
-    /// Its unit.
-    pub unit: Unit,
-    /// One for each way; `None` where it is not known.
-    pub values: Vec<Option<Spread>>,
-}
-
-/// A way: its name, and how to do the work once.
+/// A name, and a function that does the work once.
 pub(super) type Way<'a> = (String, Box<dyn Fn() -> Result<Figures> + 'a>);
 
-impl Comparison {
-    /// Does the work in each way once, then in each once more, and so on, so that what slows the
-    /// machine down for a while slows down all.
-    ///
-    /// # Errors
-    ///
-    /// The work fails.
-    pub(super) fn measure(
-        case: &str,
-        model: &str,
-        ways: &[Way<'_>],
-        repeats: usize,
-    ) -> Result<Self> {
-        let mut measured: Vec<Vec<Figures>> = vec![Vec::new(); ways.len()];
-        for round in 1..=repeats {
-            for ((name, work), measured) in ways.iter().zip(&mut measured) {
-                eprintln!("{case}, {model}, {name}, {round} of {repeats}");
-                measured.push(work()?);
-            }
+/// Does the work once in each way, then again, and so on, so that a temporary slowdown of the machine
+/// affects all ways.
+///
+/// # Errors
+///
+/// The work fails.
+pub(super) fn measure(
+    case: &str,
+    model: &str,
+    ways: &[Way<'_>],
+    repeats: usize,
+) -> Result<Comparison> {
+    let mut measured: Vec<Vec<Figures>> = vec![Vec::new(); ways.len()];
+    for round in 1..=repeats {
+        for ((name, work), measured) in ways.iter().zip(&mut measured) {
+            eprintln!("{case}, {model}, {name}, {round} of {repeats}");
+            measured.push(work()?);
         }
-        Ok(Self {
-            case: case.to_owned(),
-            model: model.to_owned(),
-            columns: ways.iter().map(|(name, _)| name.clone()).collect(),
-            rows: rows(&measured),
-        })
     }
+    Ok(Comparison {
+        case: case.to_owned(),
+        model: model.to_owned(),
+        columns: ways.iter().map(|(name, _)| name.clone()).collect(),
+        rows: rows(&measured),
+    })
+}
 
-    /// Does a task in each setup.
-    pub(super) fn of_setups(task: &Task, setups: &[(&str, Setup)], repeats: usize) -> Result<Self> {
-        let ways: Vec<Way<'_>> = setups
-            .iter()
-            .map(|&(name, setup)| task.with(task.case, setup).way(name))
-            .collect();
-        Self::measure(&task.case.name(), task.model.name(), &ways, repeats)
-    }
-
-    /// The row of a figure.
-    pub fn row(&self, figure: &str) -> Option<&Row> {
-        self.rows.iter().find(|row| row.figure == figure)
-    }
+/// Runs a task in each setup.
+///
+/// # Errors
+///
+/// The task fails.
+pub(super) fn of_setups(
+    task: &Task,
+    setups: &[(&str, Setup)],
+    repeats: usize,
+) -> Result<Comparison> {
+    let ways: Vec<Way<'_>> = setups
+        .iter()
+        .map(|&(name, setup)| task.with(task.case, setup).way(name))
+        .collect();
+    measure(&task.case.name(), task.model.name(), &ways, repeats)
 }
 
 impl Task {
-    /// The same with another case and setup.
+    /// Returns a copy with another case and setup.
     pub(super) fn with(&self, case: Case, setup: Setup) -> Self {
         Self {
             case,
@@ -85,13 +63,13 @@ impl Task {
         }
     }
 
-    /// Doing it, as one of the ways of a comparison.
+    /// Returns the task as one way of a comparison; each run is a new process.
     pub(super) fn way(self, name: &str) -> Way<'static> {
         (name.to_owned(), Box::new(move || self.run()))
     }
 }
 
-/// A row for each figure that any of the ways gave, in the order in which they first came.
+/// Returns a row for each figure that any way measured, in the order of first appearance.
 fn rows(measured: &[Vec<Figures>]) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     for figure in measured.iter().flatten().flat_map(Figures::iter) {
@@ -100,7 +78,7 @@ fn rows(measured: &[Vec<Figures>]) -> Vec<Row> {
         }
         let of_way = |figures: &Vec<Figures>| {
             let values = figures.iter();
-            spread(values.filter_map(|figures| figures.get(&figure.name)))
+            Spread::of(values.filter_map(|figures| figures.get(&figure.name)))
         };
         rows.push(Row {
             figure: figure.name.clone(),
@@ -115,10 +93,12 @@ fn rows(measured: &[Vec<Figures>]) -> Vec<Row> {
 mod tests {
     use std::cell::RefCell;
 
+    use bench_report::memory::Unit;
+
     use super::*;
 
     #[test]
-    fn ways_take_turns_and_each_figure_is_a_row() {
+    fn ways_take_turns_and_every_figure_becomes_a_row() {
         let order = RefCell::new(Vec::new());
         let way = |name: &str, times: [f64; 3], peak: Option<f64>| -> Way<'_> {
             let (order, name) = (&order, name.to_owned());
@@ -137,7 +117,7 @@ mod tests {
             way("on", [3.0, 1.0, 2.0], None),
             way("off", [5.0, 5.0, 8.0], Some(7.0)),
         ];
-        let comparison = Comparison::measure("generation", "small", &ways, 3).unwrap();
+        let comparison = measure("generation", "small", &ways, 3).unwrap();
         assert_eq!(
             *order.borrow(),
             ["on", "off", "on", "off", "on", "off"].map(str::to_owned)
@@ -152,6 +132,6 @@ mod tests {
         assert_eq!(medians, [2.0, 5.0]);
         let peak = comparison.row("peak").unwrap();
         assert_eq!(peak.values[0], None);
-        assert_eq!(peak.values[1].unwrap().most, 7.0);
+        assert_eq!(peak.values[1].unwrap().max, 7.0);
     }
 }

@@ -1,5 +1,6 @@
 //! Cycles of references: made on purpose, and looked for after real speech.
 
+use bench_report::memory::Unit;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -7,7 +8,7 @@ use std::time::Instant;
 use leak_detect::{ReferenceCycleDetector, Trace, Unlink};
 use pocket_tts::memory::{Settings as MemorySettings, get_cycle_detector};
 
-use super::{Figures, Task, Unit};
+use super::{Figures, Task};
 use crate::{Result, without_end};
 
 /// Cycles of two nodes that are made.
@@ -89,11 +90,7 @@ pub(super) fn measure_in_speech(task: &Task) -> Result<Figures> {
 }
 
 fn in_speech(task: &Task, profiles: &Path) -> Result<Figures> {
-    let _session = task.begin(MemorySettings {
-        profiling: true,
-        profile_dir: profiles.to_owned(),
-        ..MemorySettings::default()
-    })?;
+    let _session = task.begin(MemorySettings::default().with_profiling_to(profiles))?;
     let detector = get_cycle_detector();
     let model = task.load_model()?;
     let voice = task.load_voice(&model)?;

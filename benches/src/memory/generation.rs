@@ -1,10 +1,10 @@
 //! A text of one part, from the call to the whole audio.
 
+use bench_report::memory::{PEAK_RSS, SECOND};
 use std::time::Instant;
 
 use pocket_tts::{TtsModel, Voice};
 
-use super::figures::PEAK_RSS;
 use super::setup::Loaded;
 use super::watch::{Spoken, Watch};
 use super::{Figures, Task};
@@ -12,9 +12,6 @@ use crate::{Result, peak_rss_bytes, without_end};
 
 /// The name of the time that a program takes which loads and speaks once.
 pub(super) const LOADING_AND_SPEAKING: &str = "loading and speaking";
-
-/// What the figures of the second speech begin with.
-pub(super) const AGAIN: &str = "again: ";
 
 /// Speaks twice: as the program does, which loads and speaks once, and as a server does, for which
 /// all but the first time is like the second.
@@ -33,7 +30,7 @@ pub(super) fn measure(task: &Task) -> Result<Figures> {
     figures.bytes(PEAK_RSS, peak_rss_bytes());
     let watch = Watch::start();
     let spoken = speak(task, &model, &voice)?;
-    watch.stop().speech(&mut figures, AGAIN, spoken);
+    watch.stop().speech(&mut figures, SECOND, spoken);
     Ok(figures)
 }
 

@@ -1,5 +1,6 @@
 //! The engine's pool while it speaks, and what a lease costs by itself.
 
+use bench_report::memory::Unit;
 use std::time::{Duration, Instant};
 
 use burn::tensor::{DType, Device};
@@ -8,7 +9,7 @@ use tensor_pool::{
 };
 
 use super::setup::Loaded;
-use super::{Figures, Task, Unit};
+use super::{Figures, Task};
 use crate::{Result, without_end};
 
 /// A page of keys and values of one layer of the released models: keys and values, batch, steps,

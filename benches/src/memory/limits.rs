@@ -1,14 +1,14 @@
 //! Speech under a limit: the smallest that still works, and how fast it is at several.
 
+use bench_report::memory::{Comparison, LIMIT, PEAK_RSS};
 use pocket_tts::memory::memory_efficient_context;
 use pocket_tts::{CoreError, Error, GenerateOptions};
 
-use super::comparison::Way;
-use super::figures::{LIMIT, PEAK_RSS};
+use super::comparison::{self, Way, of_setups};
 use super::long_text::options;
 use super::setup::Loaded;
 use super::watch::{Spoken, Watch};
-use super::{Case, Comparison, Figures, Setup, Task};
+use super::{Case, Figures, Setup, Task};
 use crate::{Result, peak_rss_bytes};
 
 /// What speaking the parts one after the other is predicted to take.
@@ -123,7 +123,7 @@ pub(super) fn find(task: &Task) -> Result<Comparison> {
         (name.to_owned(), Box::new(move || find_smallest(&task)))
     };
     let ways = Setup::ON_AND_OFF.map(|(name, setup)| search(name, setup));
-    Comparison::measure("smallest limit", task.model.name(), &ways, 1)
+    comparison::measure("smallest limit", task.model.name(), &ways, 1)
 }
 
 /// Times speech at limits from the smallest to what all parts at once take.
@@ -137,7 +137,7 @@ pub(super) fn sweep(task: &Task, found: &Comparison, repeats: usize) -> Result<V
     let most = megabytes(MOST_PREDICTED).max().unwrap_or(least);
     let limits = spaced(least, most, LIMITS).into_iter().map(|megabytes| {
         let task = task.with(Case::Limit { megabytes }, Setup::ON);
-        Comparison::of_setups(&task, &Setup::ON_AND_OFF, repeats)
+        of_setups(&task, &Setup::ON_AND_OFF, repeats)
     });
     limits.collect()
 }

@@ -1,9 +1,9 @@
 //! Loading a model and its voice.
 
+use bench_report::memory::{HEAP_PEAK, PEAK_RSS, TIME};
 use pocket_tts::memory::get_memory_pool;
 use tts_core::memory::counted;
 
-use super::figures::{HEAP_PEAK, PEAK_RSS, TIME};
 use super::watch::Watch;
 use super::{Figures, Task};
 use crate::{Result, peak_rss_bytes, rss_bytes};

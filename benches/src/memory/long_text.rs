@@ -1,8 +1,8 @@
 //! A text of several parts, one after the other and several at once.
 
+use bench_report::memory::PEAK_RSS;
 use pocket_tts::GenerateOptions;
 
-use super::figures::PEAK_RSS;
 use super::setup::Loaded;
 use super::watch::{Spoken, Watch};
 use super::{Figures, Task};

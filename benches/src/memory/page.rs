@@ -1,13 +1,14 @@
 //! The page with plots.
 
+use bench_report::Spread;
+use bench_report::memory::{
+    Comparison, LIMIT, PEAK_RSS, Report, Row, SECOND, TIME, TIMES_REAL_TIME, Unit,
+};
 use std::fmt::Write as _;
 
-use super::figures::{LIMIT, PEAK_RSS, TIME, TIMES_REAL_TIME};
-use super::generation::AGAIN;
 use super::palette::dark_rules;
 use super::plot::{Bars, Group, Lines};
-use super::{Comparison, Report, Unit};
-use crate::{BenchModel, Result, Spread};
+use crate::{BenchModel, Result};
 
 const STYLE: &str = include_str!("page/page.css");
 
@@ -60,12 +61,12 @@ fn introduction(report: &Report) -> String {
          large blocks and asks for huge pages, the engine keeps tensors, and a model gives up what \
          speech does not need. <em>Off</em> is the same program with an allocator that keeps \
          nothing, a pool that keeps nothing, and models left as they were loaded.</p>\n\
-         <p>Each figure is the median (least - most) of {} processes, which took turns. {} cores; \
+         <p>Each figure is the median (min - max) of {} processes, which took turns. {} cores; \
          load average {} before and {} after.</p>\n",
         report.repeats,
         report.cores,
-        load(report.load_average_before),
-        load(report.load_average_after),
+        load(report.load_average.before),
+        load(report.load_average.after),
     )
 }
 
@@ -115,7 +116,7 @@ fn setups(report: &Report) -> Result<Vec<String>> {
                 Unit::TimesRealTime,
             ),
             (
-                &format!("{AGAIN}{TIMES_REAL_TIME}"),
+                &format!("{SECOND}{TIMES_REAL_TIME}"),
                 "Times real time, second speech",
                 Unit::TimesRealTime,
             ),
@@ -171,12 +172,12 @@ fn figure(body: &mut String, svg: &str) {
 fn table(body: &mut String, comparison: &Comparison) {
     const FEW: usize = 3;
     let rows = &comparison.rows;
-    let heading = |row: &super::Row| row.unit.title(&row.figure);
+    let heading = |row: &Row| row.unit.title(&row.figure);
     let cell = |unit: Unit, value: &Option<Spread>| {
         value.map_or("-".to_owned(), |spread| {
-            let [median, least, most] =
-                [spread.median, spread.least, spread.most].map(|value| unit.number(value));
-            format!("{median} ({least} - {most})")
+            let [median, min, max] =
+                [spread.median, spread.min, spread.max].map(|value| unit.number(value));
+            format!("{median} ({min} - {max})")
         })
     };
     let mut lines: Vec<Vec<String>> = Vec::new();
@@ -218,14 +219,14 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::Row;
+    use bench_report::LoadAverage;
 
     fn row(figure: &str, unit: Unit, values: &[Option<f64>]) -> Row {
         let spread = |value: &Option<f64>| {
             value.map(|median| Spread {
                 median,
-                least: 0.9 * median,
-                most: 1.2 * median,
+                min: 0.9 * median,
+                max: 1.2 * median,
                 samples: 5,
             })
         };
@@ -256,8 +257,10 @@ mod tests {
         };
         Report {
             cores: 2,
-            load_average_before: Some(0.25),
-            load_average_after: None,
+            load_average: LoadAverage {
+                before: Some(0.25),
+                after: None,
+            },
             repeats: 5,
             comparisons: vec![comparison(
                 "generation",

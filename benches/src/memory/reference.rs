@@ -1,13 +1,13 @@
 //! The Python package's figures, of a process of its own too.
 
+use bench_report::memory::{PEAK_RSS, TIME, TIMES_REAL_TIME, Unit};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 
-use super::figures::{PEAK_RSS, TIME, TIMES_REAL_TIME};
 use super::generation::LOADING_AND_SPEAKING;
-use super::{Figures, Task, Unit};
+use super::{Figures, Task};
 use crate::Result;
 
 /// What its figures are called.

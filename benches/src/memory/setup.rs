@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use pocket_tts::memory::{Session, Settings as MemorySettings, init};
-use pocket_tts::{LoadOptions, ModelSource, TtsModel, Voice, config::Location};
+use pocket_tts::{LoadOptions, Location, ModelSource, TtsModel, Voice};
 use serde::{Deserialize, Serialize};
 
 use super::Task;
@@ -102,10 +102,7 @@ impl Task {
             true => settings.pool_size,
             false => 0,
         };
-        Ok(init(MemorySettings {
-            pool_size,
-            ..settings
-        })?)
+        Ok(init(settings.with_pool_size(pool_size))?)
     }
 
     /// Loads the task's model.

@@ -1,10 +1,10 @@
 //! A text of one part as a stream of audio.
 
-use super::figures::PEAK_RSS;
 use super::setup::Loaded;
 use super::watch::{Spoken, Watch};
 use super::{Figures, Task};
 use crate::{Result, peak_rss_bytes, without_end};
+use bench_report::memory::PEAK_RSS;
 
 pub(super) fn measure(task: &Task) -> Result<Figures> {
     let Loaded {

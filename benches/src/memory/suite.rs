@@ -1,10 +1,12 @@
 //! All cases, one after the other.
 
+use bench_report::LoadAverage;
+use bench_report::memory::{Comparison, Report};
 use std::path::{Path, PathBuf};
 
-use super::comparison::Way;
+use super::comparison::{Way, measure, of_setups};
 use super::long_text::{MAX_TOKENS, SENTENCES};
-use super::{Case, Comparison, Report, Setup, Task, cloning, limits, reference};
+use super::{Case, Setup, Task, cloning, limits, reference};
 use crate::{BenchModel, Result, load_average, long_text, several_sentences};
 
 /// Processes for each case and setup unless told otherwise: the fewest whose median two bad ones do
@@ -68,7 +70,7 @@ impl Settings {
 ///
 /// A case fails.
 pub fn run(settings: &Settings, folder: &Path) -> Result<Report> {
-    let load_average_before = load_average();
+    let before = load_average();
     cloning::prepare(folder)?;
     let mut suite = Suite {
         settings,
@@ -121,13 +123,15 @@ pub fn run(settings: &Settings, folder: &Path) -> Result<Report> {
             }
         };
         let setups = setups.with(Case::Generation, Setup::ON);
-        let setups = Comparison::of_setups(&setups, &Setup::ALL, settings.repeats)?;
+        let setups = of_setups(&setups, &Setup::ALL, settings.repeats)?;
         suite.setups.push(setups);
     }
     Ok(Report {
         cores: std::thread::available_parallelism()?.get(),
-        load_average_before,
-        load_average_after: load_average(),
+        load_average: LoadAverage {
+            before,
+            after: load_average(),
+        },
         repeats: settings.repeats,
         comparisons: suite.comparisons,
         setups: suite.setups,
@@ -146,7 +150,7 @@ impl Suite<'_> {
     fn compare(&mut self, task: &Task, case: Case) -> Result<()> {
         let task = task.with(case, Setup::ON);
         let setups = &Setup::ON_AND_OFF;
-        let comparison = Comparison::of_setups(&task, setups, self.settings.repeats)?;
+        let comparison = of_setups(&task, setups, self.settings.repeats)?;
         self.comparisons.push(comparison);
         Ok(())
     }
@@ -166,7 +170,7 @@ impl Suite<'_> {
             ways.push((reference::NAME.to_owned(), Box::new(work)));
         }
         let (case, model) = (Case::Generation.name(), task.model.name());
-        let comparison = Comparison::measure(&case, model, &ways, self.settings.repeats)?;
+        let comparison = measure(&case, model, &ways, self.settings.repeats)?;
         self.comparisons.push(comparison);
         Ok(())
     }

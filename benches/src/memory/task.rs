@@ -1,71 +1,58 @@
-//! A case in a process of its own: this program starts itself again, with the task as its argument,
-//! and reads the figures that it prints.
+//! A case in a fresh process.
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 
 use super::{Case, Figures, Setup};
+use crate::process::{Process, own_task, send};
 use crate::{BenchModel, Result};
 
-/// First argument of the program when it is to do a task.
-const SERVE: &str = "measure-memory";
+/// The role of a process that measures one case.
+const ROLE: &str = "measure-memory";
 
-/// What one process does, and how.
+/// The work of one process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Task {
-    /// What it does.
+    /// The case.
     pub case: Case,
-    /// The model with which it does that.
+    /// The model.
     pub model: BenchModel,
-    /// Its optimisations.
+    /// The optimisations.
     pub setup: Setup,
-    /// Where files lie that are not part of the repository.
+    /// The folder of files that are not part of the repository.
     pub folder: PathBuf,
-    /// What is spoken.
+    /// The text to generate.
     pub text: String,
-    /// Most tokens of its parts.
+    /// The token limit of a segment.
     pub max_tokens: usize,
 }
 
 impl Task {
-    /// Does it in a new process.
+    /// Runs the task in a new process.
     ///
     /// # Errors
     ///
-    /// The process cannot be started or breaks off.
+    /// The process cannot be started or fails.
     pub fn run(&self) -> Result<Figures> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command
-            .arg(SERVE)
-            .arg(serde_json::to_string(self)?)
-            .stdin(Stdio::null())
-            .stderr(Stdio::inherit());
-        self.setup.set_environment(&mut command);
-        let output = command.output()?;
-        if !output.status.success() {
-            let (case, model) = (self.case.name(), self.model.name());
-            let status = output.status;
-            return Err(format!("{case} of {model}: {status}; its message is above").into());
-        }
-        Ok(serde_json::from_slice(&output.stdout)?)
+        Process::start(ROLE, self, |command| self.setup.set_environment(command))?
+            .answer()
+            .map_err(|error| {
+                let (case, model) = (self.case.name(), self.model.name());
+                format!("{case} of {model}: {error}").into()
+            })
     }
 }
 
-/// Does a task, if this process was started to do one; whether it was.
+/// Runs the task of this process, if it was started for one. Returns whether it was.
 ///
 /// # Errors
 ///
-/// The task is none, or cannot be done.
+/// The task fails.
 pub fn serve_task() -> Result<bool> {
-    let mut arguments = std::env::args().skip(1);
-    if arguments.next().as_deref() != Some(SERVE) {
+    let Some(task) = own_task::<Task>(ROLE)? else {
         return Ok(false);
-    }
-    let task = arguments.next().ok_or("no task is given")?;
-    let task: Task = serde_json::from_str(&task)?;
-    let figures = task.case.measure(&task)?;
-    serde_json::to_writer(std::io::stdout().lock(), &figures)?;
+    };
+    send(&task.case.measure(&task)?)?;
     Ok(true)
 }

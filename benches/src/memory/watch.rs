@@ -1,13 +1,13 @@
 //! What some work takes of this process's memory and time.
 
+use bench_report::memory::{COUNTED_PEAK, FAULTS_PER_FRAME, TIME, TIMES_REAL_TIME, Unit};
 use std::time::{Duration, Instant};
 
 use pocket_tts::memory::get_memory_pool;
 use tensor_pool::{Bytes, PeakWindow, minor_faults};
 use tts_core::memory::counted;
 
-use super::figures::{COUNTED_PEAK, FAULTS, TIME, TIMES_REAL_TIME};
-use super::{Figures, Unit};
+use super::Figures;
 
 /// Watches this process from its making on.
 pub(super) struct Watch {
@@ -81,6 +81,6 @@ impl Watched {
         let per_frame = self
             .faults
             .map(|faults| faults as f64 / spoken.frames.max(1) as f64);
-        figures.put(&name(FAULTS), Unit::Count, per_frame);
+        figures.put(&name(FAULTS_PER_FRAME), Unit::Count, per_frame);
     }
 }

@@ -7,8 +7,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
-use pocket_tts::DeviceKind;
-use pocket_tts::config::{Location, Preset};
+use pocket_tts::{DeviceKind, Location, LocationError, Preset};
 
 pub(crate) use memory::MemoryArgs;
 pub(crate) use speech::SpeechArgs;
@@ -159,8 +158,8 @@ fn devices() -> impl TypedValueParser<Value = DeviceKind> {
         .try_map(|name| name.parse::<DeviceKind>())
 }
 
-fn location(text: &str) -> Result<Location, pocket_tts::CoreError> {
-    Location::parse(text, "".as_ref())
+fn location(text: &str) -> Result<Location, LocationError> {
+    Location::parse(text, "")
 }
 
 #[cfg(test)]

@@ -76,11 +76,13 @@ fn measure(speech: &Speech) -> Result<Measured> {
     });
     let (samples, device) = spoken?;
     // Speech maps and unmaps nothing.
-    let mapped = memory::memory_summary().counted.mapped;
-    let counted = profile.heap_peak.map(|heap| heap + mapped + device);
+    let mapped = memory::memory_summary().counted.mapped_bytes;
+    let counted = profile
+        .heap_peak_bytes
+        .map(|heap| heap + mapped + device.get());
     Ok(Measured {
-        counted_peak_bytes: counted.map(Bytes::get),
-        peak_rss_bytes: profile.rss_peak.map(Bytes::get),
+        counted_peak_bytes: counted,
+        peak_rss_bytes: profile.rss_peak_bytes,
         audio_seconds: samples as f64 / f64::from(speech.model.sample_rate_hz()),
         elapsed_seconds: profile.time.as_secs_f64(),
     })

@@ -58,8 +58,7 @@ mod download {
     use std::sync::{Mutex, PoisonError};
 
     use indicatif::ProgressBar;
-    use pocket_tts::config::Location;
-    use pocket_tts::hub;
+    use pocket_tts::{Location, hub};
 
     /// How far downloads are. Without a terminal, each file is named once.
     pub(crate) struct DownloadBar {

@@ -5,7 +5,7 @@ use std::env;
 use anyhow::{Result, bail};
 use clap::CommandFactory;
 use clap::error::ErrorKind;
-use pocket_tts::memory::{Bytes, Settings};
+use pocket_tts::memory::Settings;
 
 use crate::args::{Cli, MemoryArgs};
 
@@ -27,7 +27,7 @@ pub(crate) fn settings(flags: Option<&MemoryArgs>) -> Result<Settings> {
         return Ok(settings);
     };
     if let Some(mb) = flags.memory_limit {
-        settings.memory_limit = Some(Bytes::mib(mb.get()));
+        settings.memory_limit_bytes = Some(mb.get().saturating_mul(1 << 20));
     }
     settings.profiling |= flags.profile_memory;
     if let Some(count) = flags.pool_size {

@@ -4,8 +4,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use pocket_tts::ModelSource;
-use pocket_tts::config::{Location, Preset};
+use pocket_tts::{Location, ModelSource, Preset};
 use serde::Serialize;
 
 use crate::args::VoicesArgs;
@@ -129,22 +128,16 @@ impl Cache {
     }
 
     fn entry(&self, source: &ModelSource) -> ModelEntry {
-        let config = match source {
-            ModelSource::Preset(preset) => Some(preset.config()),
+        let weights = match source {
+            ModelSource::Preset(preset) => {
+                let locations = preset.weights();
+                locations.iter().find_map(|location| self.find(location))
+            }
             _ => None,
         };
-        let weights = config.as_ref().and_then(|config| {
-            [
-                &config.weights_path,
-                &config.weights_path_without_voice_cloning,
-            ]
-            .into_iter()
-            .flatten()
-            .find_map(|location| self.find(location))
-        });
         ModelEntry {
             model: source.name(),
-            built_in: config.is_none(),
+            built_in: !matches!(source, ModelSource::Preset(_)),
             default_voice: source.default_voice(),
             weights,
             voices: source

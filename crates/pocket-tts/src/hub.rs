@@ -4,6 +4,7 @@
 //! `huggingface_hub` keeps them (<https://huggingface.co/docs/huggingface_hub/guides/manage-cache>), so that
 //! each finds what the other has downloaded.
 
+mod error;
 mod lock;
 mod options;
 mod patience;
@@ -14,21 +15,19 @@ mod url;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tts_core::config::Location;
+use crate::location::Location;
 
+pub use error::HubError;
 pub use options::{HubOptions, Progress};
 use repository::Wanted;
-
-use crate::error::{Error, Result};
 
 /// Finds files by their location and downloads those that are not on this machine.
 ///
 /// ```no_run
-/// # use std::path::Path;
 /// # use pocket_tts::hub::{Hub, HubOptions};
-/// # use tts_core::config::Location;
+/// # use crate::location::Location;
 /// let hub = Hub::new(HubOptions::from_env());
-/// let location = Location::parse("hf://kyutai/pocket-tts/README.md", Path::new("."))?;
+/// let location = Location::parse("hf://kyutai/pocket-tts/README.md", ".")?;
 /// println!("{}", hub.resolve(&location)?.display());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -53,12 +52,11 @@ impl Hub {
     /// A file found in the cache is taken as it is: nothing is asked whether a branch has moved on.
     ///
     /// # Errors
-    /// Each names the file and the way out: [`Error::LocalFile`], [`Error::Offline`],
-    /// [`Error::AccessDenied`], [`Error::NotFound`], [`Error::Download`], [`Error::Cache`],
-    /// [`Error::NoCacheFolder`].
-    pub fn resolve(&self, location: &Location) -> Result<PathBuf> {
+    /// The file does not exist, or it cannot be downloaded or stored. Each error names the file and the
+    /// remedy.
+    pub fn resolve(&self, location: &Location) -> Result<PathBuf, HubError> {
         if let Location::Local(path) = location {
-            let local_file = |source| Error::LocalFile {
+            let local_file = |source| HubError::LocalFile {
                 path: path.clone(),
                 source,
             };
@@ -71,14 +69,16 @@ impl Hub {
             return Ok(path);
         }
         if self.options.offline {
-            return Err(Error::Offline {
-                location: location.clone(),
-                way_out: way_out(location),
+            return Err(HubError::Offline {
+                location: location.to_string(),
+                remedy: remedy(location),
             });
         }
-        let folder = self.folder(location).ok_or_else(|| Error::NoCacheFolder {
-            location: location.clone(),
-        })?;
+        let folder = self
+            .folder(location)
+            .ok_or_else(|| HubError::NoCacheFolder {
+                location: location.to_string(),
+            })?;
         let path = match location {
             Location::Local(path) => path.clone(),
             Location::Url(address) => url::download(self, location, address, &folder)?,
@@ -127,8 +127,8 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// How to get a file while downloads are off.
-fn way_out(location: &Location) -> String {
+/// Describes how to get a file while downloads are disabled.
+fn remedy(location: &Location) -> String {
     match location {
         Location::Hub {
             repo,

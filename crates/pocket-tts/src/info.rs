@@ -1,38 +1,37 @@
-//! What a model is and needs.
+//! A model's sizes and settings.
 
-use tts_core::{DeviceKind, ModelSize};
+use tts_core::{DeviceKind, Model, ModelSize};
 
-use crate::model::TtsModel;
+use crate::source::ModelSource;
 
-/// What a model is and needs.
+/// A model's sizes and settings.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ModelInfo {
-    /// Its name, see [`ModelSource::name`](crate::ModelSource::name).
+    /// The name, see [`ModelSource::name`].
     pub name: String,
-    /// Where it computes.
+    /// The compute device.
     pub device: DeviceKind,
-    /// Threads it computes with.
+    /// Number of compute threads.
     pub threads: usize,
-    /// Samples a second of what it speaks.
+    /// Sample rate of the audio, in Hz.
     pub sample_rate_hz: u32,
-    /// Frames a second.
+    /// Frames per second of audio.
     pub frame_rate_hz: f64,
-    /// Bytes of its parts.
+    /// Sizes of the model's components.
     pub size: ModelSize,
-    /// Bytes that a stream's keys and values grow by for each second of speech.
+    /// Bytes by which a stream's KV cache grows for each second of audio.
     pub kv_bytes_per_second: f64,
-    /// Why it cannot clone voices; `None` when it can.
+    /// Why the model cannot clone voices; `None` if it can.
     pub no_voice_cloning: Option<String>,
 }
 
 impl ModelInfo {
-    pub(crate) fn of(tts: &TtsModel) -> Self {
-        let model = tts.model();
+    pub(crate) fn of(model: &Model, source: &ModelSource) -> Self {
         let size = model.size();
         let frame_rate_hz = model.config().mimi.frame_rate;
         Self {
-            name: tts.source().name(),
+            name: source.name(),
             device: model.device(),
             threads: model.threads(),
             sample_rate_hz: model.sample_rate_hz(),

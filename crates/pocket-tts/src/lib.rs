@@ -34,19 +34,23 @@
 //! | `hub` | yes | downloads of released models and voices |
 
 mod error;
-mod files;
 #[cfg(feature = "hub")]
 pub mod hub;
 mod info;
+mod location;
 pub mod memory;
 mod model;
+mod preset;
 mod source;
 mod voice;
+mod voice_cache;
 
 pub use error::{Error, Result};
 pub use info::ModelInfo;
+pub use location::{Location, LocationError};
 pub use model::{LoadOptions, TtsModel};
-pub use source::{ModelSource, NamedVoice};
+pub use preset::{PREDEFINED_VOICES, Preset, UnknownName, predefined_voice, voice_location};
+pub use source::{ModelSource, NamedVoice, SourceError};
 pub use tts_core::{
     Audio, Config, DeviceKind, Error as CoreError, GenerateOptions, MemoryLimitExceeded, ModelSize,
     PartSize, Progress, SpeechRequest, SpeechStream, Voice, audio, config,

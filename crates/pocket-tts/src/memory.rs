@@ -1,33 +1,40 @@
-//! The memory that speech is made in: counted, pooled, planned, limited, watched and given back.
+//! Memory of speech: counting, pooling, planning, limits, monitoring and release.
 //!
-//! The guide to all of this, with a program for each task, is `docs/memory-guide.md` in the repository.
-//! In short, in the order in which a program meets it:
+//! The guide, with one program for each task, is `docs/memory-guide.md` in the repository. In the order
+//! in which a program meets them:
 //!
-//! - **Count.** A program that makes [`PoolAllocator`] its global allocator and
-//!   [installs](PoolAllocator::install) it knows its heap to the byte, and keeps the large blocks of one
-//!   frame for the next: after the first few, a frame asks the system for none.
-//! - **Configure.** [`init_from_env`] puts in force what the environment says, [`init`] what the program
-//!   says ([`Settings`]): a default limit, the size of the pool, a recording. The [`Session`] that they
-//!   return takes it back when it ends, and writes the recording ([`ProfileFiles`], [`ProfileReport`]).
-//! - **Pool.** What streams remember is leased from one pool, [`get_memory_pool`], and returned when they
-//!   end. A program may lease tensors of its own from it ([`DType`],
+//! - **Counting.** A program that declares a [`PoolAllocator`] as its global allocator and
+//!   [installs](PoolAllocator::install) it counts its heap exactly. The allocator also reuses the large
+//!   blocks of one frame for the next, so a stream makes no large system allocations after warm-up.
+//! - **Settings.** [`init_from_env`] applies the settings of the environment, [`init`] those of the
+//!   program ([`Settings`]): a default limit, the size of the pool, a recording. The returned
+//!   [`Session`] restores the defaults when it ends and writes the recording ([`ProfileFiles`],
+//!   [`ProfileReport`]).
+//! - **Pool.** Streams lease their state from one pool, [`get_memory_pool`], and return it when they
+//!   end. A program can lease tensors of its own from it ([`DType`],
 //!   [`TtsModel::tensor_device`](crate::TtsModel::tensor_device)).
-//! - **Plan.** [`TtsModel::plan_memory`](crate::TtsModel::plan_memory) and its like tell the most that a
-//!   text will take before a word is spoken ([`MemoryPlan`]); [`get_batch_optimizer`] how many parts of it
-//!   may be spoken at once.
-//! - **Limit.** [`memory_efficient_context`] and [`with_memory_limit`] limit what starts within them;
-//!   [`MemoryContext`] takes a limit to other threads. What cannot be sure to keep it is refused, with a
-//!   limit that would do; what is overtaken by others ends with the audio so far.
-//! - **Watch.** [`get_memory_monitor`] knows what is used, the peak, alerts, and the parts that the bytes
-//!   are in; [`memory_summary`] and [`log_memory_summary`] put it on one page, with advice. [`profile`]
-//!   tells what a piece of code takes, [`span_layer`] by which phases.
-//! - **Give back.** [`optimize_model_memory`] drops what a loaded model's speech does not need,
-//!   [`release_idle_memory`] whatever is kept for later and used by nobody now ([`FreedMemory`]).
-//! - **Find leaks.** [`get_cycle_detector`] finds `Arc`s that only own each other.
+//! - **Plans.** [`TtsModel::plan_memory`](crate::TtsModel::plan_memory) and its variants predict the peak
+//!   of a text before it is spoken ([`MemoryPlan`]). [`get_batch_optimizer`] chooses a batch size.
+//! - **Limits.** [`memory_efficient_context`] and [`with_memory_limit`] limit the speech that starts
+//!   within them; [`MemoryContext`] carries a limit to other threads. Speech that may exceed the limit is
+//!   refused with a limit that is sufficient. If other code takes the memory, a stream ends with the
+//!   audio so far.
+//! - **Monitoring.** [`get_memory_monitor`] measures current and peak memory, raises alerts and breaks
+//!   the bytes down into categories. [`memory_summary`] and [`log_memory_summary`] combine all figures
+//!   and add advice. [`profile`] measures one piece of code, [`span_layer`] records phases.
+//! - **Release.** [`optimize_model_memory`] drops what a loaded model does not need for speech,
+//!   [`release_idle_memory`] releases everything that is retained but unused ([`FreedMemory`]).
+//! - **Leaks.** [`get_cycle_detector`] finds `Arc`s that only own each other.
 //!
-//! *Counted* bytes are heap blocks live in the allocator, weights mapped from files, and what is in use
-//! of devices' own pools. Limits and plans are about these; the resident set is told beside them. Where
-//! no `PoolAllocator` is installed, the engine's own weights, state and idle tensors stand for the heap.
+//! *Counted bytes* are live heap allocations, memory-mapped weights and device memory in use. Limits and
+//! plans apply to them; RSS is reported too, but not limited. Without an installed `PoolAllocator`, the
+//! engine's own weights, state and idle tensors stand in for the heap.
+//!
+//! # Modules
+//!
+//! A module uses only modules to its left, and none of them uses `model`: `error`, `format`, `settings`, `models`, `categories`, `globals` (the only process-wide state), `context`, `phase`, `profile`,
+//! `release`, `limit`, `optimizer`, `plan`, `summary`, `report`, `session/files`, `session/recording`,
+//! `session`.
 //!
 //! ```standalone_crate
 //! # #[cfg(feature = "builtin-voice")] {
@@ -41,19 +48,21 @@
 //! let model = TtsModel::builtin()?;
 //! let voice = model.default_voice()?;
 //! model.generate(&voice, "Hello world.", &GenerateOptions::default())?;
-//! println!("at most {} at once", ALLOCATOR.stats().peak);
-//! // What streams remember is leased from the model's own pool, and all of it is back.
+//! println!("peak: {}", ALLOCATOR.stats().peak);
+//! // All stream state was returned to the pool.
 //! assert_eq!(model.memory_pool().get_stats().bytes_in_use.get(), 0);
 //! # }
 //! # Ok::<(), pocket_tts::Error>(())
 //! ```
 
-mod bytes;
+mod categories;
 mod context;
+mod error;
+mod format;
 mod globals;
 mod limit;
+mod models;
 mod optimizer;
-mod parts;
 mod phase;
 mod plan;
 mod profile;
@@ -62,13 +71,13 @@ mod report;
 mod session;
 mod settings;
 mod summary;
-mod table;
 
 pub use batch_planner::{
     BatchSize, BatchSizeOptimizer, DEFAULT_MODEL_SIZE_MB, Estimate, LimitedBy, MemoryModel, Term,
 };
 pub use context::{MemoryContext, MemoryContextGuard, memory_efficient_context, with_memory_limit};
-pub use globals::{get_cycle_detector, get_memory_monitor, get_memory_pool};
+pub use error::MemoryError;
+pub use globals::{get_cycle_detector, get_memory_monitor, get_memory_pool, span_layer};
 pub use leak_detect::{BrokenCycles, CycleReport, ReferenceCycleDetector, Trace, Tracer, Unlink};
 pub use mem_monitor::{
     Alert, Backing, Breakdown, Counted, Limit, LimitOrigin, MemoryMonitor, Row, RowKind, SpanLayer,
@@ -79,7 +88,7 @@ pub use plan::{MemoryPlan, PlannedBytes};
 pub use profile::{Profile, profile};
 pub use release::{FreedMemory, optimize_model_memory, release_idle_memory};
 pub use report::{PeakFigures, ProfileReport};
-pub use session::{ProfileFiles, Session, init, init_from_env, span_layer};
+pub use session::{ProfileFiles, Session, init, init_from_env};
 pub use settings::Settings;
 pub use summary::{
     AllocatorSummary, CountedBytes, EffectiveLimit, MemorySummary, PoolSummary, log_memory_summary,
@@ -90,11 +99,12 @@ pub use tensor_pool::{
     PoolAllocator, PoolStats, PooledTensor, Scope, heap,
 };
 
-pub(crate) use globals::track;
+pub(crate) use globals::{register_model, track};
 pub(crate) use limit::current_limit;
-pub(crate) use parts::add_model;
+pub(crate) use models::LoadedModel;
+pub(crate) use optimizer::batch_size_for;
 
-/// Runs the programs of the guide.
+/// Compiles and runs the programs of the guide.
 #[cfg(all(doctest, feature = "flex", feature = "builtin-voice"))]
 #[doc = include_str!("../../../docs/memory-guide.md")]
 struct MemoryGuide;

@@ -1,11 +1,12 @@
 //! A model that is ready to speak.
 
+mod plan;
+
 use std::path::Path;
 use std::sync::Arc;
 
 use leak_detect::Trace;
 use tensor_pool::{Bytes, Device, MemoryPool};
-use tts_core::config::{Location, Preset};
 use tts_core::memory::StreamNeed;
 use tts_core::{
     Audio, Config, DeviceKind, GenerateOptions, Model, PartSize, RunOptions, SpeechRequest,
@@ -13,11 +14,15 @@ use tts_core::{
 };
 
 use crate::error::Result;
-use crate::files::Files;
 use crate::info::ModelInfo;
-use crate::memory::{add_model, current_limit, get_memory_pool, optimize_model_memory, track};
-use crate::source::ModelSource;
-use crate::voice::cache::VoiceCache;
+use crate::location::Location;
+use crate::memory::{
+    LoadedModel, batch_size_for, current_limit, get_memory_pool, optimize_model_memory,
+    register_model, track,
+};
+use crate::preset::Preset;
+use crate::source::{Files, ModelSource};
+use crate::voice_cache::VoiceCache;
 
 /// Voices that a model keeps unless told otherwise: those of nine recordings of 30 seconds with the
 /// built-in model (9 KiB a frame, 25 frames a second), of three with the released ones (48 KiB, 12.5).
@@ -80,6 +85,36 @@ pub(crate) struct Shared {
     #[trace(skip)]
     pub(crate) files: Files,
     pub(crate) voices: VoiceCache,
+}
+
+impl LoadedModel for Shared {
+    fn device(&self) -> DeviceKind {
+        self.model.device()
+    }
+
+    fn cached_voice_bytes(&self) -> u64 {
+        self.voices.bytes().get()
+    }
+
+    fn evict_voices(&self) -> u64 {
+        self.voices.evict().get()
+    }
+
+    fn drop_voice_encoder(&self) -> u64 {
+        self.model.drop_voice_encoder().get()
+    }
+
+    fn track(self: Arc<Self>) {
+        track(&self);
+        self.voices.track();
+    }
+}
+
+/// The engine's model below this one.
+impl AsRef<Model> for TtsModel {
+    fn as_ref(&self) -> &Model {
+        &self.shared.model
+    }
 }
 
 impl TtsModel {
@@ -147,7 +182,10 @@ impl TtsModel {
     /// [`MemoryLimitTooLow`](tts_core::Error::MemoryLimitTooLow) where the limit that holds here leaves no
     /// room for the model.
     pub fn load(source: ModelSource, options: LoadOptions) -> Result<Self> {
-        let files = Files::new(&options);
+        #[cfg(feature = "hub")]
+        let files = Files::new(options.hub);
+        #[cfg(not(feature = "hub"))]
+        let files = Files::new();
         let parts = source.open(&files)?;
         if let Some(limit) = current_limit() {
             limit.admit_loading(&get_memory_pool(), &parts)?;
@@ -163,7 +201,8 @@ impl TtsModel {
             files,
             voices: VoiceCache::new(options.voice_cache),
         });
-        add_model(&shared);
+        let weak = Arc::downgrade(&shared);
+        register_model(weak);
         track(&shared);
         let model = Self { shared };
         if options.optimize_memory {
@@ -220,7 +259,7 @@ impl TtsModel {
 
     /// Its sizes and what it needs of memory.
     pub fn info(&self) -> ModelInfo {
-        ModelInfo::of(self)
+        ModelInfo::of(self.model(), self.source())
     }
 
     /// Speaks a text from its start to its end, as many parts of it at once as are
@@ -316,7 +355,7 @@ impl TtsModel {
         let mut options = options.clone();
         if options.batch_size.is_none() {
             let parts = self.parts_of(texts, &options)?;
-            options.batch_size = Some(self.batch_size_for(&parts, &self.need_of(&parts)));
+            options.batch_size = Some(batch_size_for(self.model(), &parts, &self.need_of(&parts)));
         }
         Ok(options)
     }

@@ -1,23 +1,31 @@
-//! Where a model comes from, and the voices that it knows by name.
+//! Sources of models, and the voice names of each.
+
+mod error;
+mod files;
+mod locations;
 
 #[cfg(feature = "builtin-voice")]
 use std::path::Path;
 
-use tts_core::config::{Location, PREDEFINED_VOICES, Preset, voice_location};
 use tts_core::text::Tokenizer;
 use tts_core::{Config, ModelParts, Weights};
 
-use crate::error::{Error, Result};
-use crate::files::Files;
+use crate::location::Location;
+use crate::preset::{PREDEFINED_VOICES, Preset, voice_location};
 
-/// The recording that a model without voices of its own clones when no voice is named: the one behind
-/// the reference's default voice, which the reference clones too.
-const RECORDING_FOR_OTHER_MODELS: &str = "hf://kyutai/tts-voices/alba-mackenna/casual.wav";
+pub use error::SourceError;
+pub(crate) use error::{OpenError, chain};
+pub(crate) use files::Files;
+use locations::{ModelLocations, WeightsLocation};
 
-/// Which model to load.
+/// The recording that a config file's model clones when the caller chooses no voice. The reference's
+/// default voice was made from it, and the reference clones it too.
+const DEFAULT_RECORDING: &str = "hf://kyutai/tts-voices/alba-mackenna/casual.wav";
+
+/// The source of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ModelSource {
-    /// The small English model that is part of the program.
+    /// The small English model inside the program.
     #[cfg(feature = "builtin-voice")]
     BuiltIn,
     /// A released model; downloaded on first use.
@@ -26,17 +34,18 @@ pub enum ModelSource {
     Config(Location),
 }
 
-/// A voice that a model knows by name.
+/// A voice that a model offers by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct NamedVoice {
-    /// Its name.
+    /// The name.
     pub name: &'static str,
-    /// Where its state lies; `None` when it is part of the program.
+    /// The location of the voice file; `None` for a voice inside the program.
     pub location: Option<Location>,
 }
 
 impl ModelSource {
-    /// Its name: `built-in`, a released model's, or where the config file lies.
+    /// Returns the name: `built-in`, a released model's name, or the location of the config file.
     pub fn name(&self) -> String {
         match self {
             #[cfg(feature = "builtin-voice")]
@@ -46,8 +55,8 @@ impl ModelSource {
         }
     }
 
-    /// The voices that it knows by name. A config file's model knows none: the predefined ones were
-    /// made for the weights of the released models.
+    /// Returns the voices that the model offers by name. A config file's model offers none: the
+    /// predefined voices fit only the weights of the released models.
     ///
     /// ```
     /// # #[cfg(feature = "builtin-voice")] {
@@ -77,18 +86,18 @@ impl ModelSource {
         }
     }
 
-    /// The voice used when none is named: the name of one of [`Self::voices`], or for a config file's
-    /// model the address of a recording to clone.
+    /// Returns the default voice: a name from [`Self::voices`], or for a config file's model the
+    /// location of a recording to clone.
     pub fn default_voice(&self) -> &'static str {
         match self {
             #[cfg(feature = "builtin-voice")]
             Self::BuiltIn => builtin_voice::VOICES[0].0,
             Self::Preset(preset) => preset.default_voice(),
-            Self::Config(_) => RECORDING_FOR_OTHER_MODELS,
+            Self::Config(_) => DEFAULT_RECORDING,
         }
     }
 
-    /// What messages call it.
+    /// Returns the model's description for messages.
     pub(crate) fn title(&self) -> String {
         match self {
             #[cfg(feature = "builtin-voice")]
@@ -98,22 +107,33 @@ impl ModelSource {
         }
     }
 
-    /// Reads its config and opens its files.
-    pub(crate) fn open(&self, files: &Files) -> Result<ModelParts> {
-        let config = match self {
+    /// Reads the config and opens the model's files.
+    pub(crate) fn open(&self, files: &Files) -> Result<ModelParts, OpenError> {
+        let (config, locations) = match self {
             #[cfg(feature = "builtin-voice")]
-            Self::BuiltIn => return built_in(),
-            Self::Preset(preset) => preset.config(),
-            Self::Config(location) => Config::read(&files.resolve(location)?)?,
+            Self::BuiltIn => return Ok(built_in()?),
+            Self::Preset(preset) => {
+                let config = preset.config();
+                let locations = ModelLocations::of(&config, preset.name)?;
+                (config, locations)
+            }
+            Self::Config(location) => {
+                let path = files.resolve(location)?;
+                let config = Config::read(&path)?;
+                let locations = ModelLocations::of(&config, path)?;
+                (config, locations)
+            }
         };
-        let table = &config.flow_lm.lookup_table;
-        let path = files.resolve(&table.tokenizer_path)?;
-        let bytes = std::fs::read(&path).map_err(|source| Error::LocalFile {
+        let path = files.resolve(&locations.tokenizer)?;
+        let bytes = std::fs::read(&path).map_err(|source| SourceError::LocalFile {
             path: path.clone(),
             source,
         })?;
-        let tokenizer = Tokenizer::from_bytes(table.tokenizer, &bytes, &path)?;
-        let (weights, no_voice_cloning) = self.open_weights(&config, files)?;
+        let tokenizer = Tokenizer::from_bytes(locations.tokenizer_format, &bytes, &path)?;
+        let weights = locations.weights.ok_or_else(|| SourceError::NoWeights {
+            model: self.title(),
+        })?;
+        let (weights, no_voice_cloning) = open_weights(&weights, files)?;
         Ok(ModelParts {
             config,
             weights,
@@ -121,46 +141,44 @@ impl ModelSource {
             no_voice_cloning,
         })
     }
+}
 
-    /// Opens the weights; with the reason why they cannot clone voices, if the ones that can could not
-    /// be had.
-    fn open_weights(&self, config: &Config, files: &Files) -> Result<(Weights, Option<String>)> {
-        let mimi = config.mimi.weights_path.as_ref();
-        let Some(whole) = &config.weights_path else {
-            let (Some(flow_lm), Some(mimi)) = (&config.flow_lm.weights_path, mimi) else {
-                return Err(Error::NoWeights {
-                    model: self.title(),
-                });
-            };
+/// Opens the weights. If only the weights without a voice encoder are available, also returns why.
+fn open_weights(
+    location: &WeightsLocation,
+    files: &Files,
+) -> Result<(Weights, Option<String>), OpenError> {
+    let (whole, open, mimi) = match location {
+        WeightsLocation::Split { flow_lm, mimi } => {
             let weights = Weights::open_parts(&files.resolve(flow_lm)?, &files.resolve(mimi)?)?;
             return Ok((weights, None));
-        };
-        let (path, no_voice_cloning) = match files.resolve(whole) {
-            Ok(path) => (path, None),
-            Err(denied) => {
-                let Some(open) = &config.weights_path_without_voice_cloning else {
-                    return Err(denied);
-                };
-                tracing::info!("using the weights without voice cloning: {denied}");
-                let reason = format!("the weights that can, could not be had: {denied}");
-                (files.resolve(open)?, Some(reason))
-            }
-        };
-        let weights = match mimi {
-            Some(mimi) => Weights::open_with_mimi(&path, &files.resolve(mimi)?)?,
-            None => Weights::open(&path)?,
-        };
-        Ok((weights, no_voice_cloning))
-    }
+        }
+        WeightsLocation::Whole {
+            whole,
+            without_voice_cloning,
+            mimi,
+        } => (whole, without_voice_cloning, mimi),
+    };
+    let (path, no_voice_cloning) = match (files.resolve(whole), open) {
+        (Ok(path), _) => (path, None),
+        (Err(denied), Some(open)) => {
+            let denied = chain(&denied);
+            tracing::info!("using the weights without voice cloning: {denied}");
+            let reason = format!("the weights that can are not available: {denied}");
+            (files.resolve(open)?, Some(reason))
+        }
+        (Err(denied), None) => return Err(denied),
+    };
+    let weights = match mimi {
+        Some(mimi) => Weights::open_with_mimi(&path, &files.resolve(mimi)?)?,
+        None => Weights::open(&path)?,
+    };
+    Ok((weights, no_voice_cloning))
 }
 
 #[cfg(feature = "builtin-voice")]
-fn built_in() -> Result<ModelParts> {
-    let config = Config::parse(
-        builtin_voice::CONFIG,
-        Path::new("the built-in config"),
-        Path::new(""),
-    )?;
+fn built_in() -> tts_core::Result<ModelParts> {
+    let config = Config::parse(builtin_voice::CONFIG, Path::new("the built-in config"))?;
     Ok(ModelParts {
         weights: Weights::from_static(builtin_voice::WEIGHTS, Path::new("the built-in weights"))?,
         tokenizer: Tokenizer::from_bytes(

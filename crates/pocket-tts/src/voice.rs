@@ -1,17 +1,16 @@
 //! Voices by name, from files and from the network.
 
-pub(crate) mod cache;
-
 use std::path::Path;
 
 use tensor_pool::Bytes;
-use tts_core::config::{Location, PREDEFINED_VOICES};
 use tts_core::{Audio, Voice};
 
 use crate::error::{Error, Result};
+use crate::location::Location;
 use crate::model::TtsModel;
-use crate::source::ModelSource;
-use cache::VoiceKey;
+use crate::preset::PREDEFINED_VOICES;
+use crate::source::{ModelSource, SourceError};
+use crate::voice_cache::VoiceKey;
 
 impl TtsModel {
     /// The voice used when none is named: the built-in model's own, the language's of a released
@@ -45,7 +44,7 @@ impl TtsModel {
     /// # let model = pocket_tts::TtsModel::builtin()?;
     /// let voice = model.voice("slt")?;
     /// let error = model.voice("nobody").unwrap_err();
-    /// assert!(error.to_string().starts_with("no voice is called \"nobody\""));
+    /// assert!(error.to_string().starts_with("no voice is named \"nobody\""));
     /// # }
     /// # Ok::<(), pocket_tts::Error>(())
     /// ```
@@ -108,14 +107,15 @@ impl TtsModel {
         if let Some(voice) = self.known_voice(spec)? {
             return Ok(voice);
         }
-        let location = Location::parse(spec, Path::new(""))?;
+        let location = Location::parse(spec, "")?;
         if let Location::Local(path) = &location
             && !path.exists()
             && !looks_like_a_path(spec)
         {
-            return Err(self.unknown_voice(spec));
+            return Err(self.unknown_voice(spec).into());
         }
-        if is_state(&location) {
+        // As in the reference, the extension decides whether a file is a voice file or a recording.
+        if location.extension() == Some("safetensors") {
             return self.stored_voice(&location);
         }
         // Said before a recording is downloaded in vain.
@@ -143,11 +143,12 @@ impl TtsModel {
         let source = &self.shared.source;
         let Some(known) = source.voices().into_iter().find(|voice| voice.name == name) else {
             if PREDEFINED_VOICES.contains(&name) {
-                return Err(Error::VoiceOfReleasedModels {
+                return Err(SourceError::VoiceOfReleasedModels {
                     name: name.to_owned(),
                     model: source.title(),
                     known: self.known_names(),
-                });
+                }
+                .into());
             }
             return Ok(None);
         };
@@ -169,8 +170,8 @@ impl TtsModel {
         }
     }
 
-    fn unknown_voice(&self, name: &str) -> Error {
-        Error::UnknownVoice {
+    fn unknown_voice(&self, name: &str) -> SourceError {
+        SourceError::UnknownVoice {
             name: name.to_owned(),
             model: self.shared.source.title(),
             known: self.known_names(),
@@ -186,15 +187,4 @@ impl TtsModel {
 /// Whether somebody who wrote this meant a file.
 fn looks_like_a_path(spec: &str) -> bool {
     spec.contains(['/', '\\', '.'])
-}
-
-/// Whether a file holds a voice's state rather than a recording: told by its name, as in the reference.
-fn is_state(location: &Location) -> bool {
-    let file = match location {
-        Location::Local(path) => path.as_path(),
-        Location::Url(url) => Path::new(url.split(['?', '#']).next().unwrap_or_default()),
-        Location::Hub { file, .. } => Path::new(file),
-    };
-    file.extension()
-        .is_some_and(|ending| ending == "safetensors")
 }

@@ -219,12 +219,7 @@ fn the_engine_makes_no_reference_cycles() {
     let _alone = alone();
     let (model, voice) = load();
     let folder = tempfile::tempdir().unwrap();
-    let session = init(Settings {
-        profiling: true,
-        profile_dir: folder.path().to_owned(),
-        ..Settings::default()
-    })
-    .unwrap();
+    let session = init(Settings::default().with_profiling_to(folder.path())).unwrap();
     let other = model.voice("slt").unwrap();
     let requests = [voice.clone(), other].map(|voice| SpeechRequest {
         voice,

@@ -45,8 +45,8 @@ fn an_optimized_model_has_no_encoder_and_loads_it_again() {
     let before = ALLOCATOR.stats();
     let freed = optimize_model_memory(&model);
     let after = ALLOCATOR.stats();
-    assert_eq!(freed.voice_encoder, Bytes::from(encoder));
-    assert!(before.live - after.live >= freed.voice_encoder);
+    assert_eq!(freed.voice_encoder_bytes, encoder as u64);
+    assert!((before.live - after.live).get() >= freed.voice_encoder_bytes);
     assert_eq!(after.retained, Bytes::ZERO);
     assert_eq!(model.info().size.encoder_bytes, None);
 
@@ -81,33 +81,30 @@ fn what_is_idle_goes_and_no_byte_is_told_twice() {
     let model = TtsModel::builtin().unwrap();
     speak(&model);
     let used = model.voice(&recording()).unwrap();
-    let slt = Bytes::from(model.voice("slt").unwrap().bytes());
+    let slt = model.voice("slt").unwrap().bytes() as u64;
     let held = || {
         let stats = ALLOCATOR.stats();
         stats.live + stats.padding + stats.retained
     };
-    let idle = get_memory_pool().get_stats().bytes_idle;
+    let idle = get_memory_pool().get_stats().bytes_idle.get();
     let before = held();
     let freed = release_idle_memory();
     let after = held();
-    assert_eq!((freed.voices, freed.idle_tensors), (slt, idle));
-    assert!(
-        idle > Bytes::ZERO && freed.idle_blocks > Bytes::ZERO,
-        "{freed}"
-    );
+    assert_eq!((freed.voices_bytes, freed.idle_tensors_bytes), (slt, idle));
+    assert!(idle > 0 && freed.idle_blocks_bytes > 0, "{freed}");
     assert_eq!(ALLOCATOR.stats().retained, Bytes::ZERO);
     // At most an eighth of what was dropped was padding beside it.
-    let given_back = before - after;
-    let with_padding = Bytes(freed.total().get() / 8 * 9 + (1 << 20));
+    let given_back = (before - after).get();
+    let with_padding = freed.total_bytes() / 8 * 9 + (1 << 20);
     assert!(
-        given_back >= freed.total() && given_back <= with_padding,
+        given_back >= freed.total_bytes() && given_back <= with_padding,
         "{given_back}: {freed}"
     );
     assert!(used.is_shared(), "a voice in use stays in the cache");
 
     // A second time there is nothing left, and speech goes on.
     let again = release_idle_memory();
-    assert_eq!(again.total(), again.idle_blocks);
+    assert_eq!(again.total_bytes(), again.idle_blocks_bytes);
     speak(&model);
 }
 
@@ -119,7 +116,7 @@ fn a_summary_tells_the_parts_of_a_model() {
     let size = model.info().size;
     let summary = memory_summary();
     let part = |name: &str| {
-        let row = summary.parts.rows.iter().find(|row| row.name == name);
+        let row = summary.categories.rows.iter().find(|row| row.name == name);
         row.and_then(|row| row.bytes)
             .unwrap_or_else(|| panic!("no {name} in {summary}"))
     };
@@ -131,23 +128,17 @@ fn a_summary_tells_the_parts_of_a_model() {
         part("cached voices") as usize,
         model.voice("slt").unwrap().bytes()
     );
-    assert_eq!(part("pool idle") as u64, summary.pool.idle.get());
+    assert_eq!(part("pool idle") as u64, summary.pool.idle_bytes);
     assert!(part("scratch, other heap") > 0 && part("allocator slack") > 0);
-    assert_eq!(part("keys and values"), 0);
+    assert_eq!(part("KV cache"), 0);
     let allocator = summary.allocator.unwrap();
-    assert!(summary.counted.total >= summary.counted.heap.unwrap());
-    assert!(allocator.live > Bytes(part("weights") as u64));
+    assert!(summary.counted.total_bytes >= summary.counted.heap_bytes.unwrap());
+    assert!(allocator.live_bytes > part("weights") as u64);
     let text = summary.to_string();
-    for word in [
-        "counted",
-        "resident",
-        "hit rate",
-        "allocator",
-        "unexplained",
-    ] {
+    for word in ["counted", "RSS", "hit rate", "allocator", "unexplained"] {
         assert!(text.contains(word), "{text}");
     }
     drop(model);
     let summary = memory_summary();
-    assert_eq!(summary.parts.rows[0].bytes, Some(0), "{summary}");
+    assert_eq!(summary.categories.rows[0].bytes, Some(0), "{summary}");
 }

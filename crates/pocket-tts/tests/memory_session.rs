@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pocket_tts::memory::{
-    Bytes, MemoryContext, PoolAllocator, ProfileReport, Settings, get_cycle_detector,
+    MemoryContext, MemoryError, PoolAllocator, ProfileReport, Settings, get_cycle_detector,
     get_memory_monitor, get_memory_pool, init, memory_efficient_context, memory_summary, profile,
 };
 use pocket_tts::{Error, GenerateOptions, TtsModel};
@@ -26,11 +26,7 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 fn recording_to(folder: &Path) -> Settings {
-    Settings {
-        profiling: true,
-        profile_dir: folder.to_owned(),
-        ..Settings::default()
-    }
+    Settings::default().with_profiling_to(folder)
 }
 
 fn speak(model: &TtsModel) -> pocket_tts::Result<()> {
@@ -68,20 +64,20 @@ fn assert_one_recording(folder: &Path) {
 #[test]
 fn settings_are_in_force_as_long_as_their_session() {
     let _alone = alone();
-    let limit = || MemoryContext::current().limit();
-    let session = init(Settings {
-        memory_limit: Some(Bytes::mib(500)),
-        pool_size: 0,
-        ..Settings::default()
-    })
+    let limit = || MemoryContext::current().limit_bytes();
+    let session = init(
+        Settings::default()
+            .with_memory_limit_bytes(500 << 20)
+            .with_pool_size(0),
+    )
     .unwrap();
-    assert_eq!(limit(), Some(Bytes::mib(500)));
+    assert_eq!(limit(), Some(500 << 20));
     {
         // A context can only lower it.
         let _higher = memory_efficient_context(900);
-        assert_eq!(limit(), Some(Bytes::mib(500)));
+        assert_eq!(limit(), Some(500 << 20));
         let _lower = memory_efficient_context(100);
-        assert_eq!(limit(), Some(Bytes::mib(100)));
+        assert_eq!(limit(), Some(100 << 20));
     }
     let own_limit = get_memory_monitor().sample().limit.clone().unwrap();
     assert!(own_limit.bytes.0 <= 500 << 20);
@@ -97,31 +93,27 @@ fn settings_are_in_force_as_long_as_their_session() {
 #[test]
 fn a_context_without_a_limit_has_that_of_the_settings() {
     let _alone = alone();
-    let session = init(Settings {
-        memory_limit: Some(Bytes::mib(500)),
-        ..Settings::default()
-    })
-    .unwrap();
+    let session = init(Settings::default().with_memory_limit_bytes(500 << 20)).unwrap();
     let _context = memory_efficient_context(None);
     drop(session);
-    assert_eq!(MemoryContext::current().limit(), Some(Bytes::mib(500)));
+    assert_eq!(MemoryContext::current().limit_bytes(), Some(500 << 20));
 }
 
 #[test]
 fn a_second_session_is_refused_and_changes_nothing() {
     let _alone = alone();
     let first = init(Settings::default()).unwrap();
-    let lower = Settings {
-        memory_limit: Some(Bytes::mib(1)),
-        ..Settings::default()
-    };
+    let lower = Settings::default().with_memory_limit_bytes(1 << 20);
     let error = init(lower.clone()).unwrap_err();
-    assert!(matches!(error, Error::SessionOpen), "{error}");
+    assert!(
+        matches!(error, Error::Memory(MemoryError::SessionOpen)),
+        "{error}"
+    );
     assert!(
         error.to_string().contains("one `memory::Session`"),
         "{error}"
     );
-    assert_eq!(MemoryContext::current().limit(), None);
+    assert_eq!(MemoryContext::current().limit_bytes(), None);
     drop(first);
     drop(init(lower).unwrap());
 }
@@ -132,17 +124,17 @@ fn what_cannot_be_is_refused_and_leaves_no_session_open() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("missing");
     let error = init(recording_to(&missing)).unwrap_err();
-    assert!(matches!(error, Error::ProfileFile { .. }), "{error}");
+    assert!(
+        matches!(error, Error::Memory(MemoryError::Recording { .. })),
+        "{error}"
+    );
     for part in ["missing", "create the folder"] {
         assert!(error.to_string().contains(part), "{error}");
     }
-    let nothing = Settings {
-        memory_limit: Some(Bytes::ZERO),
-        ..Settings::default()
-    };
+    let nothing = Settings::default().with_memory_limit_bytes(0);
     let error = init(nothing).unwrap_err();
-    assert!(error.to_string().contains("memory_limit"), "{error}");
-    assert_eq!(MemoryContext::current().limit(), None);
+    assert!(error.to_string().contains("memory limit"), "{error}");
+    assert_eq!(MemoryContext::current().limit_bytes(), None);
     drop(init(Settings::default()).unwrap());
 }
 
@@ -170,7 +162,7 @@ fn a_recording_tells_phases_and_parts() {
     let svg = fs::read_to_string(&files.svg).unwrap();
     let html = fs::read_to_string(&files.html).unwrap();
     assert!(svg.ends_with("</svg>\n") || svg.ends_with("</svg>"));
-    assert!(html.contains("keys and values") && html.contains("tts_core::model::load"));
+    assert!(html.contains("KV cache") && html.contains("tts_core::model::load"));
 
     let json = fs::read(&files.report).unwrap();
     let report: ProfileReport = serde_json::from_slice(&json).unwrap();
@@ -182,11 +174,11 @@ fn a_recording_tells_phases_and_parts() {
             .iter()
             .find(|phase| phase.name == name);
         let phase = phase.unwrap_or_else(|| panic!("{name} is missing"));
-        assert!(phase.calls > 0 && phase.memory_peak >= phase.memory_in);
-        assert!(phase.memory_in > Some(Bytes::ZERO));
+        assert!(phase.calls > 0 && phase.memory_peak_bytes >= phase.memory_in_bytes);
+        assert!(phase.memory_in_bytes > Some(0));
     }
     let part = |name: &str| {
-        let mut rows = report.parts_at_peak.rows.iter();
+        let mut rows = report.categories_at_peak.rows.iter();
         let row = rows.find(|row| row.name == name);
         row.unwrap_or_else(|| panic!("{name} is missing"))
             .bytes
@@ -194,9 +186,9 @@ fn a_recording_tells_phases_and_parts() {
     };
     // The model is gone at the end, but not at the peak.
     assert_eq!(part("weights"), weights);
-    assert!(part("keys and values") + part("streaming state") + part("pool idle") > 0);
-    assert!(report.peak.heap > Some(Bytes(weights as u64)));
-    assert!(report.peak.pool > Bytes::ZERO);
+    assert!(part("KV cache") + part("streaming state") + part("pool idle") > 0);
+    assert!(report.peak.heap_bytes > Some(weights as u64));
+    assert!(report.peak.pool_bytes > 0);
 
     let text = report.to_string();
     for name in [
@@ -241,7 +233,10 @@ fn a_folder_that_goes_away_is_told_and_ends_the_session() {
     let session = init(recording_to(folder.path())).unwrap();
     folder.close().unwrap();
     let error = session.finish().unwrap_err();
-    assert!(matches!(error, Error::ProfileFile { .. }), "{error}");
+    assert!(
+        matches!(error, Error::Memory(MemoryError::Recording { .. })),
+        "{error}"
+    );
     assert!(!get_memory_monitor().is_monitoring());
     drop(init(Settings::default()).unwrap());
 }
@@ -281,11 +276,11 @@ fn a_profile_is_of_its_own_work() {
         vec![1_u8; 3 << 20]
     });
     let [heap_in, heap_out, heap_peak] = [
-        kept_profile.heap_in,
-        kept_profile.heap_out,
-        kept_profile.heap_peak,
+        kept_profile.heap_in_bytes,
+        kept_profile.heap_out_bytes,
+        kept_profile.heap_peak_bytes,
     ]
-    .map(|bytes| bytes.unwrap().get());
+    .map(Option::unwrap);
     // Other threads of the test runner allocate a little.
     let little = 1 << 20;
     assert!(
@@ -304,7 +299,7 @@ fn a_profile_is_of_its_own_work() {
     let generate = profile.phases.iter().find(|phase| phase.name == "generate");
     assert_eq!(generate.unwrap().calls, 1, "{profile}");
     assert!(profile.phases.iter().all(|phase| phase.name != "load"));
-    if let (Some(before), Some(peak)) = (profile.rss_before, profile.rss_peak) {
+    if let (Some(before), Some(peak)) = (profile.rss_before_bytes, profile.rss_peak_bytes) {
         assert!(peak >= before);
     }
     let json = serde_json::to_string(&profile).unwrap();
@@ -314,11 +309,7 @@ fn a_profile_is_of_its_own_work() {
 #[test]
 fn an_alert_gives_advice() {
     let _alone = alone();
-    let session = init(Settings {
-        memory_limit: Some(Bytes::kib(64)),
-        ..Settings::default()
-    })
-    .unwrap();
+    let session = init(Settings::default().with_memory_limit_bytes(64 << 10)).unwrap();
     let summary = memory_summary();
     assert!(!summary.open_alerts.is_empty(), "{summary}");
     let text = summary.to_string();
@@ -355,11 +346,8 @@ fn a_recording_logs_the_summary_and_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let log = Log::default();
     tracing::subscriber::with_default(Registry::default().with(log.clone()), || {
-        let session = init(Settings {
-            // Far too little, so that there are an alert and advice.
-            memory_limit: Some(Bytes::kib(64)),
-            ..recording_to(folder.path())
-        });
+        let session = // Far too low, so that there are an alert and advice.
+            init(recording_to(folder.path()).with_memory_limit_bytes(64 << 10));
         drop(session.unwrap());
     });
     let log = log.0.lock().unwrap();

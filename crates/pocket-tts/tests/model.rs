@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use pocket_tts::config::{Location, Preset};
-use pocket_tts::hub::HubOptions;
+use pocket_tts::hub::{HubError, HubOptions};
 use pocket_tts::{Error, GenerateOptions, LoadOptions, ModelSource, SpeechStream, TtsModel, Voice};
+use pocket_tts::{Location, Preset};
 
 const FIXTURES: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -104,7 +104,10 @@ fn a_preset_that_is_not_here_is_told_with_the_way_to_it() {
     let preset = Preset::named("french").unwrap();
     let error = TtsModel::load(ModelSource::Preset(preset), offline(cache.path()));
     let error = error.err().unwrap();
-    assert!(matches!(error, Error::Offline { .. }), "{error}");
+    assert!(
+        matches!(error, Error::Hub(HubError::Offline { .. })),
+        "{error}"
+    );
     assert!(error.to_string().contains("hf download"), "{error}");
 }
 
@@ -154,10 +157,12 @@ fn the_default_voice_of_a_config_is_a_recording_to_clone() {
     let folder = tempfile::tempdir().unwrap();
     let model = altered_model(folder.path(), "weights_path: model.safetensors");
     let error = model.default_voice().unwrap_err();
-    assert!(matches!(error, Error::DefaultVoice { .. }), "{error}");
+    let Error::DefaultVoice { source, .. } = &error else {
+        panic!("{error}");
+    };
     assert!(
-        error.to_string().contains("alba-mackenna/casual.wav"),
-        "{error}"
+        source.to_string().contains("alba-mackenna/casual.wav"),
+        "{source}"
     );
 
     // Once it is in the cache, it is cloned.

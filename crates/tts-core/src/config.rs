@@ -1,27 +1,23 @@
-//! The configuration of a model, read from YAML or taken from the released ones.
+//! The configuration of a model.
 //!
-//! [`Config::read`] reads a file with the same keys as the reference's config files;
-//! [`Preset`] holds the configs of the models that Kyutai released. Both are checked as a whole by
-//! [`Config::validate`], so that whoever builds a model from a config need not check its sizes again.
+//! [`Config::read`] reads a YAML file with the same keys as the reference's config files.
+//! [`Config::validate`] checks that all sizes are in range and consistent, so that code that builds a
+//! model from a config need not check them again. The locations of weights and tokenizer are kept as
+//! written: the caller resolves them.
 
-mod location;
 mod parse;
-mod presets;
 mod schema;
 mod validate;
-mod voices;
 mod yaml;
 
-pub use location::Location;
-pub use presets::Preset;
+pub use parse::{DEFAULT_EOS_THRESHOLD, DEFAULT_MAX_PERIOD, DEFAULT_TEMPERATURE};
 pub use schema::{
     Config, Dtype, FlowConfig, FlowLmConfig, FlowLmTransformerConfig, FlowType, LookupTableConfig,
     MimiConfig, MimiTransformerConfig, PadMode, QuantizerConfig, SeanetConfig,
 };
-pub use voices::{PREDEFINED_VOICES, predefined_voice, voice_location};
 
-/// The known name most like `name`, if one is like it.
-fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+/// Returns the known name with the spelling most similar to `name`, if any is similar.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     known
         .into_iter()
         .map(|known| {
@@ -30,7 +26,7 @@ fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<S
                 known,
             )
         })
-        // Half of the letters right: enough for `ratio`, `num_head` or `englsh`, too much for chance.
+        // Half of the letters match: this includes `ratio` and `num_head`, and excludes coincidences.
         .filter(|(likeness, _)| *likeness >= 0.5)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, known)| known.to_owned())

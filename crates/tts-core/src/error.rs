@@ -204,48 +204,6 @@ pub enum Error {
         allowed: String,
     },
 
-    /// A text that names no place a file can come from.
-    #[error(
-        "{location:?} is no place a file can come from: {problem}; give a local path, \
-         https://host/path, or hf://owner/repository/path[@revision]"
-    )]
-    Location {
-        /// The text.
-        location: String,
-        /// What is wrong with it.
-        problem: &'static str,
-    },
-
-    /// A name that no released model has.
-    #[error(
-        "no released model is called {name:?}{}; the names are: {}",
-        nearest.as_ref().map(|name| format!(", did you mean {name:?}?")).unwrap_or_default(),
-        known.join(", "),
-    )]
-    UnknownPreset {
-        /// The name asked for.
-        name: String,
-        /// The known name that is spelled most alike.
-        nearest: Option<String>,
-        /// All known names.
-        known: Vec<String>,
-    },
-
-    /// A name that no predefined voice has.
-    #[error(
-        "no predefined voice is called {name:?}{}; the names are: {}",
-        nearest.as_ref().map(|name| format!(", did you mean {name:?}?")).unwrap_or_default(),
-        known.join(", "),
-    )]
-    UnknownVoice {
-        /// The name asked for.
-        name: String,
-        /// The known name that is spelled most alike.
-        nearest: Option<String>,
-        /// All known names.
-        known: Vec<String>,
-    },
-
     /// The text holds nothing that can be spoken.
     #[error(
         "there is nothing to say: the text is empty, or nothing is left of it once whitespace and \

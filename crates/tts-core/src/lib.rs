@@ -53,6 +53,7 @@ mod device;
 pub mod error;
 mod flow_lm;
 mod kv;
+mod ledger;
 pub mod memory;
 mod mimi;
 mod model;

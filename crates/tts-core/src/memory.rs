@@ -4,11 +4,9 @@
 //! of devices' own pools. Limits and predictions are about these.
 
 mod cost;
-mod counted;
 mod limit;
 
+pub use crate::ledger::{Counted, counted};
 pub use cost::{StreamCost, StreamNeed};
-pub(crate) use counted::Held;
-pub use counted::{Counted, counted};
 pub(crate) use limit::Reservation;
 pub use limit::{MemoryLimit, present, reserved};

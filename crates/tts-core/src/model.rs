@@ -11,7 +11,8 @@ use crate::config::Config;
 use crate::device::DeviceKind;
 use crate::error::{Error, Result};
 use crate::flow_lm::{FlowLm, FlowLmState};
-use crate::memory::{Held, MemoryLimit};
+use crate::ledger::LedgerEntry;
+use crate::memory::MemoryLimit;
 use crate::mimi::{MimiDecoder, MimiEncoder};
 use crate::ops::Placement;
 use crate::options::GenerateOptions;
@@ -70,14 +71,14 @@ pub(crate) struct Shared {
     device: DeviceKind,
     pub(crate) threads: Threads,
     /// The prepared weights, counted.
-    _held: Held,
+    _ledger: LedgerEntry,
 }
 
 /// The voice encoder, counted.
 #[derive(Debug)]
 pub(crate) struct LoadedEncoder {
     encoder: MimiEncoder,
-    _held: Held,
+    _ledger: LedgerEntry,
 }
 
 /// Bytes of a model's parts.
@@ -154,7 +155,7 @@ impl Model {
                 placement,
                 device: options.device,
                 threads,
-                _held: Held::prepared(prepared),
+                _ledger: LedgerEntry::prepared(prepared),
             }),
         })
     }
@@ -346,7 +347,7 @@ impl Model {
             .all()
             .install(|| MimiEncoder::load(&shared.weights, &shared.config, &shared.placement))?;
         let encoder = Arc::new(LoadedEncoder {
-            _held: Held::prepared(encoder.bytes()),
+            _ledger: LedgerEntry::prepared(encoder.bytes()),
             encoder,
         });
         *loaded = Some(encoder.clone());

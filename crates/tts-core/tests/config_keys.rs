@@ -20,7 +20,7 @@ fn valid() -> Value {
 }
 
 fn parse(yaml: &str) -> Result<Config> {
-    Config::parse(yaml, Path::new("my.yaml"), Path::new("/models"))
+    Config::parse(yaml, Path::new("my.yaml"))
 }
 
 /// The valid config with one value changed; `path` is made of keys with dots between.
@@ -174,12 +174,7 @@ fn a_value_of_the_wrong_type_is_quoted_with_what_is_allowed() {
             "single characters",
         ),
         ("replace_characters", json!({"a": 1}), "single characters"),
-        (
-            "weights_path",
-            json!("s3://a/b"),
-            "is \"s3://a/b\" (its scheme is not known); it must be a local path",
-        ),
-        ("weights_path", json!(7), "is 7; it must be a local path"),
+        ("weights_path", json!(7), "is 7; it must be the location"),
     ] {
         let text = message(&with(path, value));
         assert!(
@@ -408,33 +403,59 @@ fn weight_paths_of_which_one_is_missing_or_unused_are_refused() {
 }
 
 #[test]
-fn the_tokenizer_format_follows_the_key_and_the_files_ending() {
-    let format = |kind: &str, path: &str| {
-        let mut config = with("flow_lm.lookup_table.tokenizer", json!(kind));
-        config["flow_lm"]["lookup_table"]["tokenizer_path"] = json!(path);
-        parse(&config.to_string())
-            .unwrap()
-            .flow_lm
-            .lookup_table
-            .tokenizer
-    };
-    assert_eq!(
-        format("sentencepiece", "a.model"),
-        TokenizerFormat::SentencePiece
-    );
-    for (kind, path) in [
-        ("tokenizers", "a.model"),
-        ("json", "a.model"),
-        ("sentencepiece", "a.json"),
-        ("sentencepiece", "hf://a/b/c.json@v1"),
-        ("sentencepiece", "https://a/b.json?download=true"),
+fn reads_both_tokenizer_formats_and_keeps_locations_as_written() {
+    for (name, format) in [
+        ("sentencepiece", TokenizerFormat::SentencePiece),
+        ("tokenizers", TokenizerFormat::Tokenizers),
+        ("json", TokenizerFormat::Tokenizers),
     ] {
-        assert_eq!(
-            format(kind, path),
-            TokenizerFormat::Tokenizers,
-            "{kind} {path}"
-        );
+        let mut config = with("flow_lm.lookup_table.tokenizer", json!(name));
+        config["flow_lm"]["lookup_table"]["tokenizer_path"] = json!("hf://a/b/c.model@v1");
+        let table = parse(&config.to_string()).unwrap().flow_lm.lookup_table;
+        assert_eq!(table.tokenizer, format);
+        assert_eq!(table.tokenizer_path, "hf://a/b/c.model@v1");
     }
+}
+
+#[test]
+fn reads_the_configs_of_the_fixtures_and_the_built_in_model() {
+    let read =
+        |name: &str| Config::read(Path::new(&format!("{FIXTURES}/{name}/config.yaml"))).unwrap();
+    for name in [
+        "parity/lsd",
+        "parity/lsd_bf16",
+        "parity/drifting",
+        "parity/flow_matching",
+    ] {
+        assert_eq!(read(name).mimi.frame_samples(), 1920);
+    }
+    let small = read("parity/small_pointwise");
+    assert_eq!(
+        small.mimi.decoder_seanet.as_ref().unwrap().ratios,
+        [6, 5, 4]
+    );
+    assert_eq!(small.mimi.decoder_seanet().n_filters, 3);
+    assert_eq!(small.mimi.decoder_transformer().context, 7);
+    assert_eq!(small.mimi.decoder_dim(), 24);
+    assert_eq!(small.mimi.steps_per_frame(), 16);
+    assert_eq!(small.replace_characters[&'"'], "");
+    assert_eq!(small.flow_lm.transformer.head_dim(), 32);
+    assert_eq!(small.flow_lm.transformer.kv_heads(), 1);
+    assert_eq!(small.flow_lm.transformer.feed_forward_width(), 56);
+    assert_eq!(small.flow_lm.output_width(), 40);
+    assert_eq!(
+        small.flow_lm.lookup_table.tokenizer,
+        TokenizerFormat::Tokenizers
+    );
+    assert_eq!(
+        small.flow_lm.lookup_table.tokenizer_path,
+        "../tokenizer.json"
+    );
+    let voice = read("../../../builtin-voice/data");
+    assert_eq!(
+        (voice.mimi.frame_samples(), voice.mimi.steps_per_frame()),
+        (640, 8)
+    );
 }
 
 #[test]

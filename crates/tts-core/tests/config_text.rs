@@ -11,7 +11,7 @@ use tts_core::error::Result;
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
 
 fn parse(yaml: &str) -> Result<Config> {
-    Config::parse(yaml, Path::new("my.yaml"), Path::new("/models"))
+    Config::parse(yaml, Path::new("my.yaml"))
 }
 
 /// A config that is valid and has aliases.

@@ -24,7 +24,7 @@ fn peak_heap_while_loading_is_the_final_weights_and_the_largest_tensor() {
     config.flow_lm.transformer.d_model = 512;
     config.flow_lm.lookup_table.dim = 512;
     let weights = folder.path().join("model.safetensors");
-    config.weights_path = Some(tts_core::config::Location::Local(weights.clone()));
+    config.weights_path = Some(weights.to_str().expect("the path is UTF-8").to_owned());
     let specs = expected_tensors(&config);
     let largest = specs
         .iter()
@@ -43,7 +43,7 @@ fn peak_heap_while_loading_is_the_final_weights_and_the_largest_tensor() {
         std::fs::write(&weights, bytes).expect("it is written");
     }
 
-    let parts = support::parts(config);
+    let parts = support::parts(config, &support::fixture("lsd_bf16"));
     let options = RunOptions {
         threads: Some(1),
         ..Default::default()

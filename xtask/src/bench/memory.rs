@@ -1,323 +1,286 @@
-//! The suite `memory`: what it is told, and its report as text for a terminal.
+//! The suite `memory`: its arguments, and its report as text for a terminal.
 
 use std::ffi::OsString;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use serde_json::Value;
+use bench_report::memory::{
+    COUNTED_PEAK, Comparison, FAULTS_PER_FRAME, PEAK_RSS, Report, Row, SECOND, TIMES_REAL_TIME,
+};
 
-use super::table::number;
-use crate::table::align;
+use super::display::{number, ratio};
+use crate::table;
 
-/// What is on and what is off; the page says it at more length.
-const EXPLANATION: &str = "on: as the program comes. off: an allocator and a pool that keep nothing, and \
-     models left as they were loaded.\n";
+/// The meaning of the two main setups; the HTML page has a longer explanation.
+const EXPLANATION: &str = "on: the defaults of the program. off: an allocator and a pool that retain nothing, and \
+     models without memory optimisation.\n";
 
-/// What the program of the suite is told, behind cargo's own arguments.
+/// Returns the arguments of the suite's program, to be appended to cargo's.
 ///
 /// # Errors
 ///
-/// The working folder is gone, so that a relative path means nothing.
+/// The working folder does not exist, so that a relative path cannot be resolved.
 pub(super) fn arguments(repeats: u32, reference: Option<&Path>) -> Result<Vec<OsString>> {
     let mut arguments: Vec<OsString> = vec!["--".into(), "--repeats".into()];
     arguments.push(repeats.to_string().into());
     if let Some(python) = reference {
-        // Cargo starts it in another folder. A name alone is looked for in the search path.
+        // Cargo starts the program in another folder. A bare name is looked up in the search path.
         let python = match python.components().count() {
             1 => python.to_owned(),
-            _ => std::path::absolute(python).context("cannot tell the working folder")?,
+            _ => std::path::absolute(python).context("cannot resolve the working folder")?,
         };
         arguments.extend(["--reference".into(), python.into()]);
     }
     Ok(arguments)
 }
 
-/// The tables: a list of figures for each case, then the limits, then the setups.
-pub(super) fn of(report: &Value) -> String {
-    let load = |key: &str| number(&report[key], 2);
+/// Formats the figures of each case, then the limits, then the setups.
+pub(super) fn text(report: &Report) -> String {
+    let load = report.load_average;
     let mut text = format!(
-        "{} cores, load average {} before and {} after. Each figure is the median (least - most) of {} \
+        "{} cores, load average {} before and {} after. Each figure is the median (min - max) of {} \
          processes.\n{EXPLANATION}",
-        report["cores"],
-        load("load_average_before"),
-        load("load_average_after"),
-        report["repeats"],
+        report.cores,
+        number(load.before, 2),
+        number(load.after, 2),
+        report.repeats,
     );
-    for comparison in list(&report["comparisons"]) {
+    for comparison in &report.comparisons {
         text.push_str(&format!("\n{}\n", title(comparison)));
         text.push_str(&figures(comparison));
     }
-    let limits = list(&report["limits"]);
-    if let Some(first) = limits.first() {
-        text.push_str(&format!("\nunder a limit, {}\n", name(&first["model"])));
-        text.push_str(&limit_table(limits));
+    if let Some(first) = report.limits.first() {
+        text.push_str(&format!("\nunder a limit, {}\n", first.model));
+        text.push_str(&limits(&report.limits));
     }
-    for comparison in list(&report["setups"]) {
+    for comparison in &report.setups {
         text.push_str(&format!("\n{} in each setup\n", title(comparison)));
         text.push_str(&setups(comparison));
     }
     text
 }
 
-fn list(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
+fn title(comparison: &Comparison) -> String {
+    format!("{}, {}", comparison.case, comparison.model)
 }
 
-fn name(value: &Value) -> &str {
-    value.as_str().unwrap_or("?")
-}
-
-fn title(comparison: &Value) -> String {
-    let (case, model) = (name(&comparison["case"]), name(&comparison["model"]));
-    format!("{case}, {model}")
-}
-
-/// A line for each figure; with what the Python package took, where it was measured.
-fn figures(comparison: &Value) -> String {
-    let columns = list(&comparison["columns"]);
-    let rows = list(&comparison["rows"]);
-    let heading = |index: usize| columns.get(index).map_or("-", name).to_owned();
-    let cells = |row: &Value| {
-        let value = |index: usize| show(&row["unit"], &row["values"][index]);
-        let ratio = |to: usize| ratio(&row["values"][0], &row["values"][to]);
-        let figure = name(&row["figure"]).to_owned();
-        [figure, value(0), value(1), ratio(1), value(2), ratio(2)]
-    };
-    let headings = [
-        String::new(),
-        heading(0),
-        heading(1),
-        format!("{} / {}", heading(0), heading(1)),
-        heading(2),
-        format!("{} / {}", heading(0), heading(2)),
-    ];
-    if columns.len() > 2 {
-        let mut lines = vec![headings];
-        lines.extend(rows.iter().map(cells));
-        align(&lines)
-    } else {
-        let first_four = |[a, b, c, d, ..]: [String; 6]| [a, b, c, d];
-        let mut lines = vec![first_four(headings)];
-        lines.extend(rows.iter().map(|row| first_four(cells(row))));
-        align(&lines)
+/// Formats one row for each figure, with the ratios of the first column to the others.
+fn figures(comparison: &Comparison) -> String {
+    let columns = &comparison.columns;
+    let first = columns.first().map_or("", String::as_str);
+    let mut header = vec![String::new(), first.to_owned()];
+    for column in columns.iter().skip(1) {
+        header.push(column.clone());
+        header.push(format!("{first} / {column}"));
     }
+    let rows = comparison.rows.iter().map(|row| {
+        let mut cells = vec![row.figure.clone(), cell(row, 0)];
+        for column in 1..columns.len() {
+            cells.push(cell(row, column));
+            cells.push(ratio(row.value(0), row.value(column)));
+        }
+        cells
+    });
+    table::format(header, rows)
 }
 
-/// A line for each limit.
-fn limit_table(limits: &[Value]) -> String {
-    let mut lines = vec![
-        [
-            "limit",
-            "on: x real time",
-            "off: x real time",
-            "on: counted peak",
-            "off: counted peak",
-            "on: peak RSS",
-            "off: peak RSS",
-        ]
-        .map(str::to_owned),
+/// Formats one row for each limit.
+fn limits(limits: &[Comparison]) -> String {
+    let header = [
+        "limit",
+        "on: x real time",
+        "off: x real time",
+        "on: counted peak",
+        "off: counted peak",
+        "on: peak RSS",
+        "off: peak RSS",
     ];
-    lines.extend(limits.iter().map(|limit| {
-        let cell = |figure, column| shown(limit, figure, column);
+    let rows = limits.iter().map(|limit| {
         [
-            name(&limit["case"]).to_owned(),
-            cell("times real time", 0),
-            cell("times real time", 1),
-            cell("counted peak", 0),
-            cell("counted peak", 1),
-            cell("peak RSS", 0),
-            cell("peak RSS", 1),
+            limit.case.clone(),
+            figure(limit, TIMES_REAL_TIME, 0),
+            figure(limit, TIMES_REAL_TIME, 1),
+            figure(limit, COUNTED_PEAK, 0),
+            figure(limit, COUNTED_PEAK, 1),
+            figure(limit, PEAK_RSS, 0),
+            figure(limit, PEAK_RSS, 1),
         ]
-    }));
-    align(&lines)
+    });
+    table::format(header, rows)
 }
 
-/// A line for each setup.
-fn setups(comparison: &Value) -> String {
-    const FIGURES: [&str; 6] = [
-        "times real time",
-        "minor faults a frame",
-        "again: times real time",
-        "again: minor faults a frame",
+/// Formats one row for each setup.
+fn setups(comparison: &Comparison) -> String {
+    let header = [
+        "",
+        "x real time",
+        "faults per frame",
+        "second: x real time",
+        "second: faults per frame",
         "peak RSS",
         "counted peak",
     ];
-    let columns = list(&comparison["columns"]);
-    let mut lines = vec![
-        [
-            "",
-            "x real time",
-            "faults a frame",
-            "again: x real time",
-            "again: faults a frame",
-            "peak RSS",
-            "counted peak",
-        ]
-        .map(str::to_owned),
-    ];
-    lines.extend(columns.iter().enumerate().map(|(column, setup)| {
-        let [a, b, c, d, e, f] = FIGURES.map(|figure| shown(comparison, figure, column));
-        [name(setup).to_owned(), a, b, c, d, e, f]
-    }));
-    align(&lines)
+    let rows = comparison
+        .columns
+        .iter()
+        .enumerate()
+        .map(|(column, setup)| {
+            [
+                setup.clone(),
+                figure(comparison, TIMES_REAL_TIME, column),
+                figure(comparison, FAULTS_PER_FRAME, column),
+                figure(comparison, &format!("{SECOND}{TIMES_REAL_TIME}"), column),
+                figure(comparison, &format!("{SECOND}{FAULTS_PER_FRAME}"), column),
+                figure(comparison, PEAK_RSS, column),
+                figure(comparison, COUNTED_PEAK, column),
+            ]
+        });
+    table::format(header, rows)
 }
 
-/// A figure of a column.
-fn shown(comparison: &Value, figure: &str, column: usize) -> String {
-    let mut rows = list(&comparison["rows"]).iter();
-    rows.find(|row| row["figure"] == figure)
-        .map_or_else(missing, |row| show(&row["unit"], &row["values"][column]))
+fn figure(comparison: &Comparison, name: &str, column: usize) -> String {
+    comparison
+        .row(name)
+        .map_or_else(|| number(None, 0), |row| cell(row, column))
 }
 
-/// Median with its unit, and least and most in brackets.
-fn show(unit: &Value, spread: &Value) -> String {
-    if spread.is_null() {
-        return missing();
-    }
-    let (scale, label) = match name(unit) {
-        "bytes" => (f64::from(1 << 20), " MiB"),
-        "ms" => (1.0, " ms"),
-        "ns" => (1.0, " ns"),
-        "x" => (1.0, " x"),
-        "%" => (1.0, " %"),
-        _ => (1.0, ""),
-    };
-    let number = |key: &str| {
-        spread[key].as_f64().map_or_else(missing, |value| {
-            let value = value / scale;
-            let decimals = match value.abs() {
-                _ if unit == "count" && value.fract() == 0.0 => 0,
-                size if size >= 99.95 => 0,
-                size if size >= 9.995 => 1,
-                _ => 2,
-            };
-            format!("{value:.decimals$}")
-        })
-    };
-    let [median, least, most] = ["median", "least", "most"].map(number);
-    if least == most {
-        return format!("{median}{label}");
-    }
-    format!("{median}{label} ({least} - {most})")
-}
-
-/// One median over another.
-fn ratio(ours: &Value, theirs: &Value) -> String {
-    let (ours, theirs) = (ours["median"].as_f64(), theirs["median"].as_f64());
-    ours.zip(theirs)
-        .filter(|&(_, theirs)| theirs != 0.0)
-        .map_or_else(missing, |(ours, theirs)| format!("{:.2}", ours / theirs))
-}
-
-fn missing() -> String {
-    "-".to_owned()
+fn cell(row: &Row, column: usize) -> String {
+    row.value(column)
+        .map_or_else(|| number(None, 0), |value| row.unit.show_spread(value))
 }
 
 #[cfg(test)]
 mod tests {
+    use bench_report::memory::{TIME, Unit};
+    use bench_report::{LoadAverage, Spread};
+
     use super::*;
-    use serde_json::json;
 
-    fn spread(median: f64, least: f64, most: f64) -> Value {
-        json!({ "median": median, "least": least, "most": most, "samples": 5 })
-    }
+    const MIB: f64 = 1_048_576.0;
 
-    fn words(text: &str, beginning: &str) -> String {
-        let line = text.lines().find(|line| line.starts_with(beginning));
-        let line = line.unwrap_or_else(|| panic!("no line {beginning}: {text}"));
-        line.split_whitespace().collect::<Vec<_>>().join(" ")
-    }
-
-    fn report() -> Value {
-        let mib = f64::from(1 << 20);
-        let two = |on: Value, off: Value| json!([on, off]);
-        json!({
-            "cores": 2,
-            "load_average_before": 0.25,
-            "load_average_after": null,
-            "repeats": 5,
-            "comparisons": [
-                {
-                    "case": "model loading",
-                    "model": "small",
-                    "columns": ["on", "off"],
-                    "rows": [
-                        { "figure": "time", "unit": "ms",
-                          "values": two(spread(12.5, 11.0, 14.0), spread(25.0, 24.0, 120.0)) },
-                        { "figure": "objects left", "unit": "count",
-                          "values": two(spread(0.0, 0.0, 0.0), spread(0.0, 0.0, 0.0)) },
-                    ],
-                },
-                {
-                    "case": "generation",
-                    "model": "large",
-                    "columns": ["on", "off", "Python"],
-                    "rows": [
-                        { "figure": "peak RSS", "unit": "bytes", "values": [
-                            spread(400.0 * mib, 399.0 * mib, 401.0 * mib), null,
-                            spread(1600.0 * mib, 1600.0 * mib, 1600.0 * mib) ] },
-                    ],
-                },
-            ],
-            "limits": [{
-                "case": "limit of 30 MiB",
-                "model": "small",
-                "columns": ["on", "off"],
-                "rows": [{ "figure": "times real time", "unit": "x",
-                           "values": two(spread(80.0, 79.0, 81.0), Value::Null) }],
-            }],
-            "setups": [{
-                "case": "generation",
-                "model": "small",
-                "columns": ["on", "mimalloc"],
-                "rows": [{ "figure": "again: minor faults a frame", "unit": "per frame",
-                           "values": two(spread(0.5, 0.25, 1.0), spread(30.0, 30.0, 30.0)) }],
-            }],
+    fn spread(median: f64, min: f64, max: f64) -> Option<Spread> {
+        Some(Spread {
+            median,
+            min,
+            max,
+            samples: 5,
         })
     }
 
+    fn row(figure: &str, unit: Unit, values: &[Option<Spread>]) -> Row {
+        Row {
+            figure: figure.to_owned(),
+            unit,
+            values: values.to_vec(),
+        }
+    }
+
+    fn comparison(case: &str, model: &str, columns: &[&str], rows: Vec<Row>) -> Comparison {
+        Comparison {
+            case: case.to_owned(),
+            model: model.to_owned(),
+            columns: columns.iter().map(ToString::to_string).collect(),
+            rows,
+        }
+    }
+
+    fn cells(text: &str, start: &str) -> String {
+        let line = text.lines().find(|line| line.starts_with(start));
+        let line = line.unwrap_or_else(|| panic!("no line {start}: {text}"));
+        line.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    fn report() -> Report {
+        let time = [spread(12.5, 11.0, 14.0), spread(25.0, 24.0, 120.0)];
+        let zero = spread(0.0, 0.0, 0.0);
+        let loading = vec![
+            row(TIME, Unit::Milliseconds, &time),
+            row("objects left", Unit::Count, &[zero, zero]),
+        ];
+        let peaks = [
+            spread(400.0 * MIB, 399.0 * MIB, 401.0 * MIB),
+            None,
+            spread(1600.0 * MIB, 1600.0 * MIB, 1600.0 * MIB),
+        ];
+        let speed = [spread(80.0, 79.0, 81.0), None];
+        let faults = [spread(0.5, 0.25, 1.0), spread(30.0, 30.0, 30.0)];
+        Report {
+            cores: 2,
+            load_average: LoadAverage {
+                before: Some(0.25),
+                after: None,
+            },
+            repeats: 5,
+            comparisons: vec![
+                comparison("model loading", "small", &["on", "off"], loading),
+                comparison(
+                    "generation",
+                    "large",
+                    &["on", "off", "Python"],
+                    vec![row(PEAK_RSS, Unit::Bytes, &peaks)],
+                ),
+            ],
+            limits: vec![comparison(
+                "limit of 30 MiB",
+                "small",
+                &["on", "off"],
+                vec![row(TIMES_REAL_TIME, Unit::TimesRealTime, &speed)],
+            )],
+            setups: vec![comparison(
+                "generation",
+                "small",
+                &["on", "mimalloc"],
+                vec![row(
+                    &format!("{SECOND}{FAULTS_PER_FRAME}"),
+                    Unit::Count,
+                    &faults,
+                )],
+            )],
+        }
+    }
+
     #[test]
-    fn figures_stand_beside_each_other_with_their_ratio() {
-        let text = of(&report());
+    fn prints_figures_with_their_ratio() {
+        let text = text(&report());
         assert!(
             text.contains("load average 0.25 before and - after"),
             "{text}"
         );
         assert_eq!(
-            words(&text, "time"),
+            cells(&text, "time"),
             "time 12.5 ms (11.0 - 14.0) 25.0 ms (24.0 - 120) 0.50"
         );
-        assert_eq!(words(&text, "objects left"), "objects left 0 0 -");
+        assert_eq!(cells(&text, "objects left"), "objects left 0 0 -");
     }
 
     #[test]
-    fn the_python_package_has_columns_where_it_was_measured() {
-        let text = of(&report());
+    fn prints_columns_for_the_python_package_if_measured() {
+        let text = text(&report());
         assert!(text.contains("on / Python"), "{text}");
         assert_eq!(
-            words(&text, "peak RSS"),
+            cells(&text, "peak RSS"),
             "peak RSS 400 MiB (399 - 401) - - 1600 MiB 0.25"
         );
     }
 
     #[test]
-    fn limits_and_setups_are_lines() {
-        let text = of(&report());
+    fn prints_a_row_for_each_limit_and_setup() {
+        let text = text(&report());
         assert_eq!(
-            words(&text, "limit of 30 MiB"),
+            cells(&text, "limit of 30 MiB"),
             "limit of 30 MiB 80.0 x (79.0 - 81.0) - - - - -"
         );
-        assert_eq!(words(&text, "mimalloc"), "mimalloc - - - 30.0 - -");
+        assert_eq!(cells(&text, "mimalloc"), "mimalloc - - - 30 - -");
     }
 
     #[test]
-    fn a_path_is_made_absolute_and_a_name_is_left() {
-        let told = |python: &str| {
+    fn resolves_paths_but_not_bare_names() {
+        let last = |python: &str| {
             let arguments = arguments(5, Some(Path::new(python))).unwrap();
             arguments.last().unwrap().clone().into_string().unwrap()
         };
-        assert_eq!(told("python3"), "python3");
-        assert!(Path::new(&told("venv/bin/python")).is_absolute());
+        assert_eq!(last("python3"), "python3");
+        assert!(Path::new(&last("venv/bin/python")).is_absolute());
         let without = arguments(7, None).unwrap();
         assert_eq!(without, ["--", "--repeats", "7"]);
     }

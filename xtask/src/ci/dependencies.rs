@@ -54,6 +54,7 @@ const TENSORS: &[&str] = &[
 /// The other crates of this workspace, for those that can be used alone.
 const SIBLINGS: &[&str] = &[
     "batch-planner",
+    "bench-report",
     "benches",
     "builtin-voice",
     "leak-detect",

@@ -1,4 +1,4 @@
-//! The listener: Whisper tiny.en in a Python virtual environment.
+//! The speech recogniser: Whisper tiny.en in a Python virtual environment.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,21 +8,21 @@ use anyhow::{Context, Result, ensure};
 use crate::python::environment;
 use crate::shell::{output, workspace_root};
 
-/// The Python that has the recogniser: the one asked for, or that of the usual environment.
-pub(super) fn python(asked: Option<&Path>) -> Result<PathBuf> {
-    environment(asked, "listen-venv", "xtask/listen/requirements.txt")
+/// Returns the Python to run the recogniser with: `requested`, or that of the default environment.
+pub(super) fn python(requested: Option<&Path>) -> Result<PathBuf> {
+    environment(requested, "listen-venv", "xtask/listen/requirements.txt")
 }
 
-/// What is heard in each file.
-pub(super) fn transcribe(python: &Path, recordings: &[PathBuf]) -> Result<Vec<String>> {
+/// Returns one transcript for each recording.
+pub(super) fn transcribe(python: &Path, recordings: &[&Path]) -> Result<Vec<String>> {
     let script = workspace_root().join("xtask/listen/transcribe.py");
-    // Nothing is to be left beside the script.
+    // `-B`: Python writes no bytecode beside the script.
     let transcripts = output(Command::new(python).arg("-B").arg(script).args(recordings))?;
-    let transcripts: Vec<String> =
-        serde_json::from_str(&transcripts).context("the recogniser printed no list of texts")?;
+    let transcripts: Vec<String> = serde_json::from_str(&transcripts)
+        .context("the recogniser's output is not a JSON array of strings")?;
     ensure!(
         transcripts.len() == recordings.len(),
-        "the recogniser heard {} of {} recordings",
+        "the recogniser returned {} transcripts for {} recordings",
         transcripts.len(),
         recordings.len()
     );
@@ -34,10 +34,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_recogniser_is_told_with_the_way_to_make_it() {
+    fn missing_environment_is_reported_with_the_commands_that_create_it() {
         let error = python(Some(Path::new("nowhere/venv/bin/python"))).unwrap_err();
         let error = error.to_string();
-        assert!(error.contains("no nowhere/venv/bin/python"), "{error}");
+        assert!(
+            error.contains("nowhere/venv/bin/python does not exist"),
+            "{error}"
+        );
         assert!(error.contains("python3 -m venv nowhere/venv\n"), "{error}");
     }
 }

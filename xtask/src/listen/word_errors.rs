@@ -1,11 +1,11 @@
-//! The word error rate: how many words must be changed, put in or taken out of what was heard to get
-//! what was said, over the number of words said.
+//! The word error rate: the word substitutions, insertions and deletions that turn the text into its
+//! transcript, divided by the number of words in the text.
 
 use std::fmt;
 use std::iter::Sum;
 use std::ops::AddAssign;
 
-/// Wrong words, and how many were said.
+/// Wrong words, and the number of words in the text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct WordErrors {
     pub(super) edits: usize,
@@ -13,16 +13,16 @@ pub(super) struct WordErrors {
 }
 
 impl WordErrors {
-    /// Compares without regard to case and punctuation.
-    pub(super) fn between(said: &str, heard: &str) -> Self {
-        let said = words(said);
+    /// Compares a text with its transcript, ignoring case and punctuation.
+    pub(super) fn between(text: &str, transcript: &str) -> Self {
+        let text = words(text);
         Self {
-            edits: edit_distance(&said, &words(heard)),
-            words: said.len(),
+            edits: edit_distance(&text, &words(transcript)),
+            words: text.len(),
         }
     }
 
-    /// Wrong words per word said: over 1 where more was heard than said.
+    /// Wrong words per word of the text; over 1 if the transcript has many extra words.
     pub(super) fn rate(self) -> f64 {
         self.edits as f64 / self.words as f64
     }
@@ -57,8 +57,7 @@ impl fmt::Display for WordErrors {
     }
 }
 
-/// The words of a text, in lower case. An apostrophe belongs to its word and is left out; any other
-/// punctuation stands between words.
+/// Returns the words of a text in lower case. Apostrophes are removed; other punctuation separates words.
 pub(super) fn words(text: &str) -> Vec<String> {
     text.to_lowercase()
         .replace(['\'', '\u{2019}'], "")
@@ -68,7 +67,7 @@ pub(super) fn words(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// The Levenshtein distance in words, one row of the table at a time.
+/// Returns the Levenshtein distance in words, computed one table row at a time.
 fn edit_distance(from: &[String], to: &[String]) -> usize {
     let mut row: Vec<usize> = (0..=to.len()).collect();
     for (i, a) in from.iter().enumerate() {
@@ -87,12 +86,12 @@ fn edit_distance(from: &[String], to: &[String]) -> usize {
 mod tests {
     use super::*;
 
-    fn edits(said: &str, heard: &str) -> usize {
-        WordErrors::between(said, heard).edits
+    fn edits(text: &str, transcript: &str) -> usize {
+        WordErrors::between(text, transcript).edits
     }
 
     #[test]
-    fn case_and_punctuation_do_not_count() {
+    fn ignores_case_and_punctuation() {
         assert_eq!(
             edits("It's easy, isn't it?", "its EASY — isn\u{2019}t it"),
             0
@@ -101,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_error_counts_once() {
+    fn counts_each_kind_of_error_once() {
         assert_eq!(edits("a b c d", "a x c d"), 1);
         assert_eq!(edits("a b c d", "a c d"), 1);
         assert_eq!(edits("a b c d", "a b c d e"), 1);
@@ -109,17 +108,17 @@ mod tests {
     }
 
     #[test]
-    fn silence_makes_every_word_wrong_and_babble_more_than_every_word() {
+    fn silence_is_100_percent_and_extra_words_are_more() {
         let silence = WordErrors::between("a b c d", "");
         assert_eq!(silence, WordErrors { edits: 4, words: 4 });
         assert_eq!(WordErrors::between("a", "b c d").rate(), 3.0);
     }
 
     #[test]
-    fn sums_weigh_sentences_by_their_words() {
+    fn sums_weight_sentences_by_their_words() {
         let sum: WordErrors = [("a b c", "a b c"), ("a", "b")]
             .into_iter()
-            .map(|(said, heard)| WordErrors::between(said, heard))
+            .map(|(text, transcript)| WordErrors::between(text, transcript))
             .sum();
         assert_eq!(sum.rate(), 0.25);
         assert_eq!(sum.to_string(), "25.0 % (1 of 4)");

@@ -1,11 +1,10 @@
-//! A profile, as tables for a terminal.
+//! The recorded profile, as tables for a terminal.
 
-use anyhow::{Context, Result};
-use serde_json::Value;
+use serde::Deserialize;
 
-use crate::table::align;
+use crate::table;
 
-/// The phases of speech, and how they are called here. A phase that did not happen has no figures.
+/// The phases of a run, with their titles. A phase that did not run has no figures.
 const PHASES: [(&str, &str); 5] = [
     ("load", "load"),
     ("encode_voice", "encode voice"),
@@ -14,84 +13,112 @@ const PHASES: [(&str, &str); 5] = [
     ("decode", "decode"),
 ];
 
-/// Phases and parts.
-///
-/// # Errors
-///
-/// The profile lacks one of the two.
-pub(super) fn of(profile: &Value) -> Result<String> {
-    let summary = &profile["summary"];
-    let (at_peak, at_end) = (&profile["parts_at_peak"], &summary["parts"]);
-    Ok(format!(
-        "{}\n{}",
-        phases(list(summary, "phases")?),
-        parts(
-            list(at_peak, "rows")?,
-            &at_peak["rss"],
-            list(at_end, "rows")?,
-            &at_end["rss"]
-        )
-    ))
+/// The fields of a profile that the tables show.
+#[derive(Debug, Deserialize)]
+pub(super) struct Profile {
+    categories_at_peak: Breakdown,
+    summary: Summary,
 }
 
-fn list<'a>(value: &'a Value, key: &str) -> Result<&'a Vec<Value>> {
-    value[key]
-        .as_array()
-        .with_context(|| format!("the profile has no list of {key}"))
+#[derive(Debug, Deserialize)]
+struct Summary {
+    phases: Vec<Phase>,
+    #[serde(alias = "parts")]
+    categories: Breakdown,
 }
 
-/// A line for each phase.
-fn phases(recorded: &[Value]) -> String {
-    let heading = ["phase", "calls", "time s", "in MiB", "out MiB", "peak MiB"];
-    let mut rows = vec![heading.map(str::to_owned)];
-    for (name, title) in PHASES {
-        let phase = recorded.iter().find(|phase| phase["name"] == name);
-        let figure = |key: &str| phase.map_or(&Value::Null, |phase| &phase[key]);
-        rows.push([
-            title.to_owned(),
-            figure("calls")
-                .as_u64()
-                .map_or_else(missing, |calls| calls.to_string()),
-            figure("total_time_s")
-                .as_f64()
-                .map_or_else(missing, |time| format!("{time:.3}")),
-            mib(figure("memory_in_bytes")),
-            mib(figure("memory_out_bytes")),
-            mib(figure("memory_peak_bytes")),
-        ]);
-    }
-    let counted = match recorded.iter().any(|phase| phase["counted"] == "heap") {
-        true => "live heap bytes",
-        false => "the resident set",
-    };
+#[derive(Debug, Deserialize)]
+struct Phase {
+    name: String,
+    calls: Option<u64>,
+    total_time_s: Option<f64>,
+    /// `heap` if the figures are live heap bytes; otherwise they are RSS.
+    counted: Option<String>,
+    memory_in_bytes: Option<f64>,
+    memory_out_bytes: Option<f64>,
+    memory_peak_bytes: Option<f64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Breakdown {
+    rss: Option<f64>,
+    rows: Vec<Category>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Category {
+    name: String,
+    bytes: Option<f64>,
+}
+
+/// Formats the phases, then the categories.
+pub(super) fn text(profile: &Profile) -> String {
+    let summary = &profile.summary;
     format!(
-        "{}in, out and peak: {counted}, before the first call, after the last, and the most in any; prompt is a part of generate, beside which decode runs\n",
-        align(&rows)
+        "{}\n{}",
+        phases(&summary.phases),
+        categories(&profile.categories_at_peak, &summary.categories)
     )
 }
 
-/// A line for each part, and the whole.
-fn parts(at_peak: &[Value], peak: &Value, at_end: &[Value], end: &Value) -> String {
-    let mut rows = vec![["part", "at the peak MiB", "at the end MiB"].map(str::to_owned)];
-    for part in at_peak {
-        let later = at_end.iter().find(|later| later["name"] == part["name"]);
-        rows.push([
-            part["name"].as_str().unwrap_or("?").to_owned(),
-            mib(&part["bytes"]),
-            later.map_or_else(missing, |later| mib(&later["bytes"])),
-        ]);
-    }
-    rows.push(["resident set".to_owned(), mib(peak), mib(end)]);
-    align(&rows)
+/// Formats one row for each phase.
+fn phases(recorded: &[Phase]) -> String {
+    let header = ["phase", "calls", "time s", "in MiB", "out MiB", "peak MiB"];
+    let rows = PHASES.map(|(name, title)| {
+        let phase = recorded.iter().find(|phase| phase.name == name);
+        let bytes = |field: fn(&Phase) -> Option<f64>| mib(phase.and_then(field));
+        [
+            title.to_owned(),
+            phase
+                .and_then(|phase| phase.calls)
+                .map_or_else(missing, |calls| calls.to_string()),
+            phase
+                .and_then(|phase| phase.total_time_s)
+                .map_or_else(missing, |time| format!("{time:.3}")),
+            bytes(|phase| phase.memory_in_bytes),
+            bytes(|phase| phase.memory_out_bytes),
+            bytes(|phase| phase.memory_peak_bytes),
+        ]
+    });
+    let is_heap = |phase: &Phase| phase.counted.as_deref() == Some("heap");
+    let counted = match recorded.iter().any(is_heap) {
+        true => "live heap bytes",
+        false => "RSS",
+    };
+    format!(
+        "{}in, out and peak: {counted} before the first call, after the last call, and the maximum over \
+         all calls; prompt is part of generate; decode runs concurrently with generate\n",
+        table::format(header, rows)
+    )
 }
 
-fn mib(bytes: &Value) -> String {
-    bytes.as_f64().map_or_else(missing, |bytes| {
+/// Formats one row for each category, and the RSS.
+fn categories(at_peak: &Breakdown, at_end: &Breakdown) -> String {
+    let header = ["category", "at the peak MiB", "at the end MiB"];
+    let mut rows: Vec<_> = at_peak
+        .rows
+        .iter()
+        .map(|category| {
+            let same = |other: &&Category| other.name == category.name;
+            let end = at_end.rows.iter().find(same);
+            [
+                category.name.clone(),
+                mib(category.bytes),
+                mib(end.and_then(|category| category.bytes)),
+            ]
+        })
+        .collect();
+    rows.push(["RSS".to_owned(), mib(at_peak.rss), mib(at_end.rss)]);
+    table::format(header, rows)
+}
+
+fn mib(bytes: Option<f64>) -> String {
+    bytes.map_or_else(missing, |bytes| {
         format!("{:.1}", bytes / f64::from(1 << 20))
     })
 }
 
-/// What stands for a figure that is not there.
+/// The placeholder for a missing figure.
 fn missing() -> String {
     "-".to_owned()
 }
@@ -102,9 +129,9 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn every_phase_and_part_has_a_line_and_what_did_not_happen_dashes() {
+    fn prints_a_row_for_each_phase_and_category() {
         let profile = json!({
-            "parts_at_peak": {
+            "categories_at_peak": {
                 "rss": 50 << 20,
                 "rows": [
                     { "name": "weights", "bytes": 20 << 20 },
@@ -112,24 +139,25 @@ mod tests {
                 ],
             },
             "summary": {
-            "phases": [{
-                "name": "load",
-                "calls": 1,
-                "total_time_s": 0.0312,
-                "counted": "heap",
-                "memory_in_bytes": 1 << 20,
-                "memory_out_bytes": 21 << 20,
-                "memory_peak_bytes": 25 << 20,
-            }],
-            "parts": {
-                "rss": 40 << 20,
-                "rows": [
-                    { "name": "weights", "bytes": 20 << 20 },
-                    { "name": "unexplained", "bytes": -524_288 },
-                ],
+                "phases": [{
+                    "name": "load",
+                    "calls": 1,
+                    "total_time_s": 0.0312,
+                    "counted": "heap",
+                    "memory_in_bytes": 1 << 20,
+                    "memory_out_bytes": 21 << 20,
+                    "memory_peak_bytes": 25 << 20,
+                }],
+                "categories": {
+                    "rss": 40 << 20,
+                    "rows": [
+                        { "name": "weights", "bytes": 20 << 20 },
+                        { "name": "unexplained", "bytes": -524_288 },
+                    ],
+                },
             },
-        }});
-        let text = of(&profile).unwrap();
+        });
+        let text = text(&serde_json::from_value(profile).unwrap());
         let row = |name: &str| {
             let line = text.lines().find(|line| line.starts_with(name));
             let cells = line.expect(name)[name.len()..].split_whitespace();
@@ -139,9 +167,13 @@ mod tests {
         assert_eq!(row("encode voice"), ["-"; 5]);
         assert_eq!(row("weights"), ["20.0", "20.0"]);
         assert_eq!(row("unexplained"), ["1.0", "-0.5"]);
-        assert_eq!(row("resident set"), ["50.0", "40.0"]);
+        assert_eq!(row("RSS"), ["50.0", "40.0"]);
         assert!(text.contains("live heap bytes"), "{text}");
-        let error = of(&json!({ "summary": {} })).unwrap_err();
+    }
+
+    #[test]
+    fn names_the_missing_key_of_an_incomplete_profile() {
+        let error = serde_json::from_value::<Profile>(json!({ "summary": {} })).unwrap_err();
         assert!(error.to_string().contains("phases"), "{error}");
     }
 }

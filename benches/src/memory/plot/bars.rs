@@ -1,10 +1,12 @@
 //! Bars in groups.
 
+use bench_report::Spread;
+use bench_report::memory::Unit;
 use plotters::style::text_anchor::HPos;
 
 use super::picture::{LEGEND_HEIGHT, MARGIN, TITLE_HEIGHT, WIDTH, draw, width};
-use crate::memory::{Unit, palette};
-use crate::{Result, Spread};
+use crate::Result;
+use crate::memory::palette;
 
 const BAR: i32 = 15;
 const BAR_GAP: i32 = 3;
@@ -29,7 +31,7 @@ pub(in crate::memory) struct Group {
 impl Group {
     /// Bars of which the longest is as wide as the plot.
     pub(in crate::memory) fn new(name: String, bars: Vec<(String, Spread)>) -> Self {
-        let full = bars.iter().map(|(_, spread)| spread.most);
+        let full = bars.iter().map(|(_, spread)| spread.max);
         Self {
             name,
             full: full.fold(0.0, f64::max),
@@ -93,7 +95,7 @@ impl Bars {
                 for (name, spread) in &group.bars {
                     let end = x(spread.median).max(left + 1);
                     picture.rectangle((left, y), (end, y + BAR), palette::of(name))?;
-                    let (least, most) = (x(spread.least), x(spread.most));
+                    let (least, most) = (x(spread.min), x(spread.max));
                     let line = y + BAR / 2;
                     picture.line(&[(least, line), (most, line)], palette::WHISKER, 1)?;
                     let text = (end.max(most) + 8, y + 2);
@@ -115,7 +117,7 @@ impl Bars {
 /// Median with its unit, and least and most.
 fn value(unit: Unit, spread: &Spread) -> String {
     let median = unit.show(spread.median);
-    let [least, most] = [spread.least, spread.most].map(|value| unit.number(value));
+    let [least, most] = [spread.min, spread.max].map(|value| unit.number(value));
     format!("{median} ({least} - {most})")
 }
 
@@ -126,8 +128,8 @@ mod tests {
     fn exactly(value: f64) -> Spread {
         Spread {
             median: value,
-            least: value,
-            most: value,
+            min: value,
+            max: value,
             samples: 1,
         }
     }

@@ -1,10 +1,12 @@
 //! Curves over a number.
 
+use bench_report::Spread;
+use bench_report::memory::Unit;
 use plotters::style::text_anchor::HPos;
 
 use super::picture::{LEGEND_HEIGHT, MARGIN, TITLE_HEIGHT, WIDTH, draw};
-use crate::memory::{Unit, palette};
-use crate::{Result, Spread};
+use crate::Result;
+use crate::memory::palette;
 
 const LINES_HEIGHT: i32 = 340;
 
@@ -24,7 +26,7 @@ impl Lines {
     pub(in crate::memory) fn svg(&self) -> Result<String> {
         let points = || self.curves.iter().flat_map(|(_, points)| points);
         let xs = || points().map(|&(x, _)| self.x_unit.scaled(x));
-        let most = points().map(|(_, y)| self.y_unit.scaled(y.most));
+        let most = points().map(|(_, y)| self.y_unit.scaled(y.max));
         let y_to = 1.05 * most.fold(0.0, f64::max).max(f64::MIN_POSITIVE);
         let (from, to) = (xs().fold(f64::MAX, f64::min), xs().fold(0.0, f64::max));
         // A single one stands in the middle.
@@ -63,7 +65,7 @@ impl Lines {
                 let at = |&(point, spread): &(f64, Spread)| {
                     let x = x(self.x_unit.scaled(point));
                     let y = |value: f64| y(self.y_unit.scaled(value));
-                    (x, y(spread.median), y(spread.least), y(spread.most))
+                    (x, y(spread.median), y(spread.min), y(spread.max))
                 };
                 let places: Vec<_> = points.iter().map(at).collect();
                 let medians: Vec<_> = places.iter().map(|&(x, median, ..)| (x, median)).collect();
@@ -128,8 +130,8 @@ mod tests {
     fn a_single_limit_is_a_point() {
         let speed = Spread {
             median: 50.0,
-            least: 48.0,
-            most: 51.0,
+            min: 48.0,
+            max: 51.0,
             samples: 5,
         };
         let plot = Lines {

@@ -225,7 +225,7 @@ fn a_released_model_that_is_not_here_is_told_with_the_way_to_it() {
     ] {
         place.run(arguments).fails(&[
             "hf://kyutai/pocket-tts-without-voice-cloning/languages/english/tokenizer.json",
-            "is not on this machine yet, and downloads are off",
+            "is not on this machine and downloads are disabled",
             "hf download",
         ]);
     }
@@ -238,7 +238,7 @@ fn offline_needs_no_environment() {
     command.env_remove("HF_HUB_OFFLINE");
     // If it tried after all, it would find nobody there.
     command.env("HF_ENDPOINT", "http://127.0.0.1:9");
-    crate::support::finish(command.spawn().unwrap()).fails(&["downloads are off"]);
+    crate::support::finish(command.spawn().unwrap()).fails(&["downloads are disabled"]);
 }
 
 #[test]

@@ -76,7 +76,7 @@ fn speech_is_recorded_by_phase_with_a_summary() {
     }
     assert!(place.path("tts_output.wav").is_file());
     // The parts are those of a model that is still there.
-    let parts = &report(&place, "")["summary"]["parts"]["rows"];
+    let parts = &report(&place, "")["summary"]["categories"]["rows"];
     let weights = parts.as_array().unwrap().iter();
     let weights = weights.filter(|part| part["name"] == "weights");
     let bytes = weights
@@ -153,7 +153,7 @@ fn a_command_that_fails_is_recorded_too() {
     let place = Place::new();
     let run = place.generate(&["Hi.", "--profile-memory", "--voice", "nobody"]);
     assert_eq!(run.code, 1, "{}", run.stderr);
-    let message = "error: no voice is called \"nobody\"";
+    let message = "error: no voice is named \"nobody\"";
     assert!(run.stderr.contains(message), "{}", run.stderr);
     has_summary(&run);
     assert!(check(&place, "").contains(&"load".to_owned()));

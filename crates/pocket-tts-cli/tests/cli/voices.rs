@@ -19,7 +19,7 @@ fn the_built_in_voice_is_the_default_and_has_a_name() {
 fn an_unknown_voice_is_refused_with_what_can_be_said() {
     let place = Place::new();
     place.generate(&["Hi.", "--voice", "nobody"]).fails(&[
-        "no voice is called \"nobody\" and there is no such file",
+        "no voice is named \"nobody\" and there is no such file",
         "slt",
         "recording (WAV, FLAC, MP3 or OGG)",
         ".safetensors",
@@ -32,7 +32,7 @@ fn an_unknown_voice_is_refused_with_what_can_be_said() {
         .fails(&["cannot open nowhere/voice.wav", "No such file"]);
     place
         .generate(&["Hi.", "--voice", "model"])
-        .fails(&["no voice is called \"model\""]);
+        .fails(&["no voice is named \"model\""]);
     fs::create_dir(place.path("model")).unwrap();
     place
         .generate(&["Hi.", "--voice", "model"])
@@ -59,7 +59,7 @@ fn a_voice_from_the_network_is_refused_without_one() {
     for voice in ["hf://kyutai/tts-voices/a.wav", "https://example.org/a.wav"] {
         place
             .generate(&["Hi.", "--voice", voice])
-            .fails(&[voice, "is not on this machine yet, and downloads are off"]);
+            .fails(&[voice, "is not on this machine and downloads are disabled"]);
     }
 }
 
@@ -70,8 +70,8 @@ fn a_model_of_a_config_asks_for_a_voice() {
         .generate(&["Hi.", "--config", "model/config.yaml"])
         .fails(&[
             "the model of model/config.yaml has no voice of its own",
-            "hf://kyutai/tts-voices/alba-mackenna/casual.wav is not on this machine yet",
-            "name a recording or a .safetensors voice",
+            "hf://kyutai/tts-voices/alba-mackenna/casual.wav is not on this machine",
+            "use another recording or a .safetensors voice",
         ]);
 }
 
@@ -159,7 +159,7 @@ fn weights_without_voice_cloning_are_used_when_the_others_cannot_be_had() {
         .generate_with_model(&["--voice", "model/voice.wav"])
         .fails(&[
             "these weights cannot clone voices",
-            "hf://kyutai/pocket-tts/model.safetensors is not on this machine yet",
+            "hf://kyutai/pocket-tts/model.safetensors is not on this machine",
         ]);
 }
 

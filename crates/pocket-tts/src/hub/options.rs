@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tts_core::config::Location;
+use crate::location::Location;
 
 /// Watches downloads. Its methods are called from the thread that downloads, and should return soon.
 pub trait Progress: Send + Sync {

@@ -6,15 +6,15 @@ use std::path::{Component, Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use crate::location::Location;
 use hf_hub::api::sync::{ApiBuilder, ApiError, Metadata};
 use hf_hub::{Cache, Repo, RepoType};
 use sha2::{Digest, Sha256};
-use tts_core::config::Location;
 
+use super::error::HubError;
 use super::lock::lock;
 use super::problem::{explain, is_of_storage};
 use super::{Hub, hex, patience};
-use crate::error::{Error, Result};
 
 /// The branch that is meant when none is named.
 const DEFAULT_REVISION: &str = "main";
@@ -63,7 +63,7 @@ impl<'a> Wanted<'a> {
     }
 
     /// Downloads the file to its place in the cache.
-    pub(super) fn download(&self, hub: &Hub, folder: PathBuf) -> Result<PathBuf> {
+    pub(super) fn download(&self, hub: &Hub, folder: PathBuf) -> Result<PathBuf, HubError> {
         // `hf-hub` puts names into addresses as they are.
         let is_special = |c: char| c.is_whitespace() || "?#%\"<>^`{|}".contains(c);
         if self.file.contains(is_special) || self.revision.contains(is_special) {
@@ -118,7 +118,7 @@ impl<'a> Wanted<'a> {
                 Err(error) => {
                     let is_over = attempts == ATTEMPTS || patience::is_lost(&error);
                     match self.explained(hub, &blob, error) {
-                        Error::Download { .. } if !is_over => thread::sleep(PAUSE),
+                        HubError::Download { .. } if !is_over => thread::sleep(PAUSE),
                         error => return Err(error),
                     }
                 }
@@ -131,26 +131,26 @@ impl<'a> Wanted<'a> {
         Ok(path)
     }
 
-    fn failed(&self, problem: impl Into<String>) -> Error {
-        Error::Download {
-            location: self.location.clone(),
-            problem: problem.into(),
+    fn failed(&self, reason: impl Into<String>) -> HubError {
+        HubError::Download {
+            location: self.location.to_string(),
+            reason: reason.into(),
         }
     }
 
     /// What an error of `hf-hub` means; `path` is what it was writing, if it was.
-    fn explained(&self, hub: &Hub, path: &Path, error: ApiError) -> Error {
-        let (location, endpoint) = (self.location.clone(), hub.options.endpoint());
+    fn explained(&self, hub: &Hub, path: &Path, error: ApiError) -> HubError {
+        let (location, endpoint) = (self.location.to_string(), hub.options.endpoint());
         match error {
             ApiError::RequestError(error) => match *error {
-                ureq::Error::StatusCode(401 | 403) => Error::AccessDenied {
+                ureq::Error::StatusCode(401 | 403) => HubError::AccessDenied {
                     location,
                     page: format!("{endpoint}/{}", self.repo),
                     token_sent: hub.options.token.is_some(),
                 },
-                ureq::Error::StatusCode(404) => Error::NotFound {
+                ureq::Error::StatusCode(404) => HubError::NotFound {
                     location,
-                    problem: format!(
+                    reason: format!(
                         "{endpoint} has no repository {}, or that has no revision {} with a file {}",
                         self.repo,
                         self.revision,
@@ -159,7 +159,7 @@ impl<'a> Wanted<'a> {
                 },
                 error => self.failed(explain(&error)),
             },
-            ApiError::IoError(source) if is_of_storage(&source) => Error::Cache {
+            ApiError::IoError(source) if is_of_storage(&source) => HubError::Cache {
                 location,
                 path: path.to_owned(),
                 source,

@@ -9,15 +9,15 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::location::Location;
 use tempfile::TempDir;
-use tts_core::config::Location;
 
 use super::Hub;
+use super::error::HubError;
 use super::options::{HubOptions, Progress};
-use crate::error::Error;
 
 fn location(text: &str) -> Location {
-    Location::parse(text, Path::new("/")).unwrap()
+    Location::parse(text, "/").unwrap()
 }
 
 /// A megabyte and a bit, of which no two pieces are alike.
@@ -153,7 +153,7 @@ fn a_server_that_cannot_be_reached_is_told_apart() {
         .resolve(&file)
         .unwrap_err()
     {
-        Error::Download { problem, .. } => problem,
+        HubError::Download { reason, .. } => reason,
         other => panic!("{other}"),
     };
     let refused = {
@@ -189,7 +189,7 @@ fn offline_nothing_is_asked_and_the_message_tells_how_to_get_the_file() {
         .unwrap_err()
         .to_string();
     assert!(
-        text.starts_with("hf://o/r/a/f.bin@v1 is not on this machine yet, and downloads are off"),
+        text.starts_with("hf://o/r/a/f.bin@v1 is not on this machine and downloads are disabled"),
         "{text}"
     );
     assert!(

@@ -4,14 +4,14 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
+use crate::location::Location;
 use sha2::{Digest, Sha256};
-use tts_core::config::Location;
 use ureq::Agent;
 
+use super::error::HubError;
 use super::lock::lock;
 use super::problem::explain;
 use super::{Hub, hex};
-use crate::error::{Error, Result};
 
 /// Where a file is kept: the SHA-256 of its address, with the ending that its address has, as the reference names it.
 pub(super) fn path(folder: &Path, address: &str) -> PathBuf {
@@ -36,21 +36,21 @@ pub(super) fn download(
     location: &Location,
     address: &str,
     folder: &Path,
-) -> Result<PathBuf> {
+) -> Result<PathBuf, HubError> {
     let path = path(folder, address);
-    let kept = |source| Error::Cache {
-        location: location.clone(),
+    let kept = |source| HubError::Cache {
+        location: location.to_string(),
         path: path.clone(),
         source,
     };
     let failed = |error: &ureq::Error| match error {
-        ureq::Error::StatusCode(404 | 410) => Error::NotFound {
-            location: location.clone(),
-            problem: "the server has no such file".to_owned(),
+        ureq::Error::StatusCode(404 | 410) => HubError::NotFound {
+            location: location.to_string(),
+            reason: "the server has no such file".to_owned(),
         },
-        error => Error::Download {
-            location: location.clone(),
-            problem: explain(error),
+        error => HubError::Download {
+            location: location.to_string(),
+            reason: explain(error),
         },
     };
     let _lock = lock(&path.with_added_extension("lock")).map_err(kept)?;

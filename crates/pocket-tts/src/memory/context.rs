@@ -1,44 +1,29 @@
-//! Limits that hold for a stretch of code.
+//! Limits that apply to a scope of code.
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
-use std::sync::{PoisonError, RwLock};
 
-use tensor_pool::Bytes;
-
-/// The limit outside of any context.
-static DEFAULT_LIMIT: RwLock<Option<Bytes>> = RwLock::new(None);
+use super::globals::default_limit_bytes;
 
 thread_local! {
-    /// The contexts that this thread is in, with a number that is theirs alone.
+    /// The contexts of this thread, each with a unique ID.
     static ENTERED: RefCell<Entered> = const {
-        RefCell::new(Entered { next: 0, limits: Vec::new() })
+        RefCell::new(Entered { next_id: 0, limits: Vec::new() })
     };
 }
 
 struct Entered {
-    next: u64,
-    limits: Vec<(u64, Bytes)>,
+    next_id: u64,
+    /// IDs and limits in bytes.
+    limits: Vec<(u64, u64)>,
 }
 
-/// The limit outside of any context, which is what contexts without one of their own have.
-pub(super) fn default_limit() -> Option<Bytes> {
-    *DEFAULT_LIMIT.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-pub(super) fn set_default_limit(limit: Option<Bytes>) {
-    *DEFAULT_LIMIT
-        .write()
-        .unwrap_or_else(PoisonError::into_inner) = limit;
-}
-
-/// Limits what speech that starts on this thread may use, for as long as the guard lives: counted
-/// bytes, which are heap blocks live in the allocator, mapped weights and the devices' pools, in MB of
-/// 1,048,576 bytes.
+/// Limits the counted bytes of speech that starts on this thread while the guard lives: live heap
+/// allocations, memory-mapped weights and device memory, in MB of 1,048,576 bytes.
 ///
-/// `None` is the limit of the [settings](super::Settings::memory_limit). Of nested contexts the least
-/// counts, and none can raise the settings' limit. What was started keeps its limit to its end; a thread
-/// of your own takes the limit along with [`MemoryContext::enter`].
+/// `None` uses the limit of the [settings](super::Settings::memory_limit_bytes). Nested contexts use the
+/// lowest limit, and a context cannot raise the limit of the settings. Speech keeps the limit it
+/// started with; another thread enters the limit with [`MemoryContext::enter`].
 ///
 /// ```
 /// # #[cfg(feature = "builtin-voice")] {
@@ -54,20 +39,21 @@ pub(super) fn set_default_limit(limit: Option<Bytes>) {
 /// # Ok::<(), pocket_tts::Error>(())
 /// ```
 pub fn memory_efficient_context(memory_limit_mb: impl Into<Option<u64>>) -> MemoryContextGuard {
-    let limit = memory_limit_mb.into().map(Bytes::mib);
-    enter(limit.or_else(default_limit))
+    let limit_mb: Option<u64> = memory_limit_mb.into();
+    let limit_bytes = limit_mb.map(|limit_mb| limit_mb.saturating_mul(1 << 20));
+    enter(limit_bytes.or_else(default_limit_bytes))
 }
 
 /// Runs `work` in a [`memory_efficient_context`].
 ///
 /// ```
-/// use pocket_tts::memory::{Bytes, MemoryContext, with_memory_limit};
+/// use pocket_tts::memory::{MemoryContext, with_memory_limit};
 ///
-/// let limit = with_memory_limit(500, || {
-///     with_memory_limit(900, || MemoryContext::current().limit())
+/// let limit_bytes = with_memory_limit(500, || {
+///     with_memory_limit(900, || MemoryContext::current().limit_bytes())
 /// });
-/// assert_eq!(limit, Some(Bytes::mib(500)));
-/// assert_eq!(MemoryContext::current().limit(), None);
+/// assert_eq!(limit_bytes, Some(500 << 20));
+/// assert_eq!(MemoryContext::current().limit_bytes(), None);
 /// ```
 pub fn with_memory_limit<T>(
     memory_limit_mb: impl Into<Option<u64>>,
@@ -77,83 +63,83 @@ pub fn with_memory_limit<T>(
     work()
 }
 
-/// The limit of some moment, to be taken to other threads.
+/// The limit at one moment, to be entered on other threads.
 ///
 /// ```
-/// use pocket_tts::memory::{Bytes, MemoryContext, memory_efficient_context};
+/// use pocket_tts::memory::{MemoryContext, memory_efficient_context};
 ///
 /// let _context = memory_efficient_context(500);
 /// let context = MemoryContext::current();
-/// let limit = std::thread::spawn(move || {
+/// let limit_bytes = std::thread::spawn(move || {
 ///     let _context = context.enter();
-///     MemoryContext::current().limit()
+///     MemoryContext::current().limit_bytes()
 /// });
-/// assert_eq!(limit.join().unwrap(), Some(Bytes::mib(500)));
+/// assert_eq!(limit_bytes.join().unwrap(), Some(500 << 20));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemoryContext {
-    limit: Option<Bytes>,
+    limit_bytes: Option<u64>,
 }
 
 impl MemoryContext {
-    /// What holds on this thread now: the least limit of the contexts that it is in and of the settings.
+    /// Returns the limit that applies to this thread: the lowest of its contexts and the settings.
     pub fn current() -> Self {
-        // A thread that is ending is in no context any more.
-        let least = ENTERED.try_with(|entered| {
+        // A thread that is ending has no contexts.
+        let lowest = ENTERED.try_with(|entered| {
             let limits = &entered.borrow().limits;
-            limits.iter().map(|&(_, limit)| limit).min()
+            limits.iter().map(|&(_, bytes)| bytes).min()
         });
-        let limits = [least.ok().flatten(), default_limit()];
+        let limits = [lowest.ok().flatten(), default_limit_bytes()];
         Self {
-            limit: limits.into_iter().flatten().min(),
+            limit_bytes: limits.into_iter().flatten().min(),
         }
     }
 
-    /// Most counted bytes; `None` where there is no limit.
-    pub fn limit(&self) -> Option<Bytes> {
-        self.limit
+    /// Returns the limit of counted bytes; `None` if there is none.
+    pub fn limit_bytes(&self) -> Option<u64> {
+        self.limit_bytes
     }
 
-    /// Limits this thread too, for as long as the guard lives.
+    /// Applies the limit to the current thread while the guard lives.
     pub fn enter(&self) -> MemoryContextGuard {
-        enter(self.limit)
+        enter(self.limit_bytes)
     }
 }
 
-/// Ends a context when it is dropped. It belongs to the thread that entered.
+/// Ends a context when it is dropped, on the thread that entered it.
 #[derive(Debug)]
-#[must_use = "the limit holds only while this lives"]
+#[must_use = "the limit applies only while this lives"]
 pub struct MemoryContextGuard {
-    /// `None` where the context has no limit of its own.
-    number: Option<u64>,
+    /// `None` if the context has no limit.
+    id: Option<u64>,
     not_send: PhantomData<*const ()>,
 }
 
-fn enter(limit: Option<Bytes>) -> MemoryContextGuard {
-    let number = limit.and_then(|limit| {
+fn enter(limit_bytes: Option<u64>) -> MemoryContextGuard {
+    let id = limit_bytes.and_then(|bytes| {
         let entered = ENTERED.try_with(|entered| {
             let mut entered = entered.borrow_mut();
-            let number = entered.next;
-            entered.next += 1;
-            entered.limits.push((number, limit));
-            number
+            let id = entered.next_id;
+            entered.next_id += 1;
+            entered.limits.push((id, bytes));
+            id
         });
         entered.ok()
     });
     MemoryContextGuard {
-        number,
+        id,
         not_send: PhantomData,
     }
 }
 
 impl Drop for MemoryContextGuard {
     fn drop(&mut self) {
-        if let Some(number) = self.number {
-            // By number, so that guards may be dropped in any order. Where the thread is ending, its
-            // contexts are gone already.
+        if let Some(id) = self.id {
+            // By ID, because guards can be dropped in any order. A thread that is ending has no
+            // contexts.
             let _ = ENTERED.try_with(|entered| {
                 let limits = &mut entered.borrow_mut().limits;
-                limits.retain(|&(other, _)| other != number);
+                limits.retain(|&(other, _)| other != id);
             });
         }
     }
@@ -163,57 +149,59 @@ impl Drop for MemoryContextGuard {
 mod tests {
     use super::*;
 
-    fn limit() -> Option<Bytes> {
-        MemoryContext::current().limit()
+    const MIB: u64 = 1 << 20;
+
+    fn limit_bytes() -> Option<u64> {
+        MemoryContext::current().limit_bytes()
     }
 
     #[test]
-    fn of_nested_contexts_the_least_counts_and_ends_with_its_guard() {
-        assert_eq!(limit(), None);
+    fn nested_contexts_use_the_lowest_limit_until_its_guard_drops() {
+        assert_eq!(limit_bytes(), None);
         let outer = memory_efficient_context(500);
         let inner = memory_efficient_context(900);
-        assert_eq!(limit(), Some(Bytes::mib(500)));
-        let least = memory_efficient_context(100);
-        assert_eq!(limit(), Some(Bytes::mib(100)));
-        // Not the order in which they were entered.
+        assert_eq!(limit_bytes(), Some(500 * MIB));
+        let lowest = memory_efficient_context(100);
+        assert_eq!(limit_bytes(), Some(100 * MIB));
+        // Not in the order of entry.
         drop(outer);
-        assert_eq!(limit(), Some(Bytes::mib(100)));
-        drop(least);
-        assert_eq!(limit(), Some(Bytes::mib(900)));
+        assert_eq!(limit_bytes(), Some(100 * MIB));
+        drop(lowest);
+        assert_eq!(limit_bytes(), Some(900 * MIB));
         drop(inner);
-        assert_eq!(limit(), None);
+        assert_eq!(limit_bytes(), None);
     }
 
     #[test]
-    fn without_a_limit_a_context_changes_nothing() {
+    fn a_context_without_a_limit_changes_nothing() {
         let _outer = memory_efficient_context(500);
         let _inner = memory_efficient_context(None);
-        assert_eq!(limit(), Some(Bytes::mib(500)));
+        assert_eq!(limit_bytes(), Some(500 * MIB));
     }
 
     #[test]
     fn a_panic_ends_the_context() {
         let result = std::panic::catch_unwind(|| {
             with_memory_limit(1, || {
-                assert_eq!(limit(), Some(Bytes::mib(1)));
-                // Not `panic!`, which would print a message.
+                assert_eq!(limit_bytes(), Some(MIB));
+                // Unlike `panic!`, this prints no message.
                 std::panic::resume_unwind(Box::new(()));
             })
         });
         assert!(result.is_err());
-        assert_eq!(limit(), None);
+        assert_eq!(limit_bytes(), None);
     }
 
     #[test]
-    fn another_thread_is_limited_only_by_what_it_enters() {
+    fn a_thread_is_limited_only_by_contexts_it_enters() {
         let _context = memory_efficient_context(500);
         let context = MemoryContext::current();
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                assert_eq!(limit(), None);
-                let _lower = memory_efficient_context(900);
+                assert_eq!(limit_bytes(), None);
+                let _higher = memory_efficient_context(900);
                 let _entered = context.enter();
-                assert_eq!(limit(), Some(Bytes::mib(500)));
+                assert_eq!(limit_bytes(), Some(500 * MIB));
             });
         });
     }

@@ -1,43 +1,51 @@
-//! What there is once in a process.
+//! All process-wide state of this crate.
 
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, PoisonError, RwLock, Weak};
 
 use leak_detect::{ReferenceCycleDetector, Trace};
-use mem_monitor::{DevicePool, HeapCounter, MemoryMonitor};
-use tensor_pool::{Bytes, MemoryPool, PeakWindow, heap};
+use mem_monitor::{DevicePool, HeapCounter, MemoryMonitor, SpanLayer};
+use tensor_pool::{MemoryPool, PeakWindow, heap};
 
-use super::bytes::to_monitor;
-use super::parts;
+use super::categories;
+use super::models::{LoadedModel, ModelRegistry};
 
 static POOL: LazyLock<MemoryPool> = LazyLock::new(MemoryPool::default);
 
 static MONITOR: LazyLock<MemoryMonitor> = LazyLock::new(|| {
-    let device = |read: fn(&tensor_pool::DeviceMemory) -> Bytes| {
+    let device = |read: fn(&tensor_pool::DeviceMemory) -> u64| {
         move || {
             let devices = get_memory_pool().get_stats().devices;
-            (!devices.is_empty()).then(|| to_monitor(devices.iter().map(read).sum()))
+            (!devices.is_empty()).then(|| devices.iter().map(read).sum::<u64>().into())
         }
     };
     let monitor = MemoryMonitor::builder()
         .heap(heap_counter())
         .source(
-            DevicePool::new("devices", device(|device| device.bytes_in_use))
-                .with_reserved(device(|device| device.bytes_reserved)),
+            DevicePool::new("devices", device(|device| device.bytes_in_use.get()))
+                .with_reserved(device(|device| device.bytes_reserved.get())),
         )
         .build()
-        // Nothing that can be refused was set.
+        // Only a bad setting is refused, and none is set.
         .unwrap_or_default();
-    parts::register(&monitor);
+    categories::register(&monitor, &POOL, &MODELS);
     monitor
 });
 
 static DETECTOR: ReferenceCycleDetector = ReferenceCycleDetector::new();
 
-/// Whether new objects are tracked.
+static MODELS: ModelRegistry = ModelRegistry::new();
+
+/// The limit outside of any context.
+static DEFAULT_LIMIT_BYTES: RwLock<Option<u64>> = RwLock::new(None);
+
+/// Whether a session is open.
+static SESSION_OPEN: AtomicBool = AtomicBool::new(false);
+
+/// Whether new objects are added to the cycle detector.
 static TRACKING: AtomicBool = AtomicBool::new(false);
 
-/// The pool that every model's streams lease their state from. Clones are the same pool.
+/// Returns the pool that all streams lease their state from. Clones refer to the same pool.
 ///
 /// ```
 /// # #[cfg(feature = "builtin-voice")] {
@@ -59,18 +67,18 @@ pub fn get_memory_pool() -> MemoryPool {
     POOL.clone()
 }
 
-/// The monitor of this process. It looks every 5 s once it is started, knows the heap where the
-/// program [installed](tensor_pool::PoolAllocator::install) a [`PoolAllocator`](super::PoolAllocator),
-/// and the parts that models are made of.
+/// Returns the monitor of this process. It samples every 5 s once it is started. It reports the
+/// categories of the engine's memory, and the heap if the program
+/// [installed](tensor_pool::PoolAllocator::install) a [`PoolAllocator`](super::PoolAllocator).
 ///
 /// ```
 /// use pocket_tts::memory::get_memory_monitor;
 ///
 /// let monitor = get_memory_monitor();
-/// monitor.start_monitoring().expect("a thread can be started");
+/// monitor.start_monitoring().expect("a thread can start");
 /// // … speak …
 /// if let Some(peak) = monitor.get_peak_memory_usage() {
-///     println!("at most {peak}");
+///     println!("peak {peak}");
 /// }
 /// for alert in monitor.get_memory_alerts() {
 ///     eprintln!("{alert}");
@@ -82,9 +90,9 @@ pub fn get_memory_monitor() -> &'static MemoryMonitor {
     &MONITOR
 }
 
-/// The detector of reference cycles of this process. While a session
-/// [profiles](super::Settings::profiling), it tracks models, cached voices and the session; anything
-/// else that is [`Trace`] may be added.
+/// Returns the reference cycle detector of this process. While a session
+/// [profiles](super::Settings::profiling), it tracks models, cached voices and the session. A program
+/// can add any object that implements [`Trace`].
 ///
 /// ```
 /// use std::sync::{Arc, Mutex};
@@ -112,25 +120,83 @@ pub fn get_cycle_detector() -> &'static ReferenceCycleDetector {
     &DETECTOR
 }
 
-/// Starts or ends the tracking of new objects.
-pub(super) fn set_tracking(wanted: bool) {
-    TRACKING.store(wanted, Ordering::Relaxed);
+/// Creates a `tracing` layer that records spans as phases, for programs that install their own subscriber.
+/// [`init`](super::init) installs one where a program has none.
+///
+/// ```
+/// use pocket_tts::memory::{get_memory_monitor, span_layer};
+/// use tracing_subscriber::{layer::SubscriberExt, registry::Registry};
+///
+/// let subscriber = Registry::default().with(span_layer());
+/// tracing::subscriber::with_default(subscriber, || {
+///     tracing::info_span!("my phase").in_scope(|| ());
+/// });
+/// let spans = get_memory_monitor().span_stats();
+/// assert!(spans.iter().any(|span| span.name == "my phase"));
+/// ```
+pub fn span_layer() -> SpanLayer {
+    get_memory_monitor().span_layer()
 }
 
-/// Lets the detector watch an object if objects are tracked.
-pub(crate) fn track<T: Trace + Send + Sync + 'static>(object: &std::sync::Arc<T>) {
+/// Enables or disables the tracking of new objects.
+pub(super) fn set_tracking(enabled: bool) {
+    TRACKING.store(enabled, Ordering::Relaxed);
+}
+
+/// Adds an object to the cycle detector if tracking is enabled.
+pub(crate) fn track<T: Trace + Send + Sync + 'static>(object: &Arc<T>) {
     if TRACKING.load(Ordering::Relaxed) {
         DETECTOR.track_object(object);
     }
 }
 
-/// The program's allocator, whenever it is installed.
+/// Registers a loaded model until it is dropped.
+pub(crate) fn register_model(model: Weak<dyn LoadedModel>) {
+    MODELS.add(model);
+}
+
+/// Returns the registry of loaded models.
+pub(super) fn models() -> &'static ModelRegistry {
+    &MODELS
+}
+
+/// Returns the limit outside of any context.
+pub(super) fn default_limit_bytes() -> Option<u64> {
+    *DEFAULT_LIMIT_BYTES
+        .read()
+        .unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(super) fn set_default_limit_bytes(limit: Option<u64>) {
+    *DEFAULT_LIMIT_BYTES
+        .write()
+        .unwrap_or_else(PoisonError::into_inner) = limit;
+}
+
+/// Proof that this session is the only open one. Dropping it lets another one open.
+#[derive(Debug)]
+pub(super) struct SessionToken(());
+
+impl SessionToken {
+    /// Returns `None` if a session is open.
+    pub(super) fn acquire() -> Option<Self> {
+        (!SESSION_OPEN.swap(true, Ordering::SeqCst)).then_some(Self(()))
+    }
+}
+
+impl Drop for SessionToken {
+    fn drop(&mut self) {
+        SESSION_OPEN.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Reads the program's allocator once it is installed.
 fn heap_counter() -> HeapCounter {
-    HeapCounter::new(|| Some(to_monitor(heap()?.stats().live)))
-        .with_peak(|| Some(to_monitor(heap()?.stats().peak)))
+    HeapCounter::new(|| Some(heap()?.stats().live.get().into()))
+        .with_peak(|| Some(heap()?.stats().peak.get().into()))
         .with_slack(|| {
             let stats = heap()?.stats();
-            Some(to_monitor(stats.retained + stats.padding))
+            Some((stats.retained + stats.padding).get().into())
         })
         .with_reset(|| {
             if let Some(heap) = heap() {
@@ -139,6 +205,6 @@ fn heap_counter() -> HeapCounter {
         })
         .with_peak_window(|| {
             let window = PeakWindow::new();
-            Box::new(move || window.peak().map(to_monitor))
+            Box::new(move || window.peak().map(|peak| peak.get().into()))
         })
 }

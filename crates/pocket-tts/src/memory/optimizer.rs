@@ -6,12 +6,11 @@ use batch_planner::{BatchSize, BatchSizeOptimizer, Estimate, MemoryModel, Term};
 use mem_monitor::LimitOrigin;
 use tensor_pool::Bytes;
 use tts_core::memory::{StreamNeed, present};
-use tts_core::{GenerateOptions, PartSize};
+use tts_core::{GenerateOptions, Model, PartSize};
 
 use super::context::MemoryContext;
 use super::globals::get_memory_monitor;
 use crate::error::Result;
-use crate::model::TtsModel;
 
 /// Most parts of a text that a large model speaks at once unless more are asked for. Its weights are read
 /// once for all of them: the 110 M shape speaks a long text twice as fast with 4 at once as with one, and
@@ -47,31 +46,35 @@ const LARGE_MODEL: Bytes = Bytes::mib(64);
 /// ```
 #[derive(Clone)]
 pub struct BatchOptimizer {
-    model: TtsModel,
+    model: Model,
     limit: Bytes,
 }
 
 /// The optimizer for a model, with the limit that holds here.
-pub fn get_batch_optimizer(model: &TtsModel) -> BatchOptimizer {
-    let context = MemoryContext::current().limit();
-    let monitor = get_memory_monitor();
-    // What others hold of a group's or of the machine's memory is not to be had. The limit that a session
-    // sets in the monitor is the context's, which counts otherwise.
-    let effective = monitor.effective_limit().and_then(|limit| {
-        let headroom = match limit.origin {
-            LimitOrigin::Configured => None,
-            _ => limit.headroom(),
-        };
-        Some(present(model.memory_pool()) + Bytes(headroom?.0))
-    });
-    let limits = [context, effective];
-    BatchOptimizer {
-        model: model.clone(),
-        limit: limits.into_iter().flatten().min().unwrap_or(Bytes::MAX),
-    }
+pub fn get_batch_optimizer(model: &impl AsRef<Model>) -> BatchOptimizer {
+    BatchOptimizer::new(model.as_ref())
 }
 
 impl BatchOptimizer {
+    fn new(model: &Model) -> Self {
+        let context = MemoryContext::current().limit_bytes().map(Bytes);
+        let monitor = get_memory_monitor();
+        // What others hold of a group's or of the machine's memory is not to be had. The limit that a
+        // session sets in the monitor is the context's, which counts otherwise.
+        let effective = monitor.effective_limit().and_then(|limit| {
+            let headroom = match limit.origin {
+                LimitOrigin::Configured => None,
+                _ => limit.headroom(),
+            };
+            Some(present(model.memory_pool()) + Bytes(headroom?.0))
+        });
+        let limits = [context, effective];
+        Self {
+            model: model.clone(),
+            limit: limits.into_iter().flatten().min().unwrap_or(Bytes::MAX),
+        }
+    }
+
     /// The limit that it keeps; [`Bytes::MAX`] where nothing is known of one.
     #[must_use]
     pub fn limit(&self) -> Bytes {
@@ -110,8 +113,8 @@ impl BatchOptimizer {
     ///
     /// The text holds nothing to say, a setting is out of range, or not even one part fits.
     pub fn for_text(&self, text: &str, options: &GenerateOptions) -> Result<BatchSize> {
-        let parts = self.model.model().parts(text, options)?;
-        let need = self.model.model().stream_cost().need(&parts);
+        let parts = self.model.parts(text, options)?;
+        let need = self.model.stream_cost().need(&parts);
         self.for_parts(&parts, &need)
     }
 
@@ -123,7 +126,7 @@ impl BatchOptimizer {
 
     /// Most parts at once that are worth their memory.
     fn ceiling(&self) -> usize {
-        let size = self.model.model().size();
+        let size = self.model.size();
         match Bytes::from(size.flow_lm_bytes + size.decoder_bytes) >= LARGE_MODEL {
             true => CEILING,
             false => 1,
@@ -137,11 +140,11 @@ impl BatchOptimizer {
             tokens: sequence_length.min(GenerateOptions::default().max_tokens),
             max_frames: sequence_length,
         };
-        self.model.model().stream_cost().need(&[part])
+        self.model.stream_cost().need(&[part])
     }
 
     fn optimizer(&self, need: &StreamNeed, ceiling: usize) -> BatchSizeOptimizer {
-        let model = self.model.model();
+        let model = &self.model;
         let cost = model.stream_cost();
         let positions = NonZeroU64::new(cost.page_positions as u64).unwrap_or(NonZeroU64::MIN);
         let per_position = cost.page_bytes.get() / positions;
@@ -167,11 +170,9 @@ impl BatchOptimizer {
     }
 }
 
-impl TtsModel {
-    /// Parts to speak at once where nobody said how many. Where not even one fits, one: the stream is
-    /// then refused with what it needs.
-    pub(crate) fn batch_size_for(&self, parts: &[PartSize], need: &StreamNeed) -> usize {
-        let answer = get_batch_optimizer(self).for_parts(parts, need);
-        answer.map_or(1, |answer| answer.batch_size as usize)
-    }
+/// Parts to speak at once where nobody said how many. Where not even one fits, one: the stream is
+/// then refused with what it needs.
+pub(crate) fn batch_size_for(model: &Model, parts: &[PartSize], need: &StreamNeed) -> usize {
+    let answer = BatchOptimizer::new(model).for_parts(parts, need);
+    answer.map_or(1, |answer| answer.batch_size as usize)
 }

@@ -1,16 +1,15 @@
-//! What the phases of speech took.
+//! Phases of speech.
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::time::Duration;
 
 use mem_monitor::{Counted, SpanStats};
 use serde::{Deserialize, Serialize};
-use tensor_pool::Bytes;
 
-use super::bytes::of_monitor;
-use super::table::{self, shown};
+use super::format::{amount, of_monitor, write_table};
 
-/// The engine's phases, in the order in which they come.
+/// The engine's phases, in the order in which they occur.
 const ORDER: [&str; 6] = [
     "load",
     "encode_voice",
@@ -20,36 +19,32 @@ const ORDER: [&str; 6] = [
     "decode",
 ];
 
-/// A phase: a `tracing` span by its name. The engine's are `load`, `encode_voice`, `prompt`, `generate`
-/// (a part of the text: its prompt and its steps), `step` (one frame's latent) and `decode` (audio of
-/// some frames); a program's own spans are phases too.
+/// A phase: all `tracing` spans with one name.
 ///
-/// Figures are of the whole process: phases that run at the same time are in each other's.
+/// The engine's phases are `load`, `encode_voice`, `prompt`, `generate` (a segment: its prompt and its
+/// frames), `step` (one frame's latent) and `decode` (audio of some frames). A program's own spans are
+/// phases too. The figures are those of the whole process, so phases that overlap include each other.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Phase {
-    /// The span's name.
+    /// Name of the spans.
     pub name: String,
-    /// How many ended.
+    /// Number of spans that ended.
     pub calls: u64,
-    /// From beginning to end, all calls together.
-    #[serde(rename = "total_time_s", with = "super::bytes::seconds")]
+    /// Total time of all calls.
+    #[serde(rename = "total_time_s", with = "super::format::seconds")]
     pub total_time: Duration,
-    /// What the figures below count: heap blocks in use, or without a
-    /// [`PoolAllocator`](super::PoolAllocator) the resident set.
+    /// What the figures below count: live heap allocations, or RSS without a
+    /// [`PoolAllocator`](super::PoolAllocator).
     pub counted: Counted,
-    /// At the beginning of the first call.
-    #[serde(rename = "memory_in_bytes", with = "super::bytes::optional")]
-    pub memory_in: Option<Bytes>,
-    /// At the end of the last call.
-    #[serde(rename = "memory_out_bytes", with = "super::bytes::optional")]
-    pub memory_out: Option<Bytes>,
-    /// At most, in any call.
-    #[serde(rename = "memory_peak_bytes", with = "super::bytes::optional")]
-    pub memory_peak: Option<Bytes>,
-    /// How far a call rose above its beginning at most.
-    #[serde(rename = "greatest_rise_bytes", with = "super::bytes::optional")]
-    pub greatest_rise: Option<Bytes>,
+    /// Memory at the start of the first call.
+    pub memory_in_bytes: Option<u64>,
+    /// Memory at the end of the last call.
+    pub memory_out_bytes: Option<u64>,
+    /// Peak of all calls.
+    pub memory_peak_bytes: Option<u64>,
+    /// Largest difference between a call's peak and its start.
+    pub greatest_rise_bytes: Option<u64>,
 }
 
 impl Phase {
@@ -59,57 +54,57 @@ impl Phase {
             calls: stats.calls,
             total_time: stats.total_time,
             counted: stats.counted,
-            memory_in: of_monitor(stats.first_entry),
-            memory_out: of_monitor(stats.last_exit),
-            memory_peak: of_monitor(stats.peak),
-            greatest_rise: of_monitor(stats.greatest_rise),
+            memory_in_bytes: of_monitor(stats.first_entry),
+            memory_out_bytes: of_monitor(stats.last_exit),
+            memory_peak_bytes: of_monitor(stats.peak),
+            greatest_rise_bytes: of_monitor(stats.greatest_rise),
         }
     }
 }
 
-/// The phases that spans tell of: the engine's in their order, then others, the longest first.
+/// Converts span statistics to phases: the engine's in their order, then others by descending time.
 pub(super) fn phases(spans: &[SpanStats]) -> Vec<Phase> {
     let mut phases: Vec<Phase> = spans.iter().map(Phase::new).collect();
     phases.sort_by_key(|phase| {
-        let place = ORDER.iter().position(|name| *name == phase.name);
-        (
-            place.unwrap_or(ORDER.len()),
-            std::cmp::Reverse(phase.total_time),
-        )
+        let index = ORDER.iter().position(|name| *name == phase.name);
+        (index.unwrap_or(ORDER.len()), Reverse(phase.total_time))
     });
     phases
 }
 
-/// Writes phases as a table, or why there are none.
+/// Writes phases as a table, or the reason why there are none.
 pub(super) fn write(f: &mut fmt::Formatter<'_>, phases: &[Phase]) -> fmt::Result {
-    let [what_in, what_out, what_peak] = match phases.first() {
+    let [memory_in, memory_out, memory_peak] = match phases.first() {
         None => {
             return f.write_str(
-                "no phases were recorded: nothing ended, or the program's tracing subscriber has no \
+                "no phases: no span ended, or the program's tracing subscriber has no \
                  `memory::span_layer()`",
             );
         }
         Some(phase) if phase.counted == Counted::Heap => ["heap in", "heap out", "heap peak"],
         Some(_) => ["RSS in", "RSS out", "RSS peak"],
     };
-    let rows: Vec<_> = phases
-        .iter()
-        .map(|phase| {
-            [
-                phase.name.clone(),
-                phase.calls.to_string(),
-                format!("{:.3} s", phase.total_time.as_secs_f64()),
-                shown(phase.memory_in),
-                shown(phase.memory_out),
-                shown(phase.memory_peak),
-                shown(phase.greatest_rise),
-            ]
-        })
-        .collect();
+    let rows = phases.iter().map(|phase| {
+        [
+            phase.name.clone(),
+            phase.calls.to_string(),
+            format!("{:.3} s", phase.total_time.as_secs_f64()),
+            amount(phase.memory_in_bytes),
+            amount(phase.memory_out_bytes),
+            amount(phase.memory_peak_bytes),
+            amount(phase.greatest_rise_bytes),
+        ]
+    });
     let head = [
-        "phase", "calls", "time", what_in, what_out, what_peak, "rise",
+        "phase",
+        "calls",
+        "time",
+        memory_in,
+        memory_out,
+        memory_peak,
+        "rise",
     ];
-    table::write(f, head, &rows)
+    write_table(f, head, rows.collect())
 }
 
 #[cfg(test)]
@@ -129,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn phases_come_in_the_engines_order_and_others_after_them() {
+    fn engine_phases_come_first_in_their_order() {
         let monitor = MemoryMonitor::default();
         let subscriber = Registry::default().with(monitor.span_layer());
         tracing::subscriber::with_default(subscriber, || {

@@ -4,14 +4,11 @@ use std::fmt;
 
 use serde::Serialize;
 use tensor_pool::Bytes;
-use tts_core::GenerateOptions;
 use tts_core::memory::{StreamNeed, counted, present};
-use tts_core::{PartSize, SpeechRequest, Voice};
+use tts_core::{Model, PartSize, Voice};
 
 use super::context::MemoryContext;
-use super::table;
-use crate::error::Result;
-use crate::model::TtsModel;
+use super::format::write_table;
 
 /// What speaking a text will take: the most counted bytes of the process, by what they are for.
 ///
@@ -78,7 +75,7 @@ impl fmt::Display for MemoryPlan {
             .collect();
         rows.push(row("peak", self.peak_bytes));
         rows.extend(self.limit_bytes.map(|limit| row("limit", limit)));
-        table::write(f, ["what for", "up to"], &rows)
+        write_table(f, ["what for", "up to"], rows)
     }
 }
 
@@ -89,95 +86,26 @@ fn parts(count: usize) -> String {
     }
 }
 
-impl TtsModel {
-    /// What [`Self::stream`] will take for a text, at the batch size that it will use here, with the limit
-    /// that holds here.
-    ///
-    /// Frees the idle tensors of the pool, so that what is left is what speech adds to.
-    ///
-    /// ```
-    /// # #[cfg(feature = "builtin-voice")] {
-    /// # let model = pocket_tts::TtsModel::builtin()?;
-    /// # let voice = model.default_voice()?;
-    /// let plan = model.plan_stream_memory(&voice, "Hello world.", &Default::default())?;
-    /// println!("{plan}");
-    /// assert!(plan.fits(), "there is no limit here");
-    /// # }
-    /// # Ok::<(), pocket_tts::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// The text holds nothing to say, or a setting is out of range.
-    pub fn plan_stream_memory(
-        &self,
-        voice: &Voice,
-        text: &str,
-        options: &GenerateOptions,
-    ) -> Result<MemoryPlan> {
-        let parts = self.model().parts(text, options)?;
-        let need = self.model().stream_cost().need(&parts);
-        let batch_size = options.batch_size.unwrap_or(1);
-        Ok(self.plan_of(&[voice], &parts, &need, batch_size))
-    }
-
-    /// What [`Self::generate`] will take for a text, the audio included; otherwise as
-    /// [`Self::plan_stream_memory`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::plan_stream_memory`].
-    pub fn plan_memory(
-        &self,
-        voice: &Voice,
-        text: &str,
-        options: &GenerateOptions,
-    ) -> Result<MemoryPlan> {
-        let request = SpeechRequest {
-            voice: voice.clone(),
-            text: text.to_owned(),
-        };
-        self.plan_batch_memory(&[request], options)
-    }
-
-    /// What [`Self::generate_batch`] will take for some texts; otherwise as [`Self::plan_memory`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::plan_stream_memory`], for any of the texts.
-    pub fn plan_batch_memory(
-        &self,
-        requests: &[SpeechRequest],
-        options: &GenerateOptions,
-    ) -> Result<MemoryPlan> {
-        let texts: Vec<_> = requests.iter().map(|request| &*request.text).collect();
-        let parts = self.parts_of(&texts, options)?;
-        let need = self.need_of(&parts);
-        let batch_size = match options.batch_size {
-            Some(size) => size,
-            None => self.batch_size_for(&parts, &need),
-        };
-        let voices: Vec<_> = requests.iter().map(|request| &request.voice).collect();
-        Ok(self.plan_of(&voices, &parts, &need, batch_size))
-    }
-
-    fn plan_of(
-        &self,
+impl MemoryPlan {
+    /// Of parts of some texts, at the largest batch size up to `wanted` that fits the limit that holds
+    /// here.
+    pub(crate) fn new(
+        model: &Model,
         voices: &[&Voice],
         parts: &[PartSize],
         need: &StreamNeed,
         wanted: usize,
-    ) -> MemoryPlan {
-        let pool = self.model().memory_pool();
+    ) -> Self {
+        let pool = model.memory_pool();
         pool.trim(Bytes::ZERO);
         let wanted = wanted.min(parts.len()).max(1);
-        let limit = MemoryContext::current().limit();
+        let limit = MemoryContext::current().limit_bytes().map(Bytes);
         // What is there now, and a batch as large as then fits.
         let present = present(pool);
         let fits = |size: &usize| limit.is_none_or(|limit| present + need.bytes(*size) <= limit);
         let batch_size = (1..=wanted).rev().find(fits).unwrap_or(1);
 
-        let size = self.model().size();
+        let size = model.size();
         let weights =
             Bytes::from(size.flow_lm_bytes + size.decoder_bytes + size.encoder_bytes.unwrap_or(0));
         let mapped = counted(pool).mapped;
@@ -207,7 +135,7 @@ impl TtsModel {
             ("audio", need.audio),
         ];
         let longest = parts.iter().max_by_key(|part| part.positions());
-        MemoryPlan {
+        Self {
             parts: parts.len(),
             batch_size,
             longest_part_tokens: longest.map_or(0, |part| part.tokens),

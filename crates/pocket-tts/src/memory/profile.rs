@@ -1,58 +1,52 @@
-//! What a piece of code takes.
+//! Profiles of a piece of code.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use mem_monitor::MemoryMonitor;
 use serde::{Deserialize, Serialize};
-use tensor_pool::{Bytes, PeakWindow, heap};
+use tensor_pool::{PeakWindow, heap};
 
-use super::bytes::of_monitor;
+use super::format::{amount, of_monitor};
 use super::globals::get_memory_monitor;
 use super::phase::{self, Phase};
-use super::table::shown;
 
-/// How often the resident set is looked at: often enough for a frame of speech, at less than a percent
-/// of a core. What is missed between two looks is seen where it raises the kernel's mark.
+/// Interval between samples of RSS: short enough for a frame of speech, at less than a percent of a
+/// core. Peaks between two samples are included where they raise the kernel's high-water mark.
 pub(super) const CHECK_INTERVAL: Duration = Duration::from_millis(10);
 
-/// The least that a monitor takes; only the peak is asked for here.
+/// The shortest history that a monitor accepts; only its peak is used here.
 const HISTORY: usize = 4;
 
-/// What a piece of code took: see [`profile`].
+/// Time and memory of a piece of code, measured by [`profile`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Profile {
-    /// What it was called.
+    /// Name of the profile.
     pub name: String,
-    /// How long it took.
-    #[serde(rename = "time_s", with = "super::bytes::seconds")]
+    /// Duration.
+    #[serde(rename = "time_s", with = "super::format::seconds")]
     pub time: Duration,
-    /// Heap blocks in use before; like the next two, `None` without a
+    /// Live heap allocations before; like the next two, `None` without a
     /// [`PoolAllocator`](super::PoolAllocator).
-    #[serde(rename = "heap_in_bytes", with = "super::bytes::optional")]
-    pub heap_in: Option<Bytes>,
-    /// Heap blocks in use after.
-    #[serde(rename = "heap_out_bytes", with = "super::bytes::optional")]
-    pub heap_out: Option<Bytes>,
-    /// Heap blocks in use at most.
-    #[serde(rename = "heap_peak_bytes", with = "super::bytes::optional")]
-    pub heap_peak: Option<Bytes>,
-    /// Resident set before.
-    #[serde(rename = "rss_before_bytes", with = "super::bytes::optional")]
-    pub rss_before: Option<Bytes>,
-    /// Resident set after.
-    #[serde(rename = "rss_after_bytes", with = "super::bytes::optional")]
-    pub rss_after: Option<Bytes>,
-    /// Resident set at most: looked at every 10 ms, and the kernel's mark where it rose.
-    #[serde(rename = "rss_peak_bytes", with = "super::bytes::optional")]
-    pub rss_peak: Option<Bytes>,
-    /// The phases that ended meanwhile. None are known unless spans are recorded: by a session that
+    pub heap_in_bytes: Option<u64>,
+    /// Live heap allocations after.
+    pub heap_out_bytes: Option<u64>,
+    /// Peak of live heap allocations.
+    pub heap_peak_bytes: Option<u64>,
+    /// RSS before.
+    pub rss_before_bytes: Option<u64>,
+    /// RSS after.
+    pub rss_after_bytes: Option<u64>,
+    /// Peak RSS: the maximum of samples every 10 ms and the kernel's high-water mark, if it rose.
+    pub rss_peak_bytes: Option<u64>,
+    /// Phases that ended within. Empty unless spans are recorded: by a session that
     /// [profiles](super::Settings::profiling), or with [`span_layer`](super::span_layer).
     pub phases: Vec<Phase>,
 }
 
-/// Runs `work` and tells what it took. Figures are of the whole process: other threads are in them.
+/// Runs `work` and measures its time and memory. The figures are those of the whole process and
+/// include other threads.
 ///
 /// ```
 /// # #[cfg(feature = "builtin-voice")] {
@@ -72,37 +66,37 @@ pub struct Profile {
 /// ```
 pub fn profile<T>(name: &'static str, work: impl FnOnce() -> T) -> (T, Profile) {
     let spans = get_memory_monitor().span_window();
-    // One of its own, so that its peak is of this work alone.
-    let watch = MemoryMonitor::builder()
+    // A monitor of its own, whose peak covers this work only.
+    let monitor = MemoryMonitor::builder()
         .check_interval(CHECK_INTERVAL)
         .history_capacity(HISTORY)
         .alert_rules([])
         .without_pss()
         .build()
         .unwrap_or_default();
-    // Without a thread the kernel's mark is what there is.
-    let _ = watch.start_monitoring();
-    let rss = || of_monitor(watch.get_current_memory_usage());
-    let live = || heap().map(|heap| heap.stats().live);
+    // If the thread cannot start, the kernel's high-water mark remains.
+    let _ = monitor.start_monitoring();
+    let rss = || of_monitor(monitor.get_current_memory_usage());
+    let live = || heap().map(|heap| heap.stats().live.get());
 
-    let (rss_before, window, heap_in) = (rss(), PeakWindow::new(), live());
+    let (rss_before_bytes, window, heap_in_bytes) = (rss(), PeakWindow::new(), live());
     let start = Instant::now();
     let value = work();
     let time = start.elapsed();
-    let (heap_out, heap_peak, rss_after) = (live(), window.peak(), rss());
+    let (heap_out_bytes, heap_peak, rss_after_bytes) = (live(), window.peak(), rss());
 
-    watch.stop_monitoring();
+    monitor.stop_monitoring();
     let profile = Profile {
         name: name.to_owned(),
         time,
-        heap_in,
-        heap_out,
-        heap_peak,
-        rss_before,
-        rss_after,
-        rss_peak: of_monitor(watch.get_peak_memory_usage())
-            .max(rss_before)
-            .max(rss_after),
+        heap_in_bytes,
+        heap_out_bytes,
+        heap_peak_bytes: heap_peak.map(|peak| peak.get()),
+        rss_before_bytes,
+        rss_after_bytes,
+        rss_peak_bytes: of_monitor(monitor.get_peak_memory_usage())
+            .max(rss_before_bytes)
+            .max(rss_after_bytes),
         phases: phase::phases(&spans.stats()),
     };
     (value, profile)
@@ -115,12 +109,12 @@ impl fmt::Display for Profile {
             "{}: {:.3} s; heap in {}, out {}, peak {}; RSS before {}, after {}, peak {}",
             self.name,
             self.time.as_secs_f64(),
-            shown(self.heap_in),
-            shown(self.heap_out),
-            shown(self.heap_peak),
-            shown(self.rss_before),
-            shown(self.rss_after),
-            shown(self.rss_peak),
+            amount(self.heap_in_bytes),
+            amount(self.heap_out_bytes),
+            amount(self.heap_peak_bytes),
+            amount(self.rss_before_bytes),
+            amount(self.rss_after_bytes),
+            amount(self.rss_peak_bytes),
         )?;
         if !self.phases.is_empty() {
             writeln!(f)?;

@@ -1,69 +1,64 @@
-//! Giving memory back.
+//! Release of memory that is not needed.
 
 use std::fmt;
 
+use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 use tensor_pool::{Bytes, heap};
+use tts_core::Model;
 
-use super::globals::get_memory_pool;
-use super::parts;
-use crate::model::TtsModel;
+use super::globals::{get_memory_pool, models};
 
-/// What was given back, by what it was. No byte is in two of them.
+/// Released memory by its kind. The kinds do not overlap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FreedMemory {
-    /// Voice encoders; they are loaded again when a voice is cloned.
-    #[serde(rename = "voice_encoder_bytes", with = "super::bytes")]
-    pub voice_encoder: Bytes,
-    /// Cached voices that nobody else held.
-    #[serde(rename = "voices_bytes", with = "super::bytes")]
-    pub voices: Bytes,
+    /// Voice encoders, which are loaded again when a voice is cloned.
+    pub voice_encoder_bytes: u64,
+    /// Cached voices without other users.
+    pub voices_bytes: u64,
     /// Idle tensors of the process's pool.
-    #[serde(rename = "idle_tensors_bytes", with = "super::bytes")]
-    pub idle_tensors: Bytes,
-    /// Blocks that the allocator had kept for later requests.
-    #[serde(rename = "idle_blocks_bytes", with = "super::bytes")]
-    pub idle_blocks: Bytes,
-    /// What devices had kept of their own memory.
-    #[serde(rename = "device_bytes", with = "super::bytes")]
-    pub device: Bytes,
+    pub idle_tensors_bytes: u64,
+    /// Blocks that the allocator had retained.
+    pub idle_blocks_bytes: u64,
+    /// Device memory that the devices had retained.
+    pub device_bytes: u64,
 }
 
 impl FreedMemory {
-    /// All of it.
-    pub fn total(&self) -> Bytes {
+    /// Returns the total.
+    pub fn total_bytes(&self) -> u64 {
         self.rows().into_iter().map(|(_, bytes)| bytes).sum()
     }
 
-    fn rows(&self) -> [(&'static str, Bytes); 5] {
+    fn rows(&self) -> [(&'static str, u64); 5] {
         [
-            ("voice encoder", self.voice_encoder),
-            ("cached voices", self.voices),
-            ("idle tensors", self.idle_tensors),
-            ("idle blocks", self.idle_blocks),
-            ("device", self.device),
+            ("voice encoder", self.voice_encoder_bytes),
+            ("cached voices", self.voices_bytes),
+            ("idle tensors", self.idle_tensors_bytes),
+            ("idle blocks", self.idle_blocks_bytes),
+            ("device", self.device_bytes),
         ]
     }
 }
 
 impl fmt::Display for FreedMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} freed", self.total())?;
-        let freed = self.rows().into_iter();
-        for (i, (name, bytes)) in freed.filter(|(_, bytes)| bytes.get() > 0).enumerate() {
+        write!(f, "{} freed", ByteSize::b(self.total_bytes()))?;
+        let freed = self.rows().into_iter().filter(|(_, bytes)| *bytes > 0);
+        for (i, (name, bytes)) in freed.enumerate() {
             let separator = if i == 0 { ": " } else { ", " };
-            write!(f, "{separator}{name} {bytes}")?;
+            write!(f, "{separator}{name} {}", ByteSize::b(bytes))?;
         }
         Ok(())
     }
 }
 
-/// Drops what the model's speech does not need: the voice encoder, idle tensors of the process's pool,
-/// and pages that the allocator keeps. [`TtsModel::load`] does this unless
-/// [`optimize_memory`](crate::LoadOptions::optimize_memory) is turned off.
+/// Drops what a model does not need for speech: the voice encoder, idle tensors of the process's pool,
+/// and blocks that the allocator retained. [`TtsModel::load`](crate::TtsModel::load) does this unless
+/// [`optimize_memory`](crate::LoadOptions::optimize_memory) is disabled.
 ///
-/// The encoder is loaded again when a voice is cloned, so this is worth it after voices were cloned.
+/// The encoder is loaded again when a voice is cloned, so call this after cloning.
 ///
 /// ```
 /// # #[cfg(feature = "builtin-voice")] {
@@ -76,64 +71,66 @@ impl fmt::Display for FreedMemory {
 /// # }
 /// # Ok::<(), pocket_tts::Error>(())
 /// ```
-pub fn optimize_model_memory(model: &TtsModel) -> FreedMemory {
-    let retained_before = retained();
+pub fn optimize_model_memory(model: &impl AsRef<Model>) -> FreedMemory {
+    let retained_before = retained_bytes();
     let mut freed = FreedMemory {
-        voice_encoder: model.model().drop_voice_encoder(),
-        idle_tensors: get_memory_pool().trim(Bytes::ZERO),
+        voice_encoder_bytes: model.as_ref().drop_voice_encoder().get(),
+        idle_tensors_bytes: get_memory_pool().trim(Bytes::ZERO).get(),
         ..FreedMemory::default()
     };
-    freed.idle_blocks = give_back_blocks(retained_before);
+    freed.idle_blocks_bytes = trim_heap(retained_before);
     freed
 }
 
-/// Gives back what is kept for later and used by nobody now: cached voices, idle tensors, what devices
-/// keep, pages that the allocator keeps. What speaks goes on; what comes next asks for memory anew.
+/// Releases everything that is retained but unused: cached voices, idle tensors, the devices' reserves
+/// and the allocator's idle blocks. Speech in progress is not affected; later speech allocates again.
 ///
 /// ```
 /// use pocket_tts::memory::release_idle_memory;
 ///
 /// let freed = release_idle_memory();
 /// println!("{freed}");
-/// assert_eq!(freed.total(), freed.voices + freed.idle_tensors + freed.idle_blocks + freed.device);
+/// assert_eq!(freed.voice_encoder_bytes, 0);
 /// ```
 pub fn release_idle_memory() -> FreedMemory {
-    let (retained_before, reserved_before) = (retained(), reserved());
+    let (retained_before, reserved_before) = (retained_bytes(), reserved_bytes());
     let pool = get_memory_pool();
-    let models = parts::models();
+    let models = models();
     let mut freed = FreedMemory {
-        voices: models.iter().map(|model| model.voices.evict()).sum(),
-        idle_tensors: pool.trim(Bytes::ZERO),
+        voices_bytes: models.all().iter().map(|model| model.evict_voices()).sum(),
+        idle_tensors_bytes: pool.trim(Bytes::ZERO).get(),
         ..FreedMemory::default()
     };
-    drop(models);
-    // Nothing is idle any more but what the devices keep.
+    // Only the devices' reserves are idle now.
     pool.clear();
-    // What was dropped on a device was in its reserve.
-    let dropped = freed.voices + freed.idle_tensors;
-    let dropped_on_device = dropped - parts::on_host(dropped);
-    freed.device = reserved_before - reserved() - dropped_on_device;
-    freed.idle_blocks = give_back_blocks(retained_before);
+    // The reserves include the tensors that were dropped on a device.
+    let dropped = freed.voices_bytes + freed.idle_tensors_bytes;
+    let dropped_on_device = dropped - models.on_host(dropped);
+    freed.device_bytes = reserved_before
+        .saturating_sub(reserved_bytes())
+        .saturating_sub(dropped_on_device);
+    freed.idle_blocks_bytes = trim_heap(retained_before);
     freed
 }
 
-/// What the allocator keeps for later requests.
-fn retained() -> Bytes {
-    heap().map_or(Bytes::ZERO, |heap| heap.stats().retained)
+/// Returns the idle blocks of the allocator.
+fn retained_bytes() -> u64 {
+    heap().map_or(0, |heap| heap.stats().retained.get())
 }
 
-/// Gives back what the allocator keeps. Returns what of it was kept before anything was dropped: the
-/// rest are the blocks of what was.
-fn give_back_blocks(retained_before: Bytes) -> Bytes {
-    heap().map_or(Bytes::ZERO, |heap| {
-        heap.trim(Bytes::ZERO).min(retained_before)
-    })
+/// Releases the allocator's idle blocks. Returns at most the bytes retained before anything was dropped:
+/// the others are the blocks of what was dropped.
+fn trim_heap(retained_before: u64) -> u64 {
+    heap().map_or(0, |heap| heap.trim(Bytes::ZERO).get().min(retained_before))
 }
 
-/// What devices took from their drivers.
-fn reserved() -> Bytes {
+/// Returns the memory that the devices' pools hold.
+fn reserved_bytes() -> u64 {
     let devices = get_memory_pool().get_stats().devices;
-    devices.iter().map(|device| device.bytes_reserved).sum()
+    devices
+        .iter()
+        .map(|device| device.bytes_reserved.get())
+        .sum()
 }
 
 #[cfg(test)]
@@ -141,14 +138,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_was_freed_is_told() {
+    fn prints_only_kinds_that_were_freed() {
         let mut freed = FreedMemory::default();
         assert_eq!(freed.to_string(), "0 B freed");
-        freed.voices = Bytes::mib(3);
-        freed.idle_blocks = Bytes::mib(1);
+        freed.voices_bytes = 3 << 20;
+        freed.idle_blocks_bytes = 1 << 20;
         assert_eq!(
             freed.to_string(),
-            "4 MiB freed: cached voices 3 MiB, idle blocks 1 MiB"
+            "4.0 MiB freed: cached voices 3.0 MiB, idle blocks 1.0 MiB"
         );
     }
 }

@@ -1,34 +1,31 @@
-//! What a recording leaves for other programs to read.
+//! The report of a recording.
 
 use std::fmt;
 use std::time::Duration;
 
 use mem_monitor::{Breakdown, MemoryMonitor};
 use serde::{Deserialize, Serialize};
-use tensor_pool::{Bytes, heap};
+use tensor_pool::heap;
 
-use super::bytes::of_monitor;
+use super::format::of_monitor;
 use super::phase;
 use super::settings::Settings;
 use super::summary::{MemorySummary, memory_summary, named};
 
-/// The most that was used while it was recorded.
+/// Peaks of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PeakFigures {
-    /// Resident set.
-    #[serde(rename = "rss_bytes", with = "super::bytes::optional")]
-    pub rss: Option<Bytes>,
-    /// Heap blocks in use; `None` without a [`PoolAllocator`](super::PoolAllocator).
-    #[serde(rename = "heap_bytes", with = "super::bytes::optional")]
-    pub heap: Option<Bytes>,
+    /// RSS.
+    pub rss_bytes: Option<u64>,
+    /// Live heap allocations; `None` without a [`PoolAllocator`](super::PoolAllocator).
+    pub heap_bytes: Option<u64>,
     /// Leased tensors.
-    #[serde(rename = "pool_bytes", with = "super::bytes")]
-    pub pool: Bytes,
+    pub pool_bytes: u64,
 }
 
-/// What the `.json` file of a recording holds. `Display` prints its two tables: what the phases took,
-/// and where the bytes were when there were most of them.
+/// The contents of a recording's `.json` file. `Display` prints two tables: the phases, and the
+/// categories at the peak.
 ///
 /// ```standalone_crate
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -38,13 +35,9 @@ pub struct PeakFigures {
 /// # let folder = folder.path();
 /// # #[cfg(any())]
 /// let folder = ".";
-/// let session = init(Settings {
-///     profiling: true,
-///     profile_dir: folder.into(),
-///     ..Settings::default()
-/// })?;
+/// let session = init(Settings::default().with_profiling_to(folder))?;
 /// // … speak …
-/// let files = session.finish()?.expect("it was recorded");
+/// let files = session.finish()?.expect("profiling is enabled");
 /// let report: ProfileReport = serde_json::from_slice(&std::fs::read(files.report)?)?;
 /// println!("{report}");
 /// # Ok(())
@@ -53,35 +46,34 @@ pub struct PeakFigures {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ProfileReport {
-    /// What was in force.
+    /// The settings of the session.
     pub settings: Settings,
-    /// From the beginning to the end of the recording.
-    #[serde(rename = "time_s", with = "super::bytes::seconds")]
+    /// Duration of the recording.
+    #[serde(rename = "time_s", with = "super::format::seconds")]
     pub time: Duration,
-    /// The most that was used.
+    /// The peaks.
     pub peak: PeakFigures,
-    /// Where the bytes were at the sample with most of them on the heap.
-    pub parts_at_peak: Breakdown,
-    /// How memory stood at the end, with the phases and the effective limit.
+    /// RSS by category, at the sample with the largest heap.
+    pub categories_at_peak: Breakdown,
+    /// The summary at the end, with the phases and the effective limit.
     pub summary: MemorySummary,
 }
 
 impl ProfileReport {
-    /// Of what a monitor saw.
-    pub(super) fn of(monitor: &MemoryMonitor, settings: &Settings, time: Duration) -> Self {
+    pub(super) fn new(monitor: &MemoryMonitor, settings: &Settings, time: Duration) -> Self {
         let summary = memory_summary();
         let rss = monitor.latest().and_then(|sample| sample.rss_peak);
         Self {
             settings: settings.clone(),
             time,
             peak: PeakFigures {
-                rss: of_monitor(rss),
-                heap: heap().map(|heap| heap.stats().peak),
-                pool: summary.pool.peak,
+                rss_bytes: of_monitor(rss),
+                heap_bytes: heap().map(|heap| heap.stats().peak.get()),
+                pool_bytes: summary.pool.peak_bytes,
             },
-            parts_at_peak: monitor
+            categories_at_peak: monitor
                 .peak_breakdown()
-                .map_or_else(|| summary.parts.clone(), named),
+                .map_or_else(|| summary.categories.clone(), named),
             summary,
         }
     }
@@ -90,6 +82,6 @@ impl ProfileReport {
 impl fmt::Display for ProfileReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         phase::write(f, &self.summary.phases)?;
-        write!(f, "\n\n{}", self.parts_at_peak)
+        write!(f, "\n\n{}", self.categories_at_peak)
     }
 }

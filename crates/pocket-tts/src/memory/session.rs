@@ -1,72 +1,61 @@
-//! Settings in force, and the recording that belongs to them.
+//! Sessions: applied settings and their recording.
 
 mod files;
 mod recording;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use leak_detect::Trace;
-use mem_monitor::SpanLayer;
-use tensor_pool::{Bytes, DEFAULT_MAX_POOL_SIZE};
+use tensor_pool::DEFAULT_MAX_POOL_SIZE;
 
-use super::bytes::to_monitor;
-use super::context::set_default_limit;
-use super::globals::{get_memory_monitor, get_memory_pool, track};
+use super::error::MemoryError;
+use super::globals::{
+    SessionToken, get_memory_monitor, get_memory_pool, set_default_limit_bytes, track,
+};
 use super::settings::Settings;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::source::chain;
 
 pub use files::ProfileFiles;
 use recording::Recording;
 
-/// Whether a session is open.
-static OPEN: AtomicBool = AtomicBool::new(false);
-
-/// Puts settings in force for as long as the session lives: the default limit, the size of the
+/// Applies settings while the returned session lives: the default limit, the size of the
 /// [pool](super::get_memory_pool), and with [`profiling`](Settings::profiling) a recording of the whole
-/// process: the [monitor](super::get_memory_monitor) is set back and started, spans become phases, and
-/// `mprofile_*.dat` grows in [`profile_dir`](Settings::profile_dir). There is one session at a time.
+/// process. A recording resets and starts the [monitor](super::get_memory_monitor), records spans as
+/// phases, and writes samples to `mprofile_*.dat` in [`profile_dir`](Settings::profile_dir). Only one
+/// session can be open at a time.
 ///
-/// Phases need a `tracing` subscriber with [`span_layer`]. A program without a global subscriber gets
-/// one; a program that has its own adds the layer to it.
+/// Phases need a `tracing` subscriber with [`span_layer`](super::span_layer). If the program has no
+/// global subscriber, `init` installs one; a program with its own adds the layer to it.
 ///
 /// ```standalone_crate
-/// use pocket_tts::memory::{Bytes, MemoryContext, Settings, init};
+/// use pocket_tts::memory::{MemoryContext, Settings, init};
 ///
-/// let session = init(Settings {
-///     memory_limit: Some(Bytes::mib(500)),
-///     ..Settings::default()
-/// })?;
-/// assert_eq!(MemoryContext::current().limit(), Some(Bytes::mib(500)));
+/// let session = init(Settings::default().with_memory_limit_bytes(500 << 20))?;
+/// assert_eq!(MemoryContext::current().limit_bytes(), Some(500 << 20));
 /// assert!(init(Settings::default()).is_err());
 /// drop(session);
-/// assert_eq!(MemoryContext::current().limit(), None);
+/// assert_eq!(MemoryContext::current().limit_bytes(), None);
 /// # Ok::<(), pocket_tts::Error>(())
 /// ```
 ///
 /// # Errors
 ///
-/// [`Error::SessionOpen`] where a session is open; [`Error::ProfileFile`] where the recording cannot
-/// be begun, such as in a folder that does not exist; a limit of 0 bytes.
+/// [`MemoryError::SessionOpen`] if a session is open, [`MemoryError::ZeroLimit`] for a limit of 0
+/// bytes, [`MemoryError::Recording`] if the recording cannot be written, for example because its folder
+/// does not exist.
 pub fn init(settings: Settings) -> Result<Session> {
-    if OPEN.swap(true, Ordering::SeqCst) {
-        return Err(Error::SessionOpen);
-    }
-    // From here on, dropping it takes back whatever was put in force.
-    let in_force = InForce;
-    if settings.memory_limit == Some(Bytes::ZERO) {
-        return Err(tts_core::Error::Setting {
-            name: "memory_limit",
-            found: Bytes::ZERO.to_string(),
-            allowed: "at least one byte, or no limit",
-        }
-        .into());
+    let token = SessionToken::acquire().ok_or(MemoryError::SessionOpen)?;
+    // From here on, an early return restores the defaults.
+    let applied = Applied { _token: token };
+    if settings.memory_limit_bytes == Some(0) {
+        return Err(MemoryError::ZeroLimit.into());
     }
     let monitor = get_memory_monitor();
     get_memory_pool().set_max_pool_size(settings.pool_size);
-    set_default_limit(settings.memory_limit);
-    monitor.set_limit(settings.memory_limit.map(to_monitor))?;
+    set_default_limit_bytes(settings.memory_limit_bytes);
+    monitor.set_limit(settings.memory_limit_bytes.map(Into::into))?;
     let recording = match settings.profiling {
         true => Some(Recording::begin(monitor, &settings)?),
         false => None,
@@ -78,53 +67,35 @@ pub fn init(settings: Settings) -> Result<Session> {
     track(&shared);
     Ok(Session {
         shared,
-        _in_force: in_force,
+        _applied: applied,
     })
 }
 
-/// As [`init`], with [`Settings::from_env`].
+/// Applies the settings of the environment: [`init`] with [`Settings::from_env`].
 ///
 /// ```standalone_crate
 /// fn main() -> Result<(), pocket_tts::Error> {
 ///     let _session = pocket_tts::memory::init_from_env()?;
-///     // … all that the program does …
+///     // … the rest of the program …
 ///     Ok(())
 /// }
 /// ```
 ///
 /// # Errors
 ///
-/// As [`init`], and [`Error::Variable`] for a variable with a bad value.
+/// Those of [`init`], and [`MemoryError::Variable`] for a variable with an invalid value.
 pub fn init_from_env() -> Result<Session> {
     init(Settings::from_env()?)
 }
 
-/// A `tracing` layer that makes phases of spans, for programs with a subscriber of their own; others
-/// need it not, see [`init`].
-///
-/// ```
-/// use pocket_tts::memory::{get_memory_monitor, span_layer};
-/// use tracing_subscriber::{layer::SubscriberExt, registry::Registry};
-///
-/// let subscriber = Registry::default().with(span_layer());
-/// tracing::subscriber::with_default(subscriber, || {
-///     tracing::info_span!("of the program").in_scope(|| ());
-/// });
-/// let spans = get_memory_monitor().span_stats();
-/// assert!(spans.iter().any(|span| span.name == "of the program"));
-/// ```
-pub fn span_layer() -> SpanLayer {
-    get_memory_monitor().span_layer()
-}
-
-/// Settings that are in force, and the recording. Dropping it ends both: files are written after an
-/// error too.
+/// Applied settings and their recording. Dropping the session ends both; the recording's files are
+/// written after an error or a panic too.
 #[derive(Debug)]
-#[must_use = "the settings are in force only while this lives"]
+#[must_use = "the settings apply only while this lives"]
 pub struct Session {
     shared: Arc<Shared>,
-    /// After the recording.
-    _in_force: InForce,
+    /// Dropped after the recording.
+    _applied: Applied,
 }
 
 #[derive(Debug, Trace)]
@@ -136,12 +107,12 @@ struct Shared {
 }
 
 impl Session {
-    /// What is in force.
+    /// Returns the applied settings.
     pub fn settings(&self) -> &Settings {
         &self.shared.settings
     }
 
-    /// Where the recording grows; `None` without profiling.
+    /// Returns the path of the recording's samples; `None` without profiling.
     pub fn recording(&self) -> Option<PathBuf> {
         let recording = self.shared.recording();
         recording
@@ -149,12 +120,13 @@ impl Session {
             .map(|recording| recording.path().to_owned())
     }
 
-    /// Ends the session: writes the recording's files, logs the [summary](super::log_memory_summary),
-    /// and sets back what [`init`] set. `None` without profiling, when nothing is written or logged.
+    /// Ends the session: writes the recording's files, logs the [summary](super::log_memory_summary)
+    /// and restores the defaults. Without profiling, returns `None` and writes and logs nothing.
     ///
     /// # Errors
     ///
-    /// [`Error::ProfileFile`] with the first file that could not be written; the others are written.
+    /// [`MemoryError::Recording`] for the first file that cannot be written. The other files are
+    /// written.
     pub fn finish(self) -> Result<Option<ProfileFiles>> {
         self.shared.end()
     }
@@ -163,13 +135,13 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         if let Err(error) = self.shared.end() {
-            tracing::error!("{error}");
+            tracing::error!("{}", chain(&error));
         }
     }
 }
 
 impl Shared {
-    fn recording(&self) -> std::sync::MutexGuard<'_, Option<Recording>> {
+    fn recording(&self) -> MutexGuard<'_, Option<Recording>> {
         self.recording
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -183,16 +155,17 @@ impl Shared {
     }
 }
 
-/// That settings are in force: dropping it takes them back.
+/// Restores the default settings when it is dropped.
 #[derive(Debug)]
-struct InForce;
+struct Applied {
+    _token: SessionToken,
+}
 
-impl Drop for InForce {
+impl Drop for Applied {
     fn drop(&mut self) {
-        set_default_limit(None);
+        set_default_limit_bytes(None);
         get_memory_pool().set_max_pool_size(DEFAULT_MAX_POOL_SIZE);
         // Only a limit of 0 bytes is refused.
         let _ = get_memory_monitor().set_limit(None);
-        OPEN.store(false, Ordering::SeqCst);
     }
 }

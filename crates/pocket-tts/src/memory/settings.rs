@@ -1,50 +1,48 @@
-//! What the environment says about memory.
+//! Settings of the process's memory.
 
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tensor_pool::{Bytes, DEFAULT_MAX_POOL_SIZE};
+use tensor_pool::DEFAULT_MAX_POOL_SIZE;
 
-use crate::error::{Error, Result};
+use super::error::MemoryError;
+use crate::error::Result;
 
-/// The default limit in MB.
 const MEMORY_LIMIT_MB: &str = "POCKET_TTS_MEMORY_LIMIT_MB";
-/// Whether every session records.
 const ENABLE_MEMORY_PROFILING: &str = "POCKET_TTS_ENABLE_MEMORY_PROFILING";
-/// Idle tensors per shape, type and device.
 const MEMORY_POOL_SIZE: &str = "POCKET_TTS_MEMORY_POOL_SIZE";
 
-/// What [`init`](super::init) puts in force. The default changes nothing.
+/// Settings that [`init`](super::init) applies.
+///
+/// The default has no limit, no recording and a pool of 100 idle tensors per key.
 ///
 /// ```
-/// use pocket_tts::memory::{Bytes, Settings};
+/// use pocket_tts::memory::Settings;
 ///
-/// let settings = Settings {
-///     memory_limit: Some(Bytes::mib(500)),
-///     ..Settings::default()
-/// };
+/// let settings = Settings::default().with_memory_limit_bytes(500 << 20);
+/// assert_eq!(settings.memory_limit_bytes, Some(500 << 20));
 /// assert_eq!(settings.pool_size, 100);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
 pub struct Settings {
-    /// The limit of counted bytes outside of any context; contexts can only lower it.
-    #[serde(rename = "memory_limit_bytes", with = "super::bytes::optional")]
-    pub memory_limit: Option<Bytes>,
-    /// Whether to record what memory is used, and to write it to files at the end.
+    /// Limit of counted bytes outside of any context. Contexts can only lower it.
+    pub memory_limit_bytes: Option<u64>,
+    /// Whether to record memory and write the recording's files at the end.
     pub profiling: bool,
-    /// Most idle tensors that the process's pool keeps per shape, type and device; 0 turns pooling off.
+    /// Idle tensors that the process's pool retains per shape, type and device; 0 disables pooling.
     pub pool_size: usize,
-    /// The folder of the recordings. It must exist.
-    #[serde(with = "super::bytes::path")]
+    /// Folder of the recordings. It must exist.
+    #[serde(with = "super::format::path")]
     pub profile_dir: PathBuf,
 }
 
 impl Default for Settings {
-    /// No limit, no profiling, a pool of 100 idle tensors a key, the current folder.
     fn default() -> Self {
         Self {
-            memory_limit: None,
+            memory_limit_bytes: None,
             profiling: false,
             pool_size: DEFAULT_MAX_POOL_SIZE,
             profile_dir: PathBuf::from("."),
@@ -53,31 +51,53 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The default, with what these variables say:
+    /// Sets the limit of counted bytes outside of any context.
+    #[must_use]
+    pub fn with_memory_limit_bytes(mut self, bytes: u64) -> Self {
+        self.memory_limit_bytes = Some(bytes);
+        self
+    }
+
+    /// Sets the number of idle tensors that the pool retains per shape, type and device.
+    #[must_use]
+    pub fn with_pool_size(mut self, tensors: usize) -> Self {
+        self.pool_size = tensors;
+        self
+    }
+
+    /// Enables a recording to files in an existing folder.
+    #[must_use]
+    pub fn with_profiling_to(mut self, folder: impl AsRef<Path>) -> Self {
+        self.profiling = true;
+        self.profile_dir = folder.as_ref().to_owned();
+        self
+    }
+
+    /// Reads the settings from the environment:
     ///
-    /// | variable | what it may hold |
+    /// | variable | value |
     /// |---|---|
-    /// | `POCKET_TTS_MEMORY_LIMIT_MB` | the limit in MB (of 1,048,576 bytes), a whole number from 1 |
+    /// | `POCKET_TTS_MEMORY_LIMIT_MB` | limit in whole MB (of 1,048,576 bytes) from 1 |
     /// | `POCKET_TTS_ENABLE_MEMORY_PROFILING` | `1` or `0` |
     /// | `POCKET_TTS_MEMORY_POOL_SIZE` | idle tensors per shape, type and device, a whole number from 0 |
     ///
-    /// An empty variable is as good as none.
+    /// A missing or empty variable leaves the default.
     ///
     /// ```
     /// let settings = pocket_tts::memory::Settings::from_env()?;
-    /// println!("{} idle tensors at most", settings.pool_size);
+    /// println!("up to {} idle tensors per key", settings.pool_size);
     /// # Ok::<(), pocket_tts::Error>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// [`Error::Variable`] for a variable that holds something else.
+    /// [`MemoryError::Variable`] for an invalid value.
     pub fn from_env() -> Result<Self> {
         Self::from_variables(|name| std::env::var_os(name))
     }
 
-    /// As [`Self::from_env`], with variables from somewhere else: for programs whose own options take
-    /// the place of some.
+    /// Reads the settings like [`Self::from_env`], from variables of another origin: for programs
+    /// whose flags override some of them.
     ///
     /// ```
     /// use pocket_tts::memory::Settings;
@@ -92,26 +112,26 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// As [`Self::from_env`].
+    /// [`MemoryError::Variable`] for an invalid value.
     pub fn from_variables(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self> {
         let read = |name| variable(name).filter(|value| !value.is_empty());
         let mut settings = Self::default();
         if let Some(value) = read(MEMORY_LIMIT_MB) {
-            let limit = number::<u64>(&value).filter(|&limit| limit > 0);
-            let limit = limit
-                .ok_or_else(|| bad(MEMORY_LIMIT_MB, &value, "a whole number of MB, from 1"))?;
-            settings.memory_limit = Some(Bytes::mib(limit));
+            let limit_mb = number::<u64>(&value)
+                .filter(|&limit| limit > 0)
+                .ok_or_else(|| invalid(MEMORY_LIMIT_MB, &value, "a whole number of MB, from 1"))?;
+            settings.memory_limit_bytes = Some(limit_mb.saturating_mul(1 << 20));
         }
         if let Some(value) = read(ENABLE_MEMORY_PROFILING) {
             settings.profiling = match value.to_str().map(str::trim) {
                 Some("1") => true,
                 Some("0") => false,
-                _ => return Err(bad(ENABLE_MEMORY_PROFILING, &value, "1 or 0")),
+                _ => return Err(invalid(ENABLE_MEMORY_PROFILING, &value, "1 or 0").into()),
             };
         }
         if let Some(value) = read(MEMORY_POOL_SIZE) {
             settings.pool_size = number(&value).ok_or_else(|| {
-                bad(
+                invalid(
                     MEMORY_POOL_SIZE,
                     &value,
                     "a whole number of tensors, from 0 (no pooling)",
@@ -126,8 +146,8 @@ fn number<T: std::str::FromStr>(value: &OsStr) -> Option<T> {
     value.to_str()?.trim().parse().ok()
 }
 
-fn bad(variable: &'static str, value: &OsStr, allowed: &'static str) -> Error {
-    Error::Variable {
+fn invalid(variable: &'static str, value: &OsStr, allowed: &'static str) -> MemoryError {
+    MemoryError::Variable {
         variable,
         value: value.to_string_lossy().into_owned(),
         allowed,
@@ -137,6 +157,7 @@ fn bad(variable: &'static str, value: &OsStr, allowed: &'static str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
 
     fn settings(variables: &[(&str, &str)]) -> Result<Settings> {
         Settings::from_variables(|name| {
@@ -146,32 +167,30 @@ mod tests {
     }
 
     #[test]
-    fn without_variables_nothing_is_changed() {
+    fn missing_and_empty_variables_leave_the_defaults() {
         assert_eq!(settings(&[]).unwrap(), Settings::default());
         let empty = [(MEMORY_LIMIT_MB, ""), (MEMORY_POOL_SIZE, "")];
         assert_eq!(settings(&empty).unwrap(), Settings::default());
     }
 
     #[test]
-    fn each_variable_sets_its_own() {
+    fn each_variable_sets_one_setting() {
         let found = settings(&[
             (MEMORY_LIMIT_MB, "500"),
             (ENABLE_MEMORY_PROFILING, "1"),
             (MEMORY_POOL_SIZE, " 0 "),
         ]);
-        let expected = Settings {
-            memory_limit: Some(Bytes(500 << 20)),
-            profiling: true,
-            pool_size: 0,
-            ..Settings::default()
-        };
+        let expected = Settings::default()
+            .with_memory_limit_bytes(500 << 20)
+            .with_profiling_to(".")
+            .with_pool_size(0);
         assert_eq!(found.unwrap(), expected);
-        let off = settings(&[(ENABLE_MEMORY_PROFILING, "0")]).unwrap();
-        assert!(!off.profiling);
+        let disabled = settings(&[(ENABLE_MEMORY_PROFILING, "0")]).unwrap();
+        assert!(!disabled.profiling);
     }
 
     #[test]
-    fn a_bad_value_is_told_with_its_variable_and_what_it_may_be() {
+    fn invalid_values_are_rejected_with_the_valid_ones() {
         for (variable, value, allowed) in [
             (MEMORY_LIMIT_MB, "0", "from 1"),
             (MEMORY_LIMIT_MB, "-3", "from 1"),
@@ -180,28 +199,32 @@ mod tests {
             (MEMORY_POOL_SIZE, "many", "from 0"),
         ] {
             let message = settings(&[(variable, value)]).unwrap_err().to_string();
-            for part in [variable, &format!("{value:?}"), allowed] {
-                assert!(message.contains(part), "{message}");
+            for expected in [variable, &format!("{value:?}"), allowed] {
+                assert!(message.contains(expected), "{message}");
             }
         }
     }
 
     #[cfg(unix)]
     #[test]
-    fn what_is_no_text_is_refused_too() {
+    fn values_that_are_not_unicode_are_rejected() {
         use std::os::unix::ffi::OsStringExt;
         let error = Settings::from_variables(|_| Some(OsString::from_vec(vec![0xff])));
-        assert!(matches!(error, Err(Error::Variable { .. })));
+        assert!(matches!(
+            error,
+            Err(Error::Memory(MemoryError::Variable { .. }))
+        ));
     }
 
     #[test]
-    fn they_are_written_and_read_again() {
-        let settings = Settings {
-            memory_limit: Some(Bytes(1)),
-            ..Settings::default()
-        };
+    fn settings_survive_a_round_trip_through_json() {
+        let settings = Settings::default().with_memory_limit_bytes(1);
         let json = serde_json::to_string(&settings).unwrap();
         assert!(json.contains("\"memory_limit_bytes\":1"), "{json}");
         assert_eq!(serde_json::from_str::<Settings>(&json).unwrap(), settings);
+        assert_eq!(
+            serde_json::from_str::<Settings>("{}").unwrap(),
+            Settings::default()
+        );
     }
 }

@@ -1,146 +1,165 @@
-//! How memory stands, on one page.
+//! A summary of the process's memory.
 
 use std::fmt;
 
+use bytesize::ByteSize;
 use mem_monitor::{Breakdown, RowKind};
 use serde::{Deserialize, Serialize};
-use tensor_pool::{Bytes, heap};
+use tensor_pool::heap;
+use tts_core::memory::counted;
 
-use super::bytes::of_monitor;
 use super::context::MemoryContext;
+use super::format::{amount, of_monitor};
 use super::globals::{get_memory_monitor, get_memory_pool};
-use super::parts;
 use super::phase::{self, Phase};
-use super::table::shown;
 
-/// Under this hit rate a larger pool is advised, as in the original's guide.
+/// Hit rate below which the summary advises a larger pool, as in the guide of the Python version.
 const LOW_HIT_RATE: f64 = 0.5;
 
-/// Leases before which a hit rate says nothing: those of a few parts of a text.
-const WARM_LEASES: u64 = 500;
+/// Leases before a hit rate is meaningful: those of a few segments.
+const MIN_LEASES: u64 = 500;
 
-/// What limits and predictions are about.
+/// The bytes that limits and plans apply to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CountedBytes {
-    /// Heap blocks in use; `None` without a [`PoolAllocator`](super::PoolAllocator).
-    #[serde(rename = "heap_bytes", with = "super::bytes::optional")]
-    pub heap: Option<Bytes>,
-    /// Weights in mapped files.
-    #[serde(rename = "mapped_bytes", with = "super::bytes")]
-    pub mapped: Bytes,
-    /// In use in the devices' own pools.
-    #[serde(rename = "device_bytes", with = "super::bytes")]
-    pub device: Bytes,
-    /// All of it. Where the heap is not counted, weights, keys and values, and state stand for it.
-    #[serde(rename = "total_bytes", with = "super::bytes")]
-    pub total: Bytes,
+    /// Live heap allocations; `None` without a [`PoolAllocator`](super::PoolAllocator).
+    pub heap_bytes: Option<u64>,
+    /// Memory-mapped weights.
+    pub mapped_bytes: u64,
+    /// Device memory in use.
+    pub device_bytes: u64,
+    /// The total. If the heap is not counted, the engine's weights, state and idle tensors stand in for
+    /// it.
+    pub total_bytes: u64,
 }
 
 impl CountedBytes {
     fn now() -> Self {
-        let counted = parts::now();
+        let counted = counted(&get_memory_pool());
         Self {
-            heap: counted.heap,
-            mapped: counted.mapped,
-            device: counted.device,
-            total: counted.total(),
+            heap_bytes: counted.heap.map(|heap| heap.get()),
+            mapped_bytes: counted.mapped.get(),
+            device_bytes: counted.device.get(),
+            total_bytes: counted.total().get(),
         }
     }
 }
 
-/// The least of all limits on this process, and what is charged against it.
+/// The lowest limit of this process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct EffectiveLimit {
     /// The limit.
-    #[serde(rename = "limit_bytes", with = "super::bytes")]
-    pub limit: Bytes,
-    /// What is charged against it.
-    #[serde(rename = "used_bytes", with = "super::bytes::optional")]
-    pub used: Option<Bytes>,
-    /// Who sets it: the settings, a control group or the machine.
+    pub limit_bytes: u64,
+    /// Bytes charged against the limit.
+    pub used_bytes: Option<u64>,
+    /// Where the limit is set: the settings, a control group or the machine.
     pub origin: String,
 }
 
-/// What the process's pool did and has.
+/// Statistics of the process's pool.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PoolSummary {
-    /// Leases that an idle tensor served.
+    /// Leases served by an idle tensor.
     pub hits: u64,
-    /// Leases that it did not.
+    /// Leases that allocated a tensor.
     pub misses: u64,
     /// Share of hits, 0 to 1; `None` before the first lease.
     pub hit_rate: Option<f64>,
     /// Idle tensors.
     pub pooled_tensors: usize,
-    /// Bytes of leased tensors.
-    #[serde(rename = "in_use_bytes", with = "super::bytes")]
-    pub in_use: Bytes,
-    /// Bytes of idle tensors.
-    #[serde(rename = "idle_bytes", with = "super::bytes")]
-    pub idle: Bytes,
-    /// Most bytes that were leased at once.
-    #[serde(rename = "peak_bytes", with = "super::bytes")]
-    pub peak: Bytes,
+    /// Leased tensors.
+    pub in_use_bytes: u64,
+    /// Idle tensors.
+    pub idle_bytes: u64,
+    /// Peak of leased tensors.
+    pub peak_bytes: u64,
 }
 
-/// What the program's allocator has.
+impl PoolSummary {
+    fn now() -> Self {
+        let stats = get_memory_pool().get_stats();
+        Self {
+            hits: stats.hits,
+            misses: stats.misses,
+            hit_rate: stats.hit_rate(),
+            pooled_tensors: stats.pooled_tensors,
+            in_use_bytes: stats.bytes_in_use.get(),
+            idle_bytes: stats.bytes_idle.get(),
+            peak_bytes: stats.bytes_peak.get(),
+        }
+    }
+
+    /// Returns the hit rate if there were enough leases: the first leases are always misses.
+    fn warm_hit_rate(&self) -> Option<f64> {
+        self.hit_rate
+            .filter(|_| self.hits + self.misses >= MIN_LEASES)
+    }
+}
+
+/// Statistics of the program's allocator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct AllocatorSummary {
-    /// Bytes in use.
-    #[serde(rename = "live_bytes", with = "super::bytes")]
-    pub live: Bytes,
-    /// Most bytes that were in use at once.
-    #[serde(rename = "peak_bytes", with = "super::bytes")]
-    pub peak: Bytes,
-    /// Bytes of idle blocks.
-    #[serde(rename = "retained_bytes", with = "super::bytes")]
-    pub retained: Bytes,
-    /// Bytes of blocks in use beyond what was asked for.
-    #[serde(rename = "padding_bytes", with = "super::bytes")]
-    pub padding: Bytes,
-    /// Large requests that an idle block served.
+    /// Live allocations.
+    pub live_bytes: u64,
+    /// Peak of live allocations.
+    pub peak_bytes: u64,
+    /// Idle blocks.
+    pub retained_bytes: u64,
+    /// Bytes of blocks in use beyond the requested size.
+    pub padding_bytes: u64,
+    /// Large requests served by an idle block.
     pub from_pool: u64,
     /// All requests.
     pub requests: u64,
 }
 
-/// How memory stands, as [`memory_summary`] found it. `Display` is the page for people.
+impl AllocatorSummary {
+    fn now() -> Option<Self> {
+        let stats = heap()?.stats();
+        Some(Self {
+            live_bytes: stats.live.get(),
+            peak_bytes: stats.peak.get(),
+            retained_bytes: stats.retained.get(),
+            padding_bytes: stats.padding.get(),
+            from_pool: stats.from_pool.count,
+            requests: stats.total.count,
+        })
+    }
+}
+
+/// The memory of this process at one moment, made by [`memory_summary`]. `Display` prints it as text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MemorySummary {
-    /// What limits are about.
+    /// The bytes that limits apply to.
     pub counted: CountedBytes,
-    /// The limit of counted bytes that holds on this thread.
-    #[serde(rename = "limit_bytes", with = "super::bytes::optional")]
-    pub limit: Option<Bytes>,
-    /// The resident set.
-    #[serde(rename = "rss_bytes", with = "super::bytes::optional")]
-    pub rss: Option<Bytes>,
-    /// The most that this process used since it was first watched: resident, or live on the heap if
-    /// that was more.
-    #[serde(rename = "peak_bytes", with = "super::bytes::optional")]
-    pub peak: Option<Bytes>,
-    /// The least of all limits: settings, control groups, machine.
+    /// The limit of counted bytes on this thread.
+    pub limit_bytes: Option<u64>,
+    /// RSS.
+    pub rss_bytes: Option<u64>,
+    /// Peak since the monitor's first sample: of RSS, or of the heap if that was higher.
+    pub peak_bytes: Option<u64>,
+    /// The lowest of all limits: settings, control groups, machine.
     pub effective_limit: Option<EffectiveLimit>,
     /// The process's pool.
     pub pool: PoolSummary,
     /// The program's allocator; `None` without a [`PoolAllocator`](super::PoolAllocator).
     pub allocator: Option<AllocatorSummary>,
-    /// Where the resident bytes are.
-    pub parts: Breakdown,
-    /// What phases took, where spans are recorded.
+    /// RSS by category.
+    pub categories: Breakdown,
+    /// The phases, if spans are recorded.
     pub phases: Vec<Phase>,
-    /// What is wrong now.
+    /// Alerts that apply now.
     pub open_alerts: Vec<String>,
-    /// What could be done.
+    /// Remedies.
     pub advice: Vec<String>,
 }
 
-/// Looks at all memory of this process. Takes a sample of the [monitor](super::get_memory_monitor).
+/// Summarizes the memory of this process. Takes a sample of the [monitor](super::get_memory_monitor).
 ///
 /// ```
 /// use pocket_tts::memory::memory_summary;
@@ -153,49 +172,30 @@ pub struct MemorySummary {
 /// ```
 pub fn memory_summary() -> MemorySummary {
     let monitor = get_memory_monitor();
-    let parts = named(monitor.breakdown());
-    let pool = get_memory_pool().get_stats();
-    let pool = PoolSummary {
-        hits: pool.hits,
-        misses: pool.misses,
-        hit_rate: pool.hit_rate(),
-        pooled_tensors: pool.pooled_tensors,
-        in_use: pool.bytes_in_use,
-        idle: pool.bytes_idle,
-        peak: pool.bytes_peak,
-    };
+    let categories = named(monitor.breakdown());
+    let pool = PoolSummary::now();
     let alerts = monitor.open_alerts();
     MemorySummary {
         counted: CountedBytes::now(),
-        limit: MemoryContext::current().limit(),
-        rss: of_monitor(parts.rss),
-        peak: of_monitor(monitor.get_peak_memory_usage()),
+        limit_bytes: MemoryContext::current().limit_bytes(),
+        rss_bytes: of_monitor(categories.rss),
+        peak_bytes: of_monitor(monitor.get_peak_memory_usage()),
         effective_limit: monitor.effective_limit().map(|limit| EffectiveLimit {
-            limit: Bytes(limit.bytes.0),
-            used: of_monitor(limit.used),
+            limit_bytes: limit.bytes.0,
+            used_bytes: of_monitor(limit.used),
             origin: limit.origin.to_string(),
         }),
-        allocator: heap().map(|heap| {
-            let stats = heap.stats();
-            AllocatorSummary {
-                live: stats.live,
-                peak: stats.peak,
-                retained: stats.retained,
-                padding: stats.padding,
-                from_pool: stats.from_pool.count,
-                requests: stats.total.count,
-            }
-        }),
-        parts,
+        allocator: AllocatorSummary::now(),
+        categories,
         phases: phase::phases(&monitor.span_stats()),
         open_alerts: alerts.iter().map(ToString::to_string).collect(),
-        advice: advice(warm_hit_rate(&pool), !alerts.is_empty()),
+        advice: advice(pool.warm_hit_rate(), !alerts.is_empty()),
         pool,
     }
 }
 
-/// Tells the [summary](memory_summary) through `tracing`, at the level `INFO`, and each piece of advice
-/// and each open alert at the level `WARN`.
+/// Logs the [summary](memory_summary) through `tracing` at level `INFO`, and its advice and open alerts
+/// at level `WARN`.
 ///
 /// ```
 /// pocket_tts::memory::log_memory_summary();
@@ -211,36 +211,29 @@ pub(super) fn log(summary: &MemorySummary) {
     }
 }
 
-/// The breakdown in the engine's words: what is live on the heap and in no part is what operations
-/// calculate with, and the little that is left.
-pub(super) fn named(mut parts: Breakdown) -> Breakdown {
-    for row in &mut parts.rows {
+/// Renames the rest of the heap: in the engine, it is mostly the scratch of operations.
+pub(super) fn named(mut categories: Breakdown) -> Breakdown {
+    for row in &mut categories.rows {
         if row.kind == RowKind::OtherHeap {
             "scratch, other heap".clone_into(&mut row.name);
         }
     }
-    parts
+    categories
 }
 
-/// The hit rate, once there were enough leases for it to say something: whatever is leased first is made.
-fn warm_hit_rate(pool: &PoolSummary) -> Option<f64> {
-    pool.hit_rate
-        .filter(|_| pool.hits + pool.misses >= WARM_LEASES)
-}
-
-fn advice(hit_rate: Option<f64>, alerted: bool) -> Vec<String> {
+fn advice(hit_rate: Option<f64>, has_alerts: bool) -> Vec<String> {
     let mut advice = Vec::new();
     if let Some(rate) = hit_rate.filter(|&rate| rate < LOW_HIT_RATE) {
         advice.push(format!(
-            "the memory pool's hit rate is {:.0} %: consider a larger pool \
-             (POCKET_TTS_MEMORY_POOL_SIZE), or fewer different shapes at once",
+            "the memory pool's hit rate is {:.0} %: increase its size (POCKET_TTS_MEMORY_POOL_SIZE), \
+             or use fewer different batch sizes",
             rate * 100.0
         ));
     }
-    if alerted {
+    if has_alerts {
         advice.push(
-            "memory is short: speak under a lower limit (memory_efficient_context), in smaller \
-             batches, or give back what is idle (release_idle_memory)"
+            "memory is short: set a lower limit (memory_efficient_context), reduce the batch size, \
+             or release idle memory (release_idle_memory)"
                 .to_owned(),
         );
     }
@@ -253,68 +246,65 @@ impl fmt::Display for MemorySummary {
         write!(
             f,
             "counted        {} (heap {}, mapped {}, device {})",
-            counted.total,
-            shown(counted.heap),
-            counted.mapped,
-            counted.device
+            ByteSize::b(counted.total_bytes),
+            amount(counted.heap_bytes),
+            ByteSize::b(counted.mapped_bytes),
+            ByteSize::b(counted.device_bytes)
         )?;
-        if let Some(limit) = self.limit {
-            write!(f, ", limit {limit}")?;
+        if let Some(limit) = self.limit_bytes {
+            write!(f, ", limit {}", ByteSize::b(limit))?;
         }
         write!(
             f,
-            "\nresident       {}, process peak {}",
-            shown(self.rss),
-            shown(self.peak)
+            "\nRSS            {}, process peak {}",
+            amount(self.rss_bytes),
+            amount(self.peak_bytes)
         )?;
-        if let Some(EffectiveLimit {
-            limit,
-            used,
-            origin,
-        }) = &self.effective_limit
-        {
+        if let Some(limit) = &self.effective_limit {
             write!(
                 f,
-                "\nleast limit    {limit} ({origin}), used {}",
-                shown(*used)
+                "\nlowest limit   {} ({}), used {}",
+                ByteSize::b(limit.limit_bytes),
+                limit.origin,
+                amount(limit.used_bytes)
             )?;
         }
         let pool = &self.pool;
-        let rate = pool.hit_rate.map_or_else(
-            || "no lease yet".to_owned(),
-            |rate| {
-                format!(
-                    "hit rate {:.1} % of {}",
-                    rate * 100.0,
-                    pool.hits + pool.misses
-                )
-            },
-        );
+        let rate = match pool.hit_rate {
+            None => "no leases".to_owned(),
+            Some(rate) => {
+                let leases = pool.hits + pool.misses;
+                format!("hit rate {:.1} % of {leases} leases", rate * 100.0)
+            }
+        };
         write!(
             f,
             "\npool           {rate}, in use {}, idle {} ({} tensors), peak {}",
-            pool.in_use, pool.idle, pool.pooled_tensors, pool.peak
+            ByteSize::b(pool.in_use_bytes),
+            ByteSize::b(pool.idle_bytes),
+            pool.pooled_tensors,
+            ByteSize::b(pool.peak_bytes)
         )?;
         if let Some(allocator) = &self.allocator {
             write!(
                 f,
                 "\nallocator      live {}, peak {}, retained {}, padding {}; {} of {} requests from the pool",
-                allocator.live,
-                allocator.peak,
-                allocator.retained,
-                allocator.padding,
+                ByteSize::b(allocator.live_bytes),
+                ByteSize::b(allocator.peak_bytes),
+                ByteSize::b(allocator.retained_bytes),
+                ByteSize::b(allocator.padding_bytes),
                 allocator.from_pool,
                 allocator.requests
             )?;
         }
-        write!(f, "\n\n{}", self.parts)?;
+        write!(f, "\n\n{}", self.categories)?;
         if !self.phases.is_empty() {
             f.write_str("\n\n")?;
             phase::write(f, &self.phases)?;
         }
-        for (what, lines) in [("alert", &self.open_alerts), ("advice", &self.advice)] {
+        for (label, lines) in [("alert", &self.open_alerts), ("advice", &self.advice)] {
             for line in lines {
-                write!(f, "\n{what}: {line}")?;
+                write!(f, "\n{label}: {line}")?;
             }
         }
         Ok(())
@@ -326,7 +316,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn advice_is_given_where_it_helps() {
+    fn advice_follows_from_a_low_hit_rate_or_an_alert() {
         assert!(advice(None, false).is_empty());
         assert!(advice(Some(0.5), false).is_empty());
         let low = advice(Some(0.49), false);

@@ -13,20 +13,19 @@ use super::{
     MimiConfig, MimiTransformerConfig, QuantizerConfig, SeanetConfig, yaml,
 };
 use crate::error::{Error, Result};
-use crate::text::TokenizerFormat;
 
 /// Largest config taken, thirty times the largest released one; anything beyond is another kind of file.
 const MAX_BYTES: usize = 64 << 10;
 
 /// The reference's default of `default_temperature`.
-pub(super) const DEFAULT_TEMPERATURE: f32 = 0.3;
+pub const DEFAULT_TEMPERATURE: f32 = 0.3;
 /// The reference's default of `default_eos_threshold`.
-pub(super) const DEFAULT_EOS_THRESHOLD: f32 = -4.0;
+pub const DEFAULT_EOS_THRESHOLD: f32 = -4.0;
 /// The reference's default of `max_period` in Mimi's transformers.
-pub(super) const DEFAULT_MAX_PERIOD: f32 = 10_000.0;
+pub const DEFAULT_MAX_PERIOD: f32 = 10_000.0;
 
 impl Config {
-    /// Reads a config file; relative paths in it are relative to the folder it lies in.
+    /// Reads a config file.
     ///
     /// ```no_run
     /// use tts_core::config::Config;
@@ -59,18 +58,18 @@ impl Config {
                 error.utf8_error().valid_up_to() + 1
             ),
         })?;
-        Self::parse(&text, path, path.parent().unwrap_or(Path::new("")))
+        Self::parse(&text, path)
     }
 
     /// Reads a config from a YAML text.
     ///
-    /// `name` stands for the text in error messages; relative paths are relative to `base`.
+    /// Error messages use `name` as the file's name.
     ///
     /// # Errors
     /// [`Error::ConfigSyntax`] if the text is no YAML mapping, [`Error::ConfigUnknownKey`],
     /// [`Error::ConfigMissingKey`] and [`Error::ConfigValue`] if it is not the config of a model that
     /// can be built.
-    pub fn parse(yaml: &str, name: &Path, base: &Path) -> Result<Self> {
+    pub fn parse(yaml: &str, name: &Path) -> Result<Self> {
         if yaml.len() > MAX_BYTES {
             return Err(too_large(name));
         }
@@ -87,7 +86,7 @@ impl Config {
                     "is empty; a config starts with `flow_lm:` and `mimi:`".to_owned(),
                 )
             })?;
-        let config = config(&Section::root(name, base, &root, CONFIG)?)?;
+        let config = config(&Section::root(name, &root, CONFIG)?)?;
         config.validate(name)?;
         Ok(config)
     }
@@ -124,9 +123,9 @@ fn config(section: &Section<'_>) -> Result<Config> {
     Ok(Config {
         flow_lm: flow_lm(&section.section("flow_lm", FLOW_LM)?)?,
         mimi: mimi(&section.section("mimi", MIMI)?)?,
-        weights_path: section.optional_location("weights_path")?,
+        weights_path: section.optional_text("weights_path")?,
         weights_path_without_voice_cloning: section
-            .optional_location("weights_path_without_voice_cloning")?,
+            .optional_text("weights_path_without_voice_cloning")?,
         pad_with_spaces_for_short_inputs: section.default(
             "pad_with_spaces_for_short_inputs",
             FLAG,
@@ -172,7 +171,7 @@ fn flow_lm(section: &Section<'_>) -> Result<FlowLmConfig> {
         transformer: flow_lm_transformer(&section.section("transformer", FLOW_LM_TRANSFORMER)?)?,
         z_dim: section.optional("z_dim", WHOLE)?,
         lookup_table: lookup_table(&section.section("lookup_table", LOOKUP_TABLE)?)?,
-        weights_path: section.optional_location("weights_path")?,
+        weights_path: section.optional_text("weights_path")?,
         insert_bos_before_voice: section.default("insert_bos_before_voice", FLAG, false)?,
     })
 }
@@ -212,19 +211,11 @@ fn flow_lm_transformer(section: &Section<'_>) -> Result<FlowLmTransformerConfig>
 const LOOKUP_TABLE: &[&str] = &["dim", "n_bins", "tokenizer", "tokenizer_path", "rank"];
 
 fn lookup_table(section: &Section<'_>) -> Result<LookupTableConfig> {
-    let tokenizer_path = section.location("tokenizer_path")?;
-    let named = section.required("tokenizer", section::TOKENIZER)?;
-    // The reference goes by the file's ending too, whatever the key says.
-    let tokenizer = if tokenizer_path.file_path().ends_with(".json") {
-        TokenizerFormat::Tokenizers
-    } else {
-        named
-    };
     Ok(LookupTableConfig {
         dim: section.required("dim", WHOLE)?,
         n_bins: section.required("n_bins", WHOLE)?,
-        tokenizer,
-        tokenizer_path,
+        tokenizer: section.required("tokenizer", section::TOKENIZER)?,
+        tokenizer_path: section.text("tokenizer_path")?,
         rank: section.optional("rank", WHOLE)?,
     })
 }
@@ -253,7 +244,7 @@ fn mimi(section: &Section<'_>) -> Result<MimiConfig> {
         seanet: seanet(&section.section("seanet", SEANET)?)?,
         transformer: mimi_transformer(&section.section("transformer", MIMI_TRANSFORMER)?)?,
         quantizer: quantizer(&section.section("quantizer", &["dimension", "output_dimension"])?)?,
-        weights_path: section.optional_location("weights_path")?,
+        weights_path: section.optional_text("weights_path")?,
         inner_dim: section.optional("inner_dim", WHOLE)?,
         outer_dim: section.optional("outer_dim", WHOLE)?,
         decoder_seanet: section

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::Location;
 use crate::text::TokenizerFormat;
 
 /// All that defines a model besides its weights.
@@ -13,9 +12,9 @@ pub struct Config {
     /// The codec: audio to latents and back.
     pub mimi: MimiConfig,
     /// Weights of both parts in one file; its tensor names start with `flow_lm.` and `mimi.`.
-    pub weights_path: Option<Location>,
+    pub weights_path: Option<String>,
     /// Used when `weights_path` cannot be had: the same model without its voice encoder.
-    pub weights_path_without_voice_cloning: Option<Location>,
+    pub weights_path_without_voice_cloning: Option<String>,
     /// Put eight spaces before a text of fewer than five words.
     pub pad_with_spaces_for_short_inputs: bool,
     /// Write `;` as `,`.
@@ -48,7 +47,7 @@ pub struct FlowLmConfig {
     /// The text embedding.
     pub lookup_table: LookupTableConfig,
     /// Weights of this part alone; given together with [`MimiConfig::weights_path`].
-    pub weights_path: Option<Location>,
+    pub weights_path: Option<String>,
     /// Put a learned vector before the voice prompt.
     pub insert_bos_before_voice: bool,
 }
@@ -162,7 +161,7 @@ pub struct LookupTableConfig {
     /// File format of the tokenizer.
     pub tokenizer: TokenizerFormat,
     /// The tokenizer.
-    pub tokenizer_path: Location,
+    pub tokenizer_path: String,
     /// Width of the table's rows where they are then projected to `dim`; not projected when `None`.
     pub rank: Option<usize>,
 }
@@ -185,7 +184,7 @@ pub struct MimiConfig {
     /// The projection of latents to the decoder.
     pub quantizer: QuantizerConfig,
     /// Weights of this part alone; they replace the ones in [`Config::weights_path`].
-    pub weights_path: Option<Location>,
+    pub weights_path: Option<String>,
     /// Width of the encoder's output; `seanet.dimension` when `None`.
     pub inner_dim: Option<usize>,
     /// Width of the decoder's input; the decoder's `dimension` when `None`.

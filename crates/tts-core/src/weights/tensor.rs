@@ -7,7 +7,7 @@ use half::{bf16, f16};
 use safetensors::Dtype;
 
 use crate::error::{Error, Result};
-use crate::memory::Held;
+use crate::ledger::LedgerEntry;
 
 /// Bytes of one tensor as stored.
 #[derive(Clone, Debug)]
@@ -20,13 +20,13 @@ pub(crate) enum Stored {
 #[derive(Debug)]
 pub(crate) struct Mapping {
     map: memmap2::Mmap,
-    _held: Held,
+    _ledger: LedgerEntry,
 }
 
 impl Mapping {
     pub(super) fn new(map: memmap2::Mmap) -> Self {
         Self {
-            _held: Held::mapped(map.len()),
+            _ledger: LedgerEntry::mapped(map.len()),
             map,
         }
     }

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use tts_core::config::Location;
 use tts_core::text::Tokenizer;
 use tts_core::{Config, Model, ModelParts, RunOptions, Voice, Weights};
 
@@ -13,12 +12,9 @@ pub fn fixture(file: &str) -> PathBuf {
         .join(file)
 }
 
-/// What a config with local paths names.
-pub fn parts(config: Config) -> ModelParts {
-    let local = |location: &Location| match location {
-        Location::Local(path) => path.clone(),
-        other => panic!("{other} is not local"),
-    };
+/// The files of a config in `folder`.
+pub fn parts(config: Config, folder: &Path) -> ModelParts {
+    let local = |file: &str| folder.join(file);
     let table = &config.flow_lm.lookup_table;
     let path = local(&table.tokenizer_path);
     let bytes = std::fs::read(&path).expect("the tokenizer is readable");
@@ -39,7 +35,8 @@ pub fn parts(config: Config) -> ModelParts {
 )]
 pub fn model(name: &str) -> (Model, Voice) {
     let config = Config::read(&fixture(name).join("config.yaml")).expect("the config is valid");
-    let model = Model::load(parts(config), RunOptions::default()).expect("the model loads");
+    let parts = parts(config, &fixture(name));
+    let model = Model::load(parts, RunOptions::default()).expect("the model loads");
     let voice = model
         .load_voice(&fixture(name).join("voice.safetensors"))
         .expect("the voice loads");

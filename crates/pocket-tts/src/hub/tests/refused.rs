@@ -6,8 +6,9 @@ use tempfile::TempDir;
 
 use super::server::{COMMIT, Reply, Request, Server, blob, whole, with_change};
 use super::{content, hub, impatient, location, options};
-use crate::error::Error;
+use crate::hub::HubError;
 use crate::hub::HubOptions;
+use crate::source::chain;
 
 #[test]
 fn a_server_that_always_breaks_is_given_up() {
@@ -123,7 +124,7 @@ fn closed_files_tell_how_access_is_got() {
             ..options(&cache, &server.url(""))
         });
         let error = hub.resolve(&location("hf://o/r/f.bin")).unwrap_err();
-        assert!(matches!(error, Error::AccessDenied { .. }));
+        assert!(matches!(error, HubError::AccessDenied { .. }));
         let text = error.to_string();
         assert!(
             text.starts_with(&format!("no access to hf://o/r/f.bin ({expected})")),
@@ -151,7 +152,7 @@ fn what_does_not_exist_is_told() {
     let error = hub(options(&cache, &server.url("")))
         .resolve(&location("hf://o/r/f.bin@v9"))
         .unwrap_err();
-    assert!(matches!(error, Error::NotFound { .. }), "{error}");
+    assert!(matches!(error, HubError::NotFound { .. }), "{error}");
     let text = error.to_string();
     assert!(
         text.starts_with("hf://o/r/f.bin@v9 does not exist: ")
@@ -219,12 +220,12 @@ fn a_full_disk_is_named_with_the_way_out() {
     // Every write to this device fails as on a full disk.
     std::os::unix::fs::symlink("/dev/full", blob(&cache).1).unwrap();
     let server = whole();
-    let text = hub(options(&cache, &server.url("")))
+    let error = hub(options(&cache, &server.url("")))
         .resolve(&location("hf://o/r/f.bin"))
-        .unwrap_err()
-        .to_string();
+        .unwrap_err();
+    let text = chain(&error);
     assert!(
-        text.starts_with("cannot keep hf://o/r/f.bin in the cache at "),
+        text.starts_with("cannot store hf://o/r/f.bin in the cache at "),
         "{text}"
     );
     assert!(
@@ -243,7 +244,7 @@ fn a_cache_that_cannot_be_written_is_named() {
         .unwrap_err()
         .to_string();
     assert!(
-        text.contains("cannot keep hf://o/r/f.bin in the cache at ")
+        text.contains("cannot store hf://o/r/f.bin in the cache at ")
             && text.contains("models--o--r"),
         "{text}"
     );

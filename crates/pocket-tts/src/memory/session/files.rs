@@ -4,16 +4,16 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
+use crate::memory::error::MemoryError;
 
-/// The files of a recording, all of one name but for the ending.
+/// The files of a recording, which differ only in their extension.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProfileFiles {
-    /// Samples and phases for Python's `mprof` (`mprofile_YYYYMMDDhhmmss.dat`). It grows while it is
-    /// recorded, so a killed process leaves it too.
+    /// Samples and phases in the format of Python's `mprof` (`mprofile_YYYYMMDDhhmmss.dat`). The file
+    /// grows during the recording, so a killed process leaves it too.
     pub recording: PathBuf,
-    /// A page with the timeline, phases, parts and alerts.
+    /// A page with the timeline, phases, categories and alerts.
     pub html: PathBuf,
     /// The timeline.
     pub svg: PathBuf,
@@ -21,14 +21,14 @@ pub struct ProfileFiles {
     pub report: PathBuf,
 }
 
-/// Writes a file beside its place, then renames it: it is there as a whole or not at all.
-pub(super) fn write_whole(path: &Path, contents: &[u8]) -> Result<()> {
+/// Writes a file under a temporary name, then renames it, so that it is never incomplete.
+pub(super) fn write_whole(path: &Path, contents: &[u8]) -> Result<(), MemoryError> {
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     let part = PathBuf::from(part);
     let written = write_new(&part, contents).and_then(|()| fs::rename(&part, path));
     written.map_err(|source| {
-        // It may not even be there.
+        // The file may not exist.
         let _ = fs::remove_file(&part);
         failed(path, source)
     })
@@ -39,9 +39,9 @@ fn write_new(path: &Path, contents: &[u8]) -> io::Result<()> {
     file.write_all(contents)
 }
 
-/// The error for a file that cannot be written.
-pub(super) fn failed(path: &Path, source: io::Error) -> Error {
-    Error::ProfileFile {
+/// Creates the error for a file that cannot be written.
+pub(super) fn failed(path: &Path, source: io::Error) -> MemoryError {
+    MemoryError::Recording {
         path: path.to_owned(),
         source,
     }
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_appears_as_a_whole_and_leaves_nothing_beside_it() {
+    fn writes_one_complete_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.json");
         write_whole(&path, b"{}").unwrap();
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_put_in_its_place_leaves_nothing() {
+    fn removes_the_temporary_file_after_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.json");
         fs::create_dir_all(path.join("in the way")).unwrap();

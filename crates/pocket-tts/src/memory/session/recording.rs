@@ -1,4 +1,4 @@
-//! The recording of a session, from the first sample to the files that it leaves.
+//! The recording of a session.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -8,22 +8,21 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::Registry;
 
 use super::files::{self, ProfileFiles};
-use super::span_layer;
 use crate::error::Result;
-use crate::memory::globals::{get_memory_monitor, set_tracking, track};
-use crate::memory::parts;
+use crate::memory::error::MemoryError;
+use crate::memory::globals::{get_memory_monitor, models, set_tracking, span_layer};
 use crate::memory::profile::CHECK_INTERVAL;
 use crate::memory::report::ProfileReport;
 use crate::memory::settings::Settings;
 use crate::memory::summary;
 
-/// The timeline's size in the `.svg` file, in pixels: as wide as a page, with room for six phases.
+/// Size of the timeline in the `.svg` file, in pixels: the width of a page, and the height of six phases.
 const SVG_SIZE: (u32, u32) = (1200, 560);
 
-/// What timelines are titled.
+/// Title of the timeline.
 const TITLE: &str = "Pocket TTS";
 
-/// A recording that is going on.
+/// A recording in progress.
 #[derive(Debug)]
 pub(super) struct Recording {
     recorder: Recorder,
@@ -35,14 +34,13 @@ impl Recording {
     pub(super) fn begin(monitor: &'static MemoryMonitor, settings: &Settings) -> Result<Self> {
         monitor.reset();
         let recorder = Recorder::mprof(monitor, &settings.profile_dir)?;
-        // Where there is a subscriber already, it has the layer or there are no phases.
+        // This fails if the program has a subscriber, which records phases only if it has the layer.
         let subscriber = Registry::default().with(span_layer());
         let _ = tracing::subscriber::set_global_default(subscriber);
         let watch = Watch::start(monitor)?;
         set_tracking(true);
-        for model in parts::models() {
-            track(&model);
-            model.voices.track();
+        for model in models().all() {
+            model.track();
         }
         Ok(Self {
             recorder,
@@ -51,12 +49,12 @@ impl Recording {
         })
     }
 
-    /// Where it grows.
+    /// Returns the path of the samples.
     pub(super) fn path(&self) -> &Path {
         self.recorder.path()
     }
 
-    /// Writes the other files and logs how memory stands.
+    /// Ends the recording: writes the other files and logs the summary.
     pub(super) fn end(self, settings: &Settings) -> Result<ProfileFiles> {
         let Self {
             recorder,
@@ -65,12 +63,12 @@ impl Recording {
         } = self;
         set_tracking(false);
         let monitor = get_memory_monitor();
-        let report = ProfileReport::of(monitor, settings, start.elapsed());
+        let report = ProfileReport::new(monitor, settings, start.elapsed());
         summary::log(&report.summary);
         drop(watch);
         let timeline = monitor.timeline(TITLE);
         let path = recorder.path().to_owned();
-        // All are tried before the first failure is told.
+        // Every file is attempted before the first error is returned.
         let recorded = recorder.finish();
         let html = write(&path, "html", timeline.to_html());
         let svg = write(&path, "svg", timeline.to_svg(SVG_SIZE.0, SVG_SIZE.1));
@@ -95,15 +93,15 @@ impl Recording {
 
 fn write(
     recording: &Path,
-    ending: &str,
+    extension: &str,
     contents: std::result::Result<String, mem_monitor::Error>,
-) -> Result<PathBuf> {
-    let path = recording.with_extension(ending);
+) -> Result<PathBuf, MemoryError> {
+    let path = recording.with_extension(extension);
     files::write_whole(&path, contents?.as_bytes())?;
     Ok(path)
 }
 
-/// The monitor's thread at a recording's pace; dropping it sets back what was.
+/// Runs the monitor's thread at the interval of a recording. Dropping it restores the previous state.
 #[derive(Debug)]
 struct Watch {
     monitor: &'static MemoryMonitor,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::config::yaml::{Entry, Node, Value, shorten};
-use crate::config::{Dtype, FlowType, Location, PadMode, nearest};
+use crate::config::{Dtype, FlowType, PadMode, nearest};
 use crate::error::{Error, Result};
 use crate::text::TokenizerFormat;
 
@@ -169,7 +169,6 @@ fn describe(node: &Node) -> String {
 /// A section of which every key is known.
 pub(super) struct Section<'a> {
     file: &'a Path,
-    base: &'a Path,
     /// Keys that lead here, with a dot after each.
     path: String,
     entries: &'a [Entry],
@@ -180,7 +179,6 @@ impl<'a> Section<'a> {
     /// The file as a whole; paths in it are relative to `base`.
     pub(super) fn root(
         file: &'a Path,
-        base: &'a Path,
         node: &'a Node,
         known: &'static [&'static str],
     ) -> Result<Self> {
@@ -196,7 +194,6 @@ impl<'a> Section<'a> {
         };
         Self {
             file,
-            base,
             path: String::new(),
             entries,
             known,
@@ -305,7 +302,6 @@ impl<'a> Section<'a> {
         };
         Self {
             file: self.file,
-            base: self.base,
             path: format!("{}{key}.", self.path),
             entries,
             known,
@@ -313,31 +309,21 @@ impl<'a> Section<'a> {
         .checked()
     }
 
-    /// A location that must be there.
-    pub(super) fn location(&self, key: &str) -> Result<Location> {
-        let node = self.find(key).ok_or_else(|| self.missing(key, LOCATION))?;
-        self.read_location(key, node)
+    /// A string that must be there.
+    pub(super) fn text(&self, key: &str) -> Result<String> {
+        self.required(key, TEXT)
     }
 
-    /// A location that may be absent or empty.
-    pub(super) fn optional_location(&self, key: &str) -> Result<Option<Location>> {
-        self.find_not_null(key)
-            .map(|node| self.read_location(key, node))
-            .transpose()
-    }
-
-    fn read_location(&self, key: &str, node: &Node) -> Result<Location> {
-        let text = text(node).ok_or_else(|| self.wrong(key, describe(node), LOCATION))?;
-        Location::parse(text, self.base).map_err(|error| match error {
-            Error::Location { problem, .. } => {
-                self.wrong(key, format!("\"{}\" ({problem})", shorten(text)), LOCATION)
-            }
-            other => other,
-        })
+    /// A string that may be absent or empty.
+    pub(super) fn optional_text(&self, key: &str) -> Result<Option<String>> {
+        self.optional(key, TEXT)
     }
 }
 
-const LOCATION: &str = "a local path, https://host/path, or hf://owner/repository/path[@revision]";
+const TEXT: Kind<String> = Kind {
+    allowed: "the location of a file",
+    read: |node| text(node).map(str::to_owned),
+};
 
 fn expected(known: &[&str]) -> String {
     format!("a section with the keys {}", known.join(", "))

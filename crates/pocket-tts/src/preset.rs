@@ -1,38 +1,73 @@
-//! The configs of the models that Kyutai released.
+//! The released models: their names, configs, files and voices.
 
 mod shapes;
+mod voices;
 
 use std::collections::BTreeMap;
 
 use shapes::Shape;
+use tts_core::Config;
+use tts_core::config::{
+    DEFAULT_EOS_THRESHOLD, DEFAULT_TEMPERATURE, Dtype, FlowLmConfig, LookupTableConfig, nearest,
+};
+use tts_core::text::TokenizerFormat;
 
-use super::parse::{DEFAULT_EOS_THRESHOLD, DEFAULT_TEMPERATURE};
-use super::{Config, FlowLmConfig, Location, LookupTableConfig, nearest};
-use crate::error::{Error, Result};
-use crate::text::TokenizerFormat;
+use crate::location::Location;
 
-/// Repository of the models with their voice encoders; its files ask for consent first.
+pub use voices::{PREDEFINED_VOICES, predefined_voice, voice_location};
+
+/// Repository of the models with voice encoders; access to its files requires consent.
 const GATED_REPOSITORY: &str = "kyutai/pocket-tts";
-/// Repository of the models without their voice encoders, and of tokenizers and voices; open to all.
-pub(super) const OPEN_REPOSITORY: &str = "kyutai/pocket-tts-without-voice-cloning";
+/// Public repository of the models without voice encoders, and of tokenizers and voices.
+const OPEN_REPOSITORY: &str = "kyutai/pocket-tts-without-voice-cloning";
 
-/// Every released model has a vocabulary of this size.
+/// Vocabulary size of every released model.
 const VOCABULARY: usize = 4000;
+
+/// No released model or predefined voice has the given name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "no {kind} is named {name:?}{}; the names are: {}",
+    nearest.as_ref().map(|name| format!(", did you mean {name:?}?")).unwrap_or_default(),
+    known.join(", "),
+)]
+#[non_exhaustive]
+pub struct UnknownName {
+    /// `released model` or `predefined voice`.
+    pub kind: &'static str,
+    /// The given name.
+    pub name: String,
+    /// The known name with the most similar spelling.
+    pub nearest: Option<String>,
+    /// All known names.
+    pub known: Vec<&'static str>,
+}
+
+impl UnknownName {
+    fn new(kind: &'static str, name: &str, known: Vec<&'static str>) -> Self {
+        Self {
+            kind,
+            name: name.to_owned(),
+            nearest: nearest(name, known.iter().copied()),
+            known,
+        }
+    }
+}
 
 /// A released model.
 ///
 /// ```
-/// use tts_core::config::Preset;
+/// use pocket_tts::Preset;
 /// let preset = Preset::named("french")?;
 /// assert_eq!(preset.default_voice(), "estelle");
 /// assert_eq!(preset.config().mimi.sample_rate, 24_000);
 /// assert_eq!(Preset::named("frensh").unwrap_err().to_string().split(';').next().unwrap(),
-///     "no released model is called \"frensh\", did you mean \"french\"?");
-/// # Ok::<(), tts_core::error::Error>(())
+///     "no released model is named \"frensh\", did you mean \"french\"?");
+/// # Ok::<(), pocket_tts::UnknownName>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preset {
-    /// Its name: a language, then what sets the model apart from the language's main one.
+    /// The name: a language, with a suffix for all but the language's main model.
     pub name: &'static str,
     shape: Shape,
     text: TextRules,
@@ -43,7 +78,7 @@ pub struct Preset {
     open_weights: &'static str,
 }
 
-/// Where a model's tokenizer lies in [`OPEN_REPOSITORY`].
+/// Location of a model's tokenizer in [`OPEN_REPOSITORY`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Tokenizer {
     folder: Folder,
@@ -53,22 +88,22 @@ struct Tokenizer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Folder {
     Root,
-    /// That of the model itself.
+    /// The folder of the model itself.
     Own,
-    /// That of another model.
+    /// The folder of another model.
     Of(&'static str),
 }
 
-/// How a model's text is prepared.
+/// A model's text normalization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TextRules {
-    /// Curly apostrophes become straight.
+    /// Typographic apostrophes become straight.
     Apostrophes,
     /// As [`Self::Apostrophes`], and short texts are padded.
     ApostrophesAndPadding,
     /// As [`Self::Apostrophes`], and dashes become commas.
     ApostrophesAndDashes,
-    /// Quotes and brackets go, the dash becomes a comma; then these characters are replaced too.
+    /// Quotes and brackets are removed, the dash becomes a comma, and these characters are replaced.
     NoQuotes(&'static [(char, &'static str)]),
     /// As [`Self::NoQuotes`], and semicolons become commas.
     NoQuotesNoSemicolons(&'static [(char, &'static str)]),
@@ -91,7 +126,7 @@ impl TextRules {
             (']', ""),
             ('–', ","),
         ];
-        let more = match self {
+        let additional = match self {
             Self::Apostrophes | Self::ApostrophesAndPadding => &[][..],
             Self::ApostrophesAndDashes => DASHES,
             Self::NoQuotes(own) | Self::NoQuotesNoSemicolons(own) => own,
@@ -100,7 +135,7 @@ impl TextRules {
             Self::NoQuotes(_) | Self::NoQuotesNoSemicolons(_) => QUOTES,
             _ => &[],
         };
-        [APOSTROPHES, quotes, more]
+        [APOSTROPHES, quotes, additional]
             .concat()
             .into_iter()
             .map(|(from, to)| (from, to.to_owned()))
@@ -109,35 +144,32 @@ impl TextRules {
 }
 
 impl Preset {
-    /// All released models, by name.
+    /// Returns all released models, sorted by name.
     pub const fn all() -> &'static [Self] {
         &PRESETS
     }
 
-    /// Finds a released model by its name.
+    /// Returns the released model of that name.
     ///
     /// # Errors
-    /// [`Error::UnknownPreset`], which lists the names, if there is none.
-    pub fn named(name: &str) -> Result<&'static Self> {
+    ///
+    /// No released model has that name.
+    pub fn named(name: &str) -> Result<&'static Self, UnknownName> {
         PRESETS
             .iter()
             .find(|preset| preset.name == name)
-            .ok_or_else(|| Error::UnknownPreset {
-                name: name.to_owned(),
-                nearest: nearest(name, PRESETS.iter().map(|preset| preset.name)),
-                known: PRESETS
-                    .iter()
-                    .map(|preset| preset.name.to_owned())
-                    .collect(),
+            .ok_or_else(|| {
+                let known = PRESETS.iter().map(|preset| preset.name).collect();
+                UnknownName::new("released model", name, known)
             })
     }
 
-    /// The language the model speaks, as in `english`.
+    /// Returns the model's language, as in `english`.
     pub fn language(&self) -> &'static str {
         self.name.split('_').next().unwrap_or(self.name)
     }
 
-    /// Name of the voice used when the caller names none.
+    /// Returns the name of the default voice.
     pub fn default_voice(&self) -> &'static str {
         match self.language() {
             "dutch" => "daan",
@@ -150,38 +182,48 @@ impl Preset {
         }
     }
 
-    /// The model's config.
+    /// Returns the locations of the weights with and without a voice encoder.
+    pub fn weights(&self) -> [Location; 2] {
+        [
+            (GATED_REPOSITORY, self.weights),
+            (OPEN_REPOSITORY, self.open_weights),
+        ]
+        .map(|(repo, revision)| hub(repo, self.folder() + "model.safetensors", revision))
+    }
+
+    /// The model's folder in both repositories.
+    fn folder(&self) -> String {
+        format!("languages/{}/", self.name)
+    }
+
+    /// Returns the model's config.
     pub fn config(&self) -> Config {
-        let own_folder = format!("languages/{}/", self.name);
-        let weights = |repo: &str, revision: &str| Location::Hub {
-            repo: repo.to_owned(),
-            file: format!("{own_folder}model.safetensors"),
-            revision: Some(revision.to_owned()),
-        };
+        let [weights, open_weights] = self.weights();
         let (tokenizer, tokenizer_file) = match self.shape.tokenizer() {
             TokenizerFormat::SentencePiece => (TokenizerFormat::SentencePiece, "tokenizer.model"),
             TokenizerFormat::Tokenizers => (TokenizerFormat::Tokenizers, "tokenizer.json"),
         };
         let tokenizer_folder = match self.tokenizer.folder {
             Folder::Root => String::new(),
-            Folder::Own => own_folder.clone(),
+            Folder::Own => self.folder(),
             Folder::Of(name) => format!("languages/{name}/"),
         };
         let transformer = self.shape.flow_lm_transformer();
         Config {
             flow_lm: FlowLmConfig {
-                dtype: super::Dtype::Float32,
+                dtype: Dtype::Float32,
                 flow: self.shape.flow(),
                 z_dim: self.shape.z_dim(),
                 lookup_table: LookupTableConfig {
                     dim: transformer.d_model,
                     n_bins: VOCABULARY,
                     tokenizer,
-                    tokenizer_path: Location::Hub {
-                        repo: OPEN_REPOSITORY.to_owned(),
-                        file: format!("{tokenizer_folder}{tokenizer_file}"),
-                        revision: Some(self.tokenizer.revision.to_owned()),
-                    },
+                    tokenizer_path: hub(
+                        OPEN_REPOSITORY,
+                        format!("{tokenizer_folder}{tokenizer_file}"),
+                        self.tokenizer.revision,
+                    )
+                    .to_string(),
                     rank: self.shape.rank(),
                 },
                 transformer,
@@ -189,8 +231,8 @@ impl Preset {
                 insert_bos_before_voice: self.shape != Shape::First,
             },
             mimi: self.shape.mimi(),
-            weights_path: Some(weights(GATED_REPOSITORY, self.weights)),
-            weights_path_without_voice_cloning: Some(weights(OPEN_REPOSITORY, self.open_weights)),
+            weights_path: Some(weights.to_string()),
+            weights_path_without_voice_cloning: Some(open_weights.to_string()),
             pad_with_spaces_for_short_inputs: self.text == TextRules::ApostrophesAndPadding,
             remove_semicolons: matches!(self.text, TextRules::NoQuotesNoSemicolons(_)),
             append_terminal_punctuation: true,
@@ -200,6 +242,14 @@ impl Preset {
             default_temperature: DEFAULT_TEMPERATURE,
             default_eos_threshold: self.shape.eos_threshold().unwrap_or(DEFAULT_EOS_THRESHOLD),
         }
+    }
+}
+
+fn hub(repo: &str, file: String, revision: &str) -> Location {
+    Location::Hub {
+        repo: repo.to_owned(),
+        file,
+        revision: Some(revision.to_owned()),
     }
 }
 
@@ -222,7 +272,7 @@ const fn of(name: &'static str, revision: &'static str) -> Tokenizer {
     }
 }
 
-/// Names, paths and revisions as in the configs that come with the reference (`pocket-tts` 4.0.1).
+/// Names, paths and revisions from the configs of the reference (`pocket-tts` 4.0.1).
 const PRESETS: [Preset; 27] = [
     Preset {
         name: "dutch",

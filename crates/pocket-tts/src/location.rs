@@ -1,16 +1,14 @@
-//! Where a file comes from: a local path, a URL, or a file in a Hugging Face repository.
+//! Locations of files: local paths, URLs and files in Hugging Face repositories.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
-
-/// Where a file comes from.
+/// The location of a file.
 ///
 /// ```
 /// # use std::path::Path;
-/// use tts_core::config::Location;
-/// let location = Location::parse("hf://kyutai/pocket-tts/model.safetensors@main", Path::new("."))?;
+/// use pocket_tts::Location;
+/// let location = Location::parse("hf://kyutai/pocket-tts/model.safetensors@main", ".")?;
 /// assert_eq!(
 ///     location,
 ///     Location::Hub {
@@ -19,16 +17,16 @@ use crate::error::{Error, Result};
 ///         revision: Some("main".into()),
 ///     }
 /// );
-/// assert_eq!(Location::parse("voice.wav", Path::new("models"))?.to_string(), "models/voice.wav");
-/// # Ok::<(), tts_core::error::Error>(())
+/// assert_eq!(Location::parse("voice.wav", "models")?.to_string(), "models/voice.wav");
+/// # Ok::<(), pocket_tts::LocationError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Location {
-    /// A file on this machine.
+    /// A local file.
     Local(PathBuf),
-    /// An `https://` or `http://` URL. Both are taken, as the reference takes both: a server on the
-    /// local network seldom has a certificate, and every file read from here is data that its
-    /// loader checks, never code.
+    /// An `https://` or `http://` URL. Both are accepted, as in the reference: a server on the local
+    /// network seldom has a certificate, and every downloaded file is data that its loader validates,
+    /// never code.
     Url(String),
     /// A file in a Hugging Face model repository.
     Hub {
@@ -41,46 +39,62 @@ pub enum Location {
     },
 }
 
+/// A text is not a valid [`Location`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{location:?} is not a valid location: {problem}; use {SYNTAX}")]
+#[non_exhaustive]
+pub struct LocationError {
+    /// The text.
+    pub location: String,
+    /// What is wrong with it.
+    pub problem: &'static str,
+}
+
+/// The syntax of locations, for error messages.
+pub(crate) const SYNTAX: &str =
+    "a local path, https://host/path, or hf://owner/repository/path[@revision]";
+
 impl Location {
-    /// Reads a location; a relative local path is taken relative to `base`.
+    /// Parses a location; a relative local path is relative to `base`.
     ///
     /// # Errors
-    /// [`Error::Location`] for an empty text, another scheme than `https`, `http` or `hf`, and
-    /// an address of which a part is missing or would lead out of its repository.
-    pub fn parse(text: &str, base: &Path) -> Result<Self> {
-        let refuse = |problem| Error::Location {
+    ///
+    /// The text is empty, its scheme is not `https`, `http` or `hf`, or the address is incomplete or
+    /// leads out of its repository.
+    pub fn parse(text: &str, base: impl AsRef<Path>) -> Result<Self, LocationError> {
+        let reject = |problem| LocationError {
             location: text.to_owned(),
             problem,
         };
         if text.trim().is_empty() {
-            return Err(refuse("it is empty"));
+            return Err(reject("it is empty"));
         }
         if text.chars().any(char::is_control) {
-            return Err(refuse("it contains a control character"));
+            return Err(reject("it contains a control character"));
         }
         let Some((scheme, rest)) = text.split_once("://") else {
-            return Ok(Self::Local(base.join(text)));
+            return Ok(Self::Local(base.as_ref().join(text)));
         };
         match scheme {
-            "hf" => Self::parse_hub(rest).map_err(refuse),
+            "hf" => Self::parse_hub(rest).map_err(reject),
             "https" | "http" => {
                 let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
                 if host.is_empty() {
-                    return Err(refuse("the URL names no host"));
+                    return Err(reject("the URL has no host"));
                 }
                 if text.contains(char::is_whitespace) {
-                    return Err(refuse("a URL holds no spaces (write %20)"));
+                    return Err(reject("a URL cannot contain spaces (write %20)"));
                 }
                 Ok(Self::Url(text.to_owned()))
             }
-            _ => Err(refuse("its scheme is not known")),
+            _ => Err(reject("its scheme is not supported")),
         }
     }
 
-    /// Reads what follows `hf://`.
+    /// Parses the text after `hf://`.
     fn parse_hub(rest: &str) -> Result<Self, &'static str> {
-        let mut parts = rest.splitn(3, '/');
-        let (owner, name, path) = (parts.next(), parts.next(), parts.next());
+        let mut fields = rest.splitn(3, '/');
+        let (owner, name, path) = (fields.next(), fields.next(), fields.next());
         let (Some(owner), Some(name), Some(path)) = (owner, name, path) else {
             return Err("it lacks the owner, the repository or the file");
         };
@@ -88,26 +102,26 @@ impl Location {
             Some((file, revision)) => (file, Some(revision)),
             None => (path, None),
         };
-        // The letters that the Hub allows in the names of owners and repositories.
-        let is_name = |part: &str| {
-            !matches!(part, "" | "." | "..")
-                && part
+        // The characters that the Hub allows in names of owners and repositories.
+        let is_name = |name: &str| {
+            !matches!(name, "" | "." | "..")
+                && name
                     .chars()
                     .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
         };
         if !is_name(owner) || !is_name(name) {
-            return Err("owner and repository are made of letters, digits, `-`, `_` and `.`");
+            return Err("owner and repository may contain only letters, digits, `-`, `_` and `.`");
         }
-        // Both become paths in the cache: nothing may lead out of it.
+        // Both become paths in the cache and must not lead out of it.
         let stays_inside = |path: &str| {
-            path.split('/').all(|part| !matches!(part, "" | "." | ".."))
+            path.split('/').all(|name| !matches!(name, "" | "." | ".."))
                 && !path.contains(['\\', ':', '@'])
         };
         if !stays_inside(file) {
             return Err("the file's path must not be empty, nor contain `..`, `\\`, `:` or `//`");
         }
         if !revision.is_none_or(stays_inside) {
-            return Err("what follows `@` must be one branch, tag or commit");
+            return Err("the revision after `@` must be one branch, tag or commit");
         }
         Ok(Self::Hub {
             repo: format!("{owner}/{name}"),
@@ -116,13 +130,14 @@ impl Location {
         })
     }
 
-    /// Path of the file within its repository, machine or host, without revision, query and fragment.
-    pub(crate) fn file_path(&self) -> &str {
-        match self {
-            Self::Local(path) => path.to_str().unwrap_or_default(),
-            Self::Url(url) => url.split(['?', '#']).next().unwrap_or_default(),
-            Self::Hub { file, .. } => file,
-        }
+    /// The file name extension, without revision, query and fragment.
+    pub(crate) fn extension(&self) -> Option<&str> {
+        let file = match self {
+            Self::Local(path) => path,
+            Self::Url(url) => Path::new(url.split(['?', '#']).next().unwrap_or_default()),
+            Self::Hub { file, .. } => Path::new(file),
+        };
+        file.extension()?.to_str()
     }
 }
 
@@ -147,15 +162,16 @@ impl fmt::Display for Location {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
 
-    fn parse(text: &str) -> Result<Location> {
-        Location::parse(text, Path::new("/models"))
+    use super::*;
+
+    fn parse(text: &str) -> Result<Location, LocationError> {
+        Location::parse(text, "/models")
     }
 
     #[test]
-    fn relative_paths_start_at_the_base_and_absolute_ones_stay() {
+    fn resolves_relative_paths_against_the_base() {
         assert_eq!(
             parse("../a/b.json").unwrap(),
             Location::Local("/models/../a/b.json".into())
@@ -167,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_revision_may_hold_slashes() {
+    fn accepts_slashes_in_a_revision() {
         let location = parse("hf://a/b/c/d.yaml@refs/pr/1").unwrap();
         let expected = Location::Hub {
             repo: "a/b".into(),
@@ -178,7 +194,20 @@ mod tests {
     }
 
     #[test]
-    fn addresses_that_lack_a_part_or_lead_elsewhere_are_refused_with_the_text_and_the_way_out() {
+    fn finds_the_extension_without_revision_query_and_fragment() {
+        for text in [
+            "a/b.json",
+            "hf://a/b/c.json@v1.2",
+            "https://a.org/b.json?download=true",
+            "https://a.org/b.json#c.d",
+        ] {
+            assert_eq!(parse(text).unwrap().extension(), Some("json"), "{text}");
+        }
+        assert_eq!(parse("hf://a/b/c@v1.json").unwrap().extension(), None);
+    }
+
+    #[test]
+    fn rejects_invalid_locations_with_the_text_and_the_syntax() {
         for text in [
             "",
             "  ",
@@ -213,14 +242,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_parses_is_displayed_so_that_it_parses_to_the_same(text in "(hf|https|http|x)?(://)?[a-z./@:\\\\é]{0,24}") {
-            if let Ok(location) = Location::parse(&text, Path::new("/")) {
-                prop_assert_eq!(Location::parse(&location.to_string(), Path::new("/")).unwrap(), location);
+        fn display_parses_to_the_same_location(
+            text in "(hf|https|http|x)?(://)?[a-z./@:\\\\é]{0,24}"
+        ) {
+            if let Ok(location) = Location::parse(&text, "/") {
+                let again = Location::parse(&location.to_string(), "/");
+                prop_assert_eq!(again.unwrap(), location);
             }
         }
 
         #[test]
-        fn no_text_panics(text in any::<String>()) {
+        fn never_panics(text in any::<String>()) {
             let _ = parse(&text);
         }
     }

@@ -1,16 +1,16 @@
-//! The sizes that released models share.
+//! Layer sizes of the released models.
 
-use crate::config::{
-    Dtype, FlowConfig, FlowLmTransformerConfig, FlowType, MimiConfig, MimiTransformerConfig,
-    PadMode, QuantizerConfig, SeanetConfig, parse::DEFAULT_MAX_PERIOD,
+use tts_core::config::{
+    DEFAULT_MAX_PERIOD, Dtype, FlowConfig, FlowLmTransformerConfig, FlowType, MimiConfig,
+    MimiTransformerConfig, PadMode, QuantizerConfig, SeanetConfig,
 };
-use crate::text::TokenizerFormat;
+use tts_core::text::TokenizerFormat;
 
-/// A family of released models of the same sizes.
+/// A family of released models with the same sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
     /// The first model: as [`Self::Base`], with an encoder as wide as its convolutions and without
-    /// the learned vector before the voice.
+    /// the learned vector before the voice prompt.
     First,
     /// 6 layers, 110 M parameters.
     Base,
@@ -27,7 +27,7 @@ pub(super) enum Shape {
 }
 
 impl Shape {
-    /// Whether it is one of the small models, whose decoder differs from their encoder.
+    /// Whether this is one of the small models, whose decoder differs from the encoder.
     const fn is_small(self) -> bool {
         matches!(self, Self::English18M | Self::English7M | Self::English2M)
     }
@@ -44,7 +44,7 @@ impl Shape {
         self.is_small().then_some(64)
     }
 
-    /// Where it differs from the reference's default.
+    /// Returns the threshold if it differs from the reference's default.
     pub(super) fn eos_threshold(self) -> Option<f32> {
         self.is_small().then_some(-1.0)
     }

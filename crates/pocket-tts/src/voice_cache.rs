@@ -9,7 +9,6 @@ use leak_detect::Trace;
 use tensor_pool::Bytes;
 use tts_core::Voice;
 
-use crate::error::Result;
 use crate::memory::track;
 
 /// What a voice was made of.
@@ -95,11 +94,11 @@ impl VoiceCache {
     }
 
     /// The voice of a key, or the one that `load` gives.
-    pub(crate) fn get(
+    pub(crate) fn get<E>(
         &self,
         key: Option<VoiceKey>,
-        load: impl FnOnce() -> Result<Voice>,
-    ) -> Result<Voice> {
+        load: impl FnOnce() -> Result<Voice, E>,
+    ) -> Result<Voice, E> {
         let Some(key) = key else {
             return load();
         };

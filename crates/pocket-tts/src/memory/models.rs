@@ -1,0 +1,57 @@
+//! The models that the process has loaded.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use tts_core::DeviceKind;
+
+/// A loaded model, as far as memory reports and reclaiming need it.
+pub(crate) trait LoadedModel: Send + Sync {
+    /// Returns the device that the model computes on.
+    fn device(&self) -> DeviceKind;
+
+    /// Returns the bytes of the cached voices.
+    fn cached_voice_bytes(&self) -> u64;
+
+    /// Drops the cached voices that nothing else uses. Returns their bytes.
+    fn evict_voices(&self) -> u64;
+
+    /// Drops the voice encoder. Returns its bytes.
+    fn drop_voice_encoder(&self) -> u64;
+
+    /// Adds the model and its cached voices to the cycle detector.
+    fn track(self: Arc<Self>);
+}
+
+/// Weak references to all loaded models.
+pub(super) struct ModelRegistry(Mutex<Vec<Weak<dyn LoadedModel>>>);
+
+impl ModelRegistry {
+    pub(super) const fn new() -> Self {
+        Self(Mutex::new(Vec::new()))
+    }
+
+    /// Adds a model, which stays registered until it is dropped.
+    pub(super) fn add(&self, model: Weak<dyn LoadedModel>) {
+        let mut models = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        models.retain(|model| model.strong_count() > 0);
+        models.push(model);
+    }
+
+    /// Returns the models that are loaded now.
+    pub(super) fn all(&self) -> Vec<Arc<dyn LoadedModel>> {
+        let models = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        models.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Returns how many of these tensor bytes are on the heap: none if every model is on a device with
+    /// memory of its own, otherwise all.
+    pub(super) fn on_host(&self, bytes: u64) -> u64 {
+        let models = self.all();
+        let on_gpu = |model: &Arc<dyn LoadedModel>| model.device() == DeviceKind::Wgpu;
+        if !models.is_empty() && models.iter().all(on_gpu) {
+            0
+        } else {
+            bytes
+        }
+    }
+}
