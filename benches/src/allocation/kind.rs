@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use serde::{Deserialize, Serialize};
-use tensor_pool::{Bytes, PoolAllocator};
+use tensor_pool::PoolAllocator;
 
 use crate::Result;
 
@@ -85,7 +85,7 @@ impl AllocatorKind {
     /// Sets it up. Allocates nothing.
     pub(super) fn prepare(self) {
         match self {
-            Self::PoolOff => POOL.set_capacity(Bytes::ZERO),
+            Self::PoolOff => POOL.set_capacity(0),
             Self::PoolHugePages => POOL.set_huge_pages(true),
             Self::System | Self::SystemRaised | Self::MiMalloc | Self::Pool => {}
         }
@@ -119,7 +119,7 @@ impl AllocatorKind {
             // SAFETY: it may be called at any time and by any thread.
             Self::MiMalloc => unsafe { libmimalloc_sys::mi_collect(true) },
             Self::PoolOff | Self::Pool | Self::PoolHugePages => {
-                POOL.trim(Bytes::ZERO);
+                POOL.trim(0);
             }
         }
     }

@@ -4,7 +4,8 @@ use std::fmt;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use pocket_tts::memory::{self, Bytes, MemoryPlan};
+use bytesize::ByteSize;
+use pocket_tts::memory::{self, MemoryPlan};
 use serde::Serialize;
 
 use crate::args::PlanArgs;
@@ -77,9 +78,7 @@ fn measure(speech: &Speech) -> Result<Measured> {
     let (samples, device) = spoken?;
     // Speech maps and unmaps nothing.
     let mapped = memory::memory_summary().counted.mapped_bytes;
-    let counted = profile
-        .heap_peak_bytes
-        .map(|heap| heap + mapped + device.get());
+    let counted = profile.heap_peak_bytes.map(|heap| heap + mapped + device);
     Ok(Measured {
         counted_peak_bytes: counted,
         peak_rss_bytes: profile.rss_peak_bytes,
@@ -89,9 +88,9 @@ fn measure(speech: &Speech) -> Result<Measured> {
 }
 
 /// In use now in the devices' own pools.
-fn device_bytes() -> Bytes {
+fn device_bytes() -> u64 {
     let devices = memory::get_memory_pool().get_stats().devices;
-    devices.iter().map(|device| device.bytes_in_use).sum()
+    devices.iter().map(|device| device.in_use_bytes).sum()
 }
 
 impl fmt::Display for Comparison {
@@ -100,7 +99,10 @@ impl fmt::Display for Comparison {
             return Ok(());
         };
         let shown = |bytes: Option<u64>| {
-            bytes.map_or_else(|| "unknown".to_owned(), |bytes| Bytes(bytes).to_string())
+            bytes.map_or_else(
+                || "unknown".to_owned(),
+                |bytes| ByteSize::b(bytes).to_string(),
+            )
         };
         let counted = measured.counted_peak_bytes;
         writeln!(f, "\n{:16}{:>12}{:>12}", "", "predicted", "measured")?;

@@ -95,7 +95,7 @@ pub use summary::{
     memory_summary,
 };
 pub use tensor_pool::{
-    AllocatorStats, Bytes, DType, Device, DeviceMemory, Heap, MemoryPool, OutstandingTensor,
+    AllocatorStats, DType, Device, DeviceMemory, Heap, MemoryPool, OutstandingTensor,
     PoolAllocator, PoolStats, PooledTensor, Scope, heap,
 };
 

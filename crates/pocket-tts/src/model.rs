@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use leak_detect::Trace;
-use tensor_pool::{Bytes, Device, MemoryPool};
+use tensor_pool::{Device, MemoryPool};
 use tts_core::memory::StreamNeed;
 use tts_core::{
     Audio, Config, DeviceKind, GenerateOptions, Model, PartSize, RunOptions, SpeechRequest,
@@ -26,7 +26,7 @@ use crate::voice_cache::VoiceCache;
 
 /// Voices that a model keeps unless told otherwise: those of nine recordings of 30 seconds with the
 /// built-in model (9 KiB a frame, 25 frames a second), of three with the released ones (48 KiB, 12.5).
-const DEFAULT_VOICE_CACHE: Bytes = Bytes::mib(64);
+const DEFAULT_VOICE_CACHE_BYTES: u64 = 64 << 20;
 
 /// How a model is loaded. The default takes the hub's settings from the environment, see
 /// `HubOptions::from_env`.
@@ -39,7 +39,7 @@ pub struct LoadOptions {
     /// Whether to apply [`optimize_model_memory`] when the model is loaded.
     pub optimize_memory: bool,
     /// Most bytes of the voices that were used last, which are kept for the next use; 0 keeps none.
-    pub voice_cache: Bytes,
+    pub voice_cache_bytes: u64,
     /// Where downloads come from, where they are kept, and who watches them.
     #[cfg(feature = "hub")]
     pub hub: crate::hub::HubOptions,
@@ -51,7 +51,7 @@ impl Default for LoadOptions {
             device: DeviceKind::default(),
             threads: None,
             optimize_memory: true,
-            voice_cache: DEFAULT_VOICE_CACHE,
+            voice_cache_bytes: DEFAULT_VOICE_CACHE_BYTES,
             #[cfg(feature = "hub")]
             hub: crate::hub::HubOptions::from_env(),
         }
@@ -93,15 +93,15 @@ impl LoadedModel for Shared {
     }
 
     fn cached_voice_bytes(&self) -> u64 {
-        self.voices.bytes().get()
+        self.voices.bytes()
     }
 
     fn evict_voices(&self) -> u64 {
-        self.voices.evict().get()
+        self.voices.evict()
     }
 
     fn drop_voice_encoder(&self) -> u64 {
-        self.model.drop_voice_encoder().get()
+        self.model.drop_voice_encoder()
     }
 
     fn track(self: Arc<Self>) {
@@ -199,7 +199,7 @@ impl TtsModel {
             model: Model::load(parts, run)?,
             source,
             files,
-            voices: VoiceCache::new(options.voice_cache),
+            voices: VoiceCache::new(options.voice_cache_bytes),
         });
         let weak = Arc::downgrade(&shared);
         register_model(weak);

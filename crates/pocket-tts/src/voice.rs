@@ -1,8 +1,6 @@
 //! Voices by name, from files and from the network.
 
 use std::path::Path;
-
-use tensor_pool::Bytes;
 use tts_core::{Audio, Voice};
 
 use crate::error::{Error, Result};
@@ -36,7 +34,7 @@ impl TtsModel {
     /// `hf://owner/repository/path[@revision]`.
     ///
     /// A voice that was used before is shared with whoever used it, as long as it is in the model's
-    /// [cache](crate::LoadOptions::voice_cache) and its file has the length and the time of modification
+    /// [cache](crate::LoadOptions::voice_cache_bytes) and its file has the length and the time of modification
     /// that it had.
     ///
     /// ```
@@ -99,7 +97,7 @@ impl TtsModel {
     /// # }
     /// # Ok::<(), pocket_tts::Error>(())
     /// ```
-    pub fn evict_voices(&self) -> Bytes {
+    pub fn evict_voices(&self) -> u64 {
         self.shared.voices.evict()
     }
 

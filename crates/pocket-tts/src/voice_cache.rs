@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use leak_detect::Trace;
-use tensor_pool::Bytes;
 use tts_core::Voice;
 
 use crate::memory::track;
@@ -66,7 +65,7 @@ impl VoiceKey {
 #[derive(Debug, Trace)]
 pub(crate) struct VoiceCache {
     #[trace(skip)]
-    capacity: Bytes,
+    capacity: u64,
     /// Those used last at the end.
     voices: Mutex<Vec<Arc<CachedVoice>>>,
 }
@@ -80,13 +79,13 @@ struct CachedVoice {
 }
 
 impl CachedVoice {
-    fn bytes(&self) -> Bytes {
-        Bytes::from(self.voice.bytes())
+    fn bytes(&self) -> u64 {
+        self.voice.bytes() as u64
     }
 }
 
 impl VoiceCache {
-    pub(crate) fn new(capacity: Bytes) -> Self {
+    pub(crate) fn new(capacity: u64) -> Self {
         Self {
             capacity,
             voices: Mutex::default(),
@@ -110,12 +109,12 @@ impl VoiceCache {
     }
 
     /// Bytes of the voices in it.
-    pub(crate) fn bytes(&self) -> Bytes {
+    pub(crate) fn bytes(&self) -> u64 {
         bytes(&self.lock())
     }
 
     /// Drops the voices that nobody else holds. Returns their bytes.
-    pub(crate) fn evict(&self) -> Bytes {
+    pub(crate) fn evict(&self) -> u64 {
         let mut evicted = Vec::new();
         self.lock().retain(|cached| {
             let used = cached.voice.is_shared();
@@ -167,6 +166,6 @@ impl VoiceCache {
     }
 }
 
-fn bytes(voices: &[Arc<CachedVoice>]) -> Bytes {
+fn bytes(voices: &[Arc<CachedVoice>]) -> u64 {
     voices.iter().map(|cached| cached.bytes()).sum()
 }

@@ -5,9 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use leak_detect::{GrowthProbe, HeapSource, Verdict, set_heap_source};
-use pocket_tts::memory::{
-    Bytes, PoolAllocator, Settings, get_cycle_detector, get_memory_pool, init,
-};
+use pocket_tts::memory::{PoolAllocator, Settings, get_cycle_detector, get_memory_pool, init};
 use pocket_tts::{GenerateOptions, LoadOptions, ModelSource, SpeechRequest, TtsModel, Voice};
 use tensor_pool::PeakWindow;
 use tts_core::memory::{counted, reserved};
@@ -69,12 +67,12 @@ fn options() -> GenerateOptions {
 }
 
 fn total() -> u64 {
-    counted(&get_memory_pool()).total().get()
+    counted(&get_memory_pool()).total()
 }
 
 /// What is counted while nothing is idle.
 fn settled() -> u64 {
-    get_memory_pool().trim(Bytes::ZERO);
+    get_memory_pool().trim(0);
     total()
 }
 
@@ -110,7 +108,7 @@ fn an_hour_of_speech_takes_no_more_than_its_first_chunk() {
         drop(chunk);
         chunks.sample();
         if spoken >= MINUTE * (minutes.len() as u32 + 1) {
-            minutes.push(window.peak().unwrap().get());
+            minutes.push(window.peak_bytes().unwrap());
             window = PeakWindow::new();
         }
     }
@@ -201,7 +199,7 @@ fn a_stream_that_is_dropped_at_any_frame_gives_everything_back() {
         leak_detect::assert_no_growth!(0, all as u32 + 1, |frame| {
             speak_and_drop(&model, &voice, text, &options, frame as usize);
             assert!(pool.outstanding().is_empty(), "dropped at frame {frame}");
-            assert_eq!(reserved(), Bytes::ZERO, "dropped at frame {frame}");
+            assert_eq!(reserved(), 0, "dropped at frame {frame}");
             let after = settled();
             let baseline = *baseline.get_or_insert(after);
             furthest = furthest.max(after.abs_diff(baseline));

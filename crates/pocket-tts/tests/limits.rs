@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use pocket_tts::memory::{
-    Bytes, PoolAllocator, get_memory_pool, memory_efficient_context, with_memory_limit,
+    PoolAllocator, get_memory_pool, memory_efficient_context, with_memory_limit,
 };
 use pocket_tts::{Audio, CoreError, Error, GenerateOptions, SpeechRequest, TtsModel, Voice};
 use rand::seq::IndexedRandom;
@@ -36,13 +36,13 @@ fn alone() -> MutexGuard<'static, ()> {
     guard
 }
 
-fn counted_now() -> Bytes {
+fn counted_now() -> u64 {
     counted(&get_memory_pool()).total()
 }
 
-fn peak_of(window: &PeakWindow) -> Bytes {
+fn peak_of(window: &PeakWindow) -> u64 {
     let elsewhere = counted(&get_memory_pool());
-    window.peak().expect("it is installed") + elsewhere.mapped + elsewhere.device
+    window.peak_bytes().expect("it is installed") + elsewhere.mapped + elsewhere.device
 }
 
 /// Seconds of a voice that is nobody's, enough to make a voice of its own size of.
@@ -137,12 +137,12 @@ impl Speech {
         let peak = peak_of(&window);
         match &said {
             Ok(_) => assert!(
-                peak <= Bytes::mib(limit_mb),
-                "{peak} within a limit of {limit_mb} MB"
+                peak <= limit_mb << 20,
+                "{peak} bytes within a limit of {limit_mb} MB"
             ),
             Err(Error::Core(CoreError::MemoryLimitTooLow { .. })) => {
-                let risen = peak - before;
-                assert!(risen <= Bytes(REFUSAL), "to refuse took {risen}");
+                let risen = peak.saturating_sub(before);
+                assert!(risen <= REFUSAL, "the refusal took {risen} bytes");
             }
             Err(error) => panic!("{error}"),
         }
@@ -163,7 +163,7 @@ fn random_speech_is_refused_with_what_would_do_or_stays_within_its_limit() {
     for run in 0..RUNS {
         let speech = Speech::random(&mut rng, &voices);
         let most = speech.planned(&model) / MIB + 2;
-        let least = present(&get_memory_pool()).get() / MIB;
+        let least = present(&get_memory_pool()) / MIB;
         let limit_mb = rng.random_range(least.saturating_sub(2)..=most);
         match speech.within(&model, limit_mb.max(1)) {
             Ok(samples) => {
@@ -182,7 +182,7 @@ fn random_speech_is_refused_with_what_would_do_or_stays_within_its_limit() {
             }
             Err(error) => panic!("run {run}: {error}"),
         }
-        assert_eq!(reserved(), Bytes::ZERO, "run {run}");
+        assert_eq!(reserved(), 0, "run {run}");
     }
     println!("{refused} refused, {spoken} spoken");
     assert!(
@@ -233,12 +233,12 @@ fn a_stream_whose_memory_is_taken_ends_with_what_it_has_said() {
     let Some(CoreError::MemoryLimitExceeded(end)) = end else {
         panic!("{end:?}");
     };
-    assert!(end.counted > end.limit, "{end}");
+    assert!(end.counted_bytes > end.limit_bytes, "{end}");
     assert!(said > 0 && end.audio.is_empty());
     assert!(stream.next().is_none());
     drop(stream);
     // Nothing is left behind, and it can speak again.
-    assert_eq!(reserved(), Bytes::ZERO);
+    assert_eq!(reserved(), 0);
     assert!(model.generate(&voice, "Again.", &options).is_ok());
 }
 
@@ -323,12 +323,12 @@ fn short_memory_frees_cached_voices_before_speech_suffers() {
     // Too much by less than the cached voice has, and by more than a frame takes to compute, which may be
     // counted now.
     let before = counted_now();
-    let eaten = eat((Bytes::mib(limit_mb) - before).get() + cached * 3 / 4);
+    let eaten = eat((limit_mb << 20).saturating_sub(before) + cached * 3 / 4);
     for chunk in stream {
         chunk.expect("the cached voice made room");
     }
-    let freed = before + Bytes::from(eaten.len()) - counted_now();
-    assert!(freed > Bytes(cached / 2), "the voice is still there");
+    let freed = (before + eaten.len() as u64).saturating_sub(counted_now());
+    assert!(freed > cached / 2, "the voice is still there");
     drop(eaten);
 }
 
@@ -357,7 +357,7 @@ fn short_memory_makes_fewer_parts_at_once_before_speech_ends() {
     let kept = || -> u64 {
         let leases = get_memory_pool().outstanding();
         let pages = leases.iter().filter(|lease| lease.tag == "keys and values");
-        pages.map(|lease| lease.size.get()).sum()
+        pages.map(|lease| lease.size_bytes).sum()
     };
     let keys_and_values = plan
         .terms
@@ -369,8 +369,8 @@ fn short_memory_makes_fewer_parts_at_once_before_speech_ends() {
     }
     // Too much for four parts, and not for one: each takes megabytes.
     let per_part = of_four / 4;
-    let room = Bytes::mib(limit_mb) - counted_now();
-    let eaten = eat(room.get() + per_part);
+    let room = (limit_mb << 20).saturating_sub(counted_now());
+    let eaten = eat(room + per_part);
     let mut fewest = of_four;
     for chunk in stream {
         chunk.expect("there is room for one part");
@@ -383,12 +383,12 @@ fn short_memory_makes_fewer_parts_at_once_before_speech_ends() {
 #[test]
 fn a_model_that_does_not_fit_is_not_loaded() {
     let _alone = alone();
-    let limit_mb = counted_now().get() / MIB + 4;
+    let limit_mb = counted_now() / MIB + 4;
     let window = PeakWindow::new();
     let before = counted_now();
     let error = with_memory_limit(limit_mb, || TtsModel::builtin().map(|_| ())).unwrap_err();
-    let risen = peak_of(&window) - before;
-    assert!(risen < Bytes::mib(4), "{risen}");
+    let risen = peak_of(&window).saturating_sub(before);
+    assert!(risen < 4 << 20, "{risen} bytes");
     let Error::Core(core) = &error else {
         panic!("{error}");
     };
@@ -397,5 +397,5 @@ fn a_model_that_does_not_fit_is_not_loaded() {
     let window = PeakWindow::new();
     let model = with_memory_limit(would_do, TtsModel::builtin);
     assert!(model.is_ok());
-    assert!(peak_of(&window) <= Bytes::mib(would_do));
+    assert!(peak_of(&window) <= would_do << 20);
 }

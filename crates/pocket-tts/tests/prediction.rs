@@ -31,8 +31,8 @@ impl Case<'_> {
         // Nothing is mapped or on a device but what was before.
         let elsewhere = counted(&get_memory_pool());
         let measured =
-            window.peak().expect("it is installed") + elsewhere.mapped + elsewhere.device;
-        let (planned, measured) = (plan.peak_bytes, measured.get());
+            window.peak_bytes().expect("it is installed") + elsewhere.mapped + elsewhere.device;
+        let planned = plan.peak_bytes;
         let over = planned as i64 - measured as i64;
         println!(
             "{}: planned {planned}, measured {measured}, over by {:.2} MiB",

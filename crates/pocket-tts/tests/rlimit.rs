@@ -9,7 +9,7 @@ use std::env;
 use std::process::{Command, Output};
 
 use pocket_tts::memory::{
-    Bytes, PoolAllocator, Settings, get_memory_pool, init, memory_efficient_context,
+    PoolAllocator, Settings, get_memory_pool, init, memory_efficient_context,
 };
 use pocket_tts::{GenerateOptions, LoadOptions, ModelSource, TtsModel};
 use tensor_pool::PeakWindow;
@@ -22,14 +22,14 @@ static ALLOCATOR: PoolAllocator = PoolAllocator::new();
 const LIMIT_MB: u64 = 64;
 
 /// What the system gives beyond it: stacks of threads, what the allocators keep, and data of the program.
-const BEYOND: Bytes = Bytes::mib(32);
+const BEYOND: u64 = 32 << 20;
 
 /// Parts of the text, all of which the children want to speak at once. The limit allows fewer.
 const BATCH_SIZE: usize = 20;
 
 /// How far from the system's limit both outcomes are, so that another thread or another allocator's
 /// habits do not decide.
-const MARGIN: Bytes = Bytes::mib(8);
+const MARGIN: u64 = 8 << 20;
 
 const SENTENCE: &str = "The sun is on a hill and we go to it, for there is a tree, and under the tree a stone that is warm. ";
 
@@ -54,7 +54,7 @@ fn part_of_a_child_process() {
     let is_on = part == "on";
     let mut settings = Settings::default();
     if !is_on {
-        ALLOCATOR.set_capacity(Bytes::ZERO);
+        ALLOCATOR.set_capacity(0);
         settings.pool_size = 0;
     }
     let _session = init(settings).unwrap();
@@ -81,9 +81,9 @@ fn part_of_a_child_process() {
             std::process::exit(1);
         }
     };
-    let counted = window.peak().unwrap() + counted(&get_memory_pool()).mapped;
+    let counted = window.peak_bytes().unwrap() + counted(&get_memory_pool()).mapped;
     println!(
-        "{SPOKEN} {:.1} s, at most {counted} counted",
+        "{SPOKEN} {:.1} s, at most {counted} bytes counted",
         audio.duration().as_secs_f64()
     );
 }
@@ -99,7 +99,7 @@ fn limit_data(bytes: u64) {
 }
 
 /// What a child says of its speech; `None` if it came to no end.
-fn child(part: &str, data_limit: Option<Bytes>) -> Option<String> {
+fn child(part: &str, data_limit: Option<u64>) -> Option<String> {
     let mut command = Command::new(env::current_exe().unwrap());
     command
         .args(["--exact", "part_of_a_child_process", "--nocapture"])
@@ -109,7 +109,7 @@ fn child(part: &str, data_limit: Option<Bytes>) -> Option<String> {
         // Nor for a backtrace.
         .env("RUST_BACKTRACE", "0");
     if let Some(limit) = data_limit {
-        command.env(DATA_LIMIT, limit.get().to_string());
+        command.env(DATA_LIMIT, limit.to_string());
     }
     let Output {
         status,
@@ -140,7 +140,7 @@ fn child(part: &str, data_limit: Option<Bytes>) -> Option<String> {
 
 #[test]
 fn within_its_limit_a_program_lives_where_without_one_it_dies() {
-    let data_limit = Bytes::mib(LIMIT_MB) + BEYOND;
+    let data_limit = (LIMIT_MB << 20) + BEYOND;
     assert!(
         child("off", None).is_some(),
         "nothing but memory keeps it from speaking"

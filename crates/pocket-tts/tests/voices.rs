@@ -1,18 +1,16 @@
 //! Voices that are asked for again.
 
+use pocket_tts::{LoadOptions, ModelSource, TtsModel, Voice};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use pocket_tts::memory::Bytes;
-use pocket_tts::{LoadOptions, ModelSource, TtsModel, Voice};
-
 /// The built-in model, with room for so many of its own voice.
 fn model_with_room_for(voices: u64) -> TtsModel {
     let bytes = TtsModel::builtin().unwrap().voice("slt").unwrap().bytes();
     let options = LoadOptions {
-        voice_cache: Bytes(voices * bytes as u64),
+        voice_cache_bytes: voices * bytes as u64,
         ..LoadOptions::default()
     };
     TtsModel::load(ModelSource::BuiltIn, options).unwrap()
@@ -50,7 +48,7 @@ fn a_voice_that_is_asked_for_again_is_the_same_one() {
 fn a_model_without_room_keeps_no_voice() {
     let model = model_with_room_for(0);
     assert!(!model.voice("slt").unwrap().is_shared());
-    assert_eq!(model.evict_voices(), Bytes::ZERO);
+    assert_eq!(model.evict_voices(), 0);
 }
 
 #[test]
@@ -96,12 +94,12 @@ fn voices_in_use_stay_when_the_others_are_evicted() {
     model.evict_voices();
     let used = load(&model, &paths[0]);
     drop(load(&model, &paths[1]));
-    let bytes = Bytes::from(used.bytes());
+    let bytes = used.bytes() as u64;
     assert_eq!(model.evict_voices(), bytes);
     assert!(used.is_shared());
     drop(used);
     assert_eq!(model.evict_voices(), bytes);
-    assert_eq!(model.evict_voices(), Bytes::ZERO);
+    assert_eq!(model.evict_voices(), 0);
 }
 
 #[test]
@@ -116,8 +114,8 @@ fn threads_that_ask_at_once_share_one_voice() {
             .map(|thread| thread.join().unwrap())
             .collect()
     });
-    let bytes = Bytes::from(voices[0].bytes());
-    assert_eq!(model.evict_voices(), Bytes::ZERO);
+    let bytes = voices[0].bytes() as u64;
+    assert_eq!(model.evict_voices(), 0);
     drop(voices);
     assert_eq!(model.evict_voices(), bytes);
 }

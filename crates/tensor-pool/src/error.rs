@@ -3,7 +3,7 @@
 use bytesize::ByteSize;
 use thiserror::Error;
 
-use crate::{Bytes, OverBudget};
+use crate::OverBudget;
 
 /// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -45,10 +45,10 @@ pub enum Error {
         shape: Vec<usize>,
     },
     /// The system refuses the memory.
-    #[error("the system has no {} left for a tensor; use a smaller one or free some", ByteSize::b(requested_bytes.0))]
+    #[error("the system has no {} left for a tensor; use a smaller one or free some", ByteSize::b(*requested_bytes))]
     OutOfMemory {
         /// The size asked for.
-        requested_bytes: Bytes,
+        requested_bytes: u64,
     },
     /// The budget has no room.
     #[error(transparent)]

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use tensor_pool::Bytes;
 
 use crate::audio::Audio;
 
@@ -67,21 +66,21 @@ pub enum Error {
     #[error(
         "{what} would take up to {} of memory, of which {} are in use already, and the limit is \
          {}: {} too little; a limit of {} MB would do",
-        ByteSize::b(needed_bytes.0),
-        ByteSize::b(present_bytes.0),
-        ByteSize::b(limit_bytes.0),
-        ByteSize::b(needed_bytes.saturating_sub(*limit_bytes).0),
+        ByteSize::b(*needed_bytes),
+        ByteSize::b(*present_bytes),
+        ByteSize::b(*limit_bytes),
+        ByteSize::b(needed_bytes.saturating_sub(*limit_bytes)),
         self.limit_that_would_do_mb().unwrap_or_default()
     )]
     MemoryLimitTooLow {
         /// What is too large for it.
         what: &'static str,
         /// The limit.
-        limit_bytes: Bytes,
+        limit_bytes: u64,
         /// The most that the process would hold.
-        needed_bytes: Bytes,
+        needed_bytes: u64,
         /// What it holds already.
-        present_bytes: Bytes,
+        present_bytes: u64,
     },
     /// The limit on memory was exceeded while a text was spoken, because something else took memory.
     #[error(transparent)]
@@ -324,16 +323,16 @@ pub enum Error {
 #[error(
     "{} of memory are in use and the limit is {}; the speech ends here{}: raise the \
      limit, or free what else the program holds",
-    ByteSize::b(counted_bytes.0),
-    ByteSize::b(limit_bytes.0),
+    ByteSize::b(*counted_bytes),
+    ByteSize::b(*limit_bytes),
     self.made()
 )]
 #[non_exhaustive]
 pub struct MemoryLimitExceeded {
     /// The limit.
-    pub limit_bytes: Bytes,
+    pub limit_bytes: u64,
     /// What was in use when it was noticed, after what could be freed was freed.
-    pub counted_bytes: Bytes,
+    pub counted_bytes: u64,
     /// The audio so far, one for each text. A stream has handed its audio out before, so it has none
     /// here.
     pub audio: Vec<Audio>,
@@ -399,7 +398,7 @@ impl std::fmt::Display for WeightMismatch {
 
 /// What the present memory use of a program may grow by, in things too small to be planned, before it
 /// tries again with the limit that it was told would do.
-const DRIFT_BYTES: Bytes = Bytes::kib(512);
+const DRIFT_BYTES: u64 = 512 << 10;
 
 impl Error {
     /// For [`Error::MemoryLimitTooLow`], a limit in MB (1,048,576 bytes) that would not be.
@@ -407,7 +406,7 @@ impl Error {
     pub fn limit_that_would_do_mb(&self) -> Option<u64> {
         match self {
             Self::MemoryLimitTooLow { needed_bytes, .. } => {
-                Some(needed_bytes.saturating_add(DRIFT_BYTES).get().div_ceil(1 << 20))
+                Some(needed_bytes.saturating_add(DRIFT_BYTES).div_ceil(1 << 20))
             }
             _ => None,
         }

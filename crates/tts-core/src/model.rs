@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use burn::tensor::{Device, Tensor};
-use tensor_pool::{Bytes, MemoryPool};
+use tensor_pool::MemoryPool;
 
 use crate::audio::{Audio, prepare_voice_prompt};
 use crate::config::Config;
@@ -309,16 +309,14 @@ impl Model {
 
     /// Drops the voice encoder, if it is loaded and no voice is being cloned. It is loaded again when the
     /// next one is. Returns the bytes of its prepared weights.
-    pub fn drop_voice_encoder(&self) -> Bytes {
+    pub fn drop_voice_encoder(&self) -> u64 {
         let mut loaded = self.lock_encoder();
         match loaded.take() {
-            Some(encoder) if Arc::strong_count(&encoder) == 1 => {
-                Bytes(encoder.encoder.bytes() as u64)
-            }
+            Some(encoder) if Arc::strong_count(&encoder) == 1 => encoder.encoder.bytes() as u64,
             // Somebody is using it.
             kept => {
                 *loaded = kept;
-                Bytes::ZERO
+                0
             }
         }
     }

@@ -1,6 +1,4 @@
 //! The limit that holds for speech that starts here.
-
-use tensor_pool::Bytes;
 use tts_core::memory::MemoryLimit;
 
 use super::context::MemoryContext;
@@ -11,7 +9,7 @@ use super::release::release_idle_memory;
 /// cached voices that nobody speaks with, voice encoders, the allocator's idle blocks.
 pub(crate) fn current_limit() -> Option<MemoryLimit> {
     let limit = MemoryContext::current().limit_bytes()?;
-    let limit = MemoryLimit::new(Bytes(limit));
+    let limit = MemoryLimit::new(limit);
     Some(limit.with_reclaim(|| {
         for model in models().all() {
             model.drop_voice_encoder();

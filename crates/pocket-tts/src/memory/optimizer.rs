@@ -4,7 +4,6 @@ use std::num::NonZeroU64;
 
 use batch_planner::{BatchSize, BatchSizeOptimizer, Estimate, MemoryModel, Term};
 use mem_monitor::LimitOrigin;
-use tensor_pool::Bytes;
 use tts_core::memory::{StreamNeed, present};
 use tts_core::{GenerateOptions, Model, PartSize};
 
@@ -20,7 +19,7 @@ const CEILING: usize = 4;
 /// Prepared weights from which a model is large. Below, weights stay in the processor's caches, and latents
 /// and audio are made side by side, so that a part at a time is fastest: the built-in model loses a tenth
 /// with 4 at once.
-const LARGE_MODEL: Bytes = Bytes::mib(64);
+const LARGE_MODEL_BYTES: u64 = 64 << 20;
 
 /// How many parts of a text may be spoken at once within the limit that holds here.
 ///
@@ -47,7 +46,7 @@ const LARGE_MODEL: Bytes = Bytes::mib(64);
 #[derive(Clone)]
 pub struct BatchOptimizer {
     model: Model,
-    limit: Bytes,
+    limit: u64,
 }
 
 /// The optimizer for a model, with the limit that holds here.
@@ -57,7 +56,7 @@ pub fn get_batch_optimizer(model: &impl AsRef<Model>) -> BatchOptimizer {
 
 impl BatchOptimizer {
     fn new(model: &Model) -> Self {
-        let context = MemoryContext::current().limit_bytes().map(Bytes);
+        let context = MemoryContext::current().limit_bytes();
         let monitor = get_memory_monitor();
         // What others hold of a group's or of the machine's memory is not to be had. The limit that a
         // session sets in the monitor is the context's, which counts otherwise.
@@ -66,18 +65,18 @@ impl BatchOptimizer {
                 LimitOrigin::Configured => None,
                 _ => limit.headroom(),
             };
-            Some(present(model.memory_pool()) + Bytes(headroom?.0))
+            Some(present(model.memory_pool()).saturating_add(headroom?.0))
         });
         let limits = [context, effective];
         Self {
             model: model.clone(),
-            limit: limits.into_iter().flatten().min().unwrap_or(Bytes::MAX),
+            limit: limits.into_iter().flatten().min().unwrap_or(u64::MAX),
         }
     }
 
-    /// The limit that it keeps; [`Bytes::MAX`] where nothing is known of one.
+    /// The limit that it keeps; [`u64::MAX`] where nothing is known of one.
     #[must_use]
-    pub fn limit(&self) -> Bytes {
+    pub fn limit_bytes(&self) -> u64 {
         self.limit
     }
 
@@ -127,7 +126,7 @@ impl BatchOptimizer {
     /// Most parts at once that are worth their memory.
     fn ceiling(&self) -> usize {
         let size = self.model.size();
-        match Bytes::from(size.flow_lm_bytes + size.decoder_bytes) >= LARGE_MODEL {
+        match (size.flow_lm_bytes + size.decoder_bytes) as u64 >= LARGE_MODEL_BYTES {
             true => CEILING,
             false => 1,
         }
@@ -147,26 +146,26 @@ impl BatchOptimizer {
         let model = &self.model;
         let cost = model.stream_cost();
         let positions = NonZeroU64::new(cost.page_positions as u64).unwrap_or(NonZeroU64::MIN);
-        let per_position = cost.page_bytes.get() / positions;
+        let per_position = cost.page_bytes / positions;
         let memory = MemoryModel::new()
             .with(
                 Term::new("model, voices and the rest of the program")
-                    .fixed(present(model.memory_pool()).get()),
+                    .fixed(present(model.memory_pool())),
             )
             .with(
                 Term::new("keys and values")
                     .per_item_step(per_position)
                     .paged(positions),
             )
-            .with(Term::new("decoder state").fixed(need.decoder_state.get()))
+            .with(Term::new("decoder state").fixed(need.decoder_state))
             .with(
                 Term::new("scratch and waiting latents")
-                    .fixed(need.scratch.get())
-                    .per_item(need.scratch_per_part.get()),
+                    .fixed(need.scratch)
+                    .per_item(need.scratch_per_part),
             )
-            .with(Term::new("queues and bookkeeping").fixed(need.queues.get()))
-            .with(Term::new("audio").fixed(need.audio.get()));
-        BatchSizeOptimizer::new(self.limit.get(), memory).with_ceiling(ceiling.max(1) as u64)
+            .with(Term::new("queues and bookkeeping").fixed(need.queues))
+            .with(Term::new("audio").fixed(need.audio));
+        BatchSizeOptimizer::new(self.limit, memory).with_ceiling(ceiling.max(1) as u64)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use bytesize::ByteSize;
 use serde::Serialize;
-use tensor_pool::Bytes;
 use tts_core::memory::{StreamNeed, counted, present};
 use tts_core::{Model, PartSize, Voice};
 
@@ -67,7 +67,7 @@ impl fmt::Display for MemoryPlan {
             self.longest_part_tokens,
             self.longest_part_frames,
         )?;
-        let row = |name: &str, bytes: u64| [name.to_owned(), Bytes(bytes).to_string()];
+        let row = |name: &str, bytes: u64| [name.to_owned(), ByteSize::b(bytes).to_string()];
         let mut rows: Vec<_> = self
             .terms
             .iter()
@@ -97,9 +97,9 @@ impl MemoryPlan {
         wanted: usize,
     ) -> Self {
         let pool = model.memory_pool();
-        pool.trim(Bytes::ZERO);
+        pool.trim(0);
         let wanted = wanted.min(parts.len()).max(1);
-        let limit = MemoryContext::current().limit_bytes().map(Bytes);
+        let limit = MemoryContext::current().limit_bytes();
         // What is there now, and a batch as large as then fits.
         let present = present(pool);
         let fits = |size: &usize| limit.is_none_or(|limit| present + need.bytes(*size) <= limit);
@@ -107,7 +107,7 @@ impl MemoryPlan {
 
         let size = model.size();
         let weights =
-            Bytes::from(size.flow_lm_bytes + size.decoder_bytes + size.encoder_bytes.unwrap_or(0));
+            (size.flow_lm_bytes + size.decoder_bytes + size.encoder_bytes.unwrap_or(0)) as u64;
         let mapped = counted(pool).mapped;
         let mut distinct: Vec<&Voice> = Vec::new();
         for voice in voices {
@@ -115,15 +115,18 @@ impl MemoryPlan {
                 distinct.push(voice);
             }
         }
-        let voice = Bytes::from(distinct.iter().map(|voice| voice.bytes()).sum::<usize>());
-        let times = |bytes: Bytes| Bytes(bytes.get() * batch_size as u64);
+        let voice = distinct.iter().map(|voice| voice.bytes()).sum::<usize>() as u64;
+        let times = |bytes: u64| bytes * batch_size as u64;
         let terms = [
             ("weights, prepared", weights),
             ("weights, mapped", mapped),
             ("voices", voice),
             (
                 "what else the program holds",
-                present - weights - mapped - voice,
+                present
+                    .saturating_sub(weights)
+                    .saturating_sub(mapped)
+                    .saturating_sub(voice),
             ),
             ("keys and values", times(need.keys_and_values_per_part)),
             ("decoder state", need.decoder_state),
@@ -140,16 +143,13 @@ impl MemoryPlan {
             batch_size,
             longest_part_tokens: longest.map_or(0, |part| part.tokens),
             longest_part_frames: longest.map_or(0, |part| part.max_frames),
-            peak_bytes: (present + need.bytes(batch_size)).get(),
+            peak_bytes: present + need.bytes(batch_size),
             terms: terms
                 .into_iter()
-                .filter(|(_, bytes)| *bytes > Bytes::ZERO)
-                .map(|(name, bytes)| PlannedBytes {
-                    name,
-                    bytes: bytes.get(),
-                })
+                .filter(|(_, bytes)| *bytes > 0)
+                .map(|(name, bytes)| PlannedBytes { name, bytes })
                 .collect(),
-            limit_bytes: limit.map(Bytes::get),
+            limit_bytes: limit,
         }
     }
 }

@@ -68,7 +68,7 @@ impl ProfileReport {
             time,
             peak: PeakFigures {
                 rss_bytes: of_monitor(rss),
-                heap_bytes: heap().map(|heap| heap.stats().peak.get()),
+                heap_bytes: heap().map(|heap| heap.stats().peak_bytes),
                 pool_bytes: summary.pool.peak_bytes,
             },
             categories_at_peak: monitor

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize};
 use super::heap::{Heap, heap};
 use super::roster::{Entry, Roster};
 use super::thread;
-use crate::Bytes;
 use bytesize::ByteSize;
 
 /// How many requests are told one by one: enough to see a pattern, and 1.5 KiB a seal.
@@ -92,13 +91,13 @@ impl Log {
         let first = self.first.iter().filter_map(|record| {
             let size = record.size.load(Acquire);
             (size > BEING_WRITTEN).then(|| Unserved {
-                size_bytes: Bytes(size as u64),
+                size_bytes: size as u64,
                 scope: record.scope(),
             })
         });
         SealReport {
             count: self.count.load(Relaxed),
-            bytes: Bytes(self.bytes.load(Relaxed)),
+            bytes: self.bytes.load(Relaxed),
             first: first.collect(),
         }
     }
@@ -152,7 +151,7 @@ impl Seals {
 #[non_exhaustive]
 pub struct Unserved {
     /// What was asked for.
-    pub size_bytes: Bytes,
+    pub size_bytes: u64,
     /// The innermost [`Scope`](crate::Scope) open on the thread that asked.
     pub scope: Option<&'static str>,
 }
@@ -164,7 +163,7 @@ pub struct SealReport {
     /// Large requests that the pool did not serve.
     pub count: u64,
     /// Their sum.
-    pub bytes: Bytes,
+    pub bytes: u64,
     /// The first 64 of them, in order (of different threads: about).
     pub first: Vec<Unserved>,
 }
@@ -187,11 +186,11 @@ impl fmt::Display for SealReport {
             f,
             "{} large requests ({}) were not served by the pool:",
             self.count,
-            ByteSize::b(self.bytes.0)
+            ByteSize::b(self.bytes)
         )?;
         for (index, Unserved { size_bytes, scope }) in self.first.iter().enumerate() {
             let comma = if index > 0 { "," } else { "" };
-            write!(f, "{comma} {}", ByteSize::b(size_bytes.0))?;
+            write!(f, "{comma} {}", ByteSize::b(*size_bytes))?;
             if let Some(scope) = scope {
                 write!(f, " in {scope}")?;
             }

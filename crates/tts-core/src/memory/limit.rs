@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tensor_pool::{Bytes, MemoryPool};
+use tensor_pool::MemoryPool;
 
 use super::{Counted, StreamNeed, counted};
 use crate::error::{Error, MemoryLimitExceeded, Result};
@@ -20,29 +20,29 @@ fn lock() -> MutexGuard<'static, u64> {
 
 /// What the process's streams may take between them until they end.
 #[must_use]
-pub fn reserved() -> Bytes {
-    Bytes(*lock())
+pub fn reserved() -> u64 {
+    *lock()
 }
 
 /// What one stream was admitted with, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Reservation(Bytes);
+pub(crate) struct Reservation(u64);
 
 impl Reservation {
     /// Without asking whether there is room.
-    pub(crate) fn take(bytes: Bytes) -> Self {
+    pub(crate) fn take(bytes: u64) -> Self {
         Self::add(&mut lock(), bytes)
     }
 
-    fn add(reserved: &mut u64, bytes: Bytes) -> Self {
-        *reserved += bytes.get();
+    fn add(reserved: &mut u64, bytes: u64) -> Self {
+        *reserved += bytes;
         Self(bytes)
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        *lock() -= self.0.get();
+        *lock() -= self.0;
     }
 }
 
@@ -55,14 +55,14 @@ type Reclaim = dyn Fn() + Send + Sync;
 /// the next one on, and then ends.
 #[derive(Clone)]
 pub struct MemoryLimit {
-    limit: Bytes,
+    limit: u64,
     reclaim: Option<Arc<Reclaim>>,
 }
 
 impl MemoryLimit {
     /// A limit.
     #[must_use]
-    pub fn new(limit: Bytes) -> Self {
+    pub fn new(limit: u64) -> Self {
         Self {
             limit,
             reclaim: None,
@@ -82,7 +82,7 @@ impl MemoryLimit {
 
     /// The limit.
     #[must_use]
-    pub fn bytes(&self) -> Bytes {
+    pub fn bytes(&self) -> u64 {
         self.limit
     }
 
@@ -94,7 +94,7 @@ impl MemoryLimit {
     pub fn admit_loading(&self, pool: &MemoryPool, model: &ModelParts) -> Result<()> {
         let needed = || present(pool).saturating_add(model.loading_bytes());
         if needed() > self.limit {
-            pool.trim(Bytes::ZERO);
+            pool.trim(0);
             self.reclaim();
         }
         match needed() {
@@ -129,7 +129,7 @@ impl MemoryLimit {
         let wanted = wanted.max(1);
         let mut fitting = self.fitting(reserved, pool, need);
         if fitting < wanted {
-            pool.trim(Bytes::ZERO);
+            pool.trim(0);
             fitting = self.fitting(reserved, pool, need);
         }
         if fitting == 0 {
@@ -152,8 +152,8 @@ impl MemoryLimit {
         if present > self.limit {
             return 0;
         }
-        let room = self.limit.saturating_sub(present).get();
-        (room / need.per_part().get().max(1)) as usize
+        let room = self.limit.saturating_sub(present);
+        (room / need.per_part().max(1)) as usize
     }
 
     /// Whether the limit holds now; frees what can be done without if it does not.
@@ -162,7 +162,7 @@ impl MemoryLimit {
         if is_kept() {
             return Ok(());
         }
-        pool.trim(Bytes::ZERO);
+        pool.trim(0);
         if is_kept() {
             return Ok(());
         }
@@ -196,12 +196,14 @@ impl fmt::Debug for MemoryLimit {
 /// What the process holds, and may come to hold until its streams end, in counted bytes: what a further
 /// stream comes on top of. Idle tensors of the pool are part of it.
 #[must_use]
-pub fn present(pool: &MemoryPool) -> Bytes {
+pub fn present(pool: &MemoryPool) -> u64 {
     present_with(*lock(), pool)
 }
 
 /// What streams have leased is part of what they were admitted with.
-fn present_with(reserved: u64, pool: &MemoryPool) -> Bytes {
+fn present_with(reserved: u64, pool: &MemoryPool) -> u64 {
     let now: Counted = counted(pool);
-    now.total().saturating_sub(now.state).saturating_add(Bytes(reserved))
+    now.total()
+        .saturating_sub(now.state)
+        .saturating_add(reserved)
 }

@@ -86,7 +86,7 @@ impl Model {
             spoken.push(samples);
         }
         // What speech computed in is free by then; a copy that is no larger takes nothing more.
-        let to_spare = self.stream_cost().need(&[]).scratch.get() as usize / size_of::<f32>();
+        let to_spare = self.stream_cost().need(&[]).scratch as usize / size_of::<f32>();
         let finish = |spoken: Vec<Vec<f32>>| -> Vec<Audio> {
             let audio = spoken.into_iter().map(|mut samples| {
                 if samples.len() <= to_spare {
