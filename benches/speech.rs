@@ -22,9 +22,7 @@ fn main() -> Result<()> {
         group.throughput(Throughput::Elements(1));
         group.bench_function(id("first audio of a short sentence"), |bencher| {
             bencher.iter(|| {
-                let stream = loaded
-                    .model
-                    .stream(&loaded.voice, SHORT_TEXT, &without_end());
+                let stream = loaded.stream(SHORT_TEXT, &without_end());
                 stream.expect("the text is not empty").next()
             });
         });
@@ -36,6 +34,6 @@ fn main() -> Result<()> {
 
 /// Speaks, and counts the samples.
 fn speak(loaded: &Loaded, text: &str) -> Result<usize> {
-    let audio = loaded.model.generate(&loaded.voice, text, &without_end())?;
+    let audio = loaded.generate(text, &without_end())?;
     Ok(audio.samples().len())
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use benches::BenchModel;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tts_core::GenerateOptions;
-use tts_core::text::{TextOptions, chunks};
+use tts_core::text::{TextOptions, segment_text};
 
 /// Length of the text.
 const BYTES: usize = 64 << 10;
@@ -26,15 +26,16 @@ fn chunking(criterion: &mut Criterion) {
         NonZeroUsize::new(GenerateOptions::default().max_tokens).expect("the default is not 0");
     let options = TextOptions::default();
     let start = || {
-        chunks(Arc::clone(&tokenizer), &text, max_tokens, &options).expect("the text is not empty")
+        segment_text(Arc::clone(&tokenizer), &text, max_tokens, &options)
+            .expect("the text is not empty")
     };
 
     let mut group = criterion.benchmark_group("text");
     group.throughput(Throughput::Bytes(BYTES as u64));
-    group.bench_function("all chunks of 64 KiB", |bencher| {
-        bencher.iter(|| start().inspect(|chunk| assert!(chunk.is_ok())).count());
+    group.bench_function("all segments of 64 KiB", |bencher| {
+        bencher.iter(|| start().inspect(|segment| assert!(segment.is_ok())).count());
     });
-    group.bench_function("first chunk of 64 KiB", |bencher| {
+    group.bench_function("first segment of 64 KiB", |bencher| {
         bencher.iter(|| {
             start()
                 .next()

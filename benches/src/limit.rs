@@ -1,6 +1,6 @@
 //! The least work that one frame of speech takes.
 
-use tts_core::{Config, Part, TensorSpec, expected_tensors};
+use tts_core::{Component, Config, TensorSpec, expected_tensors};
 
 /// What one frame costs at least, whatever the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,9 @@ impl FrameCost {
         let flow_lm_weights: usize = specs
             .iter()
             // The tables of text are used before the first frame.
-            .filter(|spec| spec.part == Part::FlowLm && !spec.name.contains(".conditioner."))
+            .filter(|spec| {
+                spec.component == Component::FlowLm && !spec.name.contains(".conditioner.")
+            })
             .map(numbers)
             .sum();
         Self {
@@ -50,7 +52,10 @@ fn mimi_products(config: &Config, specs: &[TensorSpec]) -> usize {
     // of its output, or of its input where the convolution is a transposed one.
     let mut steps = 1;
     let mut products = 0;
-    for spec in specs.iter().filter(|spec| spec.part == Part::Decoder) {
+    for spec in specs
+        .iter()
+        .filter(|spec| spec.component == Component::Decoder)
+    {
         if spec.shape.len() < 2 {
             continue;
         }
@@ -101,7 +106,7 @@ mod tests {
         let specs = expected_tensors(&config);
         let last = specs
             .iter()
-            .rfind(|spec| spec.part == Part::Decoder && spec.shape.len() == 3)
+            .rfind(|spec| spec.component == Component::Decoder && spec.shape.len() == 3)
             .unwrap();
         assert_eq!(last.shape, [1, 64, 3]);
         let without: Vec<_> = specs.iter().filter(|spec| *spec != last).cloned().collect();

@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tts_core::text::{TextOptions, Tokenizer, prepare};
-use tts_core::{Config, GenerateOptions, Model, ModelParts, RunOptions, Voice, Weights};
+use tts_core::text::{TextOptions, Tokenizer, normalize};
+use tts_core::{
+    Audio, Config, GenerateOptions, Model, ModelParts, RunOptions, SpeechRequest, SpeechStream,
+    Voice, Weights,
+};
 
 use crate::{Result, random_model};
 
@@ -131,6 +134,35 @@ impl BenchModel {
     }
 }
 
+impl Loaded {
+    /// Starts to generate the speech of a text.
+    ///
+    /// # Errors
+    ///
+    /// The text or the options are invalid.
+    pub fn stream(&self, text: &str, options: &GenerateOptions) -> Result<SpeechStream> {
+        Ok(self.model.stream(self.request(text, options)?)?)
+    }
+
+    /// Generates the speech of a text.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::stream`].
+    pub fn generate(&self, text: &str, options: &GenerateOptions) -> Result<Audio> {
+        Ok(self.model.generate(self.request(text, options)?)?)
+    }
+
+    fn request(&self, text: &str, options: &GenerateOptions) -> Result<SpeechRequest> {
+        let text = self.model.prepare(text, options)?;
+        Ok(SpeechRequest::new(
+            self.voice.clone(),
+            text,
+            options.clone(),
+        ))
+    }
+}
+
 /// Speech that is the same each time and goes on for as long as the text allows: no end of speech is
 /// ever seen.
 pub fn without_end() -> GenerateOptions {
@@ -176,8 +208,8 @@ fn sentence(parts: &ModelParts, opening: &str, tokens: usize) -> Result<String> 
     let mut refused = 0;
     for word in words.iter().cycle() {
         let longer = format!("{text} {word}");
-        let prepared = prepare(&longer, &options)?;
-        if parts.tokenizer.encode(&prepared.text)?.len() <= tokens {
+        let normalized = normalize(&longer, &options)?;
+        if parts.tokenizer.encode(&normalized.text)?.len() <= tokens {
             text = longer;
             refused = 0;
         } else {

@@ -47,7 +47,7 @@ pub(crate) fn prepare(folder: &Path) -> Result<()> {
     }
     if !voice_path.exists() {
         let model = Model::load(open(folder)?, RunOptions::default())?;
-        let voice = model.clone_voice(&murmur(model.sample_rate_hz(), VOICE_SECONDS), false)?;
+        let voice = model.clone_voice(&murmur(model.sample_rate_hz(), VOICE_SECONDS))?;
         model.export_voice(&voice, &voice_path)?;
     }
     Ok(())

@@ -176,7 +176,7 @@ fn speak(loaded: &Loaded, text: &str) -> Result<Speech> {
     let faults_before = minor_faults();
     let start = Instant::now();
     let mut samples = 0;
-    for chunk in loaded.model.stream(&loaded.voice, text, &without_end())? {
+    for chunk in loaded.stream(text, &without_end())? {
         let chunk = chunk?;
         samples += chunk.samples().len();
         if !chunk.samples().iter().all(|sample| sample.is_finite()) {
@@ -202,7 +202,7 @@ fn first_audio(loaded: &Loaded) -> Result<Duration> {
         ..GenerateOptions::default()
     };
     let start = Instant::now();
-    let mut stream = loaded.model.stream(&loaded.voice, SHORT_TEXT, &options)?;
+    let mut stream = loaded.stream(SHORT_TEXT, &options)?;
     stream.next().ok_or("the short text produced no audio")??;
     Ok(start.elapsed())
 }

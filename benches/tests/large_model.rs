@@ -20,8 +20,9 @@ use pocket_tts::{
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use tensor_pool::PeakWindow;
+use tts_core::MemoryError;
 use tts_core::memory::counted;
-use tts_core::{Config, Part, expected_tensors};
+use tts_core::{Component, Config, expected_tensors};
 
 #[global_allocator]
 static ALLOCATOR: PoolAllocator = PoolAllocator::new();
@@ -86,41 +87,47 @@ impl Large {
             0.3 * (t * 900.0).sin() * (1.0 + (t * 20.0).sin())
         });
         let hum = Audio::new(samples.collect(), rate_hz);
-        self.voices
-            .push(self.model.clone_voice(&hum, false).unwrap());
+        self.voices.push(self.model.clone_voice(&hum).unwrap());
         optimize_model_memory(&self.model);
     }
 
     fn requests(&self, run: Run) -> Vec<SpeechRequest> {
-        let request = SpeechRequest {
-            voice: self.voices[run.voice].clone(),
-            text: run.text.to_owned(),
-        };
-        vec![request; run.texts]
+        let voice = &self.voices[run.voice];
+        let request = self.model.request(voice, run.text, &run.options());
+        vec![request.unwrap(); run.texts]
     }
 
     fn plan(&self, run: Run) -> MemoryPlan {
-        let (requests, options) = (self.requests(run), run.options());
+        let requests = self.requests(run);
+        let SpeechRequest {
+            voice,
+            text,
+            options,
+            ..
+        } = &requests[0];
         match run.is_stream {
-            true => self
-                .model
-                .plan_stream_memory(&requests[0].voice, &requests[0].text, &options),
-            false => self.model.plan_batch_memory(&requests, &options),
+            true => self.model.plan_stream_memory(voice, text, options),
+            false => self.model.plan_batch_memory(&requests),
         }
         .unwrap()
     }
 
     /// The most that was counted meanwhile.
     fn speak(&self, run: Run) -> Result<u64, Error> {
-        let (requests, options) = (self.requests(run), run.options());
+        let requests = self.requests(run);
         let window = PeakWindow::new();
         if run.is_stream {
-            let SpeechRequest { voice, text } = &requests[0];
-            for chunk in self.model.stream(voice, text, &options)? {
-                chunk.map_err(Error::from)?;
+            let SpeechRequest {
+                voice,
+                text,
+                options,
+                ..
+            } = &requests[0];
+            for chunk in self.model.stream(voice, text, options)? {
+                chunk?;
             }
         } else {
-            self.model.generate_batch(&requests, &options)?;
+            self.model.generate_batch(requests)?;
         }
         // Nothing was mapped meanwhile but what is now.
         Ok(window.peak_bytes().unwrap() + counted(&get_memory_pool()).mapped)
@@ -177,7 +184,7 @@ fn a_plan_is_never_exceeded_and_hardly_too_cautious(large: &Large) {
         let plan = large.plan(run);
         let planned = plan.peak_bytes;
         let taken = large.speak(run).unwrap();
-        println!("batch {batch_size}: planned {planned} bytes, taken {taken}");
+        println!("batch {batch_size}: planned {planned}, taken {taken}");
         assert!(taken <= planned, "more was taken than planned\n{plan}");
         let allowed = OVER_BYTES.max(taken / 10);
         assert!(
@@ -206,11 +213,11 @@ fn each_run_within_a_limit_is_refused_or_keeps_it(large: &Large) {
         };
         let planned = large.plan(run).peak_bytes;
         let least = large
-            .plan(Run {
-                batch_size: 1,
-                ..run
-            })
-            .peak_bytes;
+                .plan(Run {
+                    batch_size: 1,
+                    ..run
+                })
+                .peak_bytes;
         // From too small to ample.
         let limit = random.random_range(least / 100 * 97..=planned / 100 * 103) >> 20;
         let keeps = |limit: u64| {
@@ -218,7 +225,7 @@ fn each_run_within_a_limit_is_refused_or_keeps_it(large: &Large) {
             if let Ok(taken) = spoken {
                 assert!(
                     taken <= limit << 20,
-                    "{run:?} took {taken} bytes within {limit} MB"
+                    "{run:?} took {taken} within {limit} MB"
                 );
             }
             spoken
@@ -226,15 +233,15 @@ fn each_run_within_a_limit_is_refused_or_keeps_it(large: &Large) {
         match keeps(limit) {
             Ok(taken) => {
                 finished += 1;
-                println!("{index}: {run:?}, {limit} MB: at most {taken} bytes");
+                println!("{index}: {run:?}, {limit} MB: at most {taken}");
             }
-            Err(Error::Core(error @ CoreError::MemoryLimitTooLow { .. })) => {
+            Err(Error::Core(CoreError::Memory(error @ MemoryError::LimitTooLow { .. }))) => {
                 refused += 1;
                 println!("{index}: {run:?}, {limit} MB: {error}");
-                let enough = error.limit_that_would_do_mb().unwrap();
+                let enough = error.sufficient_limit_mb().unwrap();
                 assert!(enough > limit);
                 let taken = keeps(enough).expect("a limit that would do");
-                println!("    {enough} MB: at most {taken} bytes");
+                println!("    {enough} MB: at most {taken}");
             }
             Err(error) => panic!("{run:?} within {limit} MB: {error}"),
         }
@@ -292,12 +299,12 @@ fn loading_never_holds_a_weight_twice(folder: &Path) -> Child {
     let config = Config::read(&BenchModel::English110M.files(folder).0).unwrap();
     let largest = expected_tensors(&config)
         .iter()
-        .filter(|spec| spec.part != Part::VoiceEncoder)
+        .filter(|spec| spec.component != Component::VoiceEncoder)
         .map(|spec| (spec.shape.iter().product::<usize>() * size_of::<f32>()) as u64)
         .max()
         .unwrap();
     println!(
-        "loading: resident bytes {before} before, {peak} at most, {after} after; prepared {prepared}, \
+        "loading: resident {before} before, {peak} at most, {after} after; prepared {prepared}, \
          stored {stored}, largest tensor {largest}"
     );
     if peak == 0 || before == 0 {
@@ -307,7 +314,7 @@ fn loading_never_holds_a_weight_twice(folder: &Path) -> Child {
     let taken = peak.saturating_sub(before);
     assert!(
         taken <= prepared + largest + SLACK_BYTES,
-        "loading took {taken} bytes: some weight was there twice"
+        "loading took {taken}: some weight was there twice"
     );
     assert!(
         prepared + stored > taken + stored / 2,
@@ -331,7 +338,7 @@ fn what_a_second_process_adds(other: &mut Child) {
     match figures {
         [Some((rss, pss)), Some((own_rss, own_pss))] => {
             println!(
-                "a second process: resident {rss} bytes, of which its share is {pss}; this one: {own_rss}, {own_pss}"
+                "a second process: resident {rss}, of which its share is {pss}; this one: {own_rss}, {own_pss}"
             );
             assert!(pss < rss, "nothing is shared");
         }

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use tempfile::NamedTempFile;
 use tts_core::audio::{Audio, SAMPLE_RATES_HZ, prepare_voice_prompt};
-use tts_core::text::{TextOptions, Tokenizer, TokenizerFormat, chunks, prepare};
-use tts_core::{Config, Error, Model, ModelParts, RunOptions, Weights, expected_tensors};
+use tts_core::text::{TextError, TextOptions, Tokenizer, TokenizerFormat, normalize, segment_text};
+use tts_core::{Config, Model, ModelParts, RunOptions, Weights, expected_tensors};
 
 const MODEL_CONFIG: &str =
     include_str!("../../crates/tts-core/tests/fixtures/parity/small_pointwise/config.yaml");
@@ -92,8 +92,8 @@ pub fn wav(data: &[u8]) {
     }
 }
 
-/// Cuts a text into chunks with either kind of tokenizer. The first byte says how many tokens a
-/// chunk may have, the second how the text is prepared, the rest is the text.
+/// Cuts a text into segments with both kinds of tokenizer. The first byte sets the maximum tokens of a
+/// segment, the second the normalization, and the rest is the text.
 pub fn text_chunking(data: &[u8]) {
     static TOKENIZERS: LazyLock<[Arc<Tokenizer>; 2]> = LazyLock::new(|| {
         [
@@ -112,75 +112,79 @@ pub fn text_chunking(data: &[u8]) {
     let options = text_options(*switches);
     let text = String::from_utf8_lossy(text);
     for tokenizer in TOKENIZERS.iter() {
-        check_chunks(tokenizer, &text, max_tokens, &options);
+        check_segments(tokenizer, &text, max_tokens, &options);
     }
 }
 
 fn text_options(switches: u8) -> TextOptions {
-    let is_on = |bit: u8| switches & 1 << bit != 0;
+    let is_set = |bit: u8| switches & 1 << bit != 0;
     let replacements = [('"', ""), ('\u{2019}', "'"), ('\u{2014}', ",")];
     TextOptions {
-        pad_with_spaces_for_short_inputs: is_on(0),
-        remove_semicolons: is_on(1),
-        append_terminal_punctuation: is_on(2),
-        capitalize_first_letter: is_on(3),
+        pad_with_spaces_for_short_inputs: is_set(0),
+        remove_semicolons: is_set(1),
+        append_terminal_punctuation: is_set(2),
+        capitalize_first_letter: is_set(3),
         replace_characters: replacements
             .into_iter()
-            .filter(|_| is_on(4))
+            .filter(|_| is_set(4))
             .map(|(from, to)| (from, to.to_owned()))
             .collect(),
     }
 }
 
-fn check_chunks(
+fn check_segments(
     tokenizer: &Arc<Tokenizer>,
     text: &str,
     max_tokens: NonZeroUsize,
     options: &TextOptions,
 ) {
-    /// The most characters that one becomes when SentencePiece normalises it (U+FDFA).
+    /// The maximum number of characters that SentencePiece normalizes one to (U+FDFA).
     const LONGEST_NORMALIZATION: usize = 18;
 
-    let prepared = prepare(text, options);
-    let chunks = match chunks(Arc::clone(tokenizer), text, max_tokens, options) {
-        Ok(chunks) => chunks,
+    let normalized = normalize(text, options);
+    let segments = match segment_text(Arc::clone(tokenizer), text, max_tokens, options) {
+        Ok(segments) => segments,
         Err(error) => {
-            assert!(matches!(error, Error::EmptyText), "{error}");
-            assert!(prepared.is_err(), "only what is blank is refused at once");
+            assert!(matches!(error, TextError::Empty), "{error}");
+            assert!(normalized.is_err(), "only blank texts are rejected at once");
             return;
         }
     };
-    let prepared = prepared.expect("a text that is cut can be prepared").text;
+    let normalized = normalized
+        .expect("a text with segments is normalizable")
+        .text;
 
-    let most_chunks = LONGEST_NORMALIZATION * prepared.chars().count();
+    let max_segments = LONGEST_NORMALIZATION * normalized.chars().count();
     let mut count = 0;
     let mut spoken = String::new();
-    for chunk in chunks {
-        let chunk = match chunk {
-            Ok(chunk) => chunk,
+    for segment in segments {
+        let segment = match segment {
+            Ok(segment) => segment,
             Err(error) => {
-                assert!(matches!(error, Error::EmptyText), "{error}");
-                assert_eq!(count, 0, "a text is empty from its start or not at all");
+                assert!(matches!(error, TextError::Empty), "{error}");
+                assert_eq!(count, 0, "an empty text has no segments");
                 return;
             }
         };
-        assert!(!chunk.text.trim().is_empty());
-        let ids = tokenizer.encode(&chunk.text).expect("a chunk has tokens");
-        assert_eq!(ids.len(), chunk.token_count);
-        spoken.push_str(&chunk.text);
+        assert!(!segment.text.trim().is_empty());
+        let ids = tokenizer
+            .encode(&segment.text)
+            .expect("a segment has tokens");
+        assert_eq!(ids.len(), segment.token_count);
+        spoken.push_str(&segment.text);
         count += 1;
-        assert!(count <= most_chunks, "more chunks than characters");
+        assert!(count <= max_segments, "more segments than characters");
     }
-    assert!(!spoken.is_empty(), "a text was cut into nothing");
+    assert!(!spoken.is_empty(), "the text has no segments");
 
-    // Other characters may be normalised, or cut into bytes of which no text comes back; a text
-    // may spell the name of a token, like `<0x41>`.
+    // Other characters may be normalized, or cut into bytes that do not decode to the same text. A text
+    // can also contain the name of a token, such as `<0x41>`.
     let is_plain = |c: char| (c.is_ascii_graphic() && c != '<') || c == ' ';
-    if prepared.chars().all(is_plain) {
+    if normalized.chars().all(is_plain) {
         let letters = |text: &str| text.replace(' ', "");
         assert_eq!(
             letters(&spoken),
-            letters(&prepared),
+            letters(&normalized),
             "text was lost or added"
         );
     }

@@ -1,4 +1,4 @@
-//! `cargo xtask ci`: every check, cheapest first.
+//! `cargo xtask ci`: all checks, cheapest first.
 
 mod dependencies;
 mod guide;
@@ -16,52 +16,54 @@ use crate::listen;
 use crate::python::environment;
 use crate::shell::{cargo, run as execute, target_folder, workspace_root};
 
-/// Every device at once, so that one build serves all of them.
+/// The features of all devices, so that one build tests every device.
 const ALL_DEVICES: &str = "flex,ndarray,wgpu";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Run only these, in the usual order. [default: all]
+    /// Steps to run, in the usual order. [default: all]
     #[arg(value_enum)]
     steps: Vec<Step>,
-    /// Leave one out; may be given more than once.
+    /// Skip this step. Can be given more than once.
     #[arg(long, value_enum, value_name = "STEP")]
     skip: Vec<Step>,
-    /// Print the steps and what each checks.
+    /// Print the steps and exit.
     #[arg(long)]
     list: bool,
 }
 
-/// One check. Their order here is the order in which they run.
+/// A check. The steps run in the order of their declaration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Step {
     /// The code is formatted.
     Fmt,
-    /// No source reads what it must not, and none names a place on one machine.
+    /// tts-core uses no environment and no network, and no file names a path of one machine.
     Sources,
-    /// The README's two commands are those that these checks build and test with.
+    /// The README's first two commands are the ones that these checks use.
     Readme,
-    /// The memory guide has all of its programs, and the tests run each.
+    /// The memory guide has all of its programs, and the tests run them.
     Guide,
-    /// No crate depends on what it must never know.
+    /// No text has a common misspelling.
+    Spelling,
+    /// No crate has a forbidden dependency.
     Dependencies,
-    /// No lint warns, with every device.
+    /// Clippy reports no warning, with all devices.
     Clippy,
-    /// The documentation builds without a warning.
+    /// The documentation builds without warnings.
     Doc,
-    /// The tests of the whole workspace pass, as the README runs them.
+    /// The tests of the workspace pass with the README's command.
     TestFlex,
-    /// The library's tests pass on every device.
+    /// The library tests pass on every device.
     TestDevices,
-    /// Cycles are found, and none is invented, while other threads move handles for a minute.
+    /// The cycle detector is correct while other threads move handles for one minute.
     LeakStress,
-    /// The original mprof reads what the monitor records.
+    /// The original mprof reads the monitor's recordings.
     Mprof,
-    /// Every interleaving of threads on the small lock-free types is right.
+    /// The lock-free types are correct in every interleaving of threads.
     Loom,
-    /// Unsafe code reads and writes only what is its own.
+    /// Valgrind finds no memory error in the tests of unsafe code.
     Valgrind,
-    /// A recogniser understands what the program says.
+    /// A recogniser understands the generated speech.
     Listen,
 }
 
@@ -90,6 +92,7 @@ impl Step {
             Self::Sources => sources::check(),
             Self::Readme => readme::check(),
             Self::Guide => guide::check(),
+            Self::Spelling => spelling(),
             Self::Dependencies => dependencies::check(),
             Self::Clippy => execute(
                 cargo("clippy --workspace --all-targets --features")
@@ -117,7 +120,7 @@ impl Step {
                 let python =
                     environment(None, "mprof-venv", &format!("{folder}/requirements.txt"))?;
                 let check = workspace_root().join(folder).join("check.py");
-                // Nothing is to be left beside the script.
+                // `-B`: Python writes no bytecode beside the script.
                 execute(
                     Command::new(python)
                         .arg("-B")
@@ -125,7 +128,7 @@ impl Step {
                         .current_dir(workspace_root()),
                 )
             }
-            // Its own folder: loom's flag would have everything built anew, here and there.
+            // A separate target folder: loom's compiler flag would invalidate the usual one.
             Self::Loom => execute(
                 cargo("test --package tensor-pool --lib --release --target-dir")
                     .arg(target_folder()?.join("loom"))
@@ -138,11 +141,11 @@ impl Step {
     }
 }
 
-/// Runs the chosen steps.
+/// Runs the selected steps.
 ///
 /// # Errors
 ///
-/// The first step that fails.
+/// Returns the error of the first step that fails.
 pub(crate) fn run(args: &Args) -> Result<()> {
     if args.list {
         for step in Step::value_variants() {
@@ -150,11 +153,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
         return Ok(());
     }
-    let chosen = |step: &&Step| {
+    let selected = |step: &&Step| {
         (args.steps.is_empty() || args.steps.contains(step)) && !args.skip.contains(step)
     };
     let mut times = Vec::new();
-    for step in Step::value_variants().iter().filter(chosen) {
+    for step in Step::value_variants().iter().filter(selected) {
         let name = step.name();
         println!("\n== {name}: {}", step.purpose());
         let start = Instant::now();
@@ -162,7 +165,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let time = start.elapsed();
         result.with_context(|| {
             format!(
-                "step {name} failed after {}; to run it alone: cargo xtask ci {name}\ncaused by",
+                "step {name} failed after {}; to run only this step: cargo xtask ci {name}",
                 seconds(time)
             )
         })?;
@@ -175,6 +178,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     println!("steps: {} passed, 0 failed", times.len());
     Ok(())
+}
+
+/// Checks every text file with the spelling checker `typos`, as `typos.toml` configures it.
+fn spelling() -> Result<()> {
+    let python = environment(None, "typos-venv", "xtask/spelling/requirements.txt")?;
+    let typos = python.with_file_name("typos");
+    execute(Command::new(typos).current_dir(workspace_root()))
 }
 
 fn seconds(time: Duration) -> String {

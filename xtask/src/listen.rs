@@ -18,7 +18,7 @@ use sentences::{Group, SHORT_TEXT, groups};
 use word_errors::WordErrors;
 
 /// Recordings of each sentence, each with its own seed. They reduce the effect of chance.
-const TAKES: u64 = 2;
+const TAKES: u64 = 3;
 
 /// Recordings of the short text, each with its own seed.
 const SHORT_TAKES: u64 = 10;

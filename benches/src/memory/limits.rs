@@ -2,7 +2,7 @@
 
 use bench_report::memory::{Comparison, LIMIT, PEAK_RSS};
 use pocket_tts::memory::memory_efficient_context;
-use pocket_tts::{CoreError, Error, GenerateOptions};
+use pocket_tts::{Error, ErrorKind, GenerateOptions};
 
 use super::comparison::{self, Way, of_setups};
 use super::long_text::options;
@@ -83,9 +83,10 @@ pub(super) fn measure(task: &Task, megabytes: u64) -> Result<Figures> {
     let at_once = model.plan_memory(&voice, &task.text, &options)?.batch_size;
     let watch = Watch::start();
     let audio = match model.generate(&voice, &task.text, &options) {
-        Err(Error::Core(
-            CoreError::MemoryLimitTooLow { .. } | CoreError::MemoryLimitExceeded(_),
-        )) => return Ok(figures),
+        Err(end) if matches!(&end.error, Error::Core(error) if error.kind() == ErrorKind::OutOfMemory) =>
+        {
+            return Ok(figures);
+        }
         audio => audio?,
     };
     let spoken = Spoken::new(&model, audio.samples().len());

@@ -1,10 +1,8 @@
-//! A small English speech model and its voices, as bytes in the program: it speaks without a
-//! download.
+//! A small English speech model and its voices, embedded as bytes, so that speech needs no download.
 //!
-//! This crate only gives the bytes out. They are in the format of the released Pocket TTS models,
-//! and whoever reads them takes every size from [`CONFIG`]: a better voice in the same format
-//! replaces the files in `data/` and nothing else. Where they come from is told in this crate's
-//! `README.md`.
+//! This crate contains only data, in the format of the released Pocket TTS models. All sizes are read
+//! from [`CONFIG`], so another model in the same format replaces the files in `data/` and nothing else.
+//! `README.md` describes the model, its intelligibility and its origin.
 //!
 //! ```
 //! let (name, state) = builtin_voice::VOICES[0];
@@ -12,8 +10,8 @@
 //! assert!(builtin_voice::CONFIG.contains("flow_lm:"));
 //! ```
 
-/// Bytes that start where a tensor may start, so that tensors are used in place. A safetensors file
-/// aligns its tensors relative to its own start.
+/// Bytes with the alignment of tensors, so that tensors can be used in place: a safetensors file aligns
+/// its tensors relative to its start.
 #[repr(C, align(64))]
 struct Aligned<const LEN: usize>([u8; LEN]);
 
@@ -23,16 +21,16 @@ static MODEL: Aligned<{ include_bytes!("../data/model.safetensors").len() }> =
 static SLT: Aligned<{ include_bytes!("../data/voices/slt.safetensors").len() }> =
     Aligned(*include_bytes!("../data/voices/slt.safetensors"));
 
-/// The model's config: YAML, with the keys of the released models' configs. The files that it names
-/// are [`WEIGHTS`] and [`TOKENIZER`].
+/// The config: YAML with the keys of the released models' configs. Its paths stand for [`WEIGHTS`] and
+/// [`TOKENIZER`].
 pub static CONFIG: &str = include_str!("../data/config.yaml");
 
-/// The model's tensors: a safetensors file, voice encoder included.
+/// The weights: a safetensors file, voice encoder included.
 pub static WEIGHTS: &[u8] = &MODEL.0;
 
-/// The model's tokenizer, in the format that [`CONFIG`] names.
+/// The tokenizer, in the format that [`CONFIG`] specifies.
 pub static TOKENIZER: &[u8] = include_bytes!("../data/tokenizer.model");
 
-/// The model's voices, by name, the default one first: safetensors files with the model's state
-/// after it heard the speaker.
+/// The voices by name, the default first: safetensors files with the state of the model after a
+/// recording of the speaker.
 pub static VOICES: &[(&str, &[u8])] = &[("slt", &SLT.0)];

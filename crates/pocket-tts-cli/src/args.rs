@@ -12,13 +12,14 @@ use pocket_tts::{DeviceKind, Location, LocationError, Preset};
 pub(crate) use memory::MemoryArgs;
 pub(crate) use speech::SpeechArgs;
 
-/// What `memory --help` ends with.
-const ABOUT_PLANS: &str = "The plan follows from the sizes of the model, the voice and the text's longest part, for speech \
-     as long as it may become; nothing is spoken unless --run asks for it. Bytes are counted: live heap \
-     blocks, mapped weights and the device's own memory. Where the text does not fit the limit, the \
-     exit code is 1, and the message tells what is missing and what would do.";
+/// The end of `memory --help`.
+const ABOUT_PLANS: &str = "The plan is computed from the sizes of the model and the voice, and from the longest segment of \
+     the text at its maximum duration. No speech is generated unless --run is given. The plan covers the \
+     memory that a limit applies to: live heap allocations, memory-mapped weights and device memory. If \
+     the text does not fit the limit, the exit code is 1, and the error names the missing bytes and the \
+     lowest limit that is enough.";
 
-/// Speech from text, on your own machine.
+/// Generates speech from text, on your own machine.
 #[derive(Debug, Parser)]
 #[command(name = "pocket-tts", version, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -28,21 +29,21 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Speak a text into a WAV file.
+    /// Generate speech from a text and write it to a WAV file.
     Generate(GenerateArgs),
-    /// List the models, the voices they know by name, and where those are cached.
+    /// List the models, their named voices, and which of them are cached.
     Voices(VoicesArgs),
-    /// Make a voice of a recording and save it as a .safetensors file, from where it loads at once.
+    /// Clone a voice from a recording and save it as a .safetensors file, which loads quickly.
     ExportVoice(ExportVoiceArgs),
-    /// Load a model and tell its sizes and what memory it takes.
+    /// Load a model and print its sizes and memory use.
     Info(InfoArgs),
-    /// Tell what memory it will take to speak a text, before it is spoken.
+    /// Predict the memory that a text needs, without generating speech.
     #[command(after_help = ABOUT_PLANS)]
     Memory(PlanArgs),
 }
 
 impl Command {
-    /// The options of the model that the command loads, if it loads one.
+    /// Returns the model options of a command that loads a model.
     pub(crate) fn model(&self) -> Option<&ModelArgs> {
         match self {
             Self::Generate(args) => Some(&args.speech.model),
@@ -61,23 +62,23 @@ impl Command {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Model")]
 pub(crate) struct ModelArgs {
-    /// A released model, by language; downloaded on first use. Without it and without --config, the
-    /// built-in English model speaks.
+    /// A released model, by name. It is downloaded on first use. Without --language and --config, the
+    /// built-in English model is used.
     #[arg(long, value_name = "NAME", conflicts_with = "config", value_parser = presets())]
     pub(crate) language: Option<&'static Preset>,
-    /// A model's config file: a path, or an https:// or hf:// address.
+    /// The config file of a model: a path, or an https:// or hf:// URL.
     #[arg(long, value_name = "FILE", value_parser = location)]
     pub(crate) config: Option<Location>,
-    /// Where to compute.
+    /// The device to compute on.
     #[arg(long, default_value_t, value_parser = devices())]
     pub(crate) device: DeviceKind,
-    /// Threads of the CPU devices. [default: one per core]
+    /// The number of threads on CPU devices. [default: one per core]
     #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
     pub(crate) threads: Option<usize>,
-    /// Use only what is on this machine; download nothing.
+    /// Download nothing. Only files on this machine are used.
     #[arg(long)]
     pub(crate) offline: bool,
-    /// Print nothing but errors.
+    /// Print only errors.
     #[arg(long, short)]
     pub(crate) quiet: bool,
     #[command(flatten)]
@@ -88,7 +89,7 @@ pub(crate) struct ModelArgs {
 pub(crate) struct GenerateArgs {
     #[command(flatten)]
     pub(crate) speech: SpeechArgs,
-    /// Where the WAV goes; `-` writes it to the standard output.
+    /// The WAV file to write. `-` writes to standard output.
     #[arg(
         long,
         short,
@@ -97,7 +98,7 @@ pub(crate) struct GenerateArgs {
         help_heading = None::<&str>
     )]
     pub(crate) output_path: PathBuf,
-    /// Print the figures of the run as one JSON object on the standard output. Not together with
+    /// Print the figures of the run to standard output as one JSON object. Cannot be combined with
     /// `--output-path -`.
     #[arg(long, help_heading = None::<&str>)]
     pub(crate) json: bool,
@@ -107,29 +108,28 @@ pub(crate) struct GenerateArgs {
 pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub(crate) speech: SpeechArgs,
-    /// Speak the text too, without writing it anywhere, and print what was measured beside what was
-    /// predicted.
+    /// Also generate the speech, discard it, and print the measured memory next to the prediction.
     #[arg(long, help_heading = None::<&str>)]
     pub(crate) run: bool,
-    /// Print one JSON object instead.
+    /// Print one JSON object.
     #[arg(long, help_heading = None::<&str>)]
     pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct VoicesArgs {
-    /// Only the voices of this released model.
+    /// List only the voices of this released model.
     #[arg(long, value_name = "NAME", value_parser = presets())]
     pub(crate) language: Option<&'static Preset>,
-    /// Print a JSON list of models instead.
+    /// Print a JSON array of models.
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ExportVoiceArgs {
-    /// The recording (WAV, FLAC, MP3 or OGG), of which the first 30 seconds are heard; or any other
-    /// voice that `generate --voice` takes.
+    /// The recording (WAV, FLAC, MP3 or OGG), of which the first 30 seconds are used; or any other voice
+    /// that `generate --voice` accepts.
     #[arg(value_name = "AUDIO")]
     pub(crate) audio_path: String,
     /// The .safetensors file to write.
@@ -141,7 +141,7 @@ pub(crate) struct ExportVoiceArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct InfoArgs {
-    /// Print one JSON object instead.
+    /// Print one JSON object.
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -168,7 +168,7 @@ mod tests {
     use clap::CommandFactory;
 
     #[test]
-    fn the_command_line_is_consistent() {
+    fn command_line_is_consistent() {
         Cli::command().debug_assert();
     }
 }

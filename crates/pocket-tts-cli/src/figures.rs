@@ -1,4 +1,4 @@
-//! What a run took.
+//! The figures of a run.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,17 +8,17 @@ use serde::Serialize;
 /// The figures of one run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Figures {
-    /// Seconds of speech, without the silence that ends a file.
+    /// Length of the generated audio, without the silence at the end of a file.
     pub(crate) audio_seconds: f64,
-    /// Seconds of speech for each second that it took to make, from the text to the last sample.
+    /// Seconds of audio per second of generation, from the text to the last sample.
     pub(crate) times_real_time: f64,
-    /// Milliseconds from the text to the first audio; unknown when there was none.
+    /// Milliseconds from the text to the first audio; `None` if there was none.
     pub(crate) first_audio_ms: Option<f64>,
-    /// Most memory that the program occupied, where the system tells.
+    /// Peak RSS of the process; `None` if the system does not report it.
     pub(crate) peak_rss_bytes: Option<u64>,
     pub(crate) frames: usize,
     pub(crate) seed: u64,
-    /// Where the WAV went.
+    /// Path of the WAV file, or `standard output`.
     pub(crate) output: String,
     pub(crate) sample_rate_hz: u32,
     #[serde(skip)]
@@ -61,34 +61,14 @@ impl fmt::Display for Bytes {
     }
 }
 
-/// The most memory that this process occupied; Linux tells.
+/// Returns the peak RSS of this process; `None` if the system does not report it.
 pub(crate) fn peak_rss_bytes() -> Option<u64> {
-    parse_peak(&std::fs::read_to_string("/proc/self/status").ok()?)
-}
-
-fn parse_peak(status: &str) -> Option<u64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim()
-        .strip_suffix("kB")?
-        .trim()
-        .parse::<u64>()
-        .ok()?
-        .checked_mul(1024)
+    pocket_tts::memory::memory_summary().peak_bytes
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_peak_is_read_in_bytes_and_unknown_where_it_is_not_told() {
-        let status = "VmPeak:\t  90000 kB\nVmHWM:\t   12345 kB\nVmRSS:\t 1 kB\n";
-        assert_eq!(parse_peak(status), Some(12_345 * 1024));
-        assert_eq!(parse_peak("VmRSS:\t 1 kB\n"), None);
-        assert_eq!(parse_peak("VmHWM:\t many kB\n"), None);
-    }
 
     #[test]
     fn bytes_are_shown_in_the_largest_fitting_unit() {

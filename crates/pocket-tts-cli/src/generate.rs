@@ -1,6 +1,6 @@
 //! `pocket-tts generate`.
 
-use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::CommandFactory;
 use pocket_tts::audio::WavStreamWriter;
-use pocket_tts::{CoreError, SpeechStream};
+use pocket_tts::{Error, ErrorKind, SpeechStream};
 
 use crate::args::{Cli, GenerateArgs};
 use crate::figures::{Figures, peak_rss_bytes};
@@ -18,18 +18,18 @@ use crate::output;
 use crate::progress::SpeechBar;
 use crate::speech::Speech;
 
-/// Ended by the user: 128 and the number of the signal, as shells have it.
+/// Exit code after an interrupt: 128 plus the number of the signal, as in shells.
 const INTERRUPTED: u8 = 130;
 
 /// Why speech ended.
 enum End {
-    /// All was said.
-    Said,
-    /// The user has heard enough.
+    /// The speech is complete.
+    Complete,
+    /// The user interrupted it.
     Interrupted,
-    /// Nobody reads the output any more.
-    Unheard,
-    Failed(CoreError),
+    /// The reader of the output closed the pipe.
+    PipeClosed,
+    Failed(Error),
 }
 
 pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode> {
@@ -41,13 +41,13 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let speech = Speech::prepare(&args.speech, to_stdout)?;
     let model = &speech.model;
 
-    let interrupted = watch_for_interrupt()?;
+    let interrupted = handle_interrupt()?;
     let start = Instant::now();
     let mut stream = speech.stream()?;
     let sample_rate_hz = model.sample_rate_hz();
     let mut writer = match open(&args.output_path, sample_rate_hz) {
-        Err(error) if is_unheard(&error) => return Ok(ExitCode::SUCCESS),
-        writer => writer.map_err(pocket_tts::Error::from)?,
+        Err(error) if is_broken_pipe(&error) => return Ok(ExitCode::SUCCESS),
+        writer => writer?,
     };
     let frame = Duration::from_secs_f64(1.0 / model.config().mimi.frame_rate);
     let bar = SpeechBar::new(quiet, frame);
@@ -80,13 +80,13 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     };
     drop(stream);
     match end {
-        End::Unheard => return Ok(ExitCode::SUCCESS),
-        // A file without a sound is of no use.
+        End::PipeClosed => return Ok(ExitCode::SUCCESS),
+        // An empty audio file is useless.
         End::Interrupted if samples == 0 => return Ok(ExitCode::from(INTERRUPTED)),
-        End::Failed(error) => return Err(keep(error, writer, samples, &figures)),
-        End::Said | End::Interrupted => match writer.finish() {
-            Err(error) if is_unheard(&error) => return Ok(ExitCode::SUCCESS),
-            finished => finished.map_err(pocket_tts::Error::from)?,
+        End::Failed(error) => return Err(save_partial(error, writer, samples, &figures)),
+        End::Complete | End::Interrupted => match writer.finish().map_err(Error::from) {
+            Err(error) if is_broken_pipe(&error) => return Ok(ExitCode::SUCCESS),
+            finished => finished?,
         },
     };
     if args.json {
@@ -100,47 +100,50 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     })
 }
 
-/// Takes audio until it ends.
+/// Passes audio chunks to `take` until the speech ends.
 fn speak(
     stream: &mut SpeechStream,
     interrupted: &AtomicBool,
-    mut take: impl FnMut(&[f32], &SpeechStream) -> Result<(), CoreError>,
+    mut take: impl FnMut(&[f32], &SpeechStream) -> Result<(), Error>,
 ) -> End {
     loop {
         if interrupted.load(Ordering::Relaxed) {
             return End::Interrupted;
         }
         let taken = match stream.next() {
-            None => return End::Said,
+            None => return End::Complete,
             Some(chunk) => chunk.and_then(|chunk| take(chunk.samples(), stream)),
         };
         match taken {
             Ok(()) => {}
-            Err(error) if is_unheard(&error) => return End::Unheard,
+            Err(error) if is_broken_pipe(&error) => return End::PipeClosed,
             Err(error) => return End::Failed(error),
         }
     }
 }
 
-/// Keeps what was made before an error, and tells of both.
-fn keep(
-    error: CoreError,
+/// Saves the audio generated before an error, and adds the outcome to the error.
+fn save_partial(
+    error: Error,
     writer: WavStreamWriter,
     samples: usize,
     figures: &Figures,
 ) -> anyhow::Error {
-    let error = anyhow::Error::from(pocket_tts::Error::from(error));
+    let error = anyhow::Error::from(error);
     if samples == 0 {
         return error;
     }
-    let fate = match writer.finish() {
+    let outcome = match writer.finish() {
         Ok(_) => format!(
-            "the first {:.2} s are kept in {}",
+            "speech ended early; the first {:.2} s are saved in {}",
             figures.audio_seconds, figures.output
         ),
-        Err(lost) => format!("and what was made could not be kept: {lost}"),
+        Err(lost) => format!(
+            "speech ended early, and its audio could not be saved ({:#})",
+            anyhow::Error::from(lost)
+        ),
     };
-    anyhow::anyhow!("{error}; {fate}")
+    error.context(outcome)
 }
 
 fn refuse_stdout(args: &GenerateArgs) -> Result<()> {
@@ -154,21 +157,23 @@ fn refuse_stdout(args: &GenerateArgs) -> Result<()> {
     bail!(Cli::command().error(clap::error::ErrorKind::ArgumentConflict, problem))
 }
 
-fn open(path: &Path, sample_rate_hz: u32) -> Result<WavStreamWriter, CoreError> {
-    if path.as_os_str() == "-" {
+fn open(path: &Path, sample_rate_hz: u32) -> Result<WavStreamWriter, Error> {
+    let writer = if path.as_os_str() == "-" {
         WavStreamWriter::to_pipe(io::stdout(), sample_rate_hz)
     } else {
         WavStreamWriter::create(path, sample_rate_hz)
-    }
+    };
+    Ok(writer?)
 }
 
-/// Whether the reader of a pipe has left, which is its good right.
-fn is_unheard(error: &CoreError) -> bool {
-    matches!(error, CoreError::AudioWrite { source, .. } if source.kind() == ErrorKind::BrokenPipe)
+/// Whether the error is a broken pipe, which is not a failure.
+fn is_broken_pipe(error: &Error) -> bool {
+    matches!(error, Error::Core(error) if error.kind() == ErrorKind::Cancelled)
 }
 
-/// The first interrupt ends speech and keeps what was said; a second one ends the program.
-fn watch_for_interrupt() -> Result<Arc<AtomicBool>> {
+/// Sets a handler for Ctrl-C. The first interrupt ends the speech and saves its audio; the second one ends
+/// the program.
+fn handle_interrupt() -> Result<Arc<AtomicBool>> {
     let interrupted = Arc::new(AtomicBool::new(false));
     let seen = interrupted.clone();
     ctrlc::set_handler(move || {
@@ -176,7 +181,7 @@ fn watch_for_interrupt() -> Result<Arc<AtomicBool>> {
             std::process::exit(INTERRUPTED.into());
         }
     })
-    .context("cannot watch for Ctrl-C")?;
+    .context("cannot handle Ctrl-C")?;
     Ok(interrupted)
 }
 
@@ -187,8 +192,8 @@ mod tests {
     use pocket_tts::memory::memory_efficient_context;
 
     #[test]
-    fn speech_that_runs_out_of_memory_is_kept_as_far_as_it_came() {
-        // Another test may have come first.
+    fn saves_partial_speech_when_memory_runs_out() {
+        // Another test may have installed it.
         let _ = crate::ALLOCATOR.install();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("speech.wav");
@@ -202,16 +207,16 @@ mod tests {
         let _limit = memory_efficient_context(limit_mb);
         let mut stream = model.stream(&voice, &text, &Default::default()).unwrap();
         let mut writer = open(&path, model.sample_rate_hz()).unwrap();
-        let (mut samples, mut taken) = (0, Vec::new());
+        let (mut samples, mut allocated) = (0, Vec::new());
         let end = speak(&mut stream, &AtomicBool::new(false), |chunk, _| {
             writer.write(chunk)?;
             samples += chunk.len();
-            // Something else in the program takes all that there is.
-            taken.resize(limit_mb as usize * (1 << 20), 1u8);
+            // Other code in the program allocates all memory up to the limit.
+            allocated.resize(limit_mb as usize * (1 << 20), 1u8);
             Ok(())
         });
-        let End::Failed(error @ CoreError::MemoryLimitExceeded(_)) = end else {
-            panic!("{samples} samples, and {} bytes were taken", taken.len());
+        let End::Failed(error) = end else {
+            panic!("{samples} samples, {} bytes allocated", allocated.len());
         };
         let figures = Figures {
             audio_seconds: samples as f64 / f64::from(model.sample_rate_hz()),
@@ -224,12 +229,16 @@ mod tests {
             sample_rate_hz: model.sample_rate_hz(),
             elapsed: Duration::ZERO,
         };
-        let message = keep(error, writer, samples, &figures).to_string();
-        let kept = format!(
-            "the first {:.2} s are kept in speech.wav",
+        assert!(
+            matches!(&error, Error::Core(error) if error.kind() == ErrorKind::OutOfMemory),
+            "{error}"
+        );
+        let message = format!("{:#}", save_partial(error, writer, samples, &figures));
+        let saved = format!(
+            "the first {:.2} s are saved in speech.wav",
             figures.audio_seconds
         );
-        for words in [&format!("the limit is {limit_mb} MiB"), &kept] {
+        for words in [&format!("the limit is {limit_mb}.0 MiB"), &saved] {
             assert!(message.contains(words), "{words:?}: {message}");
         }
         assert_eq!(message.matches(" s ").count(), 1, "{message}");

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use pocket_tts::memory::{self, PoolAllocator};
-use pocket_tts::{CoreError, Error};
+use pocket_tts::{CoreError, Error, ThreadsError};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
@@ -28,40 +28,40 @@ use tracing_subscriber::{Registry, fmt};
 
 use args::{Cli, Command};
 
-/// Large blocks are kept for the next frame, and counted.
+/// Retains large blocks for the next frame, and counts live bytes.
 #[global_allocator]
 static ALLOCATOR: PoolAllocator = PoolAllocator::new();
 
-/// The command could not be understood; clap's own choice too.
+/// Exit code of invalid arguments; clap uses the same code.
 const USAGE_ERROR: u8 = 2;
 
-/// Where the summary of memory comes from.
+/// The log target of the memory summary.
 const SUMMARY_TARGET: &str = "pocket_tts::memory";
 
-/// Whose spans are phases of a profile; other libraries have spans too.
+/// The targets whose spans are phases of a profile.
 const PHASE_TARGETS: [&str; 2] = ["tts_core", "pocket_tts"];
 
 fn main() -> ExitCode {
-    // It is the allocator of the static above and the first: there is nothing to refuse.
+    // Cannot fail: this is the global allocator, and no other one was installed.
     let _ = ALLOCATOR.install();
-    // All weights are read for every frame.
+    // Every frame reads all weights, so huge pages save TLB misses.
     ALLOCATOR.set_huge_pages(true);
     silence_caught_panics();
     let cli = Cli::parse();
     run(&cli.command).unwrap_or_else(|error| report(&error))
 }
 
-/// Runs a command with its memory watched, if that is asked for.
+/// Runs a command, with memory profiling if it is enabled.
 fn run(command: &Command) -> Result<ExitCode> {
     let settings = settings::settings(command.model().map(|model| &model.memory))?;
-    listen(command.quiet(), settings.profiling);
+    init_logging(command.quiet(), settings.profiling);
     let session = memory::init(settings)?;
     let result = execute(command);
-    // The profile of a command that fails is the one that is needed most.
+    // A failed command writes its profile too.
     match (result, session.finish()) {
-        (Ok(_), Err(unwritten)) => Err(unwritten.into()),
-        (Err(error), Err(unwritten)) => {
-            report(&unwritten.into());
+        (Ok(_), Err(profile)) => Err(profile.into()),
+        (Err(error), Err(profile)) => {
+            report(&profile.into());
             Err(error)
         }
         (result, Ok(_)) => result,
@@ -78,31 +78,24 @@ fn execute(command: &Command) -> Result<ExitCode> {
     }
 }
 
-/// Tells what went wrong, with its causes, and chooses the exit code.
+/// Prints an error with its sources, and returns the exit code.
 fn report(error: &anyhow::Error) -> ExitCode {
     if let Some(error) = error.downcast_ref::<clap::Error>() {
         let _ = error.print();
         return ExitCode::from(USAGE_ERROR);
     }
-    let mut message = format!("error: {error}");
-    for cause in error.chain().skip(1) {
-        let cause = cause.to_string();
-        // Most messages tell their cause themselves.
-        if !message.contains(&cause) {
-            message.push_str("\n  caused by: ");
-            message.push_str(&cause);
-        }
-    }
-    // Where even this cannot be written, the exit code is all that is left.
-    let _ = writeln!(io::stderr(), "{message}");
+    // If standard error is closed, only the exit code reports the error.
+    let _ = writeln!(io::stderr(), "error: {error:#}");
     match error.downcast_ref::<Error>() {
-        Some(Error::Core(CoreError::Setting { .. })) => ExitCode::from(USAGE_ERROR),
+        Some(Error::Core(
+            CoreError::Setting { .. } | CoreError::Threads(ThreadsError::Count { .. }),
+        )) => ExitCode::from(USAGE_ERROR),
         _ => ExitCode::FAILURE,
     }
 }
 
-/// Shows warnings and, with profiling, the summary of memory; and gives phases to the profile.
-fn listen(quiet: bool, profiling: bool) {
+/// Prints log messages to standard error, and passes spans to the memory profile.
+fn init_logging(quiet: bool, profiling: bool) {
     let shown = match (quiet, profiling) {
         (true, _) => Targets::new().with_default(LevelFilter::ERROR),
         (false, false) => Targets::new().with_default(LevelFilter::WARN),
@@ -122,16 +115,16 @@ fn listen(quiet: bool, profiling: bool) {
     Registry::default().with(messages).with(phases).init();
 }
 
-/// The decoder of audio files panics on some damaged ones. That is caught and told as an ordinary
-/// error, so that its own message would only confuse.
+/// Suppresses the message of panics in the audio decoder. It panics on some damaged files; the panic is
+/// caught and reported as an ordinary error.
 fn silence_caught_panics() {
-    let usual = std::panic::take_hook();
+    let default_hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         let is_caught = panic
             .location()
             .is_some_and(|location| location.file().contains("symphonia"));
         if !is_caught {
-            usual(panic);
+            default_hook(panic);
         }
     }));
 }

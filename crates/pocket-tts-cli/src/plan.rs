@@ -70,7 +70,7 @@ fn measure(speech: &Speech) -> Result<Measured> {
         let mut samples = 0;
         let mut device = device_bytes();
         for chunk in speech.stream()? {
-            samples += chunk.map_err(pocket_tts::Error::from)?.samples().len();
+            samples += chunk?.samples().len();
             device = device.max(device_bytes());
         }
         Ok::<_, pocket_tts::Error>((samples, device))

@@ -1,18 +1,18 @@
-//! Bars on a terminal.
+//! Progress bars on a terminal.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pocket_tts::Progress;
 
-/// How far speech is. Nothing is drawn where the standard error is no terminal.
+/// The progress of speech generation. Nothing is drawn if standard error is not a terminal.
 pub(crate) struct SpeechBar {
     bar: ProgressBar,
     frame: Duration,
 }
 
 impl SpeechBar {
-    /// `frame` is what one frame plays.
+    /// Creates a bar. `frame` is the duration of one frame.
     pub(crate) fn new(quiet: bool, frame: Duration) -> Self {
         Self {
             bar: bar(quiet, "{bar:30} {msg}"),
@@ -21,11 +21,11 @@ impl SpeechBar {
     }
 
     pub(crate) fn update(&self, progress: Progress, elapsed: Duration) {
-        let spoken = self.frame.as_secs_f64() * progress.frames as f64;
+        let seconds = self.frame.as_secs_f64() * progress.frames as f64;
         self.bar.set_length(progress.max_frames as u64);
         self.bar.set_message(format!(
-            "{spoken:.1} s spoken, {:.1} x real time",
-            spoken / elapsed.as_secs_f64()
+            "{seconds:.1} s of audio, {:.1} x real time",
+            seconds / elapsed.as_secs_f64()
         ));
         self.bar.set_position(progress.frames as u64);
     }
@@ -40,7 +40,7 @@ impl Drop for SpeechBar {
 fn bar(quiet: bool, template: &str) -> ProgressBar {
     let target = match quiet {
         true => ProgressDrawTarget::hidden(),
-        // It draws on terminals only.
+        // Draws on terminals only.
         false => ProgressDrawTarget::stderr(),
     };
     let style = ProgressStyle::with_template(template)
@@ -60,7 +60,7 @@ mod download {
     use indicatif::ProgressBar;
     use pocket_tts::{Location, hub};
 
-    /// How far downloads are. Without a terminal, each file is named once.
+    /// The progress of downloads. If standard error is not a terminal, each file is printed once.
     pub(crate) struct DownloadBar {
         bar: ProgressBar,
         current: Mutex<Option<Location>>,
@@ -89,7 +89,7 @@ mod download {
                     let _ = writeln!(io::stderr(), "downloading {location}");
                 }
             }
-            // A length that is not known is drawn as what is here.
+            // An unknown length is displayed as the downloaded length.
             self.bar.set_length(total.unwrap_or(bytes));
             self.bar.set_position(bytes);
         }

@@ -1,4 +1,4 @@
-//! What flags and environment say about memory.
+//! Memory settings from flags and environment variables.
 
 use std::env;
 
@@ -9,9 +9,9 @@ use pocket_tts::memory::Settings;
 
 use crate::args::{Cli, MemoryArgs};
 
-/// The settings of a command. A flag takes the place of its variable, which is then not even read.
+/// Returns the settings of a command. A flag overrides its variable, which is then not read.
 pub(crate) fn settings(flags: Option<&MemoryArgs>) -> Result<Settings> {
-    let replaced = |name: &str| {
+    let overridden = |name: &str| {
         flags.is_some_and(|flags| match name {
             "POCKET_TTS_MEMORY_LIMIT_MB" => flags.memory_limit.is_some(),
             "POCKET_TTS_ENABLE_MEMORY_PROFILING" => flags.profile_memory,
@@ -19,7 +19,7 @@ pub(crate) fn settings(flags: Option<&MemoryArgs>) -> Result<Settings> {
             _ => false,
         })
     };
-    let mut settings = Settings::from_variables(|name| match replaced(name) {
+    let mut settings = Settings::from_variables(|name| match overridden(name) {
         true => None,
         false => env::var_os(name),
     })?;
@@ -37,7 +37,7 @@ pub(crate) fn settings(flags: Option<&MemoryArgs>) -> Result<Settings> {
         if !settings.profiling {
             bail!(Cli::command().error(
                 ErrorKind::MissingRequiredArgument,
-                "--profile-dir says where a profile goes, and none is made; add --profile-memory",
+                "--profile-dir has no effect without --profile-memory; add --profile-memory",
             ));
         }
         settings.profile_dir.clone_from(folder);

@@ -18,7 +18,7 @@ fn main() -> Result<(), pocket_tts::Error> {
         None => model.generate(&model.default_voice()?, "This is how I sound.", &options)?,
     };
 
-    let voice = model.clone_voice(&recording, true)?;
+    let voice = model.clone_voice_truncated(&recording)?;
     let audio = model.generate(&voice, "And this is my clone.", &options)?;
     audio.write_wav(Path::new("clone.wav"))?;
 

@@ -23,7 +23,7 @@ fn main() -> Result<(), pocket_tts::Error> {
             Audio::new(slow.into_samples(), faster_hz)
         }
     };
-    let second = model.clone_voice(&recording, true)?;
+    let second = model.clone_voice_truncated(&recording)?;
 
     let say = |voice: &Voice, text| model.generate(voice, text, &GenerateOptions::default());
     let (question, answer) = thread::scope(|scope| {

@@ -18,20 +18,22 @@
 //! # Ok::<(), pocket_tts::Error>(())
 //! ```
 //!
-//! This crate finds the files of models and voices, downloads those that are missing, and hands them
-//! to [`tts-core`](tts_core), which does the speaking. [`TtsModel`] is where to start: the built-in
-//! model needs no download, [`TtsModel::from_preset`] loads Kyutai's released ones, and
-//! [`TtsModel::from_config`] loads your own.
+//! This crate finds the files of models and voices, downloads missing ones, and passes them to
+//! [`tts-core`](tts_core), which generates the speech. Start with [`TtsModel`]: the built-in model needs
+//! no download, [`TtsModel::from_preset`] loads Kyutai's released models, and
+//! [`TtsModel::from_config`] loads a model of your own. The module [`memory`] measures, plans and limits
+//! memory.
 //!
 //! # Features
 //!
-//! | feature | default | gives |
+//! | feature | default | effect |
 //! |---|---|---|
-//! | `flex` | yes | the CPU, with prepared weights and fused kernels |
-//! | `ndarray` | | the CPU, through Burn's ndarray backend |
-//! | `wgpu` | | GPUs |
-//! | `builtin-voice` | yes | a small English model and its voice, 10 MB in the program |
+//! | `flex` | yes | CPU device with prepared weights and fused kernels |
+//! | `ndarray` | | CPU device of Burn's ndarray backend |
+//! | `wgpu` | | GPU devices |
+//! | `builtin-voice` | yes | a small English model and its voice in the program |
 //! | `hub` | yes | downloads of released models and voices |
+//! | `futures` | | `futures_core::Stream` for speech |
 
 mod error;
 #[cfg(feature = "hub")]
@@ -42,6 +44,7 @@ pub mod memory;
 mod model;
 mod preset;
 mod source;
+mod speech;
 mod voice;
 mod voice_cache;
 
@@ -51,7 +54,9 @@ pub use location::{Location, LocationError};
 pub use model::{LoadOptions, TtsModel};
 pub use preset::{PREDEFINED_VOICES, Preset, UnknownName, predefined_voice, voice_location};
 pub use source::{ModelSource, NamedVoice, SourceError};
+pub use speech::{Interrupted, SpeechStream, SpeechText};
 pub use tts_core::{
-    Audio, Config, DeviceKind, Error as CoreError, GenerateOptions, MemoryLimitExceeded, ModelSize,
-    PartSize, Progress, SpeechRequest, SpeechStream, Voice, audio, config,
+    Audio, Config, DeviceError, DeviceKind, Error as CoreError, ErrorKind, GenerateOptions,
+    ModelSize, PreparedText, Progress, Segment, SpeechRequest, ThreadsError, Voice, VoiceError,
+    WeightsError, audio, config,
 };

@@ -7,21 +7,20 @@ use std::sync::Arc;
 
 use leak_detect::Trace;
 use tensor_pool::{Device, MemoryPool};
-use tts_core::memory::StreamNeed;
 use tts_core::{
-    Audio, Config, DeviceKind, GenerateOptions, Model, PartSize, RunOptions, SpeechRequest,
-    SpeechStream, Voice,
+    Audio, Config, DeviceKind, GenerateOptions, Model, PreparedText, RunOptions, SpeechRequest,
+    Voice,
 };
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::info::ModelInfo;
 use crate::location::Location;
 use crate::memory::{
-    LoadedModel, batch_size_for, current_limit, get_memory_pool, optimize_model_memory,
-    register_model, track,
+    LoadedModel, current_limit, get_memory_pool, optimize_model_memory, register_model, track,
 };
 use crate::preset::Preset;
 use crate::source::{Files, ModelSource};
+use crate::speech::{Interrupted, SpeechStream, SpeechText};
 use crate::voice_cache::VoiceCache;
 
 /// Voices that a model keeps unless told otherwise: those of nine recordings of 30 seconds with the
@@ -179,8 +178,8 @@ impl TtsModel {
     /// # Errors
     ///
     /// As [`Self::from_preset`] and [`Self::from_config`];
-    /// [`MemoryLimitTooLow`](tts_core::Error::MemoryLimitTooLow) where the limit that holds here leaves no
-    /// room for the model.
+    /// [`LimitTooLow`](tts_core::MemoryError::LimitTooLow) if the limit of the context leaves no room for
+    /// the model.
     pub fn load(source: ModelSource, options: LoadOptions) -> Result<Self> {
         #[cfg(feature = "hub")]
         let files = Files::new(options.hub);
@@ -188,7 +187,7 @@ impl TtsModel {
         let files = Files::new();
         let parts = source.open(&files)?;
         if let Some(limit) = current_limit() {
-            limit.admit_loading(&get_memory_pool(), &parts)?;
+            limit.admit_loading(&get_memory_pool(), parts.loading_bytes())?;
         }
         let run = RunOptions {
             device: options.device,
@@ -262,71 +261,119 @@ impl TtsModel {
         ModelInfo::of(self.model(), self.source())
     }
 
-    /// Speaks a text from its start to its end, as many parts of it at once as are
-    /// [best](crate::memory::get_batch_optimizer) unless the options say how many.
-    ///
-    /// Within a [context](crate::memory::memory_efficient_context), the limit holds for all that the
-    /// program holds meanwhile, the audio included.
-    ///
-    /// # Errors
-    ///
-    /// The text holds nothing to say, a setting is out of range, or the device failed;
-    /// [`MemoryLimitTooLow`](tts_core::Error::MemoryLimitTooLow) before anything is said,
-    /// [`MemoryLimitExceeded`](tts_core::Error::MemoryLimitExceeded) with what was said.
-    pub fn generate(&self, voice: &Voice, text: &str, options: &GenerateOptions) -> Result<Audio> {
-        let options = self.with_batch_size(options, &[text])?;
-        Ok(self
-            .model()
-            .generate_within(voice, text, &options, current_limit())?)
-    }
-
-    /// Speaks several texts, parts of them at once; otherwise as [`Self::generate`]. Each sounds as it does
-    /// alone with the same seed.
+    /// Normalizes a text, cuts it into segments and tokenizes them, for use with the methods of this
+    /// model. The options' `max_tokens` and `frames_after_eos` apply.
     ///
     /// ```
     /// # #[cfg(feature = "builtin-voice")] {
     /// # let model = pocket_tts::TtsModel::builtin()?;
     /// # let voice = model.default_voice()?;
-    /// use pocket_tts::SpeechRequest;
-    ///
-    /// let requests = ["One.", "Two."].map(|text| SpeechRequest {
-    ///     voice: voice.clone(),
-    ///     text: text.to_owned(),
-    /// });
-    /// let spoken = model.generate_batch(&requests, &Default::default())?;
-    /// assert_eq!(spoken.len(), 2);
+    /// # let options = pocket_tts::GenerateOptions::default();
+    /// let text = model.prepare("Hello world.", &options)?;
+    /// println!("{}", model.plan_memory(&voice, &text, &options)?);
+    /// let audio = model.generate(&voice, &text, &options)?;
+    /// # assert!(!audio.samples().is_empty());
     /// # }
     /// # Ok::<(), pocket_tts::Error>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// As [`Self::generate`], for any of the texts.
-    pub fn generate_batch(
-        &self,
-        requests: &[SpeechRequest],
-        options: &GenerateOptions,
-    ) -> Result<Vec<Audio>> {
-        let texts: Vec<_> = requests.iter().map(|request| &*request.text).collect();
-        let options = self.with_batch_size(options, &texts)?;
-        Ok(self
-            .model()
-            .generate_batch(requests, &options, current_limit())?)
+    /// The text contains nothing to speak, or a setting is out of range.
+    pub fn prepare(&self, text: &str, options: &GenerateOptions) -> Result<PreparedText> {
+        Ok(self.model().prepare(text, options)?)
     }
 
-    /// Starts to speak: an iterator of audio, as it is made. Dropping it stops the work.
+    /// Makes a request of a text and a voice, for [`Self::generate_batch`].
     ///
-    /// One part of the text at a time, unless the options say otherwise: the first audio comes soonest so,
-    /// and memory stays the same however long the text. A limit of the
-    /// [context](crate::memory::memory_efficient_context) is kept to the stream's end, on whatever thread
-    /// it is taken from.
+    /// # Errors
+    ///
+    /// As [`Self::prepare`].
+    pub fn request<'a>(
+        &self,
+        voice: &Voice,
+        text: impl Into<SpeechText<'a>>,
+        options: &GenerateOptions,
+    ) -> Result<SpeechRequest> {
+        let text = text.into().prepare(self.model(), options)?;
+        Ok(SpeechRequest::new(voice.clone(), text, options.clone()))
+    }
+
+    /// Generates the speech of a text. The options' batch size, if not set, is chosen by
+    /// [`get_batch_optimizer`](crate::memory::get_batch_optimizer).
+    ///
+    /// Within a [context](crate::memory::memory_efficient_context), the limit applies to all counted
+    /// memory of the program, including the audio.
+    ///
+    /// # Errors
+    ///
+    /// The text contains nothing to speak, a setting is out of range, the device failed, or the memory
+    /// limit is too low; with the audio so far.
+    pub fn generate<'a>(
+        &self,
+        voice: &Voice,
+        text: impl Into<SpeechText<'a>>,
+        options: &GenerateOptions,
+    ) -> Result<Audio, Interrupted> {
+        let silence = || Audio::new(Vec::new(), self.sample_rate_hz());
+        let request = self.request(voice, text, options);
+        let request = request.map_err(|error| Interrupted {
+            error,
+            partial: silence(),
+        })?;
+        let first = |mut audio: Vec<Audio>| audio.pop().unwrap_or_else(silence);
+        self.generate_batch(vec![request])
+            .map(first)
+            .map_err(|end| end.map_partial(first))
+    }
+
+    /// Generates the speech of several texts in one batch; otherwise as [`Self::generate`]. Each equals
+    /// what [`Self::generate`] returns with the same seed.
+    ///
+    /// ```
+    /// # #[cfg(feature = "builtin-voice")] {
+    /// # let model = pocket_tts::TtsModel::builtin()?;
+    /// # let voice = model.default_voice()?;
+    /// let options = pocket_tts::GenerateOptions::default();
+    /// let first = model.request(&voice, "One.", &options)?;
+    /// let second = model.request(&voice, "Two.", &options)?;
+    /// let audio = model.generate_batch(vec![first, second])?;
+    /// assert_eq!(audio.len(), 2);
+    /// # }
+    /// # Ok::<(), pocket_tts::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::generate`], for any of the requests, or their `sampler_decode_steps` differ.
+    pub fn generate_batch(
+        &self,
+        mut requests: Vec<SpeechRequest>,
+    ) -> Result<Vec<Audio>, Interrupted<Vec<Audio>>> {
+        if let Err(error) = self.complete(&mut requests) {
+            let silence = Audio::new(Vec::new(), self.sample_rate_hz());
+            return Err(Interrupted {
+                error,
+                partial: vec![silence; requests.len()],
+            });
+        }
+        let audio = self.model().generate_batch(requests);
+        audio.map_err(|end| end.map_error(Error::from))
+    }
+
+    /// Starts to generate the speech of a text: an iterator of audio chunks.
+    ///
+    /// The batch size is 1 unless the options set another one. The first audio is then available soonest,
+    /// and the memory does not depend on the length of the text. The limit of the
+    /// [context](crate::memory::memory_efficient_context) applies until the stream ends, on whatever
+    /// thread it is read.
     ///
     /// ```
     /// # #[cfg(feature = "builtin-voice")] {
     /// # let model = pocket_tts::TtsModel::builtin()?;
     /// # let voice = model.default_voice()?;
     /// for chunk in model.stream(&voice, "One. Two.", &Default::default())? {
-    ///     println!("{} samples more", chunk?.samples().len());
+    ///     println!("{} more samples", chunk?.samples().len());
     /// }
     /// # }
     /// # Ok::<(), pocket_tts::Error>(())
@@ -334,49 +381,33 @@ impl TtsModel {
     ///
     /// # Errors
     ///
-    /// As [`Self::generate`]. An error on the way is the iterator's last item.
-    pub fn stream(
+    /// As [`Self::generate`]. An error after the start is the iterator's last item.
+    pub fn stream<'a>(
         &self,
         voice: &Voice,
-        text: &str,
+        text: impl Into<SpeechText<'a>>,
         options: &GenerateOptions,
     ) -> Result<SpeechStream> {
-        Ok(self
-            .model()
-            .stream_within(voice, text, options, current_limit())?)
+        let mut request = self.request(voice, text, options)?;
+        request.memory_limit = current_limit();
+        Ok(SpeechStream::new(self.model().stream(request)?))
     }
 
-    /// The options with a batch size.
-    fn with_batch_size(
-        &self,
-        options: &GenerateOptions,
-        texts: &[&str],
-    ) -> Result<GenerateOptions> {
-        let mut options = options.clone();
-        if options.batch_size.is_none() {
-            let parts = self.parts_of(texts, &options)?;
-            options.batch_size = Some(batch_size_for(self.model(), &parts, &self.need_of(&parts)));
+    /// Cuts the texts of requests, and sets a batch size and the limit of the context if they have none.
+    fn complete(&self, requests: &mut [SpeechRequest]) -> Result<()> {
+        for request in &mut *requests {
+            request.text = request.text.cut()?;
+            request.memory_limit = request.memory_limit.take().or_else(current_limit);
         }
-        Ok(options)
-    }
-
-    /// The parts of some texts.
-    pub(crate) fn parts_of(
-        &self,
-        texts: &[&str],
-        options: &GenerateOptions,
-    ) -> Result<Vec<PartSize>> {
-        let mut parts = Vec::new();
-        for text in texts {
-            parts.extend(self.model().parts(text, options)?);
+        if requests
+            .iter()
+            .all(|request| request.options.batch_size.is_none())
+        {
+            let batch_size = self.batch_size(requests);
+            if let Some(first) = requests.first_mut() {
+                first.options.batch_size = Some(batch_size);
+            }
         }
-        Ok(parts)
-    }
-
-    /// What speaking these parts takes, the audio included.
-    pub(crate) fn need_of(&self, parts: &[PartSize]) -> StreamNeed {
-        let frames: usize = parts.iter().map(|part| part.max_frames).sum();
-        let audio = frames * self.model().frame_samples() * size_of::<f32>();
-        self.model().stream_cost().need(parts).with_audio(audio)
+        Ok(())
     }
 }

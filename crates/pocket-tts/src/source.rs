@@ -129,7 +129,8 @@ impl ModelSource {
             path: path.clone(),
             source,
         })?;
-        let tokenizer = Tokenizer::from_bytes(locations.tokenizer_format, &bytes, &path)?;
+        let tokenizer = Tokenizer::from_bytes(locations.tokenizer_format, &bytes, &path)
+            .map_err(tts_core::Error::from)?;
         let weights = locations.weights.ok_or_else(|| SourceError::NoWeights {
             model: self.title(),
         })?;

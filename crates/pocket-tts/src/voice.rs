@@ -65,13 +65,22 @@ impl TtsModel {
         self.find_voice(spec, true)
     }
 
-    /// Clones a voice from a recording; with `truncate`, from its first 30 seconds.
+    /// Clones a voice from a recording.
     ///
     /// # Errors
     ///
     /// The recording is too short, or the model cannot clone voices.
-    pub fn clone_voice(&self, recording: &Audio, truncate: bool) -> Result<Voice> {
-        Ok(self.model().clone_voice(recording, truncate)?)
+    pub fn clone_voice(&self, recording: &Audio) -> Result<Voice> {
+        Ok(self.model().clone_voice(recording)?)
+    }
+
+    /// Clones a voice from the first 30 seconds of a recording.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::clone_voice`].
+    pub fn clone_voice_truncated(&self, recording: &Audio) -> Result<Voice> {
+        Ok(self.model().clone_voice_truncated(recording)?)
     }
 
     /// Writes a voice to a `.safetensors` file, from where it loads at once.
@@ -80,7 +89,7 @@ impl TtsModel {
     ///
     /// The file cannot be written.
     pub fn export_voice(&self, voice: &Voice, path: impl AsRef<Path>) -> Result<()> {
-        Ok(self.model().export_voice(voice, path.as_ref())?)
+        Ok(self.model().export_voice(voice, path)?)
     }
 
     /// Drops the cached voices that nobody holds, and returns their bytes. They are loaded again when
@@ -90,10 +99,10 @@ impl TtsModel {
     /// # #[cfg(feature = "builtin-voice")] {
     /// # let model = pocket_tts::TtsModel::builtin()?;
     /// let voice = model.voice("slt")?;
-    /// assert_eq!(model.evict_voices().get(), 0);
+    /// assert_eq!(model.evict_voices(), 0);
     /// let bytes = voice.bytes();
     /// drop(voice);
-    /// assert_eq!(model.evict_voices().get(), bytes as u64);
+    /// assert_eq!(model.evict_voices(), bytes as u64);
     /// # }
     /// # Ok::<(), pocket_tts::Error>(())
     /// ```
@@ -118,13 +127,18 @@ impl TtsModel {
         }
         // Said before a recording is downloaded in vain.
         if let Some(reason) = self.model().no_voice_cloning() {
-            return Err(tts_core::Error::NoVoiceEncoder(reason.to_owned()).into());
+            let error = tts_core::VoiceError::NoEncoder(reason.to_owned());
+            return Err(tts_core::Error::from(error).into());
         }
         let path = self.shared.files.resolve(&location)?;
         let key = VoiceKey::file(&path, truncate);
-        self.shared
-            .voices
-            .get(key, || self.clone_voice(&Audio::read(&path)?, truncate))
+        self.shared.voices.get(key, || {
+            let recording = Audio::read(&path)?;
+            match truncate {
+                true => self.clone_voice_truncated(&recording),
+                false => self.clone_voice(&recording),
+            }
+        })
     }
 
     /// A voice from a `.safetensors` state.

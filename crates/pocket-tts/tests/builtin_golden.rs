@@ -1,4 +1,4 @@
-//! The built-in model computes what the reference computes with its files.
+//! Parity of the built-in model with the reference.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use safetensors::SafeTensors;
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../builtin-voice/golden");
 
 #[test]
-fn the_built_in_voice_sounds_as_in_the_reference() {
+fn the_built_in_voice_matches_the_reference() {
     let golden = Path::new(GOLDEN);
     let facts: serde_json::Value =
         serde_json::from_slice(&fs::read(golden.join("golden.json")).unwrap()).unwrap();
@@ -42,6 +42,6 @@ fn the_built_in_voice_sounds_as_in_the_reference() {
     let signal = power(&mut head.iter().copied());
     let mut differences = head.iter().zip(audio.samples()).map(|(a, b)| a - b);
     let snr_db = 10.0 * (signal / power(&mut differences)).log10();
-    // As for every fixture of the reference; 108 dB were measured.
+    // The threshold of all parity fixtures; 108 dB were measured.
     assert!(snr_db > 70.0, "{snr_db:.1} dB");
 }

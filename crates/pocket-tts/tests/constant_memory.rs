@@ -1,47 +1,49 @@
-//! Memory stays the same however long the program speaks, and a stream leaves nothing behind wherever it
-//! is dropped. In a binary of its own, because it counts every byte of the process.
+//! Memory does not grow with the length of speech, and a dropped stream releases everything. In a binary of
+//! its own, because it counts every byte of the process.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use leak_detect::{GrowthProbe, HeapSource, Verdict, set_heap_source};
-use pocket_tts::memory::{PoolAllocator, Settings, get_cycle_detector, get_memory_pool, init};
-use pocket_tts::{GenerateOptions, LoadOptions, ModelSource, SpeechRequest, TtsModel, Voice};
+use pocket_tts::memory::{
+    PoolAllocator, Settings, get_cycle_detector, get_memory_pool, init,
+};
+use pocket_tts::{GenerateOptions, LoadOptions, ModelSource, TtsModel, Voice};
 use tensor_pool::PeakWindow;
 use tts_core::memory::{counted, reserved};
 
 #[global_allocator]
 static ALLOCATOR: PoolAllocator = PoolAllocator::new();
 
-/// Words in chunks of about six seconds.
-const CHUNK: &str = "The sun is on a hill and we go to it, for there is a tree, and under the tree a stone that is warm. ";
+/// A segment of about six seconds.
+const SEGMENT: &str = "The sun is on a hill and we go to it, for there is a tree, and under the tree a stone that is warm. ";
 
-/// How long speech goes on.
+/// Length of the speech.
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Audio between two readings of the peak.
+/// Audio between two measurements of the peak.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Bytes per chunk of audio, of which an hour has about 25,000: 390 KiB in an hour. A reading has in it what
-/// the threads happen to compute in, up to 2 MiB, so that on a busy machine a slope is known to within
+/// Bytes per chunk of audio. An hour has about 25,000 chunks, so this is 390 KiB per hour. A sample
+/// includes the threads' current scratch, up to 2 MiB, so on a busy machine the slope is accurate to
 /// 4 bytes.
 const SMALLEST_LEAK_PER_CHUNK: f64 = 16.0;
 
-/// Bytes per minute of audio: 240 KiB in an hour. Peaks scatter by a hundred KiB, with what the threads
-/// happen to do at once.
+/// Bytes per minute of audio: 240 KiB per hour. Peaks vary by a hundred KiB with the timing of the
+/// threads.
 const SMALLEST_LEAK_PER_MINUTE: f64 = 4096.0;
 
-/// Bytes per call. An `Arc` that is forgotten has more.
+/// Bytes per call. A leaked `Arc` is larger.
 const SMALLEST_LEAK_PER_CALL: f64 = 16.0;
 
-/// What may be larger after a stream than after another: tables and queues that grow now and then, to the
-/// most that they ever held. Seen: none of it most often, 1056 bytes at once.
-const TABLES: u64 = 8 << 10;
+/// Accepted difference between streams: tables and queues that occasionally grow to their largest size.
+/// Measured: usually 0, at most 1056 bytes.
+const TABLES_BYTES: u64 = 8 << 10;
 
-/// Streams after which those hardly grow any more.
+/// Streams after which these tables rarely grow.
 const STREAMS_TO_WARM_UP: usize = 60;
 
-/// One test at a time: all of them count the process's bytes.
+/// Runs one test at a time: all of them count the process's bytes.
 fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     assert!(ALLOCATOR.install());
@@ -50,7 +52,7 @@ fn alone() -> MutexGuard<'static, ()> {
 
 fn load() -> (TtsModel, Voice) {
     let options = LoadOptions {
-        // Each thread keeps buffers of its own, and with more of them some would first be used late.
+        // Each thread has buffers of its own; with more threads, some are first used late.
         threads: Some(2),
         ..LoadOptions::default()
     };
@@ -70,14 +72,14 @@ fn total() -> u64 {
     counted(&get_memory_pool()).total()
 }
 
-/// What is counted while nothing is idle.
+/// Returns the counted bytes without idle tensors.
 fn settled() -> u64 {
     get_memory_pool().trim(0);
     total()
 }
 
-/// That nothing grows by as much as the smallest leak. Of two hundred series that do not grow, one seems to
-/// by a little; that is allowed.
+/// Asserts that nothing grows by the smallest leak. One in two hundred constant series appears to grow
+/// slightly; that is accepted.
 fn assert_flat(probe: &GrowthProbe<'_>) {
     for growth in probe.verdicts() {
         println!("{growth}");
@@ -90,24 +92,24 @@ fn assert_flat(probe: &GrowthProbe<'_>) {
 }
 
 #[test]
-fn an_hour_of_speech_takes_no_more_than_its_first_chunk() {
+fn memory_is_constant_during_an_hour_of_speech() {
     let _alone = alone();
     let (model, voice) = load();
-    let text = CHUNK.repeat(700);
+    let text = SEGMENT.repeat(700);
     let mut stream = model.stream(&voice, &text, &options()).unwrap();
     stream.next().unwrap().unwrap();
     let mut chunks = GrowthProbe::new()
         .source("counted after each chunk", total)
         .smallest_leak(SMALLEST_LEAK_PER_CHUNK);
     let mut minutes: Vec<u64> = Vec::with_capacity(120);
-    let mut spoken = Duration::ZERO;
+    let mut duration = Duration::ZERO;
     let mut window = PeakWindow::new();
-    while spoken < HOUR {
+    while duration < HOUR {
         let chunk = stream.next().expect("an hour of text").unwrap();
-        spoken += chunk.duration();
+        duration += chunk.duration();
         drop(chunk);
         chunks.sample();
-        if spoken >= MINUTE * (minutes.len() as u32 + 1) {
+        if duration >= MINUTE * (minutes.len() as u32 + 1) {
             minutes.push(window.peak_bytes().unwrap());
             window = PeakWindow::new();
         }
@@ -115,7 +117,7 @@ fn an_hour_of_speech_takes_no_more_than_its_first_chunk() {
     drop(stream);
     let (first, most) = (minutes[0], minutes.iter().copied().max().unwrap_or(0));
     println!(
-        "{} minutes; peak of the first {first}, of the highest {most}, of the last {}",
+        "{} minutes; peak of the first {first}, highest {most}, last {}",
         minutes.len(),
         minutes.last().unwrap()
     );
@@ -132,7 +134,7 @@ fn an_hour_of_speech_takes_no_more_than_its_first_chunk() {
 }
 
 #[test]
-fn a_thousand_short_speeches_leave_nothing_behind() {
+fn a_thousand_short_generations_leak_nothing() {
     let _alone = alone();
     let (model, voice) = load();
     let mut probe = GrowthProbe::new()
@@ -150,8 +152,8 @@ fn a_thousand_short_speeches_leave_nothing_behind() {
     assert_flat(&probe);
 }
 
-/// Takes chunks until so many frames were decoded, or all.
-fn speak_and_drop(
+/// Reads chunks until `frames` frames are decoded or the stream ends. Returns the decoded frames.
+fn speak_and_cancel(
     model: &TtsModel,
     voice: &Voice,
     text: &str,
@@ -165,11 +167,14 @@ fn speak_and_drop(
             None => break,
         }
     }
-    stream.progress().frames
+    let decoded = stream.progress().frames;
+    // A dropped stream releases its memory a little later.
+    stream.wait();
+    decoded
 }
 
 #[test]
-fn a_stream_that_is_dropped_at_any_frame_gives_everything_back() {
+fn a_stream_cancelled_at_any_frame_releases_everything() {
     let _alone = alone();
     let (model, voice) = load();
     let pool = get_memory_pool();
@@ -189,43 +194,42 @@ fn a_stream_that_is_dropped_at_any_frame_gives_everything_back() {
         ),
     ];
     for (text, options) in texts {
-        let all = speak_and_drop(&model, &voice, text, &options, usize::MAX);
-        assert!(all > 20, "{all} frames are too few to be dropped between");
+        let all = speak_and_cancel(&model, &voice, text, &options, usize::MAX);
+        assert!(all > 20, "{all} frames are too few");
         for index in 0..STREAMS_TO_WARM_UP {
-            speak_and_drop(&model, &voice, text, &options, index % (all + 1));
+            speak_and_cancel(&model, &voice, text, &options, index % (all + 1));
         }
         let mut baseline = None;
-        let mut furthest = 0;
+        let mut largest = 0;
         leak_detect::assert_no_growth!(0, all as u32 + 1, |frame| {
-            speak_and_drop(&model, &voice, text, &options, frame as usize);
-            assert!(pool.outstanding().is_empty(), "dropped at frame {frame}");
-            assert_eq!(reserved(), 0, "dropped at frame {frame}");
+            speak_and_cancel(&model, &voice, text, &options, frame as usize);
+            assert!(pool.outstanding().is_empty(), "cancelled at frame {frame}");
+            assert_eq!(reserved(), 0, "cancelled at frame {frame}");
             let after = settled();
             let baseline = *baseline.get_or_insert(after);
-            furthest = furthest.max(after.abs_diff(baseline));
+            largest = largest.max(after.abs_diff(baseline));
             assert!(
-                after.abs_diff(baseline) <= TABLES,
-                "dropped at frame {frame}: {after} bytes, {baseline} before"
+                after.abs_diff(baseline) <= TABLES_BYTES,
+                "cancelled at frame {frame}: {after} bytes, {baseline} before"
             );
         });
-        println!("{all} frames; at most {furthest} bytes from the baseline of {baseline:?}");
+        println!("{all} frames; at most {largest} bytes from the baseline of {baseline:?}");
     }
 }
 
 #[test]
-fn the_engine_makes_no_reference_cycles() {
+fn the_engine_has_no_reference_cycles() {
     let _alone = alone();
     let (model, voice) = load();
     let folder = tempfile::tempdir().unwrap();
     let session = init(Settings::default().with_profiling_to(folder.path())).unwrap();
     let other = model.voice("slt").unwrap();
-    let requests = [voice.clone(), other].map(|voice| SpeechRequest {
-        voice,
-        text: "One. Two.".to_owned(),
-    });
-    model.generate_batch(&requests, &options()).unwrap();
+    let request = |voice| model.request(voice, "One. Two.", &options()).unwrap();
+    let requests = vec![request(&voice), request(&other)];
+    drop(other);
+    model.generate_batch(requests.clone()).unwrap();
     for frames in [0, 3, usize::MAX] {
-        speak_and_drop(&model, &voice, "One. Two.", &options(), frames);
+        speak_and_cancel(&model, &voice, "One. Two.", &options(), frames);
     }
     let detector = get_cycle_detector();
     println!("{} objects", detector.get_tracked_count());
@@ -240,7 +244,7 @@ fn the_engine_makes_no_reference_cycles() {
     assert_eq!(
         detector.get_tracked_count(),
         0,
-        "something lives on: {}",
+        "an object is not dropped: {}",
         detector.report()
     );
 }

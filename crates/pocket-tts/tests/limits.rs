@@ -1,5 +1,5 @@
-//! A limit holds: speech either does not start, and says what would do, or stays within it. One test at a
-//! time, in a binary of its own, because it counts every byte of the process.
+//! Limits: speech is either refused with a sufficient limit, or stays within its limit. The tests run one
+//! at a time in a binary of their own, because they count every byte of the process.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,6 +13,7 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tensor_pool::PeakWindow;
+use tts_core::MemoryError;
 use tts_core::memory::{counted, present, reserved};
 
 #[global_allocator]
@@ -20,13 +21,13 @@ static ALLOCATOR: PoolAllocator = PoolAllocator::new();
 
 const MIB: u64 = 1 << 20;
 
-/// How often a limit and something to say are drawn.
+/// Runs with a random limit and random speech.
 const RUNS: usize = 200;
 
-/// What a refusal may take: a text in pieces, a message.
-const REFUSAL: u64 = MIB;
+/// Memory that a refusal may take: a text's segments and a message.
+const REFUSAL_BYTES: u64 = MIB;
 
-/// One after the other: each counts what the whole process holds.
+/// Runs one test at a time: each counts the bytes of the whole process.
 fn alone() -> MutexGuard<'static, ()> {
     static LOCK: Mutex<()> = Mutex::new(());
     let guard = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
@@ -42,10 +43,10 @@ fn counted_now() -> u64 {
 
 fn peak_of(window: &PeakWindow) -> u64 {
     let elsewhere = counted(&get_memory_pool());
-    window.peak_bytes().expect("it is installed") + elsewhere.mapped + elsewhere.device
+    window.peak_bytes().expect("the allocator is installed") + elsewhere.mapped + elsewhere.device
 }
 
-/// Seconds of a voice that is nobody's, enough to make a voice of its own size of.
+/// Synthesizes a recording, to clone voices of different sizes from.
 fn hum(seconds: f32) -> Audio {
     let samples = (0..(16_000.0 * seconds) as usize).map(|n| {
         let t = n as f32 / 16_000.0;
@@ -54,15 +55,14 @@ fn hum(seconds: f32) -> Audio {
     Audio::new(samples.collect(), 16_000)
 }
 
-/// What is said in one run, and how.
+/// Random speech of one run.
 struct Speech {
     requests: Vec<SpeechRequest>,
-    options: GenerateOptions,
     is_streamed: bool,
 }
 
 impl Speech {
-    fn random(rng: &mut ChaCha8Rng, voices: &[Voice]) -> Self {
+    fn random(rng: &mut ChaCha8Rng, model: &TtsModel, voices: &[Voice]) -> Self {
         let words = [
             "the", "sun", "is", "on", "a", "hill", "and", "we", "go", "to", "it",
         ];
@@ -90,78 +90,88 @@ impl Speech {
                 texts.push(line + ".");
             }
         }
-        let requests = texts.into_iter().map(|text| SpeechRequest {
-            voice: voices.choose(rng).expect("there are voices").clone(),
-            text,
-        });
+        let voices: Vec<_> = texts
+            .iter()
+            .map(|_| voices.choose(rng).expect("there are voices"))
+            .collect();
+        let mut options = GenerateOptions::default()
+            .with_seed(rng.next_u32().into())
+            // Some texts have many segments, some have few.
+            .with_max_tokens(rng.random_range(4..40));
+        options.batch_size = rng.random_bool(0.7).then(|| rng.random_range(1..=8));
+        let requests = texts.iter().zip(voices);
+        let requests = requests.map(|(text, voice)| model.request(voice, text, &options).unwrap());
         Self {
             requests: requests.collect(),
-            options: GenerateOptions {
-                seed: Some(rng.next_u32().into()),
-                // Some texts in many parts, some in few.
-                max_tokens: rng.random_range(4..40),
-                batch_size: rng.random_bool(0.7).then(|| rng.random_range(1..=8)),
-                ..GenerateOptions::default()
-            },
             is_streamed,
         }
     }
 
     fn planned(&self, model: &TtsModel) -> u64 {
-        let SpeechRequest { voice, text } = &self.requests[0];
+        let SpeechRequest {
+            voice,
+            text,
+            options,
+            ..
+        } = &self.requests[0];
         let plan = match self.is_streamed {
-            true => model.plan_stream_memory(voice, text, &self.options),
-            false => model.plan_batch_memory(&self.requests, &self.options),
+            true => model.plan_stream_memory(voice, text, options),
+            false => model.plan_batch_memory(&self.requests),
         };
-        plan.expect("the text is good").peak_bytes
+        plan.expect("the text is valid").peak_bytes
     }
 
     fn speak(&self, model: &TtsModel) -> Result<usize, Error> {
         if !self.is_streamed {
-            let spoken = model.generate_batch(&self.requests, &self.options)?;
+            let spoken = model.generate_batch(self.requests.clone())?;
             return Ok(spoken.iter().map(|audio| audio.samples().len()).sum());
         }
-        let SpeechRequest { voice, text } = &self.requests[0];
+        let SpeechRequest {
+            voice,
+            text,
+            options,
+            ..
+        } = &self.requests[0];
         let mut samples = 0;
-        for chunk in model.stream(voice, text, &self.options)? {
+        for chunk in model.stream(voice, text, options)? {
             samples += chunk?.samples().len();
         }
         Ok(samples)
     }
 
-    /// Speaks within a limit, and sees that it holds.
+    /// Speaks within a limit and checks the peak.
     fn within(&self, model: &TtsModel, limit_mb: u64) -> Result<usize, Error> {
         let window = PeakWindow::new();
         let before = counted_now();
-        let said = with_memory_limit(limit_mb, || self.speak(model));
+        let result = with_memory_limit(limit_mb, || self.speak(model));
         let peak = peak_of(&window);
-        match &said {
+        match &result {
             Ok(_) => assert!(
                 peak <= limit_mb << 20,
-                "{peak} bytes within a limit of {limit_mb} MB"
+                "{peak} within a limit of {limit_mb} MB"
             ),
-            Err(Error::Core(CoreError::MemoryLimitTooLow { .. })) => {
+            Err(Error::Core(CoreError::Memory(MemoryError::LimitTooLow { .. }))) => {
                 let risen = peak.saturating_sub(before);
-                assert!(risen <= REFUSAL, "the refusal took {risen} bytes");
+                assert!(risen <= REFUSAL_BYTES, "the refusal took {risen}");
             }
             Err(error) => panic!("{error}"),
         }
-        said
+        result
     }
 }
 
 #[test]
-fn random_speech_is_refused_with_what_would_do_or_stays_within_its_limit() {
+fn random_speech_stays_within_its_limit_or_is_refused_with_a_sufficient_one() {
     let _alone = alone();
     let model = TtsModel::builtin().unwrap();
     let mut voices = vec![model.default_voice().unwrap()];
     for seconds in [1.5, 6.0] {
-        voices.push(model.clone_voice(&hum(seconds), false).unwrap());
+        voices.push(model.clone_voice(&hum(seconds)).unwrap());
     }
     let mut rng = ChaCha8Rng::seed_from_u64(6);
     let (mut refused, mut spoken) = (0, 0);
     for run in 0..RUNS {
-        let speech = Speech::random(&mut rng, &voices);
+        let speech = Speech::random(&mut rng, &model, &voices);
         let most = speech.planned(&model) / MIB + 2;
         let least = present(&get_memory_pool()) / MIB;
         let limit_mb = rng.random_range(least.saturating_sub(2)..=most);
@@ -171,11 +181,11 @@ fn random_speech_is_refused_with_what_would_do_or_stays_within_its_limit() {
                 spoken += 1;
             }
             Err(Error::Core(error)) => {
-                let would_do = error.limit_that_would_do_mb().expect("it says so");
-                assert!(would_do > limit_mb, "run {run}: {error}");
-                let samples = speech.within(&model, would_do);
+                let sufficient_mb = error.sufficient_limit_mb().expect("a sufficient limit");
+                assert!(sufficient_mb > limit_mb, "run {run}: {error}");
+                let samples = speech.within(&model, sufficient_mb);
                 let samples = samples.unwrap_or_else(|error| {
-                    panic!("run {run}: with {would_do} MB instead of {limit_mb}: {error}")
+                    panic!("run {run}: with {sufficient_mb} MB instead of {limit_mb}: {error}")
                 });
                 assert!(samples > 0);
                 refused += 1;
@@ -191,8 +201,8 @@ fn random_speech_is_refused_with_what_would_do_or_stays_within_its_limit() {
     );
 }
 
-/// A text of many short parts.
-fn many_parts() -> (String, GenerateOptions) {
+/// Returns a text of many short segments.
+fn many_segments() -> (String, GenerateOptions) {
     let options = GenerateOptions {
         seed: Some(3),
         max_tokens: 1,
@@ -201,117 +211,121 @@ fn many_parts() -> (String, GenerateOptions) {
     ("The sun is on a hill. ".repeat(40), options)
 }
 
-/// Takes memory as somebody else in the process would, until it is dropped.
-fn eat(bytes: u64) -> Vec<u8> {
+/// Allocates memory as other code of the process would, until it is dropped.
+fn occupy(bytes: u64) -> Vec<u8> {
     vec![1; bytes as usize]
 }
 
 #[test]
-fn a_stream_whose_memory_is_taken_ends_with_what_it_has_said() {
+fn a_stream_whose_memory_is_taken_ends_after_its_audio_so_far() {
     let _alone = alone();
     let model = TtsModel::builtin().unwrap();
     let voice = model.default_voice().unwrap();
-    let (text, options) = many_parts();
+    let (text, options) = many_segments();
     let plan = model.plan_stream_memory(&voice, &text, &options).unwrap();
     let context = memory_efficient_context(plan.peak_bytes / MIB + 2);
     let mut stream = model.stream(&voice, &text, &options).unwrap();
-    // What was started keeps its limit.
+    // A stream keeps the limit it started with.
     drop(context);
-    let mut said = 0;
+    let mut samples = 0;
     for _ in 0..20 {
-        said += stream.next().unwrap().unwrap().samples().len();
+        samples += stream.next().unwrap().unwrap().samples().len();
     }
-    let eaten = eat(plan.peak_bytes);
+    let occupied = occupy(plan.peak_bytes);
     let end = stream.find_map(|chunk| match chunk {
         Ok(chunk) => {
-            said += chunk.samples().len();
+            samples += chunk.samples().len();
             None
         }
         Err(error) => Some(error),
     });
-    drop(eaten);
-    let Some(CoreError::MemoryLimitExceeded(end)) = end else {
+    drop(occupied);
+    let Some(Error::Core(CoreError::Memory(MemoryError::LimitExceeded {
+        limit_bytes,
+        counted_bytes,
+    }))) = end
+    else {
         panic!("{end:?}");
     };
-    assert!(end.counted_bytes > end.limit_bytes, "{end}");
-    assert!(said > 0 && end.audio.is_empty());
+    assert!(counted_bytes > limit_bytes);
+    assert!(samples > 0);
     assert!(stream.next().is_none());
     drop(stream);
-    // Nothing is left behind, and it can speak again.
+    // The reservation is released, and the model can speak again.
     assert_eq!(reserved(), 0);
     assert!(model.generate(&voice, "Again.", &options).is_ok());
 }
 
 #[test]
-fn a_generation_whose_memory_is_taken_gives_back_the_audio_so_far() {
+fn a_generation_whose_memory_is_taken_returns_the_audio_so_far() {
     let _alone = alone();
     let model = TtsModel::builtin().unwrap();
     let voice = model.default_voice().unwrap();
-    let (_, options) = many_parts();
+    let (_, options) = many_segments();
     for batch_size in [1, 3] {
         let options = GenerateOptions {
             batch_size: Some(batch_size),
             ..options.clone()
         };
-        let requests = [3, 20, 20].map(|sentences| SpeechRequest {
-            voice: voice.clone(),
-            text: "The sun is on a hill. ".repeat(sentences),
+        let requests = [3, 20, 20].map(|sentences| {
+            let text = "The sun is on a hill. ".repeat(sentences);
+            model.request(&voice, &text, &options).unwrap()
         });
-        let whole = model.generate_batch(&requests, &options).unwrap();
-        let plan = model.plan_batch_memory(&requests, &options).unwrap();
+        let whole = model.generate_batch(requests.to_vec()).unwrap();
+        let plan = model.plan_batch_memory(&requests).unwrap();
         let is_over = AtomicBool::new(false);
-        let error = std::thread::scope(|scope| {
+        let end = std::thread::scope(|scope| {
             let leases = get_memory_pool().get_stats().hits;
             let (is_over, plan) = (&is_over, &plan);
             scope.spawn(move || {
-                // Later parts lease again what the first ones gave back.
+                // Later segments lease the tensors that earlier ones returned.
                 let start = Instant::now();
                 while get_memory_pool().get_stats().hits < leases + 200 {
-                    assert!(
-                        start.elapsed() < Duration::from_secs(60),
-                        "it never got there"
-                    );
+                    assert!(start.elapsed() < Duration::from_secs(60), "too few leases");
                     std::thread::yield_now();
                 }
-                let eaten = eat(plan.peak_bytes);
+                let occupied = occupy(plan.peak_bytes);
                 while !is_over.load(Ordering::Relaxed) {
                     std::thread::sleep(Duration::from_millis(1));
                 }
-                drop(eaten);
+                drop(occupied);
             });
-            let said = with_memory_limit(plan.peak_bytes / MIB + 2, || {
-                model.generate_batch(&requests, &options)
+            let result = with_memory_limit(plan.peak_bytes / MIB + 2, || {
+                model.generate_batch(requests.to_vec())
             });
             is_over.store(true, Ordering::Relaxed);
-            said.map(|_| ()).unwrap_err()
+            result.map(|_| ()).unwrap_err()
         });
-        let Error::Core(CoreError::MemoryLimitExceeded(end)) = error else {
-            panic!("{error}");
+        let Error::Core(CoreError::Memory(MemoryError::LimitExceeded { .. })) = end.error else {
+            panic!("{}", end.error);
         };
-        assert_eq!(end.audio.len(), requests.len());
+        assert_eq!(end.partial.len(), requests.len());
         let lengths =
             |audio: &[Audio]| -> usize { audio.iter().map(|audio| audio.samples().len()).sum() };
-        assert!(lengths(&end.audio) > 0, "nothing was said");
-        assert!(lengths(&end.audio) < lengths(&whole), "all was said");
-        for (said, whole) in end.audio.iter().zip(&whole) {
-            let said = said.samples();
+        assert!(lengths(&end.partial) > 0, "no audio");
+        assert!(
+            lengths(&end.partial) < lengths(&whole),
+            "the generation was not interrupted"
+        );
+        for (partial, whole) in end.partial.iter().zip(&whole) {
+            let partial = partial.samples();
             assert!(
-                said == &whole.samples()[..said.len()],
-                "it is not what was to be said"
+                partial == &whole.samples()[..partial.len()],
+                "the audio so far differs"
             );
         }
     }
 }
 
 #[test]
-fn short_memory_frees_cached_voices_before_speech_suffers() {
+fn cached_voices_are_dropped_before_a_stream_ends() {
     let _alone = alone();
     let model = TtsModel::builtin().unwrap();
     let voice = model.default_voice().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let recording = folder.path().join("hum.wav");
     hum(25.0).write_wav(&recording).unwrap();
-    let (text, options) = many_parts();
+    let (text, options) = many_segments();
     let cached = model.voice(recording.to_str().unwrap()).unwrap().bytes() as u64;
     model_without_encoder(&model);
     let plan = model.plan_stream_memory(&voice, &text, &options).unwrap();
@@ -320,30 +334,30 @@ fn short_memory_frees_cached_voices_before_speech_suffers() {
     let mut stream = model.stream(&voice, &text, &options).unwrap();
     drop(context);
     stream.next().unwrap().unwrap();
-    // Too much by less than the cached voice has, and by more than a frame takes to compute, which may be
-    // counted now.
+    // Over the limit by less than the cached voice's bytes, and by more than the scratch of a frame,
+    // which may be counted now.
     let before = counted_now();
-    let eaten = eat((limit_mb << 20).saturating_sub(before) + cached * 3 / 4);
+    let occupied = occupy((limit_mb << 20).saturating_sub(before) + cached * 3 / 4);
     for chunk in stream {
-        chunk.expect("the cached voice made room");
+        chunk.expect("dropping the cached voice is enough");
     }
-    let freed = (before + eaten.len() as u64).saturating_sub(counted_now());
-    assert!(freed > cached / 2, "the voice is still there");
-    drop(eaten);
+    let freed = (before + occupied.len() as u64).saturating_sub(counted_now());
+    assert!(freed > cached / 2, "the voice is still cached");
+    drop(occupied);
 }
 
-/// So that the encoder is not what makes room.
+/// Drops the encoder, so that it cannot be released later.
 fn model_without_encoder(model: &TtsModel) {
     pocket_tts::memory::optimize_model_memory(model);
     assert_eq!(model.info().size.encoder_bytes, None);
 }
 
 #[test]
-fn short_memory_makes_fewer_parts_at_once_before_speech_ends() {
+fn the_batch_shrinks_before_a_stream_ends() {
     let _alone = alone();
     let model = TtsModel::builtin().unwrap();
     let voice = model.default_voice().unwrap();
-    let (text, options) = many_parts();
+    let (text, options) = many_segments();
     let options = GenerateOptions {
         batch_size: Some(4),
         ..options
@@ -354,7 +368,7 @@ fn short_memory_makes_fewer_parts_at_once_before_speech_ends() {
     let mut stream = model.stream(&voice, &text, &options).unwrap();
     drop(context);
     assert_eq!(stream.batch_size(), 4);
-    let kept = || -> u64 {
+    let kv_cache_bytes = || -> u64 {
         let leases = get_memory_pool().outstanding();
         let pages = leases.iter().filter(|lease| lease.tag == "keys and values");
         pages.map(|lease| lease.size_bytes).sum()
@@ -364,38 +378,39 @@ fn short_memory_makes_fewer_parts_at_once_before_speech_ends() {
         .iter()
         .find(|term| term.name == "keys and values");
     let of_four = keys_and_values.unwrap().bytes;
-    while kept() < of_four {
+    while kv_cache_bytes() < of_four {
         stream.next().unwrap().unwrap();
     }
-    // Too much for four parts, and not for one: each takes megabytes.
-    let per_part = of_four / 4;
+    // Too much for four segments, but not for one: each takes megabytes.
+    let per_segment = of_four / 4;
     let room = (limit_mb << 20).saturating_sub(counted_now());
-    let eaten = eat(room + per_part);
+    let occupied = occupy(room + per_segment);
     let mut fewest = of_four;
     for chunk in stream {
-        chunk.expect("there is room for one part");
-        fewest = fewest.min(kept().max(per_part));
+        chunk.expect("one segment fits");
+        fewest = fewest.min(kv_cache_bytes().max(per_segment));
     }
-    assert_eq!(fewest, per_part, "of {of_four}");
-    drop(eaten);
+    assert_eq!(fewest, per_segment, "of {of_four}");
+    drop(occupied);
 }
 
 #[test]
 fn a_model_that_does_not_fit_is_not_loaded() {
     let _alone = alone();
+    // Far less than the weights.
     let limit_mb = counted_now() / MIB + 4;
     let window = PeakWindow::new();
     let before = counted_now();
     let error = with_memory_limit(limit_mb, || TtsModel::builtin().map(|_| ())).unwrap_err();
     let risen = peak_of(&window).saturating_sub(before);
-    assert!(risen < 4 << 20, "{risen} bytes");
+    assert!(risen < 4 << 20, "{risen}");
     let Error::Core(core) = &error else {
         panic!("{error}");
     };
-    let would_do = core.limit_that_would_do_mb().expect("it says so");
+    let sufficient_mb = core.sufficient_limit_mb().expect("a sufficient limit");
     assert!(error.to_string().contains("loading the model"), "{error}");
     let window = PeakWindow::new();
-    let model = with_memory_limit(would_do, TtsModel::builtin);
+    let model = with_memory_limit(sufficient_mb, TtsModel::builtin);
     assert!(model.is_ok());
-    assert!(peak_of(&window) <= would_do << 20);
+    assert!(peak_of(&window) <= sufficient_mb << 20);
 }

@@ -1,18 +1,18 @@
-//! Memory that is given back. In a binary of its own, because the allocator's counts are those of the
-//! whole process.
+//! Release of memory. In a binary of its own, because the allocator counts the whole process.
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pocket_tts::memory::{
-    PoolAllocator, get_memory_pool, memory_summary, optimize_model_memory, release_idle_memory,
+    PoolAllocator, get_memory_pool, memory_summary, optimize_model_memory,
+    release_idle_memory,
 };
 use pocket_tts::{GenerateOptions, LoadOptions, ModelSource, TtsModel};
 
 #[global_allocator]
 static ALLOCATOR: PoolAllocator = PoolAllocator::new();
 
-/// One test at a time: all of them count the process's bytes.
+/// Runs one test at a time: all of them count the process's bytes.
 fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     assert!(ALLOCATOR.install());
@@ -36,7 +36,7 @@ fn speak(model: &TtsModel) {
 }
 
 #[test]
-fn an_optimized_model_has_no_encoder_and_loads_it_again() {
+fn an_optimized_model_reloads_its_encoder_for_cloning() {
     let _alone = alone();
     let model = TtsModel::builtin().unwrap();
     let first = model.voice(&recording()).unwrap();
@@ -57,7 +57,7 @@ fn an_optimized_model_has_no_encoder_and_loads_it_again() {
 }
 
 #[test]
-fn a_model_is_optimized_when_it_is_loaded_unless_told_otherwise() {
+fn loading_optimizes_the_model_unless_disabled() {
     let _alone = alone();
     let retained_after_loading = |optimize_memory| {
         release_idle_memory();
@@ -75,64 +75,64 @@ fn a_model_is_optimized_when_it_is_loaded_unless_told_otherwise() {
 }
 
 #[test]
-fn what_is_idle_goes_and_no_byte_is_told_twice() {
+fn releases_idle_memory_and_reports_each_byte_once() {
     let _alone = alone();
     let model = TtsModel::builtin().unwrap();
     speak(&model);
     let used = model.voice(&recording()).unwrap();
     let slt = model.voice("slt").unwrap().bytes() as u64;
-    let held = || {
+    let allocated = || {
         let stats = ALLOCATOR.stats();
         stats.live_bytes + stats.padding_bytes + stats.retained_bytes
     };
     let idle = get_memory_pool().get_stats().idle_bytes;
-    let before = held();
+    let before = allocated();
     let freed = release_idle_memory();
-    let after = held();
+    let after = allocated();
     assert_eq!((freed.voices_bytes, freed.idle_tensors_bytes), (slt, idle));
     assert!(idle > 0 && freed.idle_blocks_bytes > 0, "{freed}");
     assert_eq!(ALLOCATOR.stats().retained_bytes, 0);
-    // At most an eighth of what was dropped was padding beside it.
-    let given_back = before.saturating_sub(after);
+    // Padding is at most an eighth of the dropped blocks.
+    let released = before.saturating_sub(after);
     let with_padding = freed.total_bytes() / 8 * 9 + (1 << 20);
     assert!(
-        given_back >= freed.total_bytes() && given_back <= with_padding,
-        "{given_back} bytes: {freed}"
+        released >= freed.total_bytes() && released <= with_padding,
+        "{released}: {freed}"
     );
-    assert!(used.is_shared(), "a voice in use stays in the cache");
+    assert!(used.is_shared(), "a voice in use stays cached");
 
-    // A second time there is nothing left, and speech goes on.
+    // A second release finds only the allocator's blocks, and the model still speaks.
     let again = release_idle_memory();
     assert_eq!(again.total_bytes(), again.idle_blocks_bytes);
     speak(&model);
 }
 
 #[test]
-fn a_summary_tells_the_parts_of_a_model() {
+fn the_summary_has_the_categories_of_a_model() {
     let _alone = alone();
     let model = TtsModel::builtin().unwrap();
     speak(&model);
     let size = model.info().size;
     let summary = memory_summary();
-    let part = |name: &str| {
+    let category = |name: &str| {
         let row = summary.categories.rows.iter().find(|row| row.name == name);
         row.and_then(|row| row.bytes)
             .unwrap_or_else(|| panic!("no {name} in {summary}"))
     };
     assert_eq!(
-        part("weights") as usize,
+        category("weights") as usize,
         size.flow_lm_bytes + size.decoder_bytes
     );
     assert_eq!(
-        part("cached voices") as usize,
+        category("cached voices") as usize,
         model.voice("slt").unwrap().bytes()
     );
-    assert_eq!(part("pool idle") as u64, summary.pool.idle_bytes);
-    assert!(part("scratch, other heap") > 0 && part("allocator slack") > 0);
-    assert_eq!(part("KV cache"), 0);
+    assert_eq!(category("pool idle") as u64, summary.pool.idle_bytes);
+    assert!(category("scratch, other heap") > 0 && category("allocator slack") > 0);
+    assert_eq!(category("KV cache"), 0);
     let allocator = summary.allocator.unwrap();
     assert!(summary.counted.total_bytes >= summary.counted.heap_bytes.unwrap());
-    assert!(allocator.live_bytes > part("weights") as u64);
+    assert!(allocator.live_bytes > category("weights") as u64);
     let text = summary.to_string();
     for word in ["counted", "RSS", "hit rate", "allocator", "unexplained"] {
         assert!(text.contains(word), "{text}");

@@ -1,5 +1,5 @@
-//! Settings in force, and what recordings leave. In a binary of its own, because settings are those of
-//! the whole process.
+//! Sessions: applied settings and recordings. In a binary of its own, because settings apply to the whole
+//! process.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +18,7 @@ use tracing_subscriber::registry::Registry;
 #[global_allocator]
 static ALLOCATOR: PoolAllocator = PoolAllocator::new();
 
-/// There is one session at a time, so there is one test at a time.
+/// Runs one test at a time, because there is one session at a time.
 fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     assert!(ALLOCATOR.install());
@@ -35,10 +35,11 @@ fn speak(model: &TtsModel) -> pocket_tts::Result<()> {
         ..GenerateOptions::default()
     };
     let voice = model.default_voice()?;
-    model.generate(&voice, "One.", &options).map(drop)
+    model.generate(&voice, "One.", &options)?;
+    Ok(())
 }
 
-/// The names in a folder, sorted.
+/// Returns the sorted names in a folder.
 fn names(folder: &Path) -> Vec<String> {
     let names = fs::read_dir(folder).unwrap();
     let mut names: Vec<_> = names
@@ -62,7 +63,7 @@ fn assert_one_recording(folder: &Path) {
 }
 
 #[test]
-fn settings_are_in_force_as_long_as_their_session() {
+fn settings_apply_while_their_session_lives() {
     let _alone = alone();
     let limit = || MemoryContext::current().limit_bytes();
     let session = init(
@@ -91,7 +92,7 @@ fn settings_are_in_force_as_long_as_their_session() {
 }
 
 #[test]
-fn a_context_without_a_limit_has_that_of_the_settings() {
+fn a_context_without_a_limit_uses_that_of_the_settings() {
     let _alone = alone();
     let session = init(Settings::default().with_memory_limit_bytes(500 << 20)).unwrap();
     let _context = memory_efficient_context(None);
@@ -100,7 +101,7 @@ fn a_context_without_a_limit_has_that_of_the_settings() {
 }
 
 #[test]
-fn a_second_session_is_refused_and_changes_nothing() {
+fn rejects_a_second_session_without_effect() {
     let _alone = alone();
     let first = init(Settings::default()).unwrap();
     let lower = Settings::default().with_memory_limit_bytes(1 << 20);
@@ -119,7 +120,7 @@ fn a_second_session_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn what_cannot_be_is_refused_and_leaves_no_session_open() {
+fn rejects_invalid_settings_and_leaves_no_session_open() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("missing");
@@ -128,18 +129,18 @@ fn what_cannot_be_is_refused_and_leaves_no_session_open() {
         matches!(error, Error::Memory(MemoryError::Recording { .. })),
         "{error}"
     );
-    for part in ["missing", "create the folder"] {
-        assert!(error.to_string().contains(part), "{error}");
+    for expected in ["missing", "create the folder"] {
+        assert!(error.to_string().contains(expected), "{error}");
     }
-    let nothing = Settings::default().with_memory_limit_bytes(0);
-    let error = init(nothing).unwrap_err();
+    let zero = Settings::default().with_memory_limit_bytes(0);
+    let error = init(zero).unwrap_err();
     assert!(error.to_string().contains("memory limit"), "{error}");
     assert_eq!(MemoryContext::current().limit_bytes(), None);
     drop(init(Settings::default()).unwrap());
 }
 
 #[test]
-fn a_recording_tells_phases_and_parts() {
+fn a_recording_has_phases_and_categories() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let session = init(recording_to(folder.path())).unwrap();
@@ -177,16 +178,16 @@ fn a_recording_tells_phases_and_parts() {
         assert!(phase.calls > 0 && phase.memory_peak_bytes >= phase.memory_in_bytes);
         assert!(phase.memory_in_bytes > Some(0));
     }
-    let part = |name: &str| {
+    let category = |name: &str| {
         let mut rows = report.categories_at_peak.rows.iter();
         let row = rows.find(|row| row.name == name);
         row.unwrap_or_else(|| panic!("{name} is missing"))
             .bytes
             .unwrap()
     };
-    // The model is gone at the end, but not at the peak.
-    assert_eq!(part("weights"), weights);
-    assert!(part("KV cache") + part("streaming state") + part("pool idle") > 0);
+    // The model is dropped before the end, but exists at the peak.
+    assert_eq!(category("weights"), weights);
+    assert!(category("KV cache") + category("streaming state") + category("pool idle") > 0);
     assert!(report.peak.heap_bytes > Some(weights as u64));
     assert!(report.peak.pool_bytes > 0);
 
@@ -204,13 +205,13 @@ fn a_recording_tells_phases_and_parts() {
 }
 
 #[test]
-fn a_recording_is_written_after_an_error_and_after_a_panic() {
+fn writes_the_recording_after_an_error_and_after_a_panic() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let fail = || -> pocket_tts::Result<()> {
         let _session = init(recording_to(folder.path()))?;
         let model = TtsModel::builtin()?;
-        model.voice("nobody")?;
+        model.voice("unknown")?;
         Ok(())
     };
     fail().unwrap_err();
@@ -219,7 +220,7 @@ fn a_recording_is_written_after_an_error_and_after_a_panic() {
     let folder = tempfile::tempdir().unwrap();
     let panic = std::panic::catch_unwind(|| {
         let _session = init(recording_to(folder.path())).unwrap();
-        // Without a message.
+        // Unlike `panic!`, this prints no message.
         std::panic::resume_unwind(Box::new(()));
     });
     panic.unwrap_err();
@@ -227,7 +228,7 @@ fn a_recording_is_written_after_an_error_and_after_a_panic() {
 }
 
 #[test]
-fn a_folder_that_goes_away_is_told_and_ends_the_session() {
+fn reports_a_removed_folder_and_ends_the_session() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let session = init(recording_to(folder.path())).unwrap();
@@ -242,7 +243,7 @@ fn a_folder_that_goes_away_is_told_and_ends_the_session() {
 }
 
 #[test]
-fn the_engines_objects_are_tracked_while_it_is_recorded() {
+fn tracks_models_voices_and_the_session_while_recording() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let detector = get_cycle_detector();
@@ -251,7 +252,7 @@ fn the_engines_objects_are_tracked_while_it_is_recorded() {
     speak(&before).unwrap();
     assert_eq!(detector.get_tracked_count(), 0);
     let session = init(recording_to(folder.path())).unwrap();
-    // The model and its voice, the session.
+    // The model, its voice and the session.
     assert_eq!(detector.get_tracked_count(), 3);
     let after = TtsModel::builtin().unwrap();
     speak(&after).unwrap();
@@ -264,38 +265,38 @@ fn the_engines_objects_are_tracked_while_it_is_recorded() {
 }
 
 #[test]
-fn a_profile_is_of_its_own_work() {
+fn a_profile_covers_only_its_own_work() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
-    // Phases are there after any recording: the layer stays.
+    // The span layer stays installed after a recording.
     drop(init(recording_to(folder.path())).unwrap());
     let model = TtsModel::builtin().unwrap();
     speak(&model).unwrap();
-    let (kept, kept_profile) = profile("kept", || {
+    let (block, block_profile) = profile("block", || {
         drop(vec![1_u8; 9 << 20]);
         vec![1_u8; 3 << 20]
     });
     let [heap_in, heap_out, heap_peak] = [
-        kept_profile.heap_in_bytes,
-        kept_profile.heap_out_bytes,
-        kept_profile.heap_peak_bytes,
+        block_profile.heap_in_bytes,
+        block_profile.heap_out_bytes,
+        block_profile.heap_peak_bytes,
     ]
     .map(Option::unwrap);
-    // Other threads of the test runner allocate a little.
-    let little = 1 << 20;
+    // Other threads of the test runner allocate less than this.
+    let tolerance = 1 << 20;
     assert!(
-        heap_out.abs_diff(heap_in + (3 << 20)) < little,
-        "{kept_profile}"
+        heap_out.abs_diff(heap_in + (3 << 20)) < tolerance,
+        "{block_profile}"
     );
     assert!(
-        heap_peak.abs_diff(heap_in + (9 << 20)) < little,
-        "{kept_profile}"
+        heap_peak.abs_diff(heap_in + (9 << 20)) < tolerance,
+        "{block_profile}"
     );
-    assert!(kept_profile.phases.is_empty(), "{kept_profile}");
-    drop(kept);
+    assert!(block_profile.phases.is_empty(), "{block_profile}");
+    drop(block);
 
-    let (spoken, profile) = profile("speech", || speak(&model));
-    spoken.unwrap();
+    let (result, profile) = profile("speech", || speak(&model));
+    result.unwrap();
     let generate = profile.phases.iter().find(|phase| phase.name == "generate");
     assert_eq!(generate.unwrap().calls, 1, "{profile}");
     assert!(profile.phases.iter().all(|phase| phase.name != "load"));
@@ -307,7 +308,7 @@ fn a_profile_is_of_its_own_work() {
 }
 
 #[test]
-fn an_alert_gives_advice() {
+fn an_open_alert_adds_advice() {
     let _alone = alone();
     let session = init(Settings::default().with_memory_limit_bytes(64 << 10)).unwrap();
     let summary = memory_summary();
@@ -319,7 +320,7 @@ fn an_alert_gives_advice() {
     assert!(summary.open_alerts.is_empty(), "{summary}");
 }
 
-/// The messages that were logged.
+/// Collects log messages.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<(Level, String)>>>);
 
@@ -341,7 +342,7 @@ impl<S: Subscriber> Layer<S> for Log {
 }
 
 #[test]
-fn a_recording_logs_the_summary_and_what_to_do() {
+fn a_recording_logs_the_summary_and_advice() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let log = Log::default();
@@ -351,11 +352,11 @@ fn a_recording_logs_the_summary_and_what_to_do() {
         drop(session.unwrap());
     });
     let log = log.0.lock().unwrap();
-    let told = |level: Level, what: &str| {
+    let logged = |level: Level, expected: &str| {
         log.iter()
-            .any(|(l, text)| *l == level && text.contains(what))
+            .any(|(l, text)| *l == level && text.contains(expected))
     };
-    assert!(told(Level::INFO, "unexplained"), "{log:?}");
-    assert!(told(Level::WARN, "of the limit is used"), "{log:?}");
-    assert!(told(Level::WARN, "release_idle_memory"), "{log:?}");
+    assert!(logged(Level::INFO, "unexplained"), "{log:?}");
+    assert!(logged(Level::WARN, "of the limit is used"), "{log:?}");
+    assert!(logged(Level::WARN, "release_idle_memory"), "{log:?}");
 }

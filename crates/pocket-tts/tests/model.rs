@@ -1,4 +1,4 @@
-//! Models through the facade: loading, speaking from many threads, info.
+//! Models through the facade: loading, concurrent speech, info.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ fn seeded(seed: u64) -> GenerateOptions {
     }
 }
 
-/// No network, and nothing downloaded before.
+/// Options without network and with an empty cache.
 fn offline(cache: &Path) -> LoadOptions {
     LoadOptions {
         hub: HubOptions {
@@ -39,7 +39,7 @@ fn offline(cache: &Path) -> LoadOptions {
 }
 
 #[test]
-fn models_and_voices_are_shared_between_threads() {
+fn models_and_voices_can_be_shared_between_threads() {
     fn is_shared<T: Send + Sync + Clone + 'static>() {}
     fn is_sent<T: Send + 'static>() {}
     is_shared::<TtsModel>();
@@ -50,7 +50,7 @@ fn models_and_voices_are_shared_between_threads() {
 }
 
 #[test]
-fn four_threads_hear_of_one_model_what_each_hears_alone() {
+fn concurrent_generations_equal_sequential_ones() {
     let model = TtsModel::builtin().unwrap();
     let voice = model.default_voice().unwrap();
     let say = |seed| {
@@ -70,7 +70,7 @@ fn four_threads_hear_of_one_model_what_each_hears_alone() {
 }
 
 #[test]
-fn a_stream_is_the_speech_in_parts() {
+fn a_stream_yields_the_generation_in_chunks() {
     let model = TtsModel::builtin().unwrap();
     let voice = model.default_voice().unwrap();
     let text = "One. Two.";
@@ -86,11 +86,11 @@ fn a_stream_is_the_speech_in_parts() {
     assert!(chunks > 1);
     assert!(samples == whole.samples());
     let progress = stream.progress();
-    assert!(progress.is_last_part && progress.frames <= progress.max_frames);
+    assert!(progress.is_last_segment && progress.frames <= progress.max_frames);
 }
 
 #[test]
-fn an_unknown_preset_is_refused_with_the_names() {
+fn rejects_an_unknown_preset_with_the_known_names() {
     let message = TtsModel::from_preset("klingon").err().unwrap().to_string();
     assert!(
         message.contains("\"klingon\"") && message.contains("french"),
@@ -99,7 +99,7 @@ fn an_unknown_preset_is_refused_with_the_names() {
 }
 
 #[test]
-fn a_preset_that_is_not_here_is_told_with_the_way_to_it() {
+fn a_missing_preset_error_names_the_download_command() {
     let cache = tempfile::tempdir().unwrap();
     let preset = Preset::named("french").unwrap();
     let error = TtsModel::load(ModelSource::Preset(preset), offline(cache.path()));
@@ -111,7 +111,7 @@ fn a_preset_that_is_not_here_is_told_with_the_way_to_it() {
     assert!(error.to_string().contains("hf download"), "{error}");
 }
 
-/// A copy of a fixture's model, with other lines in its config.
+/// Loads a copy of a fixture's model with other lines in its config.
 fn altered_model(folder: &Path, lines: &str) -> TtsModel {
     fs::create_dir(folder.join("lsd")).unwrap();
     for file in ["lsd/model.safetensors", "tokenizer.model"] {
@@ -125,7 +125,7 @@ fn altered_model(folder: &Path, lines: &str) -> TtsModel {
 }
 
 #[test]
-fn weights_that_cannot_be_had_are_replaced_by_those_without_cloning_which_say_why() {
+fn unavailable_weights_fall_back_to_those_without_cloning() {
     let folder = tempfile::tempdir().unwrap();
     let model = altered_model(
         folder.path(),
@@ -141,7 +141,7 @@ fn weights_that_cannot_be_had_are_replaced_by_those_without_cloning_which_say_wh
         reason.contains("hf://kyutai/pocket-tts/gated.safetensors"),
         "{reason}"
     );
-    // It is not even downloaded.
+    // The recording is not downloaded.
     let error = model.voice("https://example.org/voice.wav").unwrap_err();
     assert!(
         error
@@ -153,7 +153,7 @@ fn weights_that_cannot_be_had_are_replaced_by_those_without_cloning_which_say_wh
 }
 
 #[test]
-fn the_default_voice_of_a_config_is_a_recording_to_clone() {
+fn the_default_voice_of_a_config_is_cloned_from_a_recording() {
     let folder = tempfile::tempdir().unwrap();
     let model = altered_model(folder.path(), "weights_path: model.safetensors");
     let error = model.default_voice().unwrap_err();
@@ -176,7 +176,7 @@ fn the_default_voice_of_a_config_is_a_recording_to_clone() {
 }
 
 #[test]
-fn an_exported_voice_speaks_as_the_one_it_was_made_of() {
+fn an_exported_voice_equals_the_original() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("voice.safetensors");
     let model = TtsModel::builtin().unwrap();
@@ -195,7 +195,7 @@ fn an_exported_voice_speaks_as_the_one_it_was_made_of() {
 }
 
 #[test]
-fn the_encoder_is_loaded_when_a_voice_is_cloned() {
+fn cloning_loads_the_encoder() {
     let model = TtsModel::builtin().unwrap();
     assert_eq!(model.info().size.encoder_bytes, None);
     let before = model.info();

@@ -1,13 +1,14 @@
-//! Where the system gives a process no more than its limit and a little, a program that knows its limit
-//! speaks to the end, and the same program without one dies.
+//! Under a system limit slightly above its memory limit, a program speaks to the end; without a memory
+//! limit, the same program runs out of memory.
 //!
-//! Each child is this program again, with a part to play. `RLIMIT_DATA` counts what a process may write
-//! of its own, touched or not: heap, data and the stacks of threads.
+//! Each child process is this test binary with a mode. `RLIMIT_DATA` counts writable private memory,
+//! touched or not: heap, data and thread stacks.
 #![cfg(target_os = "linux")]
 
 use std::env;
 use std::process::{Command, Output};
 
+use bytesize::ByteSize;
 use pocket_tts::memory::{
     PoolAllocator, Settings, get_memory_pool, init, memory_efficient_context,
 };
@@ -18,64 +19,62 @@ use tts_core::memory::counted;
 #[global_allocator]
 static ALLOCATOR: PoolAllocator = PoolAllocator::new();
 
-/// The limit on counted bytes: the model, and a few parts of a text at once.
-const LIMIT_MB: u64 = 64;
+const MIB: u64 = 1 << 20;
 
-/// What the system gives beyond it: stacks of threads, what the allocators keep, and data of the program.
-const BEYOND: u64 = 32 << 20;
+/// Batch size whose planned peak is the memory limit.
+const LIMITED_BATCH_SIZE: usize = 3;
 
-/// Parts of the text, all of which the children want to speak at once. The limit allows fewer.
-const BATCH_SIZE: usize = 20;
+/// System limit beyond the memory limit: thread stacks, retained blocks, and data of the program.
+const BEYOND_BYTES: u64 = 32 * MIB;
 
-/// How far from the system's limit both outcomes are, so that another thread or another allocator's
-/// habits do not decide.
-const MARGIN: u64 = 8 << 20;
+/// Distance of both outcomes from the system limit, so that another thread or another allocator's
+/// behaviour does not change them.
+const MARGIN_BYTES: u64 = 8 * MIB;
 
 const SENTENCE: &str = "The sun is on a hill and we go to it, for there is a tree, and under the tree a stone that is warm. ";
 
-/// Which part a child plays.
-const PART: &str = "POCKET_TTS_TEST_PART";
+/// Mode of a child process: with a memory limit or without one.
+const MODE: &str = "POCKET_TTS_TEST_MODE";
+const LIMITED: &str = "limited";
+const UNLIMITED: &str = "unlimited";
 
-/// The most that the system gives it, in bytes, if that is limited.
+/// Memory limit of a child in MB.
+const LIMIT_MB: &str = "POCKET_TTS_TEST_LIMIT_MB";
+
+/// Requested batch size of a child, which is also the number of segments.
+const BATCH_SIZE: &str = "POCKET_TTS_TEST_BATCH_SIZE";
+
+/// System limit of a child in bytes, if it has one.
 const DATA_LIMIT: &str = "POCKET_TTS_TEST_DATA_LIMIT";
 
-/// What a child says when it has, before its figures.
+/// Printed by a child before its figures.
 const SPOKEN: &str = "spoken:";
 
-/// Plays the part that the environment names, if it names one; of its own it is no test.
+/// Runs as a child process if the environment says so; otherwise this test does nothing.
 #[test]
-fn part_of_a_child_process() {
-    let Ok(part) = env::var(PART) else { return };
+fn child_process() {
+    let Ok(mode) = env::var(MODE) else { return };
+    let number = |name: &str| env::var(name).unwrap().parse::<u64>().unwrap();
     assert!(ALLOCATOR.install());
-    if let Ok(limit) = env::var(DATA_LIMIT) {
-        limit_data(limit.parse().unwrap());
+    if env::var_os(DATA_LIMIT).is_some() {
+        limit_data(number(DATA_LIMIT));
     }
     let window = PeakWindow::new();
-    let is_on = part == "on";
+    let limited = mode == LIMITED;
     let mut settings = Settings::default();
-    if !is_on {
-        ALLOCATOR.set_capacity(0);
-        settings.pool_size = 0;
+    if !limited {
+        ALLOCATOR.set_capacity(Default::default());
+        settings = settings.with_pool_size(0);
     }
     let _session = init(settings).unwrap();
-    let _context = memory_efficient_context(is_on.then_some(LIMIT_MB));
-    let options = LoadOptions {
-        // A thread more is a stack more.
-        threads: Some(2),
-        optimize_memory: is_on,
-        ..LoadOptions::default()
-    };
-    let model = TtsModel::load(ModelSource::BuiltIn, options).unwrap();
+    let _context = memory_efficient_context(limited.then(|| number(LIMIT_MB)));
+    let model = load(limited);
     let voice = model.default_voice().unwrap();
-    let options = GenerateOptions {
-        seed: Some(1),
-        batch_size: Some(BATCH_SIZE),
-        ..GenerateOptions::default()
-    };
-    let text = SENTENCE.repeat(BATCH_SIZE);
-    let audio = match model.generate(&voice, &text, &options) {
+    let batch_size = number(BATCH_SIZE) as usize;
+    let text = SENTENCE.repeat(batch_size);
+    let audio = match model.generate(&voice, &text, &options(batch_size)) {
         Ok(audio) => audio,
-        // No panic: its message may need more memory than there is.
+        // A panic message may need more memory than there is.
         Err(error) => {
             eprintln!("out of memory: {error}");
             std::process::exit(1);
@@ -83,9 +82,27 @@ fn part_of_a_child_process() {
     };
     let counted = window.peak_bytes().unwrap() + counted(&get_memory_pool()).mapped;
     println!(
-        "{SPOKEN} {:.1} s, at most {counted} bytes counted",
+        "{SPOKEN} {:.1} s, counted peak {counted}",
         audio.duration().as_secs_f64()
     );
+}
+
+fn load(optimize_memory: bool) -> TtsModel {
+    let options = LoadOptions {
+        // Each thread needs a stack.
+        threads: Some(2),
+        optimize_memory,
+        ..LoadOptions::default()
+    };
+    TtsModel::load(ModelSource::BuiltIn, options).unwrap()
+}
+
+fn options(batch_size: usize) -> GenerateOptions {
+    GenerateOptions {
+        seed: Some(1),
+        batch_size: Some(batch_size),
+        ..GenerateOptions::default()
+    }
 }
 
 fn limit_data(bytes: u64) {
@@ -93,66 +110,105 @@ fn limit_data(bytes: u64) {
         rlim_cur: bytes,
         rlim_max: bytes,
     };
-    // SAFETY: the pointer is to a limit that lives as long as the call.
+    // SAFETY: the pointer is valid for the duration of the call.
     let result = unsafe { libc::setrlimit(libc::RLIMIT_DATA, &limit) };
     assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
 }
 
-/// What a child says of its speech; `None` if it came to no end.
-fn child(part: &str, data_limit: Option<u64>) -> Option<String> {
-    let mut command = Command::new(env::current_exe().unwrap());
-    command
-        .args(["--exact", "part_of_a_child_process", "--nocapture"])
-        .args(["--test-threads", "1"])
-        .env(PART, part)
-        .env_remove(DATA_LIMIT)
-        // Nor for a backtrace.
-        .env("RUST_BACKTRACE", "0");
-    if let Some(limit) = data_limit {
-        command.env(DATA_LIMIT, limit.to_string());
-    }
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command.output().unwrap();
-    let said = String::from_utf8_lossy(&stdout);
-    let spoken = said
-        .lines()
-        .find_map(|line| Some(line.split_once(SPOKEN)?.1.trim().to_owned()));
-    let limited = data_limit.map_or("no limit".to_owned(), |limit| limit.to_string());
-    match &spoken {
-        Some(spoken) => println!("{part}, {limited}: {spoken}"),
-        None => {
-            let end = String::from_utf8_lossy(&stderr);
-            let why = end
-                .lines()
-                .rfind(|line| line.contains("memory") || line.contains("panicked"));
-            println!(
-                "{part}, {limited}: {status}, {}",
-                why.unwrap_or("without a word")
-            );
+/// Memory limit and batch size of the children.
+struct Case {
+    limit_mb: u64,
+    batch_size: usize,
+}
+
+impl Case {
+    /// Derives a limit from the plan of a small batch, and a batch size whose plan exceeds the system
+    /// limit by twice the margin.
+    fn planned() -> Self {
+        let model = load(true);
+        let voice = model.default_voice().unwrap();
+        let peak_bytes = |batch_size: usize| {
+            let text = SENTENCE.repeat(batch_size);
+            let plan = model.plan_memory(&voice, &text, &options(batch_size));
+            plan.unwrap().peak_bytes
+        };
+        let limit_mb = peak_bytes(LIMITED_BATCH_SIZE).div_ceil(MIB);
+        let too_much = limit_mb * MIB + BEYOND_BYTES + 2 * MARGIN_BYTES;
+        let batch_size = (LIMITED_BATCH_SIZE..).find(|&size| peak_bytes(size) > too_much);
+        Self {
+            limit_mb,
+            batch_size: batch_size.unwrap(),
         }
     }
-    assert_eq!(spoken.is_some(), status.success(), "{said}");
-    spoken
+
+    fn data_limit_bytes(&self) -> u64 {
+        self.limit_mb * MIB + BEYOND_BYTES
+    }
+
+    /// Runs a child and returns its figures; `None` if it did not speak to the end.
+    fn run_child(&self, mode: &str, data_limit_bytes: Option<u64>) -> Option<String> {
+        let mut command = Command::new(env::current_exe().unwrap());
+        command
+            .args(["--exact", "child_process", "--nocapture"])
+            .args(["--test-threads", "1"])
+            .env(MODE, mode)
+            .env(LIMIT_MB, self.limit_mb.to_string())
+            .env(BATCH_SIZE, self.batch_size.to_string())
+            .env_remove(DATA_LIMIT)
+            // A backtrace may need more memory than there is.
+            .env("RUST_BACKTRACE", "0");
+        if let Some(bytes) = data_limit_bytes {
+            command.env(DATA_LIMIT, bytes.to_string());
+        }
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = command.output().unwrap();
+        let stdout = String::from_utf8_lossy(&stdout);
+        let figures = stdout
+            .lines()
+            .find_map(|line| Some(line.split_once(SPOKEN)?.1.trim().to_owned()));
+        let limit = data_limit_bytes.map_or("no system limit".to_owned(), |bytes| {
+            format!("system limit {}", ByteSize::b(bytes))
+        });
+        match &figures {
+            Some(figures) => println!("{mode}, {limit}: {figures}"),
+            None => {
+                let stderr = String::from_utf8_lossy(&stderr);
+                let reason = stderr
+                    .lines()
+                    .rfind(|line| line.contains("memory") || line.contains("panicked"));
+                println!(
+                    "{mode}, {limit}: {status}, {}",
+                    reason.unwrap_or("no message")
+                );
+            }
+        }
+        assert_eq!(figures.is_some(), status.success(), "{stdout}");
+        figures
+    }
 }
 
 #[test]
-fn within_its_limit_a_program_lives_where_without_one_it_dies() {
-    let data_limit = (LIMIT_MB << 20) + BEYOND;
+fn a_memory_limit_keeps_a_program_within_a_system_limit() {
+    let case = Case::planned();
+    let data_limit = case.data_limit_bytes();
+    println!("limit {} MB, batch size {}", case.limit_mb, case.batch_size);
     assert!(
-        child("off", None).is_some(),
-        "nothing but memory keeps it from speaking"
+        case.run_child(UNLIMITED, None).is_some(),
+        "speaks without a system limit"
     );
-    // With less, and so with this much too.
+    // Succeeds with less than the system limit, and so with the system limit.
     assert!(
-        child("on", Some(data_limit - MARGIN)).is_some(),
-        "with the limit it speaks"
+        case.run_child(LIMITED, Some(data_limit - MARGIN_BYTES))
+            .is_some(),
+        "speaks with a memory limit"
     );
-    // With more, and so with no more than this either.
+    // Fails with more than the system limit, and so with the system limit.
     assert!(
-        child("off", Some(data_limit + MARGIN)).is_none(),
-        "without it there is no room, or the test shows nothing"
+        case.run_child(UNLIMITED, Some(data_limit + MARGIN_BYTES))
+            .is_none(),
+        "fails without a memory limit, or the test proves nothing"
     );
 }

@@ -1,34 +1,34 @@
-//! Once it is warm, a stream asks the system for nothing. In a binary of its own, because it
-//! watches every allocation of the process.
+//! After warm-up, a stream makes no large system allocations. In a binary of its own, because it observes
+//! every allocation of the process.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pocket_tts::memory::{PoolAllocator, get_memory_pool};
-use pocket_tts::{DeviceKind, GenerateOptions, LoadOptions, ModelSource, SpeechRequest, TtsModel};
+use pocket_tts::{DeviceKind, GenerateOptions, LoadOptions, ModelSource, TtsModel};
 use tensor_pool::{minor_faults, seal_process};
 
 #[global_allocator]
 static ALLOCATOR: PoolAllocator = PoolAllocator::new();
 
-/// Frames that are watched: 16 s of speech.
+/// Observed frames: 16 s of speech.
 const FRAMES: usize = 200;
 
-/// Frames of a speech between which audio is not taken for a while: a few pauses.
+/// Frames after which the reader pauses during warm-up.
 const FRAMES_OF_PAUSES: usize = 20;
 
-/// Longer than what is watched, in one part.
+/// A text of one segment, longer than the observed frames.
 const TEXT: &str = "The quick brown fox jumps over the lazy dog, and the dog, who has seen it all \
 before, yawns, turns around twice, lies down again in the warm grass beside the old stone wall, and \
 dreams of a day on which no fox comes by, no bird sings, and nobody at all jumps over anything.";
 
-/// Speeches that are watched for what they lease: some thousand tensors.
-const SPEECHES: usize = 30;
+/// Observed generations and streams, which lease several thousand tensors.
+const RUNS: usize = 30;
 
-/// Least share of leases that idle tensors serve.
-const LEAST_HITS: f64 = 0.999;
+/// Lowest accepted share of leases served by idle tensors.
+const MIN_HIT_RATE: f64 = 0.999;
 
-/// One test at a time: both watch the whole process.
+/// Runs one test at a time: both observe the whole process.
 fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     assert!(ALLOCATOR.install());
@@ -44,7 +44,7 @@ fn load() -> TtsModel {
 }
 
 #[test]
-fn two_hundred_frames_of_a_warm_stream_make_no_large_request_and_hardly_a_page_fault() {
+fn a_warm_stream_makes_no_large_allocations_and_few_page_faults() {
     let _alone = alone();
     let model = load();
     let voice = model.default_voice().unwrap();
@@ -54,8 +54,8 @@ fn two_hundred_frames_of_a_warm_stream_make_no_large_request_and_hardly_a_page_f
         eos_threshold: Some(f32::INFINITY),
         ..GenerateOptions::default()
     };
-    // Warm is what has met both extremes: audio taken as it comes, frame by frame, and a queue of
-    // frames that are decoded in the largest pieces because nobody took any for a while.
+    // Warm-up covers both extremes: audio read frame by frame, and a full queue that is decoded in the
+    // largest pieces after a pause.
     for pause in [Duration::ZERO, Duration::from_millis(500)] {
         let mut stream = model.stream(&voice, TEXT, &options).unwrap();
         while let Some(chunk) = stream.next() {
@@ -69,8 +69,8 @@ fn two_hundred_frames_of_a_warm_stream_make_no_large_request_and_hardly_a_page_f
     let mut stream = model.stream(&voice, TEXT, &options).unwrap();
     stream.next().unwrap().unwrap();
     let before = stream.progress().frames;
-    let made = || model.memory_pool().get_stats().allocations;
-    let made_before = made();
+    let allocations = || model.memory_pool().get_stats().allocations;
+    let allocations_before = allocations();
     let (faults_before, seal) = (minor_faults(), seal_process());
     while stream.progress().frames < before + FRAMES {
         stream.next().unwrap().unwrap();
@@ -78,20 +78,20 @@ fn two_hundred_frames_of_a_warm_stream_make_no_large_request_and_hardly_a_page_f
     let report = seal.report().unwrap();
     let faults = faults_before.zip(minor_faults());
     assert!(report.is_empty(), "{report}");
-    assert_eq!(made(), made_before, "state was leased anew");
+    assert_eq!(allocations(), allocations_before, "the pool allocated");
     if let Some((before, after)) = faults {
         let faults = after - before;
         println!("{faults} page faults in {FRAMES} frames");
         assert!(faults < FRAMES as u64, "{faults} page faults");
     }
 
-    // That the seal sees what it is there for: no shelf holds a block as large as this.
+    // The seal detects a large allocation: no idle block is this large.
     drop(vec![1_u8; 30 << 20]);
     assert_eq!(seal.report().unwrap().count, 1);
 }
 
 #[test]
-fn what_speech_leases_is_there_already() {
+fn idle_tensors_serve_nearly_all_leases() {
     let _alone = alone();
     let model = load();
     let voice = model.default_voice().unwrap();
@@ -101,15 +101,12 @@ fn what_speech_leases_is_there_already() {
         batch_size: Some(3),
         ..GenerateOptions::default()
     };
-    // As long as each other in a batch, and each alone: the most pages at once are those of the batch.
+    // The batch needs the most pages at once; each text alone needs fewer.
     let texts = ["One. Two.", "Three, four, five, six, seven.", "Eight."];
-    let requests = texts.map(|text| SpeechRequest {
-        voice: voice.clone(),
-        text: text.to_owned(),
-    });
+    let requests = texts.map(|text| model.request(&voice, text, &options).unwrap());
     let speak = |index: usize| {
         if index.is_multiple_of(2) {
-            model.generate_batch(&requests, &options).unwrap();
+            model.generate_batch(requests.to_vec()).unwrap();
         } else {
             let stream = model.stream(&voice, texts[index % 3], &options).unwrap();
             stream.for_each(|chunk| drop(chunk.unwrap()));
@@ -117,15 +114,15 @@ fn what_speech_leases_is_there_already() {
     };
     (0..4).for_each(speak);
     let before = get_memory_pool().get_stats();
-    (0..SPEECHES).for_each(speak);
+    (0..RUNS).for_each(speak);
     let after = get_memory_pool().get_stats();
     let hits = after.hits - before.hits;
     let leases = hits + after.misses - before.misses;
     println!("{hits} of {leases} leases");
-    // One miss is allowed to a thousand, so there must be thousands.
+    // The accepted rate of misses is one in a thousand, so there must be thousands of leases.
     assert!(leases > 2000, "{leases} leases");
     assert!(
-        hits as f64 >= LEAST_HITS * leases as f64,
+        hits as f64 >= MIN_HIT_RATE * leases as f64,
         "{hits} of {leases} leases were hits"
     );
 }

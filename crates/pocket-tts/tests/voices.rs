@@ -1,12 +1,12 @@
-//! Voices that are asked for again.
+//! The voice cache.
 
-use pocket_tts::{LoadOptions, ModelSource, TtsModel, Voice};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime};
+use pocket_tts::{LoadOptions, ModelSource, TtsModel, Voice};
 
-/// The built-in model, with room for so many of its own voice.
+/// Loads the built-in model with a cache for `voices` copies of its voice.
 fn model_with_room_for(voices: u64) -> TtsModel {
     let bytes = TtsModel::builtin().unwrap().voice("slt").unwrap().bytes();
     let options = LoadOptions {
@@ -16,7 +16,7 @@ fn model_with_room_for(voices: u64) -> TtsModel {
     TtsModel::load(ModelSource::BuiltIn, options).unwrap()
 }
 
-/// Files with copies of the built-in voice.
+/// Exports the built-in voice to files.
 fn copies(folder: &Path, model: &TtsModel, names: &[&str]) -> Vec<PathBuf> {
     let voice = model.voice("slt").unwrap();
     let copy = |name: &&str| {
@@ -32,12 +32,12 @@ fn load(model: &TtsModel, path: &Path) -> Voice {
 }
 
 #[test]
-fn a_voice_that_is_asked_for_again_is_the_same_one() {
+fn a_cached_voice_is_shared() {
     let folder = tempfile::tempdir().unwrap();
     let model = model_with_room_for(1);
     let other = copies(folder.path(), &model, &["other"]).remove(0);
     let [first, second] = [(); 2].map(|()| model.voice("slt").unwrap());
-    // Now the cache holds another one: if these are shared, then with each other.
+    // The cache holds only the other voice now, so these two share with each other.
     load(&model, &other);
     assert!(first.is_shared() && second.is_shared());
     drop(first);
@@ -45,14 +45,14 @@ fn a_voice_that_is_asked_for_again_is_the_same_one() {
 }
 
 #[test]
-fn a_model_without_room_keeps_no_voice() {
+fn a_cache_without_capacity_holds_no_voice() {
     let model = model_with_room_for(0);
     assert!(!model.voice("slt").unwrap().is_shared());
     assert_eq!(model.evict_voices(), 0);
 }
 
 #[test]
-fn the_voice_that_was_used_least_recently_goes_first() {
+fn evicts_the_least_recently_used_voice() {
     let folder = tempfile::tempdir().unwrap();
     let model = model_with_room_for(2);
     let paths = copies(folder.path(), &model, &["a", "b", "c"]);
@@ -66,14 +66,14 @@ fn the_voice_that_was_used_least_recently_goes_first() {
 }
 
 #[test]
-fn a_file_that_changed_is_read_again() {
+fn reloads_a_changed_file() {
     let folder = tempfile::tempdir().unwrap();
     let model = model_with_room_for(9);
     let path = copies(folder.path(), &model, &["voice"]).remove(0);
     let before = load(&model, &path);
     assert!(before.is_shared());
 
-    // Of the same length, but written at another time.
+    // The same length, but another modification time.
     let hour = Duration::from_secs(3600);
     let file = File::options().write(true).open(&path).unwrap();
     file.set_modified(SystemTime::now() - hour).unwrap();
@@ -81,13 +81,13 @@ fn a_file_that_changed_is_read_again() {
     let after = load(&model, &path);
     assert!(!before.is_shared() && after.is_shared());
 
-    // Damaged: it is refused, not given as it was.
+    // A damaged file is rejected, not served from the cache.
     fs::write(&path, "no voice").unwrap();
     assert!(model.voice(path.to_str().unwrap()).is_err());
 }
 
 #[test]
-fn voices_in_use_stay_when_the_others_are_evicted() {
+fn eviction_skips_voices_in_use() {
     let folder = tempfile::tempdir().unwrap();
     let model = model_with_room_for(9);
     let paths = copies(folder.path(), &model, &["used", "unused"]);
@@ -103,7 +103,7 @@ fn voices_in_use_stay_when_the_others_are_evicted() {
 }
 
 #[test]
-fn threads_that_ask_at_once_share_one_voice() {
+fn concurrent_loads_share_one_voice() {
     let model = model_with_room_for(9);
     let voices: Vec<Voice> = thread::scope(|scope| {
         let threads: Vec<_> = (0..8)

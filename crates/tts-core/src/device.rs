@@ -1,13 +1,34 @@
-//! Devices, chosen at run time among those that the build has.
+//! Devices, selected at run time from those that the build supports.
 
 use std::fmt;
 use std::str::FromStr;
 
 use burn::tensor::Device;
 
-use crate::error::{Error, Result};
+/// An error of a device.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeviceError {
+    /// No device has this name.
+    #[error("unknown device {name:?}; the devices are flex, ndarray and wgpu")]
+    UnknownName {
+        /// The name.
+        name: String,
+    },
+    /// The build does not support the device, or the machine does not have it.
+    #[error("device {device} cannot be used: {reason}")]
+    Unavailable {
+        /// The device.
+        device: DeviceKind,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// The device failed during a computation.
+    #[error("the device failed while computing: {0}")]
+    Failed(String),
+}
 
-/// Where a model computes.
+/// The device that a model runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeviceKind {
     /// The CPU, through Burn's Flex backend with prepared weights and fused kernels.
@@ -19,7 +40,7 @@ pub enum DeviceKind {
 }
 
 impl DeviceKind {
-    /// Every kind, whether the build has it or not.
+    /// All devices, whether the build supports them or not.
     pub const ALL: [Self; 3] = [Self::Flex, Self::NdArray, Self::Wgpu];
 
     /// The name on a command line.
@@ -31,7 +52,7 @@ impl DeviceKind {
         }
     }
 
-    /// Whether this build has the device's backend.
+    /// Returns whether the build supports the device.
     pub const fn is_built_in(self) -> bool {
         match self {
             Self::Flex => cfg!(feature = "flex"),
@@ -44,15 +65,12 @@ impl DeviceKind {
     ///
     /// # Errors
     ///
-    /// The build lacks the backend, or the machine has no adapter.
-    pub(crate) fn open(self) -> Result<Device> {
+    /// The build does not support the device, or the machine has no adapter.
+    pub(crate) fn open(self) -> Result<Device, DeviceError> {
         if !self.is_built_in() {
-            return Err(Error::DeviceUnavailable {
-                device: self.name(),
-                reason: format!(
-                    "this program was built without it; build it with `--features {}`",
-                    self.name()
-                ),
+            return Err(DeviceError::Unavailable {
+                device: self,
+                reason: format!("this build does not support it; build with `--features {self}`"),
             });
         }
         match self {
@@ -67,16 +85,16 @@ impl DeviceKind {
                 unreachable_patterns,
                 reason = "reached only in builds without a backend"
             )]
-            _ => unreachable!("backends that are not built in were refused above"),
+            _ => unreachable!("unsupported devices are rejected above"),
         }
     }
 }
 
-/// A runtime can be set up once per process; every model shares it.
+/// Sets up the WebGPU runtime, which all models of the process share.
 #[cfg(feature = "wgpu")]
-fn wgpu() -> Result<Device> {
+fn wgpu() -> Result<Device, DeviceError> {
     use std::sync::OnceLock;
-    static DEVICE: OnceLock<std::result::Result<Device, String>> = OnceLock::new();
+    static DEVICE: OnceLock<Result<Device, String>> = OnceLock::new();
     DEVICE
         .get_or_init(|| {
             Device::wgpu_options()
@@ -84,13 +102,13 @@ fn wgpu() -> Result<Device> {
                 .map_err(|error| error.to_string())
         })
         .clone()
-        .map_err(|reason| Error::DeviceUnavailable {
-            device: DeviceKind::Wgpu.name(),
+        .map_err(|reason| DeviceError::Unavailable {
+            device: DeviceKind::Wgpu,
             reason: format!("{reason}; is a Vulkan, Metal or DirectX 12 driver installed?"),
         })
 }
 
-/// The first that the build has.
+/// The first device that the build supports.
 impl Default for DeviceKind {
     fn default() -> Self {
         Self::ALL
@@ -107,16 +125,14 @@ impl fmt::Display for DeviceKind {
 }
 
 impl FromStr for DeviceKind {
-    type Err = Error;
+    type Err = DeviceError;
 
-    fn from_str(name: &str) -> Result<Self> {
+    fn from_str(name: &str) -> Result<Self, DeviceError> {
         Self::ALL
             .into_iter()
             .find(|kind| kind.name() == name)
-            .ok_or_else(|| Error::Setting {
-                name: "device",
-                found: format!("{name:?}"),
-                allowed: "flex, ndarray or wgpu",
+            .ok_or_else(|| DeviceError::UnknownName {
+                name: name.to_owned(),
             })
     }
 }

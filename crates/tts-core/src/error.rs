@@ -1,135 +1,55 @@
-//! The crate's one error type.
+//! The crate's error type, which collects those of its modules.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use bytesize::ByteSize;
+use crate::ledger::MemoryError;
+use crate::text::TextError;
 
-use crate::audio::Audio;
+use crate::device::DeviceError;
+use crate::threads::ThreadsError;
+use crate::voice::VoiceError;
+use crate::weights::WeightsError;
 
-/// What can go wrong in this crate.
+/// An error of this crate.
+///
+/// `Display` does not repeat the [source](std::error::Error::source): print the whole chain to show
+/// every cause.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file could not be opened, read or mapped.
-    #[error("cannot {action} {}: {source}", path.display())]
-    Io {
-        /// What was tried, as in "cannot read weights".
-        action: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// A file that should hold tensors does not.
-    #[error("{} is not a usable safetensors file: {reason}", path.display())]
-    NotSafetensors {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// Weights do not belong to their config.
-    #[error(
-        "the weights in {} do not fit the config: {mismatch}; is this the weights file of another model?",
-        shown(paths)
-    )]
-    WeightMismatch {
-        /// The weight files.
-        paths: Vec<PathBuf>,
-        /// What differs.
-        mismatch: Box<WeightMismatch>,
-    },
-    /// A token that the model's embedding does not have: the tokenizer belongs to another model.
-    #[error(
-        "token {token} is not in the model's embedding table of {rows} rows; the tokenizer belongs to another model"
-    )]
-    TokenOutOfRange {
-        /// The token.
-        token: usize,
-        /// Rows of the table.
-        rows: usize,
-    },
-    /// A voice cannot be used with this model.
-    #[error("{} is not a voice for this model: {reason}", path.display())]
-    NotAVoice {
-        /// Where the voice came from.
-        path: PathBuf,
-        /// What differs, and what the model needs.
-        reason: String,
-    },
-    /// There is no memory for what a stream has to remember.
-    #[error("cannot keep the state of the speech: {0}")]
-    Memory(#[from] tensor_pool::Error),
-    /// A limit on memory leaves no room for a model, or for even one part of a text at a time.
-    #[error(
-        "{what} would take up to {} of memory, of which {} are in use already, and the limit is \
-         {}: {} too little; a limit of {} MB would do",
-        ByteSize::b(*needed_bytes),
-        ByteSize::b(*present_bytes),
-        ByteSize::b(*limit_bytes),
-        ByteSize::b(needed_bytes.saturating_sub(*limit_bytes)),
-        self.limit_that_would_do_mb().unwrap_or_default()
-    )]
-    MemoryLimitTooLow {
-        /// What is too large for it.
-        what: &'static str,
-        /// The limit.
-        limit_bytes: u64,
-        /// The most that the process would hold.
-        needed_bytes: u64,
-        /// What it holds already.
-        present_bytes: u64,
-    },
-    /// The limit on memory was exceeded while a text was spoken, because something else took memory.
+    /// A text or a tokenizer.
     #[error(transparent)]
-    MemoryLimitExceeded(Box<MemoryLimitExceeded>),
-    /// The system has no memory for something large.
-    #[error(
-        "the system has no {} MiB of memory for {what}; free some, or speak a shorter text at a time",
-        bytes.div_ceil(1 << 20)
-    )]
-    OutOfMemory {
-        /// What it was for.
-        what: &'static str,
-        /// How much.
-        bytes: u64,
-    },
-    /// A voice was to be made from audio, but the weights have no voice encoder.
-    #[error("these weights cannot clone voices: {0}")]
-    NoVoiceEncoder(String),
-    /// A setting is outside what it may be.
-    #[error("{name} is {found}; it must be {allowed}")]
-    Setting {
-        /// The setting.
-        name: &'static str,
-        /// What it was.
-        found: String,
-        /// What it may be.
-        allowed: &'static str,
-    },
-    /// A device that this build does not have or that the machine lacks.
-    #[error("device {device} cannot be used: {reason}")]
-    DeviceUnavailable {
-        /// The device.
-        device: &'static str,
-        /// Why.
-        reason: String,
-    },
-    /// The device failed while it computed.
-    #[error("the device failed while computing: {0}")]
-    Device(String),
+    Text(#[from] TextError),
+    /// A weights file, or a token that is not in the model's vocabulary.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// A voice cannot be read, written or cloned.
+    #[error(transparent)]
+    Voice(#[from] VoiceError),
+    /// A device cannot be used, or failed.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// The computing threads cannot be started.
+    #[error(transparent)]
+    Threads(#[from] ThreadsError),
+    /// A memory limit or an allocation.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+    /// A setting that is out of range.
+    #[error(transparent)]
+    Setting(#[from] InvalidSetting),
     /// A thread could not be started.
-    #[error("cannot start a thread for {purpose}: {source}")]
+    #[error("cannot start a thread for {purpose}")]
     Thread {
-        /// What it was for.
+        /// The purpose of the thread.
         purpose: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// A thread of a stream ended without a result; a bug in this crate.
-    #[error("speech stopped because of an internal error: {0}")]
+    #[error("internal error: {0}")]
     Internal(String),
     /// A tokenizer whose vocabulary the config does not expect.
     #[error(
@@ -142,7 +62,7 @@ pub enum Error {
         expected: usize,
     },
     /// A config file that cannot be opened or read.
-    #[error("cannot read the config file {}: {source}", path.display())]
+    #[error("cannot read the config file {}", path.display())]
     ConfigUnreadable {
         /// The file.
         path: PathBuf,
@@ -203,49 +123,8 @@ pub enum Error {
         allowed: String,
     },
 
-    /// The text holds nothing that can be spoken.
-    #[error(
-        "there is nothing to say: the text is empty, or nothing is left of it once whitespace and \
-         the characters this model deletes are taken away; give at least one word"
-    )]
-    EmptyText,
-
-    /// A tokenizer file cannot be used.
-    #[error("tokenizer `{}` cannot be used: {reason}", path.display())]
-    InvalidTokenizer {
-        /// The file, or the name its embedded bytes go by.
-        path: PathBuf,
-        /// What was found, what is expected, and the way out.
-        reason: String,
-    },
-
-    /// A tokenizer that was loaded refused a text or a list of ids.
-    #[error("tokenizer `{}` failed to {action}: {reason}", path.display())]
-    Tokenize {
-        /// The file, or the name its embedded bytes go by.
-        path: PathBuf,
-        /// `encode` or `decode`.
-        action: &'static str,
-        /// The tokenizer's own words.
-        reason: String,
-    },
-
-    /// A token id that the vocabulary does not have.
-    #[error(
-        "token id {id} is not in the vocabulary of tokenizer `{}`, whose ids are 0 to {} \
-         (ids come from `Tokenizer::encode` of the same tokenizer)", path.display(), vocab_size - 1
-    )]
-    UnknownTokenId {
-        /// The file, or the name its embedded bytes go by.
-        path: PathBuf,
-        /// The id given.
-        id: u32,
-        /// The number of pieces in the vocabulary; at least one.
-        vocab_size: usize,
-    },
-
     /// An audio file could not be opened or read.
-    #[error("cannot read the audio file {}: {source}", path.display())]
+    #[error("cannot read the audio file {}", path.display())]
     AudioRead {
         /// The file.
         path: PathBuf,
@@ -298,7 +177,7 @@ pub enum Error {
         problem: String,
     },
     /// Audio could not be written.
-    #[error("cannot write audio to {target}: {source}")]
+    #[error("cannot write audio to {target}")]
     AudioWrite {
         /// The file, or a description of the stream.
         target: String,
@@ -318,120 +197,90 @@ pub enum Error {
     },
 }
 
-/// How far the speech came that exceeded a limit on memory.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error(
-    "{} of memory are in use and the limit is {}; the speech ends here{}: raise the \
-     limit, or free what else the program holds",
-    ByteSize::b(*counted_bytes),
-    ByteSize::b(*limit_bytes),
-    self.made()
-)]
-#[non_exhaustive]
-pub struct MemoryLimitExceeded {
-    /// The limit.
-    pub limit_bytes: u64,
-    /// What was in use when it was noticed, after what could be freed was freed.
-    pub counted_bytes: u64,
-    /// The audio so far, one for each text. A stream has handed its audio out before, so it has none
-    /// here.
-    pub audio: Vec<Audio>,
-}
-
-impl MemoryLimitExceeded {
-    fn made(&self) -> String {
-        if self.audio.is_empty() {
-            return String::new();
-        }
-        let seconds = self
-            .audio
-            .iter()
-            .map(|audio| audio.duration().as_secs_f64());
-        format!(", {:.1} s of it are made", seconds.sum::<f64>())
-    }
+/// A setting that is out of range.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name} is {found}; it must be {allowed}")]
+pub struct InvalidSetting {
+    /// The setting.
+    pub name: &'static str,
+    /// Its value.
+    pub found: String,
+    /// The allowed values.
+    pub allowed: &'static str,
 }
 
 /// A result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// How weights differ from what a config asks for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct WeightMismatch {
-    /// Tensors that the model needs and the files lack.
-    pub missing: Vec<String>,
-    /// Tensors that the files hold and the model does not know.
-    pub unexpected: Vec<String>,
-    /// Tensors of another shape or type, with both.
-    pub wrong: Vec<String>,
-}
-
-impl WeightMismatch {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.missing.is_empty() && self.unexpected.is_empty() && self.wrong.is_empty()
+impl From<tensor_pool::Error> for Error {
+    fn from(error: tensor_pool::Error) -> Self {
+        MemoryError::from(error).into()
     }
 }
 
-impl std::fmt::Display for WeightMismatch {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        /// Names shown of each list; a wrong file differs in hundreds.
-        const SHOWN: usize = 6;
-        let lists = [
-            ("missing", &self.missing),
-            ("unexpected", &self.unexpected),
-            ("mis-shaped", &self.wrong),
-        ];
-        let mut first = true;
-        for (title, names) in lists.into_iter().filter(|(_, names)| !names.is_empty()) {
-            if !first {
-                f.write_str("; ")?;
-            }
-            first = false;
-            write!(f, "{} {title}: ", names.len())?;
-            f.write_str(&names[..names.len().min(SHOWN)].join(", "))?;
-            if names.len() > SHOWN {
-                write!(f, " and {} more", names.len() - SHOWN)?;
-            }
+/// A coarse classification of errors, for callers that react to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A text, a setting or a file is invalid.
+    BadInput,
+    /// A file does not exist.
+    NotFound,
+    /// Access to a file was denied.
+    NoAccess,
+    /// A memory limit, or the system's memory, is too small.
+    OutOfMemory,
+    /// The caller or the user ended the operation.
+    Cancelled,
+    /// The system, the device or this crate failed.
+    Internal,
+}
+
+impl ErrorKind {
+    /// Classifies an error of the system.
+    #[must_use]
+    pub fn of_io(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::NotFound,
+            io::ErrorKind::PermissionDenied => Self::NoAccess,
+            io::ErrorKind::OutOfMemory => Self::OutOfMemory,
+            // The reader of a pipe has closed it.
+            io::ErrorKind::BrokenPipe => Self::Cancelled,
+            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => Self::BadInput,
+            _ => Self::Internal,
         }
-        Ok(())
     }
 }
-
-/// What the present memory use of a program may grow by, in things too small to be planned, before it
-/// tries again with the limit that it was told would do.
-const DRIFT_BYTES: u64 = 512 << 10;
 
 impl Error {
-    /// For [`Error::MemoryLimitTooLow`], a limit in MB (1,048,576 bytes) that would not be.
+    /// Returns the kind of the error.
     #[must_use]
-    pub fn limit_that_would_do_mb(&self) -> Option<u64> {
+    pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::MemoryLimitTooLow { needed_bytes, .. } => {
-                Some(needed_bytes.saturating_add(DRIFT_BYTES).div_ceil(1 << 20))
-            }
+            Self::Memory(_) => ErrorKind::OutOfMemory,
+            Self::Weights(WeightsError::Io { source, .. })
+            | Self::Voice(
+                VoiceError::File(WeightsError::Io { source, .. })
+                | VoiceError::Write { source, .. },
+            )
+            | Self::ConfigUnreadable { source, .. }
+            | Self::AudioRead { source, .. }
+            | Self::AudioWrite { source, .. } => ErrorKind::of_io(source),
+            Self::Thread { .. }
+            | Self::Threads(ThreadsError::Start(_))
+            | Self::Device(DeviceError::Failed(_))
+            | Self::Voice(VoiceError::Device(DeviceError::Failed(_)))
+            | Self::Internal(_) => ErrorKind::Internal,
+            _ => ErrorKind::BadInput,
+        }
+    }
+
+    /// Returns a limit in MB (1,048,576 bytes) that is sufficient, if a memory limit was too low.
+    #[must_use]
+    pub fn sufficient_limit_mb(&self) -> Option<u64> {
+        match self {
+            Self::Memory(error) => error.sufficient_limit_mb(),
             _ => None,
         }
     }
-
-    pub(crate) fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
-        Self::Io {
-            action,
-            path: path.to_owned(),
-            source,
-        }
-    }
-
-    pub(crate) fn not_safetensors(path: &Path, reason: impl Into<String>) -> Self {
-        Self::NotSafetensors {
-            path: path.to_owned(),
-            reason: reason.into(),
-        }
-    }
-}
-
-fn shown(paths: &[PathBuf]) -> String {
-    paths
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect::<Vec<_>>()
-        .join(" and ")
 }

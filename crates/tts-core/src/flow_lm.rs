@@ -1,5 +1,5 @@
-//! FlowLM: a causal transformer over a voice, a text and past latents, whose output conditions a
-//! flow that draws the next latent (Continuous Audio Language Models, Rouard et al., 2025).
+//! FlowLM: a causal transformer over a voice, a text and past latents, whose output conditions a flow
+//! that samples the next latent (Continuous Audio Language Models, Rouard et al., 2025).
 
 mod embedding;
 mod flow_head;
@@ -12,20 +12,20 @@ use burn::tensor::Tensor;
 use crate::config::Config;
 use crate::error::Result;
 use crate::kv;
-use crate::ops::{Activation, Heads, LayerNorm, Linear, Placement, tensor_from, vec_from};
+use crate::ops::{Activation, Backend, Heads, LayerNorm, Linear, tensor_from, vec_from};
 use crate::state::StateMemory;
 use crate::transformer::{Transformer, TransformerShape};
 use crate::voice::VoiceKv;
-use crate::weights::Weights;
+use crate::weights::{Loader, WeightsError};
 use embedding::TextEmbedding;
 use flow_head::FlowHead;
 pub(crate) use flow_head::TimeSchedule;
 pub(crate) use state::FlowLmState;
 
-/// Epsilon of the norm before the heads, PyTorch's default.
+/// Epsilon of the normalisation before the heads (PyTorch's default).
 const OUT_NORM_EPSILON: f32 = 1e-5;
 
-/// Text and past latents to the next latent.
+/// Computes the next latent from a text and past latents.
 #[derive(Debug)]
 pub(crate) struct FlowLm {
     embedding: TextEmbedding,
@@ -35,14 +35,16 @@ pub(crate) struct FlowLm {
     z_proj: Option<Linear>,
     out_eos: Linear,
     flow_head: FlowHead,
-    /// Stands for the latent before the first frame.
+    /// The latent before the first frame.
     bos: Vec<f32>,
-    /// Stands before a voice prompt.
+    /// Precedes a voice prompt.
     bos_before_voice: Option<Vec<f32>>,
-    placement: Placement,
+    /// Width of a latent.
+    latent: usize,
+    backend: Backend,
 }
 
-/// What the heads made of one frame, on the host.
+/// The output of the heads for one frame, on the host.
 #[derive(Clone, Debug)]
 pub(crate) struct FrameOutput {
     /// `[batch, latent]`
@@ -52,9 +54,9 @@ pub(crate) struct FrameOutput {
 }
 
 impl FlowLm {
-    /// Loads `flow_lm.…`.
-    pub(crate) fn load(weights: &Weights, config: &Config, placement: &Placement) -> Result<Self> {
-        let scope = weights.scope("flow_lm");
+    /// Loads `flow_lm.…`, except what the decoder and the voice encoder load.
+    pub(crate) fn load(loader: &Loader<'_>, config: &Config) -> Result<Self, WeightsError> {
+        let loader = loader.scope("flow_lm");
         let flow_lm = &config.flow_lm;
         let sizes = &flow_lm.transformer;
         let (width, latent) = (sizes.d_model, config.mimi.latent_dim());
@@ -72,93 +74,65 @@ impl FlowLm {
             max_period: sizes.max_period as f32,
             layer_scale: false,
         };
-        let z_proj = match flow_lm.z_dim {
-            Some(z) => Some(Linear::new(
-                &scope.floats("z_proj.weight")?,
-                [z, width],
-                None,
-                placement,
-            )),
-            None => None,
-        };
+        let embedding = TextEmbedding::load(&loader.scope("conditioner"), &flow_lm.lookup_table)?;
+        let bos = loader.values("bos_emb", &[latent])?;
         let bos_before_voice = if flow_lm.insert_bos_before_voice {
-            Some(scope.floats("bos_before_voice")?.to_vec())
+            Some(loader.values("bos_before_voice", &[1, 1, width])?)
         } else {
             None
         };
+        let input = loader.linear("input_linear", [width, latent])?;
+        let transformer = Transformer::load(&loader.scope("transformer"), shape)?;
+        let out_norm = loader.layer_norm("out_norm", width, OUT_NORM_EPSILON)?;
+        let z_proj = match flow_lm.z_dim {
+            Some(z) => Some(loader.linear("z_proj", [z, width])?),
+            None => None,
+        };
         Ok(Self {
-            embedding: TextEmbedding::load(
-                &scope.scope("conditioner"),
-                &flow_lm.lookup_table,
-                placement,
-            )?,
-            transformer: Transformer::load(&scope.scope("transformer"), shape, placement)?,
-            input: Linear::new(
-                &scope.floats("input_linear.weight")?,
-                [width, latent],
-                None,
-                placement,
-            ),
-            out_norm: LayerNorm::new(
-                &scope.floats("out_norm.weight")?,
-                &scope.floats("out_norm.bias")?,
-                OUT_NORM_EPSILON,
-                placement,
-            ),
-            z_proj,
-            out_eos: Linear::new(
-                &scope.floats("out_eos.weight")?,
-                [1, condition],
-                Some(&scope.floats("out_eos.bias")?),
-                placement,
-            ),
-            flow_head: FlowHead::load(&scope.scope("flow_net"), config, placement)?,
-            bos: scope.floats("bos_emb")?.to_vec(),
+            embedding,
+            bos,
             bos_before_voice,
-            placement: placement.clone(),
+            input,
+            transformer,
+            out_norm,
+            z_proj,
+            out_eos: loader.biased_linear("out_eos", [1, condition])?,
+            flow_head: FlowHead::load(&loader.scope("flow_net"), config)?,
+            latent,
+            backend: loader.backend().clone(),
         })
     }
 
-    /// Bytes of the prepared weights.
-    pub(crate) fn bytes(&self) -> usize {
-        let linears = [&self.input, &self.out_eos];
-        self.transformer.bytes()
-            + self.flow_head.bytes()
-            + self.embedding.bytes()
-            + linears
-                .into_iter()
-                .chain(&self.z_proj)
-                .map(Linear::bytes)
-                .sum::<usize>()
-    }
-
-    /// Attention sizes, which a voice must share.
+    /// Attention sizes; a voice must have the same.
     pub(crate) fn heads(&self) -> &Heads {
         &self.transformer.shape().heads
     }
 
-    /// Number of layers, which a voice must share.
+    /// Number of layers; a voice must have the same.
     pub(crate) fn layers(&self) -> usize {
         self.transformer.shape().layers
     }
 
-    /// Numbers of one page of keys and values, all layers.
-    pub(crate) fn page_numbers(&self) -> usize {
-        self.layers() * 2 * kv::PAGE_STEPS * self.heads().kv_width()
+    /// Elements of one KV cache page, all layers.
+    pub(crate) fn page_elements(&self) -> usize {
+        self.layers() * 2 * kv::PAGE_POSITIONS * self.heads().kv_width()
     }
 
-    /// Numbers that a pass over so many rows holds at once.
-    pub(crate) fn scratch_numbers(&self, rows: usize) -> usize {
-        // Between the backbone and the latent the flow head holds a few vectors of its width.
-        self.transformer.scratch_numbers(rows) + rows * self.flow_head.scratch_numbers()
+    /// Upper bound of elements allocated at a time by a pass over `rows` positions.
+    pub(crate) fn scratch_elements(&self, rows: usize) -> usize {
+        self.transformer.scratch_elements(rows) + rows * self.flow_head.scratch_elements()
     }
 
-    /// The flow's times for a number of sampler steps, embedded once per stream.
-    pub(crate) fn time_schedule(&self, steps: usize) -> Result<TimeSchedule> {
-        self.flow_head.time_schedule(steps, &self.placement)
+    /// Embeds the flow's times for a number of solver steps.
+    pub(crate) fn time_schedule(&self, solver_steps: usize) -> TimeSchedule {
+        self.flow_head.time_schedule(solver_steps, &self.backend)
     }
 
-    /// A fresh state that speaks with `voice`.
+    /// The state of a new sequence after `voice`.
+    ///
+    /// # Errors
+    ///
+    /// The pool cannot lease the state.
     pub(crate) fn state(&self, voice: Arc<VoiceKv>, memory: &StateMemory) -> Result<FlowLmState> {
         FlowLmState::new(voice, self.layers(), self.heads(), memory)
     }
@@ -168,13 +142,17 @@ impl FlowLm {
     /// # Shapes
     ///
     /// -> [1, token, width]
-    pub(crate) fn embed(&self, tokens: &[u32]) -> Result<Tensor<3>> {
-        self.embedding.forward(tokens, &self.placement)
+    ///
+    /// # Errors
+    ///
+    /// A token is not in the embedding table.
+    pub(crate) fn embed(&self, tokens: &[u32]) -> Result<Tensor<3>, WeightsError> {
+        self.embedding.forward(tokens, &self.backend)
     }
 
-    /// Reads a text and starts its speech, in one pass. The state must be fresh. Returns what the
-    /// heads see of the first frame, [1, 1, condition].
-    pub(crate) fn prompt(&self, state: &mut FlowLmState, tokens: &[u32]) -> Result<Tensor<3>> {
+    /// Prefills a new sequence with a text, in one pass. Returns the condition of the first frame,
+    /// [1, 1, condition].
+    pub(crate) fn prefill(&self, state: &mut FlowLmState, tokens: &[u32]) -> Result<Tensor<3>> {
         let bos = self.latent_input(&self.bos);
         let input = match tokens {
             [] => bos,
@@ -183,12 +161,12 @@ impl FlowLm {
         self.backbone(&mut [state], input)
     }
 
-    /// Reads an encoded voice into the state. Its keys and values are then a voice.
+    /// Prefills a new sequence with an encoded voice. Its KV cache then is the voice.
     ///
     /// # Shapes
     ///
     /// `conditioning` [1, frame, width]
-    pub(crate) fn prompt_voice(
+    pub(crate) fn prefill_voice(
         &self,
         state: &mut FlowLmState,
         conditioning: Tensor<3>,
@@ -196,7 +174,7 @@ impl FlowLm {
         let [_, _, width] = conditioning.dims();
         let prompt = match &self.bos_before_voice {
             Some(bos) => {
-                let bos = tensor_from(bos.clone(), [1, 1, width], self.placement.device());
+                let bos = tensor_from(bos.clone(), [1, 1, width], self.backend.device());
                 Tensor::cat(vec![bos, conditioning], 1)
             }
             None => conditioning,
@@ -205,10 +183,11 @@ impl FlowLm {
         Ok(())
     }
 
-    /// The next frame's backbone output of each sequence, [sequence, 1, condition].
+    /// Advances each sequence by one frame. Returns the conditions of the next frames, [sequence, 1,
+    /// condition].
     ///
-    /// `latents` is what the last frame drew, [sequence, latent].
-    pub(crate) fn step(
+    /// `latents` are those of the last frame, [sequence, latent].
+    pub(crate) fn advance(
         &self,
         states: &mut [&mut FlowLmState],
         latents: &[f32],
@@ -217,27 +196,27 @@ impl FlowLm {
         self.backbone(states, input)
     }
 
-    /// Draws latents from noise, given the backbone's output.
+    /// Samples latents from noise, given the condition of a frame.
     ///
     /// # Shapes
     ///
     /// `condition` [batch, 1, condition], `noise` [batch, latent]
-    pub(crate) fn draw(
+    pub(crate) fn sample(
         &self,
         condition: Tensor<3>,
         noise: Vec<f32>,
         times: &TimeSchedule,
     ) -> Result<FrameOutput> {
         let [batch, _, _] = condition.dims();
-        let latent = self.bos.len();
-        let noise = tensor_from(noise, [batch, 1, latent], self.placement.device());
+        let latent = self.latent;
+        let noise = tensor_from(noise, [batch, 1, latent], self.backend.device());
         let eos = self
             .out_eos
             .forward(condition.clone(), Activation::Identity);
         let latents = self
             .flow_head
-            .draw(condition, noise, times, &self.placement);
-        // One transfer from the device brings both.
+            .sample(condition, noise, times, &self.backend);
+        // One transfer from the device for both.
         let both = vec_from(Tensor::cat(vec![latents, eos], 2))?;
         let mut output = FrameOutput {
             latents: Vec::with_capacity(batch * latent),
@@ -252,13 +231,12 @@ impl FlowLm {
 
     /// Width of a latent.
     pub(crate) fn latent_dim(&self) -> usize {
-        self.bos.len()
+        self.latent
     }
 
     fn latent_input(&self, latents: &[f32]) -> Tensor<3> {
-        let latent = self.bos.len();
-        let shape = [latents.len() / latent, 1, latent];
-        let latents = tensor_from(latents.to_vec(), shape, self.placement.device());
+        let shape = [latents.len() / self.latent, 1, self.latent];
+        let latents = tensor_from(latents.to_vec(), shape, self.backend.device());
         self.input.forward(latents, Activation::Identity)
     }
 
@@ -273,7 +251,8 @@ impl FlowLm {
         })
     }
 
-    /// Runs the next steps of some sequences, as many of each: `input` [sequence, time, width].
+    /// Runs the next positions of each sequence through the transformer: `input` [sequence, time,
+    /// width].
     fn run(&self, states: &mut [&mut FlowLmState], input: Tensor<3>) -> Result<Tensor<3>> {
         let [_, time, _] = input.dims();
         for state in &mut *states {
@@ -283,7 +262,7 @@ impl FlowLm {
         let rope = self.transformer.rope().table(&positions, time);
         Ok(self.transformer.forward(input, |layer, qkv| {
             let mut rows: Vec<_> = states.iter_mut().map(|state| state.row(layer)).collect();
-            kv::attend(&mut rows, qkv, self.heads(), &rope, &self.placement)
+            kv::attend(&mut rows, qkv, self.heads(), &rope, &self.backend)
         }))
     }
 }

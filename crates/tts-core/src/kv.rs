@@ -1,21 +1,20 @@
-//! Keys and values that attention has seen: growing by pages, or in a ring.
+//! KV caches: keys and values of past positions, in growing pages or in a ring.
 
 mod paged;
 mod ring;
 
-pub(crate) use paged::{KvRow, PAGE_STEPS, PagedKv, attend};
+pub(crate) use paged::{KvRow, PAGE_POSITIONS, PagedKv, attend};
 pub(crate) use ring::RingKv;
 
-#[cfg(feature = "flex")]
-use crate::ops::{Heads, RopeTable, flex};
+use crate::ops::kernels::Span;
+use crate::ops::{Heads, RopeTable};
 
 /// Rotates queries and keys of `qkv` in place, and scales the queries.
-#[cfg(feature = "flex")]
 fn rotate(qkv: &mut [f32], batch: usize, heads: &Heads, rope: &RopeTable) {
     let width = heads.qkv_width();
     let time = qkv.len() / width / batch;
-    for (index, step) in qkv.chunks_exact_mut(width).enumerate() {
-        let (queries, rest) = step.split_at_mut(heads.query_width());
+    for (index, position) in qkv.chunks_exact_mut(width).enumerate() {
+        let (queries, rest) = position.split_at_mut(heads.query_width());
         rope.rotate(queries, index / time, index % time);
         rope.rotate(&mut rest[..heads.kv_width()], index / time, index % time);
         for value in queries {
@@ -24,10 +23,9 @@ fn rotate(qkv: &mut [f32], batch: usize, heads: &Heads, rope: &RopeTable) {
     }
 }
 
-/// Keys and values of the steps in `qkv`, one batch row.
-#[cfg(feature = "flex")]
-fn fresh_span<'a>(qkv: &'a [f32], heads: &Heads) -> flex::Span<'a> {
-    flex::Span {
+/// Keys and values of the positions in `qkv`, one batch row.
+fn new_span<'a>(qkv: &'a [f32], heads: &Heads) -> Span<'a> {
+    Span {
         keys: &qkv[heads.query_width()..],
         values: &qkv[heads.query_width() + heads.kv_width()..],
         stride: heads.qkv_width(),

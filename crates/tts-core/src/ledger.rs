@@ -1,8 +1,15 @@
-//! Process-wide counts of the bytes that memory limits apply to.
+//! Process-wide counts of the bytes that memory limits apply to, and the limits themselves.
+
+mod error;
+mod limit;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tensor_pool::MemoryPool;
+
+pub use error::MemoryError;
+pub(crate) use limit::{BatchNeed, Reservation};
+pub use limit::{MemoryLimit, present, reserved};
 
 /// Bytes of memory-mapped weights in this process.
 static MAPPED: AtomicU64 = AtomicU64::new(0);

@@ -1,22 +1,19 @@
 //! Pocket TTS on [Burn](burn): the model, from text to audio.
 //!
-//! This crate reads configs, weights, tokenizers and voices, and speaks: [`Model::load`], then
-//! [`Model::load_voice`] or [`Model::clone_voice`], then [`Model::stream`] or [`Model::generate`].
-//! It computes what Kyutai's `pocket-tts` computes with the same files.
-//!
-//! It never reads the network, the environment or a command line: where files come from is its
-//! caller's business. The crate `pocket-tts` finds and downloads them.
+//! This crate reads configs, weights, tokenizers and voices, and generates speech with them. It computes
+//! the same as Kyutai's `pocket-tts` with the same files. It does not access the network, the
+//! environment or a command line: the crate `pocket-tts` finds and downloads files.
 //!
 //! ```
 //! use std::path::Path;
 //! use tts_core::text::{Tokenizer, TokenizerFormat};
-//! use tts_core::{Config, GenerateOptions, Model, ModelParts, RunOptions, Weights};
+//! use tts_core::{Config, GenerateOptions, Model, ModelParts, RunOptions, SpeechRequest, Weights};
 //!
 //! # fn main() -> tts_core::Result<()> {
-//! // A small model with random weights, which babbles.
+//! // A small model with random weights, whose speech is noise.
 //! let folder = Path::new("tests/fixtures/parity");
 //! let tokenizer = folder.join("tokenizer.model");
-//! let bytes = std::fs::read(&tokenizer).expect("the file is there");
+//! let bytes = std::fs::read(&tokenizer).expect("the file exists");
 //! let parts = ModelParts {
 //!     config: Config::read(&folder.join("lsd/config.yaml"))?,
 //!     weights: Weights::open(&folder.join("lsd/model.safetensors"))?,
@@ -24,10 +21,12 @@
 //!     no_voice_cloning: None,
 //! };
 //! let model = Model::load(parts, RunOptions::default())?;
-//! let voice = model.load_voice(&folder.join("lsd/voice.safetensors"))?;
+//! let voice = model.load_voice(folder.join("lsd/voice.safetensors"))?;
 //!
-//! for chunk in model.stream(&voice, "Hello world.", &GenerateOptions::default())? {
-//!     println!("{} samples more", chunk?.samples().len());
+//! let options = GenerateOptions::default();
+//! let text = model.prepare("Hello world.", &options)?;
+//! for chunk in model.stream(SpeechRequest::new(voice, text, options))? {
+//!     println!("{} more samples", chunk?.samples().len());
 //! }
 //! # Ok(())
 //! # }
@@ -35,26 +34,27 @@
 //!
 //! # Features
 //!
-//! | feature | default | device |
+//! | feature | default | purpose |
 //! |---|---|---|
 //! | `flex` | yes | the CPU, with prepared weights and fused kernels |
 //! | `ndarray` | | the CPU, through Burn's ndarray backend |
 //! | `wgpu` | | GPUs, through Vulkan, Metal or DirectX 12 |
+//! | `futures` | | `futures_core::Stream` for [`SpeechStream`] |
 //!
 //! # Shapes
 //!
-//! Activations are `[batch, time, channel]`. What the names of axes mean: a *frame* is one latent
-//! and the audio it stands for, a *step* is one position of a transformer, a *token* a piece of
-//! text.
+//! Activations are `[batch, time, channel]`. A *frame* is one latent and its audio, a *position* is one
+//! place in a transformer's sequence, and a *token* is a piece of text.
 
 pub mod audio;
+mod components;
 pub mod config;
 mod device;
+mod engine;
 pub mod error;
 mod flow_lm;
 mod kv;
 mod ledger;
-pub mod memory;
 mod mimi;
 mod model;
 mod noise;
@@ -63,6 +63,7 @@ mod options;
 mod output_file;
 #[cfg(test)]
 mod parity;
+mod scheduler;
 mod state;
 mod stream;
 pub mod text;
@@ -71,12 +72,27 @@ mod transformer;
 mod voice;
 mod weights;
 
+/// Memory of speech: counting, prediction and limits.
+///
+/// *Counted* bytes are live heap allocations, memory-mapped weights and device memory in use. Limits and
+/// predictions apply to them.
+pub mod memory {
+    pub use crate::ledger::{Counted, MemoryError, MemoryLimit, counted, present, reserved};
+    pub use crate::stream::{StreamCost, StreamNeed};
+}
+
 pub use audio::Audio;
+pub use components::expected_tensors;
 pub use config::Config;
-pub use device::DeviceKind;
-pub use error::{Error, MemoryLimitExceeded, Result};
-pub use model::{Model, ModelParts, ModelSize, RunOptions};
+pub use device::{DeviceError, DeviceKind};
+pub use engine::{ModelParts, ModelSize, RunOptions};
+pub use error::{Error, ErrorKind, InvalidSetting, Result};
+pub use ledger::MemoryError;
+pub use model::Model;
 pub use options::GenerateOptions;
-pub use stream::{PartSize, Progress, SpeechRequest, SpeechStream};
-pub use voice::Voice;
-pub use weights::{Part, TensorSpec, Weights, expected_tensors};
+pub use scheduler::Progress;
+pub use stream::{Interrupted, SpeechRequest, SpeechStream};
+pub use text::{PreparedText, Segment};
+pub use threads::ThreadsError;
+pub use voice::{Voice, VoiceError};
+pub use weights::{Component, TensorSpec, WeightMismatch, Weights, WeightsError};

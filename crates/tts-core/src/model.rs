@@ -1,101 +1,27 @@
-//! A loaded model: everything that is shared by the streams that speak with it.
+//! A loaded model and its public methods.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use tensor_pool::MemoryPool;
 
-use crate::audio::{Audio, prepare_voice_prompt};
+use crate::audio::Audio;
 use crate::config::Config;
 use crate::device::DeviceKind;
-use crate::error::{Error, Result};
-use crate::flow_lm::{FlowLm, FlowLmState};
-use crate::ledger::LedgerEntry;
-use crate::memory::MemoryLimit;
-use crate::mimi::{MimiDecoder, MimiEncoder};
-use crate::ops::Placement;
+use crate::engine::{Engine, ModelParts, ModelSize, RunOptions};
+use crate::error::Result;
 use crate::options::GenerateOptions;
-use crate::state::StateMemory;
-use crate::stream::SpeechStream;
-use crate::text::{TextOptions, Tokenizer};
-use crate::threads::Threads;
-use crate::voice::{Voice, VoiceKv, VoiceShape};
-use crate::weights::{Directory, Weights};
+use crate::stream::{Interrupted, SpeechRequest, SpeechStream, StreamCost, collect};
+use crate::text::{PreparedText, SegmentRules};
+use crate::voice::Voice;
+use crate::weights::Directory;
 
-/// What a model is made of.
-#[derive(Debug)]
-pub struct ModelParts {
-    /// Sizes and text rules.
-    pub config: Config,
-    /// Its tensors.
-    pub weights: Weights,
-    /// Its tokenizer.
-    pub tokenizer: Tokenizer,
-    /// Why voices cannot be cloned though the encoder's tensors are there: the released weights
-    /// without voice cloning hold an encoder that is not the real one.
-    pub no_voice_cloning: Option<String>,
-}
-
-/// How a model is run.
-#[derive(Clone, Debug, Default)]
-pub struct RunOptions {
-    /// Where it computes.
-    pub device: DeviceKind,
-    /// Threads of the CPU devices; one per available core when `None`.
-    pub threads: Option<usize>,
-    /// Where its streams lease their state from; a pool of its own when `None`.
-    pub memory_pool: Option<MemoryPool>,
-}
-
-/// A model that is ready to speak. Cheap to clone; one model serves many threads.
+/// A loaded model. Cheap to clone; one model serves many threads.
 #[derive(Clone, Debug)]
 pub struct Model {
-    pub(crate) shared: Arc<Shared>,
-}
-
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) config: Config,
-    pub(crate) tokenizer: Arc<Tokenizer>,
-    pub(crate) text_options: TextOptions,
-    pub(crate) flow_lm: FlowLm,
-    pub(crate) decoder: MimiDecoder,
-    /// Loaded when a voice is cloned for the first time, or again after it was dropped.
-    encoder: Mutex<Option<Arc<LoadedEncoder>>>,
-    no_voice_cloning: Option<String>,
-    weights: Weights,
-    placement: Placement,
-    /// Where streams keep their state.
-    pub(crate) memory: StateMemory,
-    device: DeviceKind,
-    pub(crate) threads: Threads,
-    /// The prepared weights, counted.
-    _ledger: LedgerEntry,
-}
-
-/// The voice encoder, counted.
-#[derive(Debug)]
-pub(crate) struct LoadedEncoder {
-    encoder: MimiEncoder,
-    _ledger: LedgerEntry,
-}
-
-/// Bytes of a model's parts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ModelSize {
-    /// Numbers in all tensors, the voice encoder's among them.
-    pub parameters: u64,
-    /// Tensors as they are stored.
-    pub stored_bytes: u64,
-    /// FlowLM's prepared weights.
-    pub flow_lm_bytes: usize,
-    /// The decoder's prepared weights.
-    pub decoder_bytes: usize,
-    /// The voice encoder's prepared weights; `None` while it is not loaded.
-    pub encoder_bytes: Option<usize>,
-    /// Keys and values of one position, all layers.
-    pub kv_bytes_per_position: usize,
+    pub(crate) engine: Arc<Engine>,
 }
 
 impl Model {
@@ -103,273 +29,175 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// The weights or the tokenizer do not fit the config, or the device cannot be had.
+    /// The weights or the tokenizer do not match the config, or the device is not available.
     pub fn load(parts: ModelParts, options: RunOptions) -> Result<Self> {
-        let _span = tracing::info_span!("load").entered();
-        let ModelParts {
-            config,
-            weights,
-            tokenizer,
-            no_voice_cloning,
-        } = parts;
-        let bins = config.flow_lm.lookup_table.n_bins;
-        if tokenizer.vocab_size() != bins {
-            return Err(Error::VocabularyMismatch {
-                found: tokenizer.vocab_size(),
-                expected: bins,
-            });
-        }
-        let has_encoder = weights.check(&config)?;
-        let no_voice_cloning = no_voice_cloning.or_else(|| {
-            (!has_encoder).then(|| "the weights file does not hold the voice encoder".to_owned())
-        });
-        let device = options.device.open()?;
-        let placement = Placement::new(&device);
-        let mut threads = Threads::start(options.threads)?;
-        let (flow_lm, decoder) = threads.all().install(|| -> Result<_> {
-            Ok((
-                FlowLm::load(&weights, &config, &placement)?,
-                MimiDecoder::load(&weights, &config, &placement)?,
-            ))
-        })?;
-        let prepared = flow_lm.bytes() + decoder.bytes();
-        threads.suit(prepared)?;
-        let pool = options.memory_pool.unwrap_or_default();
         Ok(Self {
-            shared: Arc::new(Shared {
-                text_options: TextOptions {
-                    pad_with_spaces_for_short_inputs: config.pad_with_spaces_for_short_inputs,
-                    remove_semicolons: config.remove_semicolons,
-                    append_terminal_punctuation: config.append_terminal_punctuation,
-                    capitalize_first_letter: config.capitalize_first_letter,
-                    replace_characters: config.replace_characters.clone(),
-                },
-                config,
-                tokenizer: Arc::new(tokenizer),
-                flow_lm,
-                decoder,
-                encoder: Mutex::new(None),
-                no_voice_cloning,
-                weights,
-                memory: StateMemory::new(pool, placement.device()),
-                placement,
-                device: options.device,
-                threads,
-                _ledger: LedgerEntry::prepared(prepared),
-            }),
+            engine: Arc::new(Engine::load(parts, options)?),
         })
     }
 
-    /// Its config.
+    /// Returns the config.
     pub fn config(&self) -> &Config {
-        &self.shared.config
+        &self.engine.config
     }
 
-    /// Where it computes.
+    /// Returns the device that the model computes on.
     pub fn device(&self) -> DeviceKind {
-        self.shared.device
+        self.engine.device()
     }
 
-    /// Threads it computes with.
+    /// Returns the number of computing threads.
     pub fn threads(&self) -> usize {
-        self.shared.threads.count()
+        self.engine.threads.count()
     }
 
-    /// Samples a second of what it speaks.
+    /// Returns the sample rate of the audio.
     pub fn sample_rate_hz(&self) -> u32 {
-        // Checked to be at most 2^20 when the config was read.
-        self.shared.config.mimi.sample_rate as u32
+        self.engine.sample_rate_hz()
     }
 
-    /// Samples of one frame.
+    /// Returns the samples of one frame.
     pub fn frame_samples(&self) -> usize {
-        self.shared.config.mimi.frame_samples()
+        self.engine.frame_samples()
     }
 
-    /// Why it cannot clone voices; `None` when it can.
+    /// Returns the reason why the model cannot clone voices; `None` if it can.
     pub fn no_voice_cloning(&self) -> Option<&str> {
-        self.shared.no_voice_cloning.as_deref()
+        self.engine.no_voice_cloning()
     }
 
-    /// The device that its tensors are on, to lease others of its pool there.
+    /// Returns the device of the model's tensors, for leasing others of its pool there.
     pub fn tensor_device(&self) -> &Device {
-        self.shared.placement.device()
+        self.engine.tensor_device()
     }
 
-    /// The pool that its streams lease their state from.
+    /// Returns the pool that streams lease their state from.
     pub fn memory_pool(&self) -> &MemoryPool {
-        self.shared.memory.pool()
+        self.engine.memory.pool()
     }
 
-    /// Bytes of its parts.
+    /// Returns the sizes of the model's components.
     pub fn size(&self) -> ModelSize {
-        let shared = &self.shared;
-        let heads = shared.flow_lm.heads();
-        ModelSize {
-            parameters: shared.weights.parameters(),
-            stored_bytes: shared.weights.stored_bytes(),
-            flow_lm_bytes: shared.flow_lm.bytes(),
-            decoder_bytes: shared.decoder.bytes(),
-            encoder_bytes: self.loaded_encoder().map(|encoder| encoder.bytes()),
-            kv_bytes_per_position: shared.flow_lm.layers()
-                * 2
-                * heads.kv_width()
-                * size_of::<f32>(),
-        }
+        self.engine.size()
     }
 
-    /// Loads a voice from a `.safetensors` state.
+    /// Returns the memory that a stream needs in addition to the model and a voice.
+    #[must_use]
+    pub fn stream_cost(&self) -> StreamCost {
+        StreamCost::of(&self.engine)
+    }
+
+    /// Loads a voice from a `.safetensors` file.
     ///
     /// # Errors
     ///
     /// The file is missing, damaged, or was made for another model.
-    pub fn load_voice(&self, path: &Path) -> Result<Voice> {
-        self.read_voice(&Directory::open(path)?, path)
+    pub fn load_voice(&self, path: impl AsRef<Path>) -> Result<Voice> {
+        let path = path.as_ref();
+        self.engine.read_voice(&Directory::open(path)?, path)
     }
 
-    /// Loads a voice from the bytes of a `.safetensors` state; `name` stands for them in messages.
+    /// Loads a voice from the bytes of a `.safetensors` file; `name` identifies it in messages.
     ///
     /// # Errors
     ///
     /// As [`Self::load_voice`].
-    pub fn voice_from_static(&self, bytes: &'static [u8], name: &Path) -> Result<Voice> {
-        self.read_voice(&Directory::from_static(bytes, name)?, name)
+    pub fn voice_from_static(&self, bytes: &'static [u8], name: impl AsRef<Path>) -> Result<Voice> {
+        let name = name.as_ref();
+        self.engine
+            .read_voice(&Directory::from_static(bytes, name)?, name)
     }
 
-    fn read_voice(&self, file: &Directory, path: &Path) -> Result<Voice> {
-        let shape = VoiceShape {
-            layers: self.shared.flow_lm.layers(),
-            heads: *self.shared.flow_lm.heads(),
-        };
-        let kv = VoiceKv::read(file, path, &shape, &self.shared.placement)?;
-        Ok(Voice { kv: Arc::new(kv) })
-    }
-
-    /// Makes a voice of somebody's speech, after resampling it and ending it on a pause. With
-    /// `truncate`, only its first 30 seconds are heard.
+    /// Clones a voice from a recording, which is resampled and ended at a pause.
     ///
     /// # Errors
     ///
     /// The audio is empty or damaged, or the model cannot clone voices.
-    pub fn clone_voice(&self, speech: &Audio, truncate: bool) -> Result<Voice> {
-        let _span = tracing::info_span!("encode_voice").entered();
-        let encoder = self.encoder()?;
-        let prompt = prepare_voice_prompt(speech, self.sample_rate_hz(), truncate)?;
-        self.shared.threads.all().install(|| {
-            let Shared {
-                flow_lm, memory, ..
-            } = &*self.shared;
-            let latents = encoder.encode(prompt.samples(), memory)?;
-            let mut state = flow_lm.state(Arc::new(VoiceKv::empty()), memory)?;
-            flow_lm.prompt_voice(&mut state, encoder.conditioning(latents))?;
-            Ok(Voice {
-                kv: Arc::new(voice_of(&state)),
-            })
-        })
+    pub fn clone_voice(&self, recording: &Audio) -> Result<Voice> {
+        self.engine.clone_voice(recording, false)
     }
 
-    /// Writes a voice to a `.safetensors` state: beside the target first, then renamed into place.
+    /// Clones a voice from the first 30 seconds of a recording.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::clone_voice`].
+    pub fn clone_voice_truncated(&self, recording: &Audio) -> Result<Voice> {
+        self.engine.clone_voice(recording, true)
+    }
+
+    /// Writes a voice to a `.safetensors` file, atomically.
     ///
     /// # Errors
     ///
     /// The file cannot be written.
-    pub fn export_voice(&self, voice: &Voice, path: &Path) -> Result<()> {
-        voice.kv.write(path)
+    pub fn export_voice(&self, voice: &Voice, path: impl AsRef<Path>) -> Result<()> {
+        Ok(voice.kv.write(path.as_ref())?)
     }
 
-    /// Starts to speak. Audio comes in chunks as it is made.
-    ///
-    /// # Errors
-    ///
-    /// The text is empty or a setting is out of range.
-    pub fn stream(
-        &self,
-        voice: &Voice,
-        text: &str,
-        options: &GenerateOptions,
-    ) -> Result<SpeechStream> {
-        self.stream_within(voice, text, options, None)
-    }
-
-    /// Starts to speak within a limit on memory.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::stream`], or [`Error::MemoryLimitTooLow`]. A stream that exceeds the limit on the way,
-    /// because something else took memory, ends with [`Error::MemoryLimitExceeded`].
-    pub fn stream_within(
-        &self,
-        voice: &Voice,
-        text: &str,
-        options: &GenerateOptions,
-        limit: Option<MemoryLimit>,
-    ) -> Result<SpeechStream> {
-        SpeechStream::start(self, voice, text, options, limit)
-    }
-
-    /// Drops the voice encoder, if it is loaded and no voice is being cloned. It is loaded again when the
-    /// next one is. Returns the bytes of its prepared weights.
+    /// Drops the voice encoder if it is loaded and not in use. It is loaded again when the next voice is
+    /// cloned. Returns the bytes of its prepared weights.
     pub fn drop_voice_encoder(&self) -> u64 {
-        let mut loaded = self.lock_encoder();
-        match loaded.take() {
-            Some(encoder) if Arc::strong_count(&encoder) == 1 => encoder.encoder.bytes() as u64,
-            // Somebody is using it.
-            kept => {
-                *loaded = kept;
-                0
-            }
-        }
+        self.engine.drop_voice_encoder()
     }
 
-    fn lock_encoder(&self) -> MutexGuard<'_, Option<Arc<LoadedEncoder>>> {
-        let encoder = &self.shared.encoder;
-        encoder.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Normalizes a text, cuts it into segments and tokenizes them. The options' `max_tokens` and
+    /// `frames_after_eos` apply.
+    ///
+    /// # Errors
+    ///
+    /// The text contains nothing to speak, or a setting is out of range.
+    pub fn prepare(&self, text: &str, options: &GenerateOptions) -> Result<PreparedText> {
+        options.validate()?;
+        let config = self.config();
+        let rules = SegmentRules {
+            text: self.engine.text_options.clone(),
+            max_tokens: NonZeroUsize::new(options.max_tokens).unwrap_or(NonZeroUsize::MIN),
+            frame_rate: config.mimi.frame_rate,
+            frames_after_eos: options
+                .frames_after_eos
+                .or(config.model_recommended_frames_after_eos),
+        };
+        Ok(PreparedText::new(&self.engine.tokenizer, text, rules)?)
     }
 
-    fn loaded_encoder(&self) -> Option<Arc<LoadedEncoder>> {
-        self.lock_encoder().clone()
+    /// Starts to generate speech. Each audio chunk is available as soon as it is decoded.
+    ///
+    /// # Errors
+    ///
+    /// A setting is out of range, or the text was prepared for another model.
+    /// [`LimitTooLow`](crate::MemoryError::LimitTooLow) if the speech may exceed the request's memory
+    /// limit. If other code takes the memory while the stream runs, its last item is
+    /// [`LimitExceeded`](crate::MemoryError::LimitExceeded).
+    pub fn stream(&self, request: SpeechRequest) -> Result<SpeechStream> {
+        SpeechStream::start(&self.engine, request)
     }
 
-    pub(crate) fn encoder(&self) -> Result<Arc<LoadedEncoder>> {
-        let shared = &self.shared;
-        if let Some(reason) = &shared.no_voice_cloning {
-            return Err(Error::NoVoiceEncoder(reason.clone()));
-        }
-        // Held while it is loaded, so that it is never there twice.
-        let mut loaded = self.lock_encoder();
-        if let Some(loaded) = &*loaded {
-            return Ok(loaded.clone());
-        }
-        let encoder = shared
-            .threads
-            .all()
-            .install(|| MimiEncoder::load(&shared.weights, &shared.config, &shared.placement))?;
-        let encoder = Arc::new(LoadedEncoder {
-            _ledger: LedgerEntry::prepared(encoder.bytes()),
-            encoder,
-        });
-        *loaded = Some(encoder.clone());
-        Ok(encoder)
+    /// Generates speech from its start to its end: the chunks of [`Self::stream`], joined. The memory
+    /// limit includes the audio.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::stream`], or the device failed; with the audio so far.
+    pub fn generate(&self, request: SpeechRequest) -> Result<Audio, Interrupted> {
+        let silence = || Audio::new(Vec::new(), self.sample_rate_hz());
+        let first = |mut audio: Vec<Audio>| audio.pop().unwrap_or_else(silence);
+        collect(&self.engine, vec![request])
+            .map(first)
+            .map_err(|end| end.map_partial(first))
     }
-}
 
-impl std::ops::Deref for LoadedEncoder {
-    type Target = MimiEncoder;
-
-    fn deref(&self) -> &MimiEncoder {
-        &self.encoder
-    }
-}
-
-/// The keys and values of a state, as a voice.
-pub(crate) fn voice_of(state: &FlowLmState) -> VoiceKv {
-    let layers: Vec<Tensor<5>> = state
-        .layers()
-        .iter()
-        .filter_map(|layer| layer.contiguous())
-        .collect();
-    VoiceKv {
-        len: layers.first().map_or(0, |layer| layer.dims()[2]),
-        layers,
+    /// Generates several speeches, with segments of all of them in one batch of the largest
+    /// [`batch_size`](GenerateOptions::batch_size). Each equals what [`Self::generate`] returns with the
+    /// same seed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::generate`], for any of the requests, or their `sampler_decode_steps` differ.
+    pub fn generate_batch(
+        &self,
+        requests: Vec<SpeechRequest>,
+    ) -> Result<Vec<Audio>, Interrupted<Vec<Audio>>> {
+        collect(&self.engine, requests)
     }
 }

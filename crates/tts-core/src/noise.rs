@@ -1,12 +1,13 @@
-//! The sampler's noise.
+//! Noise for sampling latents.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-/// Gaussian noise of one part of a text. Each part has its own, so that neither what others say nor
-/// how many parts are spoken at once changes what it says; ChaCha gives the same numbers on every
-/// platform.
+/// Gaussian noise for one segment of a text.
+///
+/// Every segment has its own ChaCha stream, so its audio does not depend on the batch size or on other
+/// segments. ChaCha gives the same values on every platform.
 #[derive(Clone, Debug)]
 pub(crate) struct Noise {
     rng: ChaCha8Rng,
@@ -15,17 +16,22 @@ pub(crate) struct Noise {
 }
 
 impl Noise {
-    /// Noise of variance `temperature`, between `-clamp` and `clamp`, for a text's first part.
+    /// Noise of variance `temperature`, between `-clamp` and `clamp`, for the first segment.
     #[cfg(test)]
     pub(crate) fn new(seed: u64, temperature: f32, clamp: Option<f32>) -> Self {
-        Self::of_part(seed, 0, temperature, clamp)
+        Self::for_segment(seed, 0, temperature, clamp)
     }
 
-    /// Noise for a part of a text. ChaCha has as many independent streams of numbers for a seed as a
-    /// text can have parts.
-    pub(crate) fn of_part(seed: u64, part: u64, temperature: f32, clamp: Option<f32>) -> Self {
+    /// Noise of variance `temperature`, between `-clamp` and `clamp`, for a segment. A seed has 2^64
+    /// independent ChaCha streams.
+    pub(crate) fn for_segment(
+        seed: u64,
+        segment: u64,
+        temperature: f32,
+        clamp: Option<f32>,
+    ) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        rng.set_stream(part);
+        rng.set_stream(segment);
         Self {
             rng,
             std: temperature.sqrt(),
@@ -33,8 +39,8 @@ impl Noise {
         }
     }
 
-    /// The next `count` values.
-    pub(crate) fn take(&mut self, count: usize) -> Vec<f32> {
+    /// Returns the next `count` values.
+    pub(crate) fn sample(&mut self, count: usize) -> Vec<f32> {
         (0..count).map(|_| self.next()).collect()
     }
 
@@ -46,8 +52,8 @@ impl Noise {
             let z: f32 = StandardNormal.sample(&mut self.rng);
             return z * self.std;
         };
-        // The truncated normal distribution by rejection (Robert, 1995): from the normal where
-        // most of it lies inside, else from the uniform, which is then nearly as flat.
+        // The truncated normal distribution by rejection (Robert, 1995): from the normal distribution
+        // if most of it is inside the bounds, else from the uniform one.
         if clamp >= self.std {
             loop {
                 let z: f32 = StandardNormal.sample(&mut self.rng);
@@ -78,40 +84,40 @@ mod tests {
 
     #[test]
     fn variance_is_the_temperature() {
-        let values = Noise::new(1, 0.3, None).take(100_000);
+        let values = Noise::new(1, 0.3, None).sample(100_000);
         assert!((deviation(&values) - 0.3f32.sqrt()).abs() < 0.01);
     }
 
     #[test]
-    fn temperature_zero_is_silent() {
+    fn temperature_zero_gives_zeros() {
         assert!(
             Noise::new(1, 0.0, Some(0.5))
-                .take(100)
+                .sample(100)
                 .iter()
                 .all(|x| *x == 0.0)
         );
     }
 
     #[test]
-    fn same_seed_gives_the_same_noise_and_another_seed_another() {
-        let take = |seed| Noise::new(seed, 1.0, None).take(32);
-        assert_eq!(take(7), take(7));
-        assert_ne!(take(7), take(8));
+    fn noise_depends_on_the_seed_only() {
+        let sample = |seed| Noise::new(seed, 1.0, None).sample(32);
+        assert_eq!(sample(7), sample(7));
+        assert_ne!(sample(7), sample(8));
     }
 
     #[test]
-    fn each_part_of_a_text_has_noise_of_its_own() {
-        let take = |part| Noise::of_part(7, part, 1.0, None).take(32);
-        assert_eq!(take(3), take(3));
-        assert_ne!(take(0), take(1));
-        assert_eq!(take(0), Noise::new(7, 1.0, None).take(32));
+    fn segments_have_independent_noise() {
+        let sample = |segment| Noise::for_segment(7, segment, 1.0, None).sample(32);
+        assert_eq!(sample(3), sample(3));
+        assert_ne!(sample(0), sample(1));
+        assert_eq!(sample(0), Noise::new(7, 1.0, None).sample(32));
     }
 
     #[test]
-    fn truncation_keeps_the_shape_of_the_distribution() {
+    fn truncated_noise_has_the_variance_of_the_truncated_normal() {
         // Variances of the standard normal truncated at 2 and at 0.5 (closed form).
         for (clamp, variance) in [(2.0, 0.7737), (0.5, 0.0806)] {
-            let values = Noise::new(3, 1.0, Some(clamp)).take(100_000);
+            let values = Noise::new(3, 1.0, Some(clamp)).sample(100_000);
             assert!(
                 (deviation(&values).powi(2) - variance).abs() < 0.01,
                 "{clamp}"
@@ -121,8 +127,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn clamped_noise_stays_inside(seed: u64, temperature in 0.0f32..4.0, clamp in 1e-6f32..4.0) {
-            let values = Noise::new(seed, temperature, Some(clamp)).take(64);
+        fn clamped_noise_stays_within_bounds(seed: u64, temperature in 0.0f32..4.0, clamp in 1e-6f32..4.0) {
+            let values = Noise::new(seed, temperature, Some(clamp)).sample(64);
             prop_assert!(values.iter().all(|x| x.abs() <= clamp));
         }
     }

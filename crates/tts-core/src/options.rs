@@ -1,30 +1,32 @@
-//! What a caller may choose about speech.
+//! Options of generation.
 
-use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
 
-/// Settings of one generation. The defaults are the model's own.
-#[derive(Clone, Debug, PartialEq)]
+use crate::error::InvalidSetting;
+
+/// Options of one generation. The defaults are the model's own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct GenerateOptions {
     /// Variance of the sampler's noise; the model's `default_temperature` when `None`.
     pub temperature: Option<f32>,
-    /// Steps of the flow for each latent. Only models of type `lsd` and `flow_matching` take more
-    /// than one; `flow_matching` needs about 16.
+    /// Solver steps for each latent. Only models of type `lsd` and `flow_matching` support more than
+    /// one; `flow_matching` needs about 16.
     pub sampler_decode_steps: usize,
-    /// Noise stays between this and its negative; unbounded when `None`.
+    /// The noise is limited to this and its negative; unbounded when `None`.
     pub noise_clamp: Option<f32>,
-    /// Speech ends after the frame whose end-of-speech logit exceeds this; the model's
-    /// `default_eos_threshold` when `None`.
+    /// End-of-speech logit above which speech ends; the model's `default_eos_threshold` when `None`.
     pub eos_threshold: Option<f32>,
-    /// Frames spoken after the end was seen; the model's recommendation, or a guess from the
-    /// text, when `None`.
+    /// Frames generated after the end of speech is detected. When `None`, the model's recommendation,
+    /// or an estimate from the text.
     pub frames_after_eos: Option<usize>,
-    /// Tokens of text that are spoken in one go; longer texts are cut at sentences.
+    /// Maximum tokens of a segment. Longer texts are cut at the ends of sentences.
     pub max_tokens: usize,
-    /// Parts of a text that are spoken at once, from 1 to 64. More take more memory and make a long
-    /// text sooner, but not its first audio; what is said does not depend on it. When `None`, one in
-    /// this crate; the crate `pocket-tts` chooses.
+    /// Segments generated together, from 1 to 64. A larger batch needs more memory and finishes a long
+    /// text sooner, but its first audio is not available sooner. It does not change the audio. When
+    /// `None`, this crate uses 1; the crate `pocket-tts` chooses a size.
     pub batch_size: Option<usize>,
-    /// Start of the noise generator: the same seed gives the same audio. Random when `None`.
+    /// Seed of the noise generator: the same seed gives the same audio. Random when `None`.
     pub seed: Option<u64>,
 }
 
@@ -44,26 +46,93 @@ impl Default for GenerateOptions {
     }
 }
 
-/// Most sampler steps: each costs about as much as the first, and quality stops growing long
-/// before.
-const MAX_SAMPLER_STEPS: usize = 1024;
+/// Maximum solver steps: each costs about as much as the first, and quality stops improving long before.
+const MAX_SOLVER_STEPS: usize = 1024;
 
-/// Most parts of a text at once: a frame's arithmetic outweighs the reading of the weights long
-/// before.
+/// Maximum batch size: far below it, the arithmetic of a frame outweighs the reading of the weights.
 const MAX_BATCH_SIZE: usize = 64;
 
-/// Most frames after the end of speech: at 12.5 frames a second, over a minute of silence.
+/// Maximum frames after the end of speech: at 12.5 frames a second, over a minute of silence.
 const MAX_FRAMES_AFTER_EOS: usize = 1000;
 
 impl GenerateOptions {
-    /// Checks every setting.
+    /// Sets the variance of the sampler's noise.
+    #[must_use]
+    pub fn with_temperature(self, temperature: f32) -> Self {
+        Self {
+            temperature: Some(temperature),
+            ..self
+        }
+    }
+
+    /// Sets the solver steps for each latent.
+    #[must_use]
+    pub fn with_sampler_decode_steps(self, sampler_decode_steps: usize) -> Self {
+        Self {
+            sampler_decode_steps,
+            ..self
+        }
+    }
+
+    /// Limits the noise.
+    #[must_use]
+    pub fn with_noise_clamp(self, noise_clamp: f32) -> Self {
+        Self {
+            noise_clamp: Some(noise_clamp),
+            ..self
+        }
+    }
+
+    /// Sets the end-of-speech logit above which speech ends.
+    #[must_use]
+    pub fn with_eos_threshold(self, eos_threshold: f32) -> Self {
+        Self {
+            eos_threshold: Some(eos_threshold),
+            ..self
+        }
+    }
+
+    /// Sets the frames generated after the end of speech is detected.
+    #[must_use]
+    pub fn with_frames_after_eos(self, frames_after_eos: usize) -> Self {
+        Self {
+            frames_after_eos: Some(frames_after_eos),
+            ..self
+        }
+    }
+
+    /// Sets the maximum tokens of a segment.
+    #[must_use]
+    pub fn with_max_tokens(self, max_tokens: usize) -> Self {
+        Self { max_tokens, ..self }
+    }
+
+    /// Sets the number of segments generated together.
+    #[must_use]
+    pub fn with_batch_size(self, batch_size: usize) -> Self {
+        Self {
+            batch_size: Some(batch_size),
+            ..self
+        }
+    }
+
+    /// Sets the seed of the noise generator.
+    #[must_use]
+    pub fn with_seed(self, seed: u64) -> Self {
+        Self {
+            seed: Some(seed),
+            ..self
+        }
+    }
+
+    /// Checks every option.
     ///
     /// # Errors
     ///
-    /// A setting is out of range; the message names it and what it may be.
-    pub fn validate(&self) -> Result<()> {
+    /// A value is out of range; the message names the option and its range.
+    pub fn validate(&self) -> Result<(), InvalidSetting> {
         let refuse = |name, found: String, allowed| {
-            Err(Error::Setting {
+            Err(InvalidSetting {
                 name,
                 found,
                 allowed,
@@ -74,7 +143,7 @@ impl GenerateOptions {
         {
             return refuse("temperature", t.to_string(), "a number from 0 up");
         }
-        if !(1..=MAX_SAMPLER_STEPS).contains(&self.sampler_decode_steps) {
+        if !(1..=MAX_SOLVER_STEPS).contains(&self.sampler_decode_steps) {
             let found = self.sampler_decode_steps.to_string();
             return refuse("sampler-decode-steps", found, "from 1 to 1024");
         }

@@ -1,12 +1,9 @@
-//! Where streams keep what they remember: leased from the model's pool, and back in it when a
-//! stream ends.
+//! Leases of stream state from the model's pool. A lease returns to the pool when it is dropped.
 
 use burn::tensor::{DType, Device};
-use tensor_pool::{MemoryPool, PagedLease, PooledTensor, Reuse, TensorRequest};
+use tensor_pool::{Error, MemoryPool, PagedLease, PooledTensor, Reuse, TensorRequest};
 
-use crate::error::Result;
-
-/// The memory of streams on one device.
+/// Leases the state of streams on one device.
 #[derive(Clone, Debug)]
 pub(crate) struct StateMemory {
     pool: MemoryPool,
@@ -14,6 +11,7 @@ pub(crate) struct StateMemory {
 }
 
 impl StateMemory {
+    /// Leases from `pool` on `device`.
     pub(crate) fn new(pool: MemoryPool, device: &Device) -> Self {
         Self {
             pool,
@@ -26,35 +24,46 @@ impl StateMemory {
         &self.pool
     }
 
-    /// Zeros.
+    /// Leases a tensor of zeros; `tag` names it in reports.
+    ///
+    /// # Errors
+    ///
+    /// The pool has no memory left.
     pub(crate) fn zeros<const D: usize>(
         &self,
         shape: [usize; D],
         tag: &'static str,
-    ) -> Result<PooledTensor<D>> {
+    ) -> Result<PooledTensor<D>, Error> {
         let request = TensorRequest::new(shape, DType::F32, &self.device);
-        Ok(self.pool.lease(request.tag(tag))?)
+        self.pool.lease(request.tag(tag))
     }
 
-    /// A tensor that is written before it is read.
-    pub(crate) fn unset<const D: usize>(
+    /// Leases a tensor that must be written before it is read.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::zeros`].
+    pub(crate) fn uninitialised<const D: usize>(
         &self,
         shape: [usize; D],
         tag: &'static str,
-    ) -> Result<PooledTensor<D>> {
+    ) -> Result<PooledTensor<D>, Error> {
         let request = TensorRequest::new(shape, DType::F32, &self.device);
-        Ok(self.pool.lease(request.tag(tag).reuse(Reuse::AsIs))?)
+        self.pool.lease(request.tag(tag).reuse(Reuse::AsIs))
     }
 
-    /// A sequence without steps, whose pages are written before they are read.
+    /// Leases an empty sequence of pages, each of which must be written before it is read.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::zeros`].
     pub(crate) fn pages<const D: usize>(
         &self,
         page: [usize; D],
         axis: usize,
         tag: &'static str,
-    ) -> Result<PagedLease<D>> {
+    ) -> Result<PagedLease<D>, Error> {
         let request = TensorRequest::new(page, DType::F32, &self.device);
-        let request = request.tag(tag).reuse(Reuse::AsIs);
-        Ok(PagedLease::new(&self.pool, request, axis)?)
+        PagedLease::new(&self.pool, request.tag(tag).reuse(Reuse::AsIs), axis)
     }
 }

@@ -1,18 +1,25 @@
-//! From text to token ids, one speakable chunk at a time.
+//! From text to token ids.
 //!
-//! [`prepare`] tidies a text the way the models were trained on, [`chunks`] cuts a text of any
-//! length into pieces a model speaks in one go, and [`Tokenizer`] turns text into ids and back.
-//! All three compute what the Python reference computes, character for character; where Python's
-//! idea of whitespace, digits or capitals differs from Rust's, Python's is used.
+//! [`normalize`] brings a text into the form that the models were trained on, [`segment_text`] cuts a
+//! text of any length into segments, and [`Tokenizer`] encodes text and decodes token ids. All three
+//! match the Python reference character for character. Where Python's definition of whitespace, digits
+//! or capitals differs from Rust's, Python's is used. A [`PreparedText`] is the result of all three.
 
-mod chunk;
+mod error;
 mod json;
-mod prepare;
+mod normalize;
+mod prepared;
 mod segment;
 mod sentencepiece;
+mod split;
 mod tokenizer;
 mod unicode;
 
-pub use chunk::{Chunks, TextChunk, chunks};
-pub use prepare::{PreparedText, TextOptions, prepare};
+pub use error::TextError;
+pub use normalize::{NormalizedText, TextOptions, normalize};
+pub(crate) use prepared::SegmentRules;
+#[cfg(test)]
+pub(crate) use prepared::max_frames;
+pub use prepared::{CUT_AT_ONCE_BYTES, PreparedText, Segment, SegmentSize, Segments};
+pub use segment::{SegmentText, SegmentTexts, segment_text};
 pub use tokenizer::{Tokenizer, TokenizerFormat};

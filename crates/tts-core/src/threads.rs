@@ -1,37 +1,52 @@
-//! The threads that compute.
+//! Thread pools for computation.
+
+use std::io;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::error::{Error, Result};
-
-/// Most threads that are accepted: more than any machine has cores, few enough to start.
+/// Largest accepted number of threads: more than any machine has cores, and quick to start.
 const MAX_THREADS: usize = 1024;
 
-/// Prepared weights below which one thread makes a frame faster than several: to hand a part of
-/// each small product to another thread and to wait for it takes longer than to compute it.
-const ONE_THREAD_BELOW_BYTES: usize = 64 << 20;
+/// Size of the prepared weights below which one thread computes a frame faster than several: sharing a
+/// small product with another thread takes longer than computing it.
+const SINGLE_THREAD_BELOW_BYTES: usize = 64 << 20;
 
-/// A model's thread pools. The stream's own threads wait on channels and run each frame's
-/// arithmetic inside one of these, so that waiting never blocks a worker.
+/// An error of the thread pools.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ThreadsError {
+    /// The number of threads is out of range.
+    #[error("threads is {count}; it must be from 1 to {MAX_THREADS}")]
+    Count {
+        /// The number.
+        count: usize,
+    },
+    /// The system cannot start a thread.
+    #[error("cannot start the threads that compute")]
+    Start(#[source] io::Error),
+}
+
+/// A model's thread pools. Each frame is computed inside one of them, by a thread of the stream that
+/// waits on channels outside of them, so waiting never blocks a pool.
 #[derive(Debug)]
 pub(crate) struct Threads {
-    /// All threads, for work that comes in large pieces.
+    /// All threads, for large work.
     all: ThreadPool,
-    /// One thread for latents and one for audio, where the model is small and there are two.
+    /// One thread for latents and one for audio, if the model is small and there are two threads.
     pair: Option<(ThreadPool, ThreadPool)>,
 }
 
 impl Threads {
-    /// Starts threads: one per available core when `count` is `None`.
-    pub(crate) fn start(count: Option<usize>) -> Result<Self> {
+    /// Starts `count` threads; one per available core if `None`.
+    ///
+    /// # Errors
+    ///
+    /// The number is out of range, or a thread cannot be started.
+    pub(crate) fn start(count: Option<usize>) -> Result<Self, ThreadsError> {
         if let Some(count) = count
             && !(1..=MAX_THREADS).contains(&count)
         {
-            return Err(Error::Setting {
-                name: "threads",
-                found: count.to_string(),
-                allowed: "from 1 to 1024",
-            });
+            return Err(ThreadsError::Count { count });
         }
         Ok(Self {
             all: pool(count.unwrap_or(0), "pocket-tts")?,
@@ -39,42 +54,43 @@ impl Threads {
         })
     }
 
-    /// Gives each stream's two halves a thread of its own if the model is small.
-    pub(crate) fn suit(&mut self, weight_bytes: usize) -> Result<()> {
-        if weight_bytes < ONE_THREAD_BELOW_BYTES && self.count() > 1 {
+    /// Starts separate threads for latents and audio if the model is small.
+    ///
+    /// # Errors
+    ///
+    /// A thread cannot be started.
+    pub(crate) fn adapt_to(&mut self, weight_bytes: usize) -> Result<(), ThreadsError> {
+        if weight_bytes < SINGLE_THREAD_BELOW_BYTES && self.count() > 1 {
             self.pair = Some((pool(1, "pocket-tts-flow")?, pool(1, "pocket-tts-mimi")?));
         }
         Ok(())
     }
 
-    /// Number of threads that may compute at once.
+    /// Number of threads that compute.
     pub(crate) fn count(&self) -> usize {
         self.all.current_num_threads()
     }
 
-    /// For loading, prompts and voices.
+    /// The pool for loading, prompts and voices.
     pub(crate) fn all(&self) -> &ThreadPool {
         &self.all
     }
 
-    /// For latents, frame by frame.
+    /// The pool for latents, one frame at a time.
     pub(crate) fn generating(&self) -> &ThreadPool {
         self.pair.as_ref().map_or(&self.all, |(flow_lm, _)| flow_lm)
     }
 
-    /// For audio, a few frames at a time.
+    /// The pool for audio, a few frames at a time.
     pub(crate) fn decoding(&self) -> &ThreadPool {
         self.pair.as_ref().map_or(&self.all, |(_, mimi)| mimi)
     }
 }
 
-fn pool(count: usize, name: &'static str) -> Result<ThreadPool> {
+fn pool(count: usize, name: &'static str) -> Result<ThreadPool, ThreadsError> {
     ThreadPoolBuilder::new()
         .num_threads(count)
         .thread_name(move |index| format!("{name}-{index}"))
         .build()
-        .map_err(|error| Error::Thread {
-            purpose: "computing",
-            source: std::io::Error::other(error),
-        })
+        .map_err(|error| ThreadsError::Start(io::Error::other(error)))
 }

@@ -1,12 +1,11 @@
-//! The pre-norm transformer that FlowLM and both sides of Mimi share.
+//! The pre-norm transformer of FlowLM and of Mimi's encoder and decoder.
 
 use burn::tensor::Tensor;
 
-use crate::error::Result;
-use crate::ops::{Activation, Heads, LayerNorm, Linear, Placement, Rope};
-use crate::weights::Scope;
+use crate::ops::{Activation, Heads, LayerNorm, Linear, Rope};
+use crate::weights::{Loader, WeightsError};
 
-/// Epsilon of the layer normalisations, PyTorch's default, with which the models were trained.
+/// Epsilon of the layer normalisations (PyTorch's default), as in training.
 const NORM_EPSILON: f32 = 1e-5;
 
 /// Sizes of a transformer.
@@ -17,11 +16,11 @@ pub(crate) struct TransformerShape {
     pub(crate) heads: Heads,
     pub(crate) feed_forward: usize,
     pub(crate) max_period: f32,
-    /// Whether each residual branch is scaled per channel (Touvron et al., 2021).
+    /// Whether each residual branch has a scale per channel (Touvron et al., 2021).
     pub(crate) layer_scale: bool,
 }
 
-/// A stack of attention and feed-forward layers, causal.
+/// A stack of causal attention and feed-forward layers.
 #[derive(Debug)]
 pub(crate) struct Transformer {
     layers: Vec<Layer>,
@@ -40,21 +39,11 @@ struct Layer {
 }
 
 impl Transformer {
-    /// Loads the layers `layers.0`, `layers.1`, … of `weights`.
-    pub(crate) fn load(
-        weights: &Scope<'_>,
-        shape: TransformerShape,
-        placement: &Placement,
-    ) -> Result<Self> {
+    /// Loads the layers `layers.0`, `layers.1`, ….
+    pub(crate) fn load(loader: &Loader<'_>, shape: TransformerShape) -> Result<Self, WeightsError> {
         let layers = (0..shape.layers)
-            .map(|index| {
-                Layer::load(
-                    &weights.scope(&format!("layers.{index}")),
-                    &shape,
-                    placement,
-                )
-            })
-            .collect::<Result<_>>()?;
+            .map(|index| Layer::load(&loader.scope(&format!("layers.{index}")), &shape))
+            .collect::<Result<_, _>>()?;
         Ok(Self {
             layers,
             rope: Rope::new(shape.heads.head_dim, shape.max_period),
@@ -72,25 +61,9 @@ impl Transformer {
         &self.rope
     }
 
-    /// Bytes of the prepared weights.
-    pub(crate) fn bytes(&self) -> usize {
-        self.layers
-            .iter()
-            .flat_map(|layer| {
-                [
-                    &layer.attention_in,
-                    &layer.attention_out,
-                    &layer.feed_forward_in,
-                    &layer.feed_forward_out,
-                ]
-            })
-            .map(Linear::bytes)
-            .sum()
-    }
-
-    /// Numbers that a pass over so many rows holds at once, besides its input: a layer's input, and the
-    /// larger of its two branches.
-    pub(crate) fn scratch_numbers(&self, rows: usize) -> usize {
+    /// Upper bound of elements allocated at a time by `forward` over `rows` positions, without the input:
+    /// a layer's input and the larger of its two branches.
+    pub(crate) fn scratch_elements(&self, rows: usize) -> usize {
         let TransformerShape {
             width,
             heads,
@@ -102,9 +75,11 @@ impl Transformer {
         rows * (width + branch)
     }
 
-    /// Runs the layers over the next steps. `attend` gets a layer's index and its projected
-    /// queries, keys and values [batch, time, qkv_width], and gives the heads' outputs [batch,
-    /// time, head * head_dim]: the caches are the caller's.
+    /// Runs the layers over the next positions.
+    ///
+    /// `attend` is called with a layer's index and its projected queries, keys and values [batch, time,
+    /// qkv_width]. It returns the heads' outputs [batch, time, head * head_dim]; the caller owns the
+    /// caches.
     ///
     /// # Shapes
     ///
@@ -127,43 +102,32 @@ impl Transformer {
 }
 
 impl Layer {
-    fn load(weights: &Scope<'_>, shape: &TransformerShape, placement: &Placement) -> Result<Self> {
-        let norm = |name: &str| -> Result<LayerNorm> {
-            let weights = weights.scope(name);
-            Ok(LayerNorm::new(
-                &weights.floats("weight")?,
-                &weights.floats("bias")?,
-                NORM_EPSILON,
-                placement,
-            ))
-        };
-        let linear = |name: &str, shape: [usize; 2]| -> Result<Linear> {
-            let weight = weights.floats(&format!("{name}.weight"))?;
-            Ok(Linear::new(&weight, shape, None, placement))
-        };
+    fn load(loader: &Loader<'_>, shape: &TransformerShape) -> Result<Self, WeightsError> {
         // A scale per output channel is a scale of the weight's rows.
-        let scaled = |name: &str, scale: &str, [outputs, inputs]: [usize; 2]| -> Result<Linear> {
+        let scaled = |name: &str, scale: &str, [outputs, inputs]: [usize; 2]| {
             if !shape.layer_scale {
-                return linear(name, [outputs, inputs]);
+                return loader.linear(name, [outputs, inputs]);
             }
-            let scale = weights.floats(&format!("{scale}.scale"))?;
-            let mut weight = weights.floats(&format!("{name}.weight"))?.into_vec();
-            for (row, scale) in weight.chunks_exact_mut(inputs).zip(scale.iter()) {
-                row.iter_mut().for_each(|value| *value *= scale);
-            }
-            Ok(Linear::new(&weight, [outputs, inputs], None, placement))
+            let scale = loader.values(&format!("{scale}.scale"), &[outputs])?;
+            let name = format!("{name}.weight");
+            loader.linear_with(&name, &[outputs, inputs], [outputs, inputs], |weights| {
+                for (row, scale) in weights.chunks_exact_mut(inputs).zip(&scale) {
+                    row.iter_mut().for_each(|value| *value *= scale);
+                }
+                None
+            })
         };
         let (width, heads) = (shape.width, &shape.heads);
         Ok(Self {
-            attention_norm: norm("norm1")?,
-            attention_in: linear("self_attn.in_proj", [heads.qkv_width(), width])?,
+            attention_norm: loader.layer_norm("norm1", width, NORM_EPSILON)?,
+            attention_in: loader.linear("self_attn.in_proj", [heads.qkv_width(), width])?,
             attention_out: scaled(
                 "self_attn.out_proj",
                 "layer_scale_1",
                 [width, heads.query_width()],
             )?,
-            feed_forward_norm: norm("norm2")?,
-            feed_forward_in: linear("linear1", [shape.feed_forward, width])?,
+            feed_forward_norm: loader.layer_norm("norm2", width, NORM_EPSILON)?,
+            feed_forward_in: loader.linear("linear1", [shape.feed_forward, width])?,
             feed_forward_out: scaled("linear2", "layer_scale_2", [width, shape.feed_forward])?,
         })
     }

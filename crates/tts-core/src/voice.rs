@@ -1,20 +1,55 @@
-//! Voices: the keys and values that FlowLM has after it heard somebody speak.
+//! Voices: FlowLM's KV cache after a voice prompt.
 
 mod file;
 
-pub(crate) use file::VoiceShape;
-
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
-/// A voice, placed for one model. Cheap to clone; streams share it.
+use crate::device::DeviceError;
+use crate::weights::WeightsError;
+
+pub(crate) use file::VoiceShape;
+
+/// An error of a voice.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VoiceError {
+    /// A voice does not fit the model, or its file is damaged.
+    #[error("{} is not a voice for this model: {reason}", path.display())]
+    Mismatch {
+        /// The file.
+        path: PathBuf,
+        /// The difference, and what the model needs.
+        reason: String,
+    },
+    /// The file cannot be opened or is not a safetensors file.
+    #[error(transparent)]
+    File(#[from] WeightsError),
+    /// A voice file cannot be written.
+    #[error("cannot write voice {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The error of the operating system.
+        source: std::io::Error,
+    },
+    /// The weights have no voice encoder.
+    #[error("these weights cannot clone voices: {0}")]
+    NoEncoder(String),
+    /// The device failed.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+}
+
+/// A voice of one model. Cheap to clone; streams share it.
 #[derive(Clone, Debug)]
 pub struct Voice {
     pub(crate) kv: Arc<VoiceKv>,
 }
 
-/// Keys and values of every layer.
+/// Keys and values of a voice in every layer.
 #[derive(Debug)]
 pub(crate) struct VoiceKv {
     /// `[k/v, 1, len, kv_head, head_dim]` each
@@ -24,7 +59,7 @@ pub(crate) struct VoiceKv {
 }
 
 impl VoiceKv {
-    /// Nobody's voice: nothing was heard.
+    /// An empty voice prompt.
     pub(crate) fn empty() -> Self {
         Self {
             layers: Vec::new(),
@@ -39,17 +74,17 @@ impl Voice {
         self.kv.len
     }
 
-    /// Whether somebody else holds it too: a clone, or a stream that speaks with it.
+    /// Returns whether a clone of the voice or a stream that uses it exists.
     pub fn is_shared(&self) -> bool {
         Arc::strong_count(&self.kv) > 1
     }
 
-    /// Whether both are one voice that is there once.
+    /// Returns whether both are clones of one voice.
     pub fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.kv, &other.kv)
     }
 
-    /// Bytes of its keys and values.
+    /// Bytes of the keys and values.
     pub fn bytes(&self) -> usize {
         self.kv
             .layers

@@ -1,23 +1,26 @@
-//! Parts of texts that are spoken at once say what they say alone.
+//! The batch size does not change the audio.
 
 mod support;
 
-use tts_core::{Audio, GenerateOptions, Model, SpeechRequest, Voice};
+use tts_core::text::TextError;
+use tts_core::{Audio, Error, GenerateOptions, Model, SpeechRequest, Voice};
 
 const MODEL: &str = "lsd";
-/// Parts of different lengths.
+/// Segments of different lengths.
 const TEXT: &str = "One sentence is here. Two. Another one, which is longer, comes after it. This is the \
                     third of them. And then one more.";
 
-/// Each sentence is a part; speech ends where the model ends it.
+/// Each sentence is a segment; speech ends where the model ends it.
 fn options(batch_size: usize) -> GenerateOptions {
-    GenerateOptions {
-        temperature: Some(0.7),
-        seed: Some(5),
-        max_tokens: 1,
-        batch_size: Some(batch_size),
-        ..GenerateOptions::default()
-    }
+    GenerateOptions::default()
+        .with_temperature(0.7)
+        .with_seed(5)
+        .with_max_tokens(1)
+        .with_batch_size(batch_size)
+}
+
+fn request(model: &Model, voice: &Voice, text: &str, batch_size: usize) -> SpeechRequest {
+    support::request(model, voice, text, &options(batch_size))
 }
 
 fn bits(audio: &Audio) -> Vec<u32> {
@@ -25,90 +28,118 @@ fn bits(audio: &Audio) -> Vec<u32> {
     samples.map(|sample| sample.to_bits()).collect()
 }
 
-fn speak(model: &Model, voice: &Voice, text: &str, batch_size: usize) -> Vec<u32> {
-    let audio = model.generate(voice, text, &options(batch_size));
-    bits(&audio.expect("it speaks"))
+fn generate(model: &Model, voice: &Voice, text: &str, batch_size: usize) -> Vec<u32> {
+    let audio = model.generate(request(model, voice, text, batch_size));
+    bits(&audio.expect("speech is generated"))
 }
 
 #[test]
-fn a_text_sounds_the_same_whatever_the_batch_size() {
+fn batch_size_does_not_change_the_audio() {
     let (model, voice) = support::model(MODEL);
-    let alone = speak(&model, &voice, TEXT, 1);
-    assert!(model.parts(TEXT, &options(1)).unwrap().len() >= 5);
+    let single = generate(&model, &voice, TEXT, 1);
+    let text = model.prepare(TEXT, &options(1)).unwrap();
+    assert!(text.segment_count().unwrap() >= 5);
     for batch_size in [2, 3, 5, 64] {
         assert!(
-            speak(&model, &voice, TEXT, batch_size) == alone,
+            generate(&model, &voice, TEXT, batch_size) == single,
             "{batch_size}"
         );
     }
 }
 
 #[test]
-fn a_batch_of_texts_sounds_as_each_does_alone() {
+fn batch_of_texts_equals_single_texts() {
     let (model, voice) = support::model(MODEL);
-    let texts = ["Hello there.", TEXT, "A third text. With two parts."];
-    let requests = texts.map(|text| SpeechRequest {
-        voice: voice.clone(),
-        text: text.to_owned(),
-    });
+    let texts = ["Hello there.", TEXT, "A third text. With two segments."];
     for batch_size in [1, 3, 8] {
-        let together = model
-            .generate_batch(&requests, &options(batch_size), None)
-            .expect("they speak");
-        assert_eq!(together.len(), texts.len());
-        for (audio, text) in together.iter().zip(texts) {
-            let alone = speak(&model, &voice, text, 1);
-            assert!(bits(audio) == alone, "{text} in a batch of {batch_size}");
+        let requests = texts.map(|text| request(&model, &voice, text, batch_size));
+        let batch = model.generate_batch(requests.into());
+        let batch = batch.expect("speech is generated");
+        assert_eq!(batch.len(), texts.len());
+        for (audio, text) in batch.iter().zip(texts) {
+            let single = generate(&model, &voice, text, 1);
+            assert!(bits(audio) == single, "{text} at batch size {batch_size}");
         }
     }
-    let nothing = model.generate_batch(&[], &options(2), None);
-    assert!(nothing.expect("nothing is nothing to do").is_empty());
+    assert!(model.generate_batch(Vec::new()).unwrap().is_empty());
 }
 
 #[test]
-fn a_bad_text_of_a_batch_is_told_before_any_is_spoken() {
+fn requests_of_a_batch_have_their_own_options() {
     let (model, voice) = support::model(MODEL);
-    let requests = ["Hello.", "..."].map(|text| SpeechRequest {
-        voice: voice.clone(),
-        text: text.to_owned(),
-    });
-    let error = model.generate_batch(&requests, &options(2), None);
+    let with_seed = |seed| support::request(&model, &voice, "Hello.", &options(2).with_seed(seed));
+    let batch = model.generate_batch(vec![with_seed(1), with_seed(2)]);
+    let batch = batch.expect("speech is generated");
+    for (audio, seed) in batch.iter().zip([1, 2]) {
+        let single = model
+            .generate(with_seed(seed))
+            .expect("speech is generated");
+        assert!(bits(audio) == bits(&single), "{seed}");
+    }
+    assert!(bits(&batch[0]) != bits(&batch[1]));
+}
+
+#[test]
+fn requests_of_a_batch_must_have_the_same_solver_steps() {
+    let (model, voice) = support::model(MODEL);
+    let with_steps = |steps| {
+        let options = options(2).with_sampler_decode_steps(steps);
+        support::request(&model, &voice, "Hello.", &options)
+    };
+    let end = model
+        .generate_batch(vec![with_steps(1), with_steps(2)])
+        .unwrap_err();
+    assert!(matches!(end.error, Error::Setting(_)), "{}", end.error);
+    assert_eq!(end.partial.len(), 2);
+    assert!(end.partial.iter().all(|audio| audio.samples().is_empty()));
+}
+
+#[test]
+fn text_of_another_model_is_rejected() {
+    let (model, voice) = support::model(MODEL);
+    let (other, _) = support::model(MODEL);
+    let end = model
+        .generate(request(&other, &voice, "Hello.", 1))
+        .unwrap_err();
     assert!(
-        matches!(error, Err(tts_core::Error::EmptyText)),
-        "{error:?}"
+        matches!(end.error, Error::Text(TextError::OtherModel)),
+        "{}",
+        end.error
     );
 }
 
 #[test]
-fn a_stream_in_a_batch_gives_its_text_in_order() {
+fn stream_yields_the_chunks_of_a_batch_in_order() {
     let (model, voice) = support::model(MODEL);
     let mut joined = Vec::new();
-    for chunk in model.stream(&voice, TEXT, &options(4)).expect("it starts") {
-        joined.extend(bits(&chunk.expect("it speaks")));
+    let stream = model.stream(request(&model, &voice, TEXT, 4));
+    for chunk in stream.expect("the stream starts") {
+        joined.extend(bits(&chunk.expect("speech is generated")));
     }
-    assert!(joined == speak(&model, &voice, TEXT, 1));
+    assert!(joined == generate(&model, &voice, TEXT, 1));
 }
 
 #[test]
-fn batch_sizes_that_are_none_are_refused() {
+fn rejects_batch_sizes_out_of_range() {
     let (model, voice) = support::model(MODEL);
+    let mut request = request(&model, &voice, TEXT, 1);
     for batch_size in [0, 65] {
-        let error = model
-            .stream(&voice, TEXT, &options(batch_size))
-            .unwrap_err();
+        request.options.batch_size = Some(batch_size);
+        let error = model.stream(request.clone()).unwrap_err();
         assert!(error.to_string().starts_with("batch-size is"), "{error}");
     }
 }
 
 #[test]
-fn a_batch_that_is_dropped_midway_returns_its_state() {
+fn cancelled_batch_returns_its_state() {
     let (model, voice) = support::model(MODEL);
     for taken in 0..6 {
-        let mut stream = model.stream(&voice, TEXT, &options(3)).expect("it starts");
+        let stream = model.stream(request(&model, &voice, TEXT, 3));
+        let mut stream = stream.expect("the stream starts");
         for _ in 0..taken {
             stream.next();
         }
-        drop(stream);
+        stream.wait();
         assert_eq!(model.memory_pool().outstanding().len(), 0, "{taken}");
     }
 }

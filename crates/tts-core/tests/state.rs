@@ -1,4 +1,4 @@
-//! What streams remember is leased from the model's pool and returned to it.
+//! The state of streams is leased from the model's pool and returned to it.
 
 mod support;
 
@@ -6,10 +6,10 @@ use tensor_pool::MemoryPool;
 use tts_core::GenerateOptions;
 
 const MODEL: &str = "lsd";
-/// Three parts, so that state is returned and leased again within one stream.
+/// Three segments, so that state is returned and leased again within one stream.
 const TEXT: &str = "One sentence is here. Another one comes after it. This is the third of them.";
 
-/// Whole speech of a fixed length: no part ends before its last frame.
+/// Speech of the maximum length: no segment ends before its last frame.
 fn options() -> GenerateOptions {
     GenerateOptions {
         seed: Some(1),
@@ -24,44 +24,55 @@ fn in_use(pool: &MemoryPool) -> (u64, usize) {
 }
 
 #[test]
-fn a_stream_returns_its_state_when_it_ends_and_when_it_is_dropped() {
+fn stream_returns_its_state_at_its_end_and_when_cancelled() {
     let (model, voice) = support::model(MODEL);
     let pool = model.memory_pool();
     assert_eq!(in_use(pool), (0, 0));
-    model.generate(&voice, TEXT, &options()).unwrap();
+    model
+        .generate(support::request(&model, &voice, TEXT, &options()))
+        .unwrap();
     assert_eq!(in_use(pool), (0, 0));
     for taken in 0..4 {
-        let mut stream = model.stream(&voice, TEXT, &options()).unwrap();
+        let mut stream = model
+            .stream(support::request(&model, &voice, TEXT, &options()))
+            .unwrap();
         for _ in 0..taken {
             stream.next().unwrap().unwrap();
         }
-        drop(stream);
-        assert_eq!(in_use(pool), (0, 0), "dropped after {taken} chunks");
+        stream.wait();
+        assert_eq!(
+            in_use(pool),
+            (0, 0),
+            "cancelled after {taken} chunks"
+        );
     }
 }
 
 #[test]
-fn the_second_speech_leases_what_the_first_returned() {
+fn second_stream_reuses_the_state_of_the_first() {
     let (model, voice) = support::model(MODEL);
     let pool = model.memory_pool();
-    model.generate(&voice, TEXT, &options()).unwrap();
+    model
+        .generate(support::request(&model, &voice, TEXT, &options()))
+        .unwrap();
     let first = pool.get_stats();
-    assert!(first.hits > 0, "the later parts of the text leased anew");
-    model.generate(&voice, TEXT, &options()).unwrap();
+    assert!(first.hits > 0, "later segments allocated new state");
+    model
+        .generate(support::request(&model, &voice, TEXT, &options()))
+        .unwrap();
     let second = pool.get_stats();
     assert_eq!(second.allocations, first.allocations);
     assert_eq!(second.hits - first.hits, first.hits + first.misses);
     let dropped = second.dropped_changed + second.dropped_shared + second.dropped_full;
-    assert_eq!(
-        dropped, 0,
-        "some state could not be leased again: {second:?}"
-    );
+    assert_eq!(dropped, 0, "some state could not be reused: {second:?}");
 }
 
 #[test]
-fn every_lease_has_a_name() {
+fn every_lease_has_a_tag() {
     let (model, voice) = support::model(MODEL);
-    let mut stream = model.stream(&voice, TEXT, &options()).unwrap();
+    let mut stream = model
+        .stream(support::request(&model, &voice, TEXT, &options()))
+        .unwrap();
     stream.next().unwrap().unwrap();
     let outstanding = model.memory_pool().outstanding();
     let has = |tag| outstanding.iter().any(|lease| lease.tag == tag);
@@ -72,10 +83,12 @@ fn every_lease_has_a_name() {
 }
 
 #[test]
-fn audio_is_the_same_from_fresh_and_from_used_state() {
+fn audio_is_the_same_with_new_and_reused_state() {
     let (model, voice) = support::model(MODEL);
     let bits = || -> Vec<u32> {
-        let audio = model.generate(&voice, TEXT, &options()).unwrap();
+        let audio = model
+            .generate(support::request(&model, &voice, TEXT, &options()))
+            .unwrap();
         audio
             .samples()
             .iter()

@@ -4,20 +4,29 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use tts_core::{Error, GenerateOptions, Model, Voice};
+use tts_core::memory::MemoryLimit;
+use tts_core::text::{CUT_AT_ONCE_BYTES, TextError};
+use tts_core::{Audio, Error, ErrorKind, GenerateOptions, Model, SpeechStream, Voice};
 
-/// Settings under which a fixture model speaks as long as it may.
+/// Options with which a fixture model generates the maximum number of frames.
 fn endless() -> GenerateOptions {
-    GenerateOptions {
-        eos_threshold: Some(f32::INFINITY),
-        seed: Some(1),
-        ..Default::default()
-    }
+    GenerateOptions::default()
+        .with_eos_threshold(f32::INFINITY)
+        .with_seed(1)
 }
 
-/// A text of many parts.
-fn long_text(parts: usize) -> String {
-    "Hello world, this is one voice. ".repeat(parts)
+fn sentences(count: usize) -> String {
+    "Hello world, this is one voice. ".repeat(count)
+}
+
+fn stream(model: &Model, voice: &Voice, text: &str, options: &GenerateOptions) -> SpeechStream {
+    let request = support::request(model, voice, text, options);
+    model.stream(request).expect("the stream starts")
+}
+
+fn generate(model: &Model, voice: &Voice, text: &str, options: &GenerateOptions) -> Audio {
+    let request = support::request(model, voice, text, options);
+    model.generate(request).expect("speech is generated")
 }
 
 fn threads_of_this_process() -> usize {
@@ -29,72 +38,192 @@ fn lsd() -> (Model, Voice) {
 }
 
 #[test]
-fn generate_is_the_stream_joined() {
+fn generate_equals_the_joined_stream() {
     let (model, voice) = lsd();
-    let options = GenerateOptions {
-        max_tokens: 12,
-        ..endless()
-    };
-    let whole = model
-        .generate(&voice, &long_text(2), &options)
-        .expect("it speaks");
+    let options = endless().with_max_tokens(12);
+    let whole = generate(&model, &voice, &sentences(2), &options);
     let mut joined = Vec::new();
     let mut chunks = 0;
-    for chunk in model
-        .stream(&voice, &long_text(2), &options)
-        .expect("it starts")
-    {
-        joined.extend_from_slice(chunk.expect("it speaks").samples());
+    for chunk in stream(&model, &voice, &sentences(2), &options) {
+        joined.extend_from_slice(chunk.expect("speech is generated").samples());
         chunks += 1;
     }
-    assert!(chunks > 2, "{chunks} chunks are no stream");
+    assert!(chunks > 2, "only {chunks} chunks");
     assert_eq!(whole.samples(), joined);
 }
 
 #[test]
-fn the_first_chunk_is_the_first_frame() {
+fn first_chunk_has_at_most_four_frames() {
     let (model, voice) = lsd();
-    let mut stream = model
-        .stream(&voice, "hello", &endless())
-        .expect("it starts");
-    let first = stream.next().expect("a chunk").expect("it speaks");
-    // The decoder takes what is there, at most four frames, and never waits for a second one.
+    let mut stream = stream(&model, &voice, "hello", &endless());
+    let first = stream
+        .next()
+        .expect("a chunk")
+        .expect("speech is generated");
+    // The decoder decodes the available frames, at most four, and never waits for more.
     assert!(first.samples().len() <= 4 * model.frame_samples());
     assert_eq!(first.samples().len() % model.frame_samples(), 0);
     assert_eq!(first.sample_rate_hz(), 24_000);
 }
 
 #[test]
-fn dropping_a_stream_stops_its_work_at_once() {
+fn wait_ends_the_threads_and_releases_their_memory() {
     let (model, voice) = lsd();
-    // An hour of speech, of which the first chunk is taken.
-    let text = long_text(2000);
-    let mut stream = model.stream(&voice, &text, &endless()).expect("it starts");
-    stream.next().expect("a chunk").expect("it speaks");
+    // An hour of speech.
+    let text = sentences(2000);
+    let mut stream_of_an_hour = stream(&model, &voice, &text, &endless());
+    stream_of_an_hour
+        .next()
+        .expect("a chunk")
+        .expect("speech is generated");
     let start = Instant::now();
-    drop(stream);
+    stream_of_an_hour.wait();
     assert!(
         start.elapsed() < Duration::from_secs(5),
         "{:?}",
         start.elapsed()
     );
+    assert_eq!(model.memory_pool().outstanding().len(), 0);
 
-    // The threads are joined: many streams begun and dropped leave none behind.
+    // No thread of these streams remains.
     let before = threads_of_this_process();
     for _ in 0..20 {
-        drop(model.stream(&voice, &text, &endless()).expect("it starts"));
+        stream(&model, &voice, &text, &endless()).wait();
     }
     // Other tests of this binary start and end threads of their own meanwhile.
     assert!(threads_of_this_process() < before + 20);
 }
 
 #[test]
-fn a_listener_who_waits_makes_the_stream_wait() {
+fn drop_does_not_wait_for_a_blocked_thread() {
     let (model, voice) = lsd();
-    let mut stream = model
-        .stream(&voice, &long_text(500), &endless())
-        .expect("it starts");
-    stream.next().expect("a chunk").expect("it speaks");
+    let text = sentences(2000);
+    let (entered, blocked) = std::sync::mpsc::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = std::sync::Mutex::new(released);
+    // The limit is exceeded from the start, and freeing memory blocks the generator.
+    let is_admitted = std::sync::atomic::AtomicBool::new(false);
+    let ballast = std::sync::Mutex::new(None);
+    let limit = limit_for(&model, &voice, &text).with_reclaim(move || {
+        if !is_admitted.swap(true, std::sync::atomic::Ordering::SeqCst) {
+            let _ = entered.send(());
+            let _ = released.lock().unwrap().recv();
+        }
+    });
+    let request = support::request(&model, &voice, &text, &endless()).with_memory_limit(limit);
+    let stream = model.stream(request).expect("the stream starts");
+    *ballast.lock().unwrap() = Some(lease(&model, 256 << 20));
+    blocked.recv().expect("the generator frees memory");
+    let start = Instant::now();
+    drop(stream);
+    assert!(
+        start.elapsed() < Duration::from_millis(500),
+        "{:?}",
+        start.elapsed()
+    );
+    assert!(tts_core::memory::reserved() > 0, "the generator still runs");
+    release.send(()).expect("the generator waits");
+}
+
+/// A limit that the speech fits in, with some room.
+fn limit_for(model: &Model, voice: &Voice, text: &str) -> MemoryLimit {
+    let request = support::request(model, voice, text, &endless());
+    let need = model.stream_cost().need(request.text.largest_segment());
+    let present = tts_core::memory::present(model.memory_pool());
+    // Other tests of this binary lease state meanwhile.
+    MemoryLimit::new(present + need.total_bytes(1) + (64 << 20))
+}
+
+/// Tensors of this many bytes, leased from the model's pool.
+fn lease(model: &Model, bytes: usize) -> tensor_pool::PooledTensor<1> {
+    let pool = model.memory_pool();
+    pool.get_tensor([bytes / 4], tensor_pool::DType::F32, model.tensor_device())
+        .expect("there is memory")
+}
+
+#[test]
+fn interrupted_speech_returns_the_audio_so_far() {
+    let (model, voice) = lsd();
+    let text = sentences(60);
+    let limit = limit_for(&model, &voice, &text);
+    let options = endless();
+    let whole = generate(&model, &voice, &text, &options);
+    let audio_bytes = (whole.samples().len() * size_of::<f32>()) as u64;
+    let limit = MemoryLimit::new(limit.limit_bytes() + audio_bytes);
+    let request = support::request(&model, &voice, &text, &options).with_memory_limit(limit);
+    let end = std::thread::scope(|scope| {
+        let leased = scope.spawn(|| {
+            // After the first segment, other code leases all memory up to the limit.
+            let pool = model.memory_pool();
+            let leases = pool.get_stats().hits;
+            while pool.get_stats().hits < leases + 60 {
+                std::thread::yield_now();
+            }
+            lease(&model, 512 << 20)
+        });
+        let end = model.generate(request);
+        drop(leased.join());
+        end
+    });
+    let end = end.expect_err("the limit is exceeded");
+    assert_eq!(end.error.kind(), ErrorKind::OutOfMemory, "{}", end.error);
+    let partial = end.partial.samples();
+    assert!(!partial.is_empty() && partial.len() < whole.samples().len());
+    assert!(partial == &whole.samples()[..partial.len()]);
+}
+
+#[cfg(feature = "futures")]
+#[test]
+fn polled_stream_yields_the_chunks_of_the_iterator() {
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::task::{Context, Poll, Wake, Waker};
+
+    use futures_core::Stream;
+
+    /// Unparks the thread that polls.
+    struct Unpark(std::thread::Thread);
+
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    let (model, voice) = lsd();
+    let options = endless().with_max_tokens(12);
+    let whole = generate(&model, &voice, &sentences(2), &options);
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut polled = pin!(stream(&model, &voice, &sentences(2), &options));
+    let (mut samples, mut pending) = (Vec::new(), 0);
+    loop {
+        match polled.as_mut().poll_next(&mut context) {
+            Poll::Ready(Some(chunk)) => {
+                samples.extend_from_slice(chunk.expect("speech is generated").samples());
+            }
+            Poll::Ready(None) => break,
+            Poll::Pending => {
+                pending += 1;
+                std::thread::park();
+            }
+        }
+    }
+    assert!(
+        pending > 0,
+        "the stream blocks instead of returning Pending"
+    );
+    assert_eq!(whole.samples(), samples);
+}
+
+#[test]
+fn stream_pauses_while_its_chunks_are_not_read() {
+    let (model, voice) = lsd();
+    let mut stream = stream(&model, &voice, &sentences(500), &endless());
+    stream
+        .next()
+        .expect("a chunk")
+        .expect("speech is generated");
     let mut last = stream.progress().frames;
     let settled = loop {
         std::thread::sleep(Duration::from_millis(200));
@@ -104,96 +233,84 @@ fn a_listener_who_waits_makes_the_stream_wait() {
         }
         last = now;
     };
-    // Eight chunks of at most four frames wait, and one is being handed over.
-    assert!(settled <= 4 * 10, "{settled} frames were made for nobody");
+    // Eight chunks of at most four frames are queued, and one is being sent.
+    assert!(settled <= 4 * 10, "{settled} frames were generated");
 }
 
 #[test]
-fn progress_goes_up_to_what_was_spoken() {
+fn progress_ends_at_the_number_of_frames() {
     let (model, voice) = lsd();
-    let options = GenerateOptions {
-        max_tokens: 12,
-        ..endless()
-    };
-    let mut stream = model
-        .stream(&voice, &long_text(2), &options)
-        .expect("it starts");
+    let options = endless().with_max_tokens(12);
+    let mut stream = stream(&model, &voice, &sentences(2), &options);
     let (mut samples, mut frames) = (0, 0);
     while let Some(chunk) = stream.next() {
-        samples += chunk.expect("it speaks").samples().len();
+        samples += chunk.expect("speech is generated").samples().len();
         let progress = stream.progress();
         assert!(progress.frames >= frames && progress.frames <= progress.max_frames);
         frames = progress.frames;
     }
     let progress = stream.progress();
-    assert!(progress.is_last_part);
+    assert!(progress.is_last_segment);
     assert_eq!(progress.frames * model.frame_samples(), samples);
     assert_eq!(
         progress.frames, progress.max_frames,
-        "it never ends by itself here"
+        "no end of speech is detected here"
     );
     assert!(stream.next().is_none());
 }
 
 #[test]
-fn speech_ends_after_the_frames_asked_for() {
+fn speech_ends_after_the_requested_frames() {
     let (model, voice) = lsd();
     let spoken = |frames_after_eos| {
-        let options = GenerateOptions {
-            // Every frame looks like the end; the first that counts is the seventh.
-            eos_threshold: Some(-1e9),
-            frames_after_eos: Some(frames_after_eos),
-            ..endless()
-        };
-        let audio = model
-            .generate(&voice, "hello world", &options)
-            .expect("it speaks");
+        // Every frame looks like the end; the first that is checked is the seventh.
+        let options = endless()
+            .with_eos_threshold(-1e9)
+            .with_frames_after_eos(frames_after_eos);
+        let audio = generate(&model, &voice, "hello world", &options);
         audio.samples().len() / model.frame_samples()
     };
     assert_eq!([0, 1, 5].map(spoken), [6, 7, 11]);
 }
 
 #[test]
-fn an_unseeded_stream_names_a_seed_that_repeats_it() {
+fn stream_without_seed_reports_a_seed_that_reproduces_it() {
     let (model, voice) = lsd();
-    let options = GenerateOptions {
-        temperature: Some(0.7),
-        seed: None,
-        ..endless()
-    };
+    let mut options = endless().with_temperature(0.7);
+    options.seed = None;
     let collect = |options: &GenerateOptions| {
-        let stream = model.stream(&voice, "hello", options).expect("it starts");
+        let stream = stream(&model, &voice, "hello", options);
         let seed = stream.seed();
         let chunks: Vec<_> = stream
-            .map(|chunk| chunk.expect("it speaks").into_samples())
+            .map(|chunk| chunk.expect("speech is generated").into_samples())
             .collect();
         (seed, chunks.concat())
     };
     let (seed, first) = collect(&options);
     let (other_seed, other) = collect(&options);
     assert!(seed != other_seed && first != other);
-    let (_, again) = collect(&GenerateOptions {
-        seed: Some(seed),
-        ..options
-    });
+    let (_, again) = collect(&options.with_seed(seed));
     assert!(first == again);
 }
 
 #[test]
-fn bad_settings_and_empty_texts_are_refused_before_anything_starts() {
+fn rejects_invalid_options_and_empty_texts() {
     let (model, voice) = lsd();
     for text in ["", "   ", "\n"] {
         let error = model
-            .stream(&voice, text, &endless())
-            .expect_err("nothing to say");
-        assert!(matches!(error, Error::EmptyText), "{error}");
+            .prepare(text, &endless())
+            .expect_err("nothing to speak");
+        assert!(matches!(error, Error::Text(TextError::Empty)), "{error}");
     }
     let with = |change: fn(&mut GenerateOptions)| {
         let mut options = endless();
         change(&mut options);
-        let error = model
-            .stream(&voice, "hello", &options)
-            .expect_err("a bad setting");
+        let mut request = support::request(&model, &voice, "hello", &endless());
+        request.options = options.clone();
+        let error = model.stream(request).expect_err("an invalid option");
+        let prepared = model.prepare("hello", &options);
+        let prepared = prepared.expect_err("an invalid option");
+        assert_eq!(error.to_string(), prepared.to_string());
         error.to_string()
     };
     let cases = [
@@ -226,10 +343,64 @@ fn bad_settings_and_empty_texts_are_refused_before_anything_starts() {
 }
 
 #[test]
-fn a_megabyte_of_text_starts_to_speak_without_being_cut_up_first() {
+fn long_text_is_cut_while_it_is_spoken() {
     let (model, voice) = lsd();
-    let text = long_text((1 << 20) / 32);
-    let mut stream = model.stream(&voice, &text, &endless()).expect("it starts");
-    stream.next().expect("a chunk").expect("it speaks");
-    assert!(!stream.progress().is_last_part);
+    let text = sentences((1 << 20) / 32);
+    for limit in [None, Some(limit_for(&model, &voice, &text))] {
+        let mut request = support::request(&model, &voice, &text, &endless());
+        assert_eq!(request.text.segment_count(), None);
+        request.memory_limit = limit;
+        let mut stream = model.stream(request).expect("the stream starts");
+        stream
+            .next()
+            .expect("a chunk")
+            .expect("speech is generated");
+        assert!(!stream.progress().is_last_segment);
+    }
+}
+
+#[test]
+fn segments_do_not_depend_on_when_a_text_is_cut() {
+    let (model, _) = lsd();
+    let text = sentences(CUT_AT_ONCE_BYTES / 32 + 1);
+    let lazy = model.prepare(&text, &endless()).unwrap();
+    assert!(lazy.text().len() > CUT_AT_ONCE_BYTES);
+    assert_eq!((lazy.segment_count(), lazy.max_frames()), (None, None));
+    let cut = lazy.cut().unwrap();
+    let segments: Vec<_> = lazy.segments().unwrap().map(Result::unwrap).collect();
+    let stored: Vec<_> = cut.segments().unwrap().map(Result::unwrap).collect();
+    assert_eq!(segments, stored);
+    assert_eq!(cut.segment_count(), Some(segments.len()));
+    let largest = segments.iter().map(|segment| segment.size());
+    let largest = largest.max_by_key(|size| size.positions()).unwrap();
+    assert_eq!(cut.largest_segment(), largest);
+    // The bound for a text that is cut on demand.
+    assert!(lazy.largest_segment().tokens >= largest.tokens);
+    assert!(lazy.largest_segment().max_frames >= largest.max_frames);
+}
+
+#[test]
+fn segments_report_characters_without_tokens() {
+    let (model, _) = lsd();
+    let text = "Plain words. A cat 猫 and 犬 and 猫 again. Plain again.";
+    let options = endless().with_max_tokens(1);
+    let text = model.prepare(text, &options).unwrap();
+    let unspeakable: Vec<String> = text
+        .segments()
+        .unwrap()
+        .map(|segment| segment.unwrap().unspeakable.iter().collect())
+        .collect();
+    assert_eq!(unspeakable, ["", "猫犬", ""]);
+}
+
+#[test]
+fn options_override_the_frames_after_the_end_of_speech() {
+    let (model, _) = lsd();
+    let frames = |options: &GenerateOptions| {
+        let text = model.prepare("Hello world.", options).unwrap();
+        let segment = text.segments().unwrap().next().unwrap().unwrap();
+        segment.frames_after_eos
+    };
+    assert_ne!(frames(&endless()), 9);
+    assert_eq!(frames(&endless().with_frames_after_eos(9)), 9);
 }

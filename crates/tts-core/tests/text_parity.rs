@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
-use tts_core::error::Error;
-use tts_core::text::{PreparedText, TextOptions, Tokenizer, TokenizerFormat, chunks, prepare};
+use tts_core::text::{
+    NormalizedText, TextError, TextOptions, Tokenizer, TokenizerFormat, normalize, segment_text,
+};
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
 
@@ -112,12 +113,12 @@ fn the_five_models_prepare_tokenize_and_chunk_as_recorded() {
         assert!(!golden.text.is_empty() && !golden.errors.is_empty());
         for case in golden.text {
             let context = format!("{model}: {:?}", case.input);
-            let expected = PreparedText {
+            let expected = NormalizedText {
                 text: case.prepared,
                 frames_after_eos_guess: case.frames_after_eos_guess,
             };
             assert_eq!(
-                prepare(&case.input, &options).unwrap(),
+                normalize(&case.input, &options).unwrap(),
                 expected,
                 "{context}"
             );
@@ -134,21 +135,21 @@ fn the_five_models_prepare_tokenize_and_chunk_as_recorded() {
             assert_eq!(case.chunks.len(), 2);
             for (max_tokens, expected) in case.chunks {
                 let max_tokens: NonZeroUsize = max_tokens.parse().unwrap();
-                let chunks: Vec<String> =
-                    chunks(Arc::clone(&tokenizer), &case.input, max_tokens, &options)
+                let segments: Vec<String> =
+                    segment_text(Arc::clone(&tokenizer), &case.input, max_tokens, &options)
                         .unwrap()
-                        .map(|chunk| chunk.unwrap().text)
+                        .map(|segment| segment.unwrap().text)
                         .collect();
-                assert_eq!(chunks, expected, "{context} at {max_tokens}");
+                assert_eq!(segments, expected, "{context} at {max_tokens}");
             }
         }
         for text in golden.errors {
-            let error = prepare(&text, &options).unwrap_err();
+            let error = normalize(&text, &options).unwrap_err();
             assert!(
-                matches!(error, Error::EmptyText),
+                matches!(error, TextError::Empty),
                 "{model}: {text:?}: {error}"
             );
-            assert!(error.to_string().starts_with("there is nothing to say"));
+            assert!(error.to_string().contains("nothing to speak"));
         }
     }
 }
@@ -162,7 +163,7 @@ fn small_pointwise() -> TextOptions {
 }
 
 #[test]
-fn sentencepiece_models_encode_and_decode_as_the_library_does() {
+fn sentencepiece_models_match_the_reference_library() {
     let recorded = read(format!("{FIXTURES}/text/sentencepiece_cases.json"));
     let recorded: BTreeMap<String, TokenizerCases> = serde_json::from_slice(&recorded).unwrap();
     assert_eq!(recorded.len(), 4);
@@ -185,7 +186,7 @@ fn sentencepiece_models_encode_and_decode_as_the_library_does() {
 }
 
 #[test]
-fn texts_are_prepared_as_python_prepares_them() {
+fn normalization_matches_the_python_reference() {
     let recorded = read(format!("{FIXTURES}/text/prepare_cases.json"));
     let recorded: Vec<PrepareCase> = serde_json::from_slice(&recorded).unwrap();
     assert!(!recorded.is_empty());
@@ -197,14 +198,14 @@ fn texts_are_prepared_as_python_prepares_them() {
             capitalize_first_letter: case.capitalize_first_letter,
             replace_characters: case.replace_characters,
         };
-        let expected = case.prepared.map(|prepared| PreparedText {
+        let expected = case.prepared.map(|prepared| NormalizedText {
             text: prepared.text,
             frames_after_eos_guess: prepared.frames_after_eos_guess,
         });
-        let prepared = match prepare(&case.text, &options) {
-            Err(Error::EmptyText) => None,
+        let normalized = match normalize(&case.text, &options) {
+            Err(TextError::Empty) => None,
             other => Some(other.unwrap()),
         };
-        assert_eq!(prepared, expected, "{:?}", case.text);
+        assert_eq!(normalized, expected, "{:?}", case.text);
     }
 }

@@ -1,4 +1,4 @@
-//! Properties of the text module that hold for any text and any file.
+//! Properties of text processing that hold for any text and any file.
 
 use std::io::Write;
 use std::num::NonZeroUsize;
@@ -6,8 +6,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
-use tts_core::error::Error;
-use tts_core::text::{Chunks, TextOptions, Tokenizer, TokenizerFormat, chunks, prepare};
+use tts_core::text::{
+    SegmentTexts, TextError, TextOptions, Tokenizer, TokenizerFormat, normalize, segment_text,
+};
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
 const MODELS: [&str; 4] = [
@@ -41,13 +42,13 @@ fn untouched() -> TextOptions {
     }
 }
 
-fn chunk(tokenizer: &Arc<Tokenizer>, text: &str, max_tokens: usize) -> Chunks {
+fn segment(tokenizer: &Arc<Tokenizer>, text: &str, max_tokens: usize) -> SegmentTexts {
     let max_tokens = NonZeroUsize::new(max_tokens).unwrap();
-    chunks(Arc::clone(tokenizer), text, max_tokens, &untouched()).unwrap()
+    segment_text(Arc::clone(tokenizer), text, max_tokens, &untouched()).unwrap()
 }
 
-/// The sentences of `text` by the definition: at each end of a sentence, the whole text before it
-/// and the whole text after it decide whether it is inside a decimal number.
+/// The sentences of `text` by definition: the whole text before and after each end of a sentence
+/// determines whether it is inside a decimal number.
 fn sentences_by_definition(tokenizer: &Tokenizer, text: &str) -> Vec<String> {
     let ids = tokenizer.encode(text).unwrap();
     let ends = &tokenizer.encode(".!...?").unwrap()[1..];
@@ -72,54 +73,54 @@ fn sentences_by_definition(tokenizer: &Tokenizer, text: &str) -> Vec<String> {
     sentences
 }
 
-/// Texts of what decides where sentences end, in any order.
+/// Texts of digits, punctuation and special characters in any order.
 fn numbers_and_stops() -> impl Strategy<Value = String> {
-    const PARTS: &[&str] = &[
+    const PIECES: &[&str] = &[
         ".", ".", "!", "?", " ", "   ", "1", "2.5", "²", "٣", "１", "é", "😀", "a", " the",
         "\u{fffd}", "▁", "\u{200b}", "5 .", "\t", ",",
     ];
-    prop::collection::vec(prop::sample::select(PARTS), 1..40).prop_map(|parts| parts.concat())
+    prop::collection::vec(prop::sample::select(PIECES), 1..40).prop_map(|pieces| pieces.concat())
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn sentences_end_where_the_whole_text_says(text in numbers_and_stops(), model in 0..MODELS.len()) {
+    fn sentences_match_their_definition(text in numbers_and_stops(), model in 0..MODELS.len()) {
         let tokenizer = load(MODELS[model]);
-        // Chunks of one token join nothing, and here nothing can be cut again but at commas.
+        // Segments of one token are never joined, and are cut further only at commas.
         let text = text.replace(',', "");
-        let Ok(prepared) = prepare(&text, &untouched()) else {
+        let Ok(normalized) = normalize(&text, &untouched()) else {
             return Ok(());
         };
-        let expected: Vec<String> = sentences_by_definition(&tokenizer, prepared.text.trim())
+        let expected: Vec<String> = sentences_by_definition(&tokenizer, normalized.text.trim())
             .iter()
             .map(|sentence| sentence.trim().to_owned())
             .filter(|sentence| !sentence.is_empty())
             .collect();
         prop_assume!(!expected.is_empty());
-        let found: Vec<String> = chunk(&tokenizer, &text, 1).map(|chunk| chunk.unwrap().text).collect();
+        let found: Vec<String> = segment(&tokenizer, &text, 1).map(|segment| segment.unwrap().text).collect();
         prop_assert_eq!(found, expected);
     }
 
     #[test]
-    fn chunking_any_text_ends_with_no_panic_and_counts_its_tokens(text in any::<String>(), max_tokens in 1_usize..60) {
+    fn segments_of_any_text_have_the_reported_token_count(text in any::<String>(), max_tokens in 1_usize..60) {
         for model in MODELS {
             let tokenizer = load(model);
             let max_tokens = NonZeroUsize::new(max_tokens).unwrap();
-            match chunks(Arc::clone(&tokenizer), &text, max_tokens, &TextOptions::default()) {
-                Err(error) => prop_assert!(matches!(error, Error::EmptyText)),
-                Ok(chunks) => for chunk in chunks {
-                    let chunk = chunk.unwrap();
-                    prop_assert!(!chunk.text.is_empty());
-                    prop_assert_eq!(tokenizer.encode(&chunk.text).unwrap().len(), chunk.token_count);
+            match segment_text(Arc::clone(&tokenizer), &text, max_tokens, &TextOptions::default()) {
+                Err(error) => prop_assert!(matches!(error, TextError::Empty)),
+                Ok(segments) => for segment in segments {
+                    let segment = segment.unwrap();
+                    prop_assert!(!segment.text.is_empty());
+                    prop_assert_eq!(tokenizer.encode(&segment.text).unwrap().len(), segment.token_count);
                 }
             }
         }
     }
 
     #[test]
-    fn a_damaged_file_loads_or_is_refused_by_name(
+    fn damaged_file_loads_or_is_rejected_with_its_name(
         model in 0..MODELS.len(),
         flips in prop::collection::vec((any::<prop::sample::Index>(), 0..8_u8), 1..6),
         cut in prop::option::of(any::<prop::sample::Index>()),
@@ -132,22 +133,22 @@ proptest! {
         if let Some(cut) = cut {
             bytes.truncate(cut.index(bytes.len()));
         }
-        use_or_refuse(format, &bytes);
+        use_or_reject(format, &bytes);
     }
 
     #[test]
-    fn random_bytes_are_refused_by_name(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        use_or_refuse(TokenizerFormat::SentencePiece, &bytes);
-        use_or_refuse(TokenizerFormat::Tokenizers, &bytes);
+    fn random_bytes_are_rejected_with_their_name(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        use_or_reject(TokenizerFormat::SentencePiece, &bytes);
+        use_or_reject(TokenizerFormat::Tokenizers, &bytes);
     }
 }
 
-/// Uses a tokenizer if the bytes make one; else the message names the file.
-fn use_or_refuse(format: TokenizerFormat, bytes: &[u8]) {
+/// Uses the tokenizer if the bytes are valid; otherwise the message names the file.
+fn use_or_reject(format: TokenizerFormat, bytes: &[u8]) {
     match Tokenizer::from_bytes(format, bytes, Path::new("damaged.file")) {
         Ok(tokenizer) => {
             let all: Vec<u32> = (0..tokenizer.vocab_size() as u32).collect();
-            // Whether it still knows these ids and characters is the file's affair.
+            // Errors are allowed, panics are not.
             let _ = tokenizer.decode(&all);
             let _ = tokenizer.encode("Hé ﬁ ½ 3.14 你好 😀 \u{3000} the");
         }
@@ -156,7 +157,7 @@ fn use_or_refuse(format: TokenizerFormat, bytes: &[u8]) {
 }
 
 #[test]
-fn what_is_wrong_with_a_file_is_said() {
+fn messages_name_the_defect_of_a_file() {
     use TokenizerFormat::{SentencePiece, Tokenizers};
     let json = read("parity/tokenizer.json").1;
     let model = read("text/no_byte_fallback.model").1;
@@ -185,7 +186,7 @@ fn what_is_wrong_with_a_file_is_said() {
             model[..model.len() - 1].to_vec(),
             "cut short or damaged",
         ),
-        // A piece that claims to be 2^60 bytes long.
+        // A piece of 2^60 bytes, according to its header.
         (
             SentencePiece,
             [&[0x0A][..], &[0x80; 8], &[0x10]].concat(),
@@ -234,7 +235,7 @@ fn what_is_wrong_with_a_file_is_said() {
             "`padding`",
         ),
         (Tokenizers, charsmap("!"), "not in base64"),
-        // A trie of 4 GiB, one that is empty, and one that leads outside itself.
+        // A trie of 4 GiB, an empty one, and one with an offset out of bounds.
         (Tokenizers, charsmap("/////w=="), "is cut short"),
         (Tokenizers, charsmap("AAAAAA=="), "is damaged"),
         (Tokenizers, charsmap("BAAAAAD8//8="), "is damaged"),
@@ -248,7 +249,7 @@ fn what_is_wrong_with_a_file_is_said() {
 }
 
 #[test]
-fn an_id_outside_the_vocabulary_is_refused_with_the_range() {
+fn rejects_unknown_token_id_with_the_valid_range() {
     for model in MODELS {
         let tokenizer = load(model);
         let size = tokenizer.vocab_size();
@@ -260,12 +261,12 @@ fn an_id_outside_the_vocabulary_is_refused_with_the_range() {
 }
 
 #[test]
-fn a_text_of_which_no_token_is_left_is_an_error_not_silence() {
+fn text_without_tokens_is_an_error() {
     let tokenizer = load("parity/tokenizer.model");
-    // A space that has no width: whitespace to the model's normalizer, not to Python.
-    let mut chunks = chunk(&tokenizer, "\u{200b}", 50);
-    assert!(matches!(chunks.next(), Some(Err(Error::EmptyText))));
-    assert!(chunks.next().is_none());
+    // A zero-width space: whitespace to the model's normalizer, but not to Python.
+    let mut segments = segment(&tokenizer, "\u{200b}", 50);
+    assert!(matches!(segments.next(), Some(Err(TextError::Empty))));
+    assert!(segments.next().is_none());
 }
 
 #[derive(Clone, Default)]
@@ -282,7 +283,7 @@ impl Write for Log {
 }
 
 #[test]
-fn a_stretch_with_nowhere_to_cut_stays_whole_with_a_warning() {
+fn stretch_without_punctuation_stays_whole_with_a_warning() {
     let tokenizer = load("parity/tokenizer.model");
     let long = "hello ".repeat(40);
     let log = Log::default();
@@ -292,7 +293,7 @@ fn a_stretch_with_nowhere_to_cut_stays_whole_with_a_warning() {
         .with_writer(move || writer.clone())
         .finish();
     let found: Vec<_> = tracing::subscriber::with_default(subscriber, || {
-        chunk(&tokenizer, &format!("One. {long}."), 12)
+        segment(&tokenizer, &format!("One. {long}."), 12)
             .map(Result::unwrap)
             .collect()
     });
@@ -308,13 +309,13 @@ fn a_stretch_with_nowhere_to_cut_stays_whole_with_a_warning() {
 }
 
 #[test]
-fn a_tokenizer_and_its_chunks_can_be_used_on_other_threads() {
+fn tokenizer_and_segments_are_send() {
     fn is_send_and_sync<T: Send + Sync>() {}
     is_send_and_sync::<Tokenizer>();
-    is_send_and_sync::<Chunks>();
+    is_send_and_sync::<SegmentTexts>();
     let tokenizer = load("parity/tokenizer.json");
-    let mut chunks = chunk(&tokenizer, "One. Two.", 3);
+    let mut segments = segment(&tokenizer, "One. Two.", 3);
     drop(tokenizer);
-    let first = std::thread::spawn(move || chunks.next()).join().unwrap();
+    let first = std::thread::spawn(move || segments.next()).join().unwrap();
     assert_eq!(first.unwrap().unwrap().text, "One.");
 }

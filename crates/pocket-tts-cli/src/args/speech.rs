@@ -1,4 +1,4 @@
-//! What is said, with which voice, and how it is drawn.
+//! Flags for the text, the voice and sampling.
 
 use std::path::PathBuf;
 
@@ -7,13 +7,13 @@ use pocket_tts::GenerateOptions;
 
 use super::ModelArgs;
 
-/// What `generate` and `memory` have in common.
+/// The flags that `generate` and `memory` share.
 #[derive(Debug, Args)]
 pub(crate) struct SpeechArgs {
-    /// What to say; `-` reads it from the standard input, as does giving no text at all.
+    /// The text to speak. If it is `-` or missing, the text is read from standard input.
     #[arg(value_name = "TEXT", conflicts_with_all = ["text", "file"])]
     pub(crate) words: Option<String>,
-    /// What to say, as an option.
+    /// The text to speak, as a flag. Use this for a text that starts with a dash.
     #[arg(
         long,
         value_name = "TEXT",
@@ -21,24 +21,24 @@ pub(crate) struct SpeechArgs {
         allow_hyphen_values = true
     )]
     pub(crate) text: Option<String>,
-    /// A UTF-8 text file to say.
+    /// Read the text from a UTF-8 file.
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
-    /// A voice by name (see `pocket-tts voices`), a recording to clone (WAV, FLAC, MP3 or OGG), or an
-    /// exported .safetensors voice; files by path or by https:// or hf:// address. [default: the model's
-    /// own]
+    /// The voice: a name (see `pocket-tts voices`), a recording to clone (WAV, FLAC, MP3 or OGG), or an
+    /// exported .safetensors voice. Files are given by path, or by https:// or hf:// URL. [default: the
+    /// first voice of the model]
     #[arg(long, value_name = "VOICE")]
     pub(crate) voice: Option<String>,
-    /// Clone only the first 30 seconds of a recording.
+    /// Clone from the first 30 seconds of a longer recording.
     #[arg(long)]
     pub(crate) truncate: bool,
     #[command(flatten)]
     sampling: SamplingArgs,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
-    /// Parts of a long text to speak at once, as far as the limit allows. More take more memory, and make
-    /// the whole text sooner but not its first audio. What is said does not depend on it. [default: as many
-    /// as are worth it and fit; 1 for a WAV on the standard output, which is heard at once]
+    /// The largest number of segments of a long text to generate together; the memory limit can lower it.
+    /// A larger batch needs more memory and finishes the text sooner, but delays its first audio. It does
+    /// not change the audio. [default: chosen from the available memory; 1 when writing to standard output]
     #[arg(
         long,
         value_name = "COUNT",
@@ -51,28 +51,28 @@ pub(crate) struct SpeechArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Sampling")]
 pub(crate) struct SamplingArgs {
-    /// Variance of the noise that speech is drawn from; 0 always takes the likeliest. [default: the
-    /// model's]
+    /// The variance of the sampling noise. With 0, the output is deterministic. [default: the model's]
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     temperature: Option<f32>,
-    /// Steps of the flow for each frame.
+    /// The number of solver steps per frame.
     #[arg(long, value_name = "COUNT", allow_negative_numbers = true,
           default_value_t = GenerateOptions::default().sampler_decode_steps)]
     sampler_decode_steps: usize,
-    /// Keep the noise between this and its negative. [default: unbounded]
+    /// Clamp the sampling noise to the range from -NUMBER to NUMBER. [default: no clamping]
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     noise_clamp: Option<f32>,
-    /// End-of-speech score over which speech ends. [default: the model's]
+    /// End the speech when the end-of-speech score exceeds this value. [default: the model's]
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     eos_threshold: Option<f32>,
-    /// Frames to speak after the end was seen. [default: the model's, or guessed from the text]
+    /// The number of frames to generate after the end of speech is detected. [default: the model's, or
+    /// derived from the length of the text]
     #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
     frames_after_eos: Option<usize>,
-    /// Tokens of text to speak in one go; longer texts are cut at sentences.
+    /// The largest number of tokens in a segment. Longer texts are split at sentence boundaries.
     #[arg(long, value_name = "COUNT", allow_negative_numbers = true,
           default_value_t = GenerateOptions::default().max_tokens)]
     max_tokens: usize,
-    /// Start of the noise generator: the same seed gives the same speech. [default: random]
+    /// The seed of the sampling noise. The same seed gives the same audio. [default: random]
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     seed: Option<u64>,
 }

@@ -1,12 +1,12 @@
-//! Files that are missing, damaged, or made for another model.
+//! Missing and damaged files, and files of another model.
 
 use std::fs;
 use std::path::Path;
 
 use crate::support::{Place, fixture};
 
-/// The files that speech is made of, and the words of a message about each when it is empty, and when
-/// its second half is missing.
+/// The input files, each with the expected message for an empty file and for one without its second
+/// half.
 const FILES: [(&str, &str, &str); 5] = [
     (
         "model/model.safetensors",
@@ -23,7 +23,7 @@ const FILES: [(&str, &str, &str); 5] = [
     ("model/voice.wav", "cannot decode the audio file", ""),
 ];
 
-/// Speaks with all of [`FILES`], of which one is the voice.
+/// Generates speech from all of [`FILES`]; `file` may be the voice.
 fn speak(place: &Place, file: &str) -> crate::support::Run {
     match file {
         "model/voice.wav" => place.generate_with_model(&["--voice", file]),
@@ -31,13 +31,13 @@ fn speak(place: &Place, file: &str) -> crate::support::Run {
     }
 }
 
-/// The end of a path, which is what messages about it have in common.
+/// The file name of a path, which every message contains.
 fn name(file: &str) -> &str {
     file.rsplit('/').next().unwrap()
 }
 
 #[test]
-fn the_undamaged_files_speak() {
+fn accepts_undamaged_files() {
     let place = Place::with_model();
     for (file, ..) in FILES {
         speak(&place, file).succeeds();
@@ -45,7 +45,7 @@ fn the_undamaged_files_speak() {
 }
 
 #[test]
-fn a_missing_file_is_named() {
+fn names_missing_files() {
     for (file, ..) in FILES {
         let place = Place::with_model();
         fs::remove_file(place.path(file)).unwrap();
@@ -56,7 +56,7 @@ fn a_missing_file_is_named() {
 }
 
 #[test]
-fn an_empty_file_is_named() {
+fn names_empty_files() {
     for (file, words, _) in FILES {
         let place = Place::with_model();
         place.write(file, "");
@@ -65,16 +65,16 @@ fn an_empty_file_is_named() {
 }
 
 #[test]
-fn a_truncated_file_is_named() {
+fn names_truncated_files() {
     let place = Place::with_model();
     for (file, _, words) in FILES {
-        // A WAV file without its end is heard as far as it goes, as streamed ones are.
+        // A truncated WAV file is accepted, because streamed files have no valid length.
         if file == "model/voice.wav" {
             continue;
         }
         let whole = place.read(file);
         for len in [1, 7, 8, 9, 40, whole.len() / 2, whole.len() - 1] {
-            // A config is text: without its last letter, it may be one still.
+            // A config without its last character may still be valid.
             if file == "model/config.yaml" && len == whole.len() - 1 {
                 continue;
             }
@@ -96,13 +96,13 @@ fn a_truncated_file_is_named() {
 }
 
 #[test]
-fn a_flipped_bit_in_a_header_is_named() {
+fn names_files_with_a_damaged_header() {
     let place = Place::with_model();
     for (file, at) in [
-        // The length of the header, its first letter, and one of a key.
+        // The length of the header, its first character, and one of a key.
         ("model/model.safetensors", &[0, 3, 7, 8, 11][..]),
         ("model/voice.safetensors", &[0, 3, 7, 8, 11]),
-        // The colon of its first key, and a letter of it.
+        // The colon after the first key, and a character of the key.
         ("model/config.yaml", &[0, 12]),
         // The tag and length of the first piece.
         ("tokenizer.model", &[0, 1]),
@@ -120,11 +120,11 @@ fn a_flipped_bit_in_a_header_is_named() {
 }
 
 #[test]
-fn a_flipped_bit_anywhere_is_told_or_heard_but_never_fatal() {
+fn never_panics_on_a_flipped_bit() {
     let place = Place::with_model();
     for (file, ..) in FILES {
         let whole = place.read(file);
-        // Spread over the file, its headers included, with every bit of a byte among them.
+        // Positions are denser at the start of the file; every bit of a byte occurs.
         let flips = 24;
         for flip in 0..flips {
             let mut damaged = whole.clone();
@@ -142,7 +142,7 @@ fn a_flipped_bit_anywhere_is_told_or_heard_but_never_fatal() {
 }
 
 #[test]
-fn a_header_that_claims_more_than_any_memory_is_refused() {
+fn rejects_headers_that_claim_huge_sizes() {
     let place = Place::with_model();
     for file in ["model/model.safetensors", "model/voice.safetensors"] {
         let whole = place.read(file);
@@ -150,7 +150,7 @@ fn a_header_that_claims_more_than_any_memory_is_refused() {
         damaged[..8].copy_from_slice(&(1u64 << 60).to_le_bytes());
         place.write(file, &damaged);
         speak(&place, file).fails(&[name(file), "not a usable safetensors file"]);
-        // A tensor that claims as much.
+        // A tensor of that size.
         let header = br#"{"a":{"dtype":"F32","shape":[1152921504606846976],"data_offsets":[0,4611686018427387904]}}"#;
         let claim = [&(header.len() as u64).to_le_bytes()[..], header, &[0; 64]].concat();
         place.write(file, claim);
@@ -160,7 +160,7 @@ fn a_header_that_claims_more_than_any_memory_is_refused() {
 }
 
 #[test]
-fn values_that_are_no_numbers_are_refused_in_a_voice() {
+fn rejects_nan_in_a_voice() {
     let place = Place::with_model();
     let mut voice = place.read("model/voice.safetensors");
     let end = voice.len();
@@ -172,7 +172,7 @@ fn values_that_are_no_numbers_are_refused_in_a_voice() {
 }
 
 #[test]
-fn a_voice_of_another_model_is_refused() {
+fn rejects_voices_of_another_model() {
     let place = Place::with_model();
     let words = ["voice.safetensors is not a voice for this model"];
     place
@@ -184,14 +184,14 @@ fn a_voice_of_another_model_is_refused() {
     )
     .unwrap();
     place.generate_with_model(&[]).fails(&words);
-    // Weights are no voice.
+    // Weights are not a voice.
     place
         .generate_with_model(&["--voice", "model/model.safetensors"])
         .fails(&["model.safetensors is not a voice for this model"]);
 }
 
 #[test]
-fn weights_of_another_model_are_refused_with_what_differs() {
+fn rejects_weights_of_another_model_and_lists_differences() {
     let place = Place::with_model();
     fs::copy(
         fixture("small_pointwise/model.safetensors"),
@@ -203,7 +203,7 @@ fn weights_of_another_model_are_refused_with_what_differs() {
         "missing: ",
         "unexpected: ",
     ]);
-    // A voice is no weights.
+    // A voice is not weights.
     fs::copy(
         place.path("model/voice.safetensors"),
         place.path("model/model.safetensors"),
@@ -215,7 +215,7 @@ fn weights_of_another_model_are_refused_with_what_differs() {
 }
 
 #[test]
-fn a_tokenizer_of_another_model_is_refused() {
+fn rejects_tokenizers_of_another_model() {
     let place = Place::with_model();
     let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("../builtin-voice/data");
     fs::copy(
@@ -238,7 +238,7 @@ fn a_tokenizer_of_another_model_is_refused() {
 }
 
 #[test]
-fn a_config_that_is_none_is_refused_with_the_key() {
+fn rejects_invalid_configs_and_names_the_key() {
     let place = Place::with_model();
     let whole = String::from_utf8(place.read("model/config.yaml")).unwrap();
     for (from, to, words) in [
@@ -276,7 +276,7 @@ fn a_config_that_is_none_is_refused_with_the_key() {
 }
 
 #[test]
-fn a_file_that_is_no_audio_is_refused_as_a_recording() {
+fn rejects_recordings_that_are_not_audio() {
     let place = Place::with_model();
     for file in ["model/config.yaml", "tokenizer.model"] {
         place.generate_with_model(&["--voice", file]).fails(&[
@@ -288,10 +288,10 @@ fn a_file_that_is_no_audio_is_refused_as_a_recording() {
 }
 
 #[test]
-fn a_recording_that_the_decoder_gives_up_on_is_told_as_any_other() {
+fn reports_decoder_panics_as_errors() {
     let place = Place::with_model();
     let mut recording = place.read("model/voice.wav");
-    // Channels and bits of the format chunk, whose product then exceeds the field for it.
+    // Channels and bits of the format chunk: their product overflows its field.
     recording[22..24].fill(0xff);
     recording[34] = 32;
     place.write("model/voice.wav", recording);

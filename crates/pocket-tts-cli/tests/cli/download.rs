@@ -1,5 +1,4 @@
-//! Models and voices that are downloaded, from a server on this machine that answers as the Hugging
-//! Face Hub does.
+//! Downloads of models and voices from a local server that behaves like the Hugging Face Hub.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -11,7 +10,7 @@ use std::thread::{self, JoinHandle};
 
 use crate::support::{Place, Run, finish};
 
-/// Serves the files of a folder as those of the repository `o/r`; those in `gated` only with a token.
+/// Serves the files of a folder as the repository `o/r`. Files in `gated` require a token.
 struct Server {
     address: String,
     downloads: Arc<AtomicUsize>,
@@ -31,7 +30,7 @@ impl Server {
                 if stop.load(Ordering::SeqCst) {
                     break;
                 }
-                // A client that leaves early is its own affair.
+                // A client may close its connection early.
                 let _ = answer(stream.unwrap(), &folder, &counter);
             }
         });
@@ -113,7 +112,7 @@ fn answer(mut stream: TcpStream, folder: &Path, downloads: &AtomicUsize) -> std:
     reply("206 Partial Content", &described, &content[start..=end])
 }
 
-/// A place whose folder `model` is served, with a config that names its files there.
+/// A folder whose subfolder `model` is served, with a config that refers to the served files.
 fn served() -> (Place, Server) {
     let place = Place::with_model();
     fs::rename(
@@ -150,7 +149,7 @@ const SPEAK: [&str; 6] = [
 ];
 
 #[test]
-fn a_model_and_its_voice_are_downloaded_once_and_kept() {
+fn downloads_each_file_once_and_caches_it() {
     let (place, server) = served();
     let arguments = [&SPEAK[..], &["--voice", "hf://o/r/voice.safetensors"]].concat();
     let run = server.run(&place, &arguments, Some("secret")).succeeds();
@@ -170,13 +169,13 @@ fn a_model_and_its_voice_are_downloaded_once_and_kept() {
     let run = server.run(&place, &arguments, None).succeeds();
     assert!(!run.stderr.contains("downloading"), "{}", run.stderr);
     assert_eq!(server.downloads.load(Ordering::SeqCst), downloads);
-    // Nor is a network needed any more.
+    // No network is needed any more.
     place.run(&arguments).succeeds();
     assert!(place.read("tts_output.wav") == spoken);
 }
 
 #[test]
-fn without_access_the_open_weights_speak_and_cloning_says_how_to_get_it() {
+fn without_access_uses_open_weights_and_explains_access_for_cloning() {
     let (place, server) = served();
     let voice = ["--voice", "hf://o/r/voice.safetensors", "-q"];
     let run = server.run(&place, &[&SPEAK[..], &voice].concat(), None);
@@ -190,14 +189,14 @@ fn without_access_the_open_weights_speak_and_cloning_says_how_to_get_it() {
             "accept the terms at http://",
             "HF_TOKEN",
         ]);
-    // With access, it clones.
+    // With access, cloning works.
     server
         .run(&place, &[&SPEAK[..], &recording].concat(), Some("secret"))
         .succeeds();
 }
 
 #[test]
-fn what_the_server_does_not_have_is_named() {
+fn names_files_that_the_server_does_not_have() {
     let (place, server) = served();
     let arguments = ["generate", "Hi.", "--config", "hf://o/r/nowhere.yaml"];
     server

@@ -1,9 +1,9 @@
-//! Options, and values that they do not take.
+//! Flags and their invalid values.
 
 use crate::support::Place;
 
 #[test]
-fn each_bad_value_is_refused_with_the_option_and_what_it_takes() {
+fn rejects_invalid_values_with_flag_and_valid_range() {
     let place = Place::new();
     let cases = [
         (
@@ -132,7 +132,7 @@ fn each_bad_value_is_refused_with_the_option_and_what_it_takes() {
         (
             "--profile-dir",
             "folder",
-            "--profile-dir says where a profile goes, and none is made; add --profile-memory",
+            "--profile-dir has no effect without --profile-memory; add --profile-memory",
         ),
         (
             "--batch-size",
@@ -173,7 +173,7 @@ fn each_bad_value_is_refused_with_the_option_and_what_it_takes() {
 }
 
 #[test]
-fn an_option_that_does_not_exist_is_refused() {
+fn rejects_unknown_flags_and_commands() {
     let place = Place::new();
     place
         .generate(&["Hi.", "--temprature", "1"])
@@ -182,23 +182,23 @@ fn an_option_that_does_not_exist_is_refused() {
 }
 
 #[test]
-fn a_device_that_was_not_built_in_is_refused_with_the_way_out() {
+fn rejects_devices_that_are_not_built_in_and_names_the_feature() {
     for (device, is_built_in) in [
         ("flex", cfg!(feature = "flex")),
         ("ndarray", cfg!(feature = "ndarray")),
         ("wgpu", cfg!(feature = "wgpu")),
     ] {
         if !is_built_in {
-            let way_out = format!("build it with `--features {device}`");
+            let remedy = format!("build it with `--features {device}`");
             Place::new()
                 .generate(&["Hi.", "--device", device])
-                .fails(&[&format!("device {device} cannot be used"), &way_out]);
+                .fails(&[&format!("device {device} cannot be used"), &remedy]);
         }
     }
 }
 
 #[test]
-fn a_language_and_a_config_are_refused_together() {
+fn rejects_language_together_with_config() {
     Place::new()
         .generate(&["Hi.", "--language", "english", "--config", "config.yaml"])
         .usage_error(&[
@@ -209,7 +209,7 @@ fn a_language_and_a_config_are_refused_together() {
 }
 
 #[test]
-fn a_released_model_that_is_not_here_is_told_with_the_way_to_it() {
+fn explains_how_to_get_a_missing_released_model() {
     let place = Place::new();
     for arguments in [
         &["generate", "Hi.", "--language", "english"][..],
@@ -232,17 +232,17 @@ fn a_released_model_that_is_not_here_is_told_with_the_way_to_it() {
 }
 
 #[test]
-fn offline_needs_no_environment() {
+fn offline_flag_works_without_environment_variables() {
     let place = Place::new();
     let mut command = place.command(&["generate", "Hi.", "--offline", "--language", "english"]);
     command.env_remove("HF_HUB_OFFLINE");
-    // If it tried after all, it would find nobody there.
+    // A download attempt would fail at this address.
     command.env("HF_ENDPOINT", "http://127.0.0.1:9");
     crate::support::finish(command.spawn().unwrap()).fails(&["downloads are disabled"]);
 }
 
 #[test]
-fn the_sampling_options_reach_the_model() {
+fn sampling_flags_reach_the_model() {
     let place = Place::with_model();
     let say = |arguments: &[&str]| {
         let run = place.generate_with_model(&[&["--seed", "1", "--json"], arguments].concat());
@@ -255,7 +255,7 @@ fn the_sampling_options_reach_the_model() {
     assert!(say(&["--temperature", "2"]).1 != plain.1);
     assert!(say(&["--noise-clamp", "0.01"]).1 != plain.1);
     assert!(say(&["--sampler-decode-steps", "3"]).1 != plain.1);
-    // Whatever the model says of the end, it is believed in the seventh frame, or never.
+    // With these thresholds, the end is always detected in the seventh frame, or never.
     assert_eq!(
         say(&["--eos-threshold=-inf", "--frames-after-eos", "0"]).0,
         6
@@ -269,7 +269,7 @@ fn the_sampling_options_reach_the_model() {
 }
 
 #[test]
-fn a_text_is_cut_at_the_most_tokens_asked_for() {
+fn max_tokens_splits_the_text() {
     let place = Place::with_model();
     let frames = |most: &str| {
         let run = place.run(&[
@@ -293,7 +293,7 @@ fn a_text_is_cut_at_the_most_tokens_asked_for() {
 }
 
 #[test]
-fn help_names_every_option() {
+fn help_lists_every_flag() {
     let run = Place::new().generate(&["--help"]).succeeds();
     let help = String::from_utf8(run.stdout).unwrap();
     for option in [

@@ -1,4 +1,4 @@
-//! What the program tells of models and voices.
+//! Lists of models and voices, and information on a model.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ fn lines(run: Run) -> String {
 }
 
 #[test]
-fn every_model_is_listed_with_its_default_voice() {
+fn lists_every_model_with_its_default_voice() {
     let place = Place::new();
     let list = lines(place.run(&["voices"]));
     let line = |model: &str| {
@@ -32,7 +32,7 @@ fn every_model_is_listed_with_its_default_voice() {
 }
 
 #[test]
-fn the_voices_of_a_model_are_listed_with_their_place_in_the_cache() {
+fn lists_voices_with_their_cache_path() {
     let place = Place::new();
     let json = place
         .run(&["voices", "--language", "english", "--json"])
@@ -71,7 +71,7 @@ fn the_voices_of_a_model_are_listed_with_their_place_in_the_cache() {
 }
 
 #[test]
-fn all_models_and_voices_are_listed_as_json() {
+fn lists_models_and_voices_as_json() {
     let json = Place::new().run(&["voices", "--json"]).succeeds().json();
     let models = json.as_array().unwrap();
     assert!(models.len() > 20);
@@ -90,7 +90,7 @@ fn all_models_and_voices_are_listed_as_json() {
 }
 
 #[test]
-fn the_sizes_of_a_model_are_told() {
+fn info_prints_the_sizes_of_a_model() {
     let place = Place::with_model();
     let built_in = place.run(&["info", "--json"]).succeeds().json();
     let other = place
@@ -131,7 +131,7 @@ fn the_sizes_of_a_model_are_told() {
 }
 
 #[test]
-fn the_version_is_told() {
+fn prints_the_version() {
     let version = lines(Place::new().run(&["--version"]));
     assert_eq!(
         version,

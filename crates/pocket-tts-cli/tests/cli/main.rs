@@ -1,4 +1,4 @@
-//! The program as its users meet it: through its command line, its files and its messages.
+//! Tests of the program through its command line, files and messages.
 
 mod damage;
 mod download;

@@ -1,4 +1,4 @@
-//! Limits, and plans that keep them.
+//! Memory limits and plans.
 
 use crate::support::{Place, Run, wav};
 
@@ -6,32 +6,31 @@ const LIMIT: &str = "POCKET_TTS_MEMORY_LIMIT_MB";
 const PROFILING: &str = "POCKET_TTS_ENABLE_MEMORY_PROFILING";
 const POOL_SIZE: &str = "POCKET_TTS_MEMORY_POOL_SIZE";
 
-/// Three parts of `--max-tokens 12`.
-const THREE_PARTS: &str = "One two three. Four five six. Seven eight nine.";
+/// Three segments with `--max-tokens 12`.
+const THREE_SEGMENTS: &str = "One two three. Four five six. Seven eight nine.";
 
-/// Options for one part that is long by its text and short by its speech: it takes more than to load
-/// the model does.
-const LONG_PART: [&str; 3] = [
+/// Flags for one segment of a long text with little audio. It needs more memory than loading the model.
+const LONG_SEGMENT: [&str; 3] = [
     "--max-tokens=200",
     "--eos-threshold=-inf",
     "--frames-after-eos=0",
 ];
 
-/// A text of one such part.
+/// The text of one such segment.
 fn long_text() -> String {
     "one two three four five, ".repeat(8)
 }
 
-/// The limit in MB that a refusal says would do.
-fn limit_that_would_do(refusal: &Run) -> String {
+/// The sufficient limit in MB that an error message names.
+fn sufficient_limit(error: &Run) -> String {
     let words = "a limit of ";
-    let start = refusal.stderr.find(words).expect(words) + words.len();
-    let rest = &refusal.stderr[start..];
+    let start = error.stderr.find(words).expect(words) + words.len();
+    let rest = &error.stderr[start..];
     rest.split(' ').next().unwrap().to_owned()
 }
 
 #[test]
-fn a_bad_variable_is_named_by_every_command_before_anything_is_loaded() {
+fn every_command_names_an_invalid_variable_before_loading() {
     let place = Place::new();
     let nowhere = ["--config", "nowhere.yaml"];
     for (variable, value, allowed) in [
@@ -60,7 +59,7 @@ fn a_bad_variable_is_named_by_every_command_before_anything_is_loaded() {
 }
 
 #[test]
-fn a_variable_that_a_flag_replaces_is_not_read() {
+fn does_not_read_a_variable_that_a_flag_overrides() {
     let place = Place::new();
     let flags = [
         (LIMIT, &["--memory-limit", "2000"][..]),
@@ -70,7 +69,7 @@ fn a_variable_that_a_flag_replaces_is_not_read() {
     for (variable, flag) in flags {
         let arguments = [&["info", "-q"], flag].concat();
         place.run_with(&[(variable, "bad")], &arguments).succeeds();
-        // It replaces no other.
+        // The other variables are still read.
         for (other, _) in flags.iter().filter(|(other, _)| *other != variable) {
             place
                 .run_with(&[(other, "bad")], &arguments)
@@ -80,13 +79,13 @@ fn a_variable_that_a_flag_replaces_is_not_read() {
 }
 
 #[test]
-fn a_limit_that_is_too_small_is_refused_with_one_that_would_do() {
+fn rejects_a_low_limit_and_names_the_lowest_limit_that_is_enough() {
     let place = Place::new();
-    let refusal = place
+    let error = place
         .generate(&["Hi.", "--memory-limit", "1"])
         .fails(&["the limit is 1 MiB", "too little"]);
     assert_eq!(place.files(), [""; 0]);
-    let enough = limit_that_would_do(&refusal);
+    let enough = sufficient_limit(&error);
     place
         .generate(&["Hi.", "--memory-limit", &enough])
         .succeeds();
@@ -99,15 +98,15 @@ fn a_limit_that_is_too_small_is_refused_with_one_that_would_do() {
 }
 
 #[test]
-fn a_limit_from_the_environment_is_kept_as_that_of_the_flag_is() {
+fn limit_from_the_environment_works_like_the_flag() {
     let place = Place::new();
     let say = ["generate", "Hi.", "-q"];
-    let refusal = place
+    let error = place
         .run_with(&[(LIMIT, "1")], &say)
         .fails(&["the limit is 1 MiB", "too little"]);
-    let enough = limit_that_would_do(&refusal);
+    let enough = sufficient_limit(&error);
     place.run_with(&[(LIMIT, &enough)], &say).succeeds();
-    // The flag is taken in the variable's place.
+    // The flag overrides the variable.
     let raised = [&say[..], &["--memory-limit", &enough]].concat();
     place.run_with(&[(LIMIT, "1")], &raised).succeeds();
     let lowered = [&say[..], &["--memory-limit", "1"]].concat();
@@ -115,7 +114,7 @@ fn a_limit_from_the_environment_is_kept_as_that_of_the_flag_is() {
 }
 
 #[test]
-fn a_file_that_was_there_outlives_a_refusal() {
+fn keeps_the_existing_file_if_the_limit_is_too_low() {
     let place = Place::new();
     place.write("tts_output.wav", "precious");
     place
@@ -126,12 +125,12 @@ fn a_file_that_was_there_outlives_a_refusal() {
 }
 
 #[test]
-fn the_batch_size_changes_no_sample() {
+fn batch_size_does_not_change_the_audio() {
     let place = Place::new();
     let say = |size: &str| {
         let options = ["--max-tokens", "12", "--seed", "3", "--batch-size", size];
         place
-            .generate(&[&[THREE_PARTS], &options[..]].concat())
+            .generate(&[&[THREE_SEGMENTS], &options[..]].concat())
             .succeeds();
         place.read("tts_output.wav")
     };
@@ -141,7 +140,7 @@ fn the_batch_size_changes_no_sample() {
 }
 
 #[test]
-fn a_plan_tells_its_parts_and_whether_it_fits() {
+fn plan_prints_its_categories() {
     let place = Place::new();
     let run = place.run(&["memory", "Hi."]).succeeds();
     let plan = String::from_utf8(run.stdout).unwrap();
@@ -153,15 +152,15 @@ fn a_plan_tells_its_parts_and_whether_it_fits() {
 }
 
 #[test]
-fn a_plan_that_does_not_fit_is_shown_and_fails_with_what_would_do() {
+fn prints_a_plan_that_does_not_fit_and_fails_with_a_sufficient_limit() {
     let place = Place::new();
     let text = long_text();
     let plan = |limit: &str, more: &[&str]| {
         let arguments = ["memory", &text, "--memory-limit", limit];
-        place.run(&[&arguments, &LONG_PART[..], more].concat())
+        place.run(&[&arguments, &LONG_SEGMENT[..], more].concat())
     };
-    // Enough to load the model, and no more.
-    let enough_to_load = limit_that_would_do(&place.run(&["info", "--memory-limit", "1"]));
+    // Just enough to load the model.
+    let enough_to_load = sufficient_limit(&place.run(&["info", "--memory-limit", "1"]));
     for more in [&[][..], &["--run"]] {
         let run = plan(&enough_to_load, more);
         assert_eq!(run.code, 1, "{}", run.stderr);
@@ -172,39 +171,39 @@ fn a_plan_that_does_not_fit_is_shown_and_fails_with_what_would_do() {
         }
         assert!(!shown.contains("measured"), "{shown}");
     }
-    let refusal = plan(&enough_to_load, &["--json", "--run"]);
-    assert_eq!(refusal.code, 1, "{}", refusal.stderr);
-    let json = refusal.json();
+    let error = plan(&enough_to_load, &["--json", "--run"]);
+    assert_eq!(error.code, 1, "{}", error.stderr);
+    let json = error.json();
     assert_eq!(json["fits"], false);
     assert!(json["shortfall_bytes"].as_u64() > Some(1 << 20), "{json}");
     assert!(json["measured"].is_null());
 
-    let enough = limit_that_would_do(&refusal);
+    let enough = sufficient_limit(&error);
     let json = plan(&enough, &["--json"]).succeeds().json();
     assert_eq!(
         (&json["fits"], &json["shortfall_bytes"]),
         (&true.into(), &0.into())
     );
     let say = ["generate", &text, "--memory-limit", &enough];
-    place.run(&[&say, &LONG_PART[..]].concat()).succeeds();
+    place.run(&[&say, &LONG_SEGMENT[..]].concat()).succeeds();
     let too_little = enough.parse::<u64>().unwrap() - 2;
     assert_eq!(plan(&too_little.to_string(), &[]).code, 1);
 }
 
 #[test]
-fn what_is_refused_after_loading_leaves_no_file() {
+fn leaves_no_file_if_the_limit_is_too_low_after_loading() {
     let place = Place::new();
-    let enough_to_load = limit_that_would_do(&place.run(&["info", "--memory-limit", "1"]));
+    let enough_to_load = sufficient_limit(&place.run(&["info", "--memory-limit", "1"]));
     let text = long_text();
     let say = ["generate", &text, "--memory-limit", &enough_to_load];
     place
-        .run(&[&say, &LONG_PART[..]].concat())
+        .run(&[&say, &LONG_SEGMENT[..]].concat())
         .fails(&["the speech would take", "too little"]);
     assert_eq!(place.files(), [""; 0]);
 }
 
 #[test]
-fn a_longer_text_and_more_parts_at_once_take_more() {
+fn longer_segments_and_larger_batches_need_more_memory() {
     let place = Place::new();
     let predicted = |arguments: &[&str]| {
         let run = place.run(&[&["memory", "--json"], arguments].concat());
@@ -213,18 +212,18 @@ fn a_longer_text_and_more_parts_at_once_take_more() {
             .unwrap()
     };
     let word = predicted(&["Hi."]);
-    let one = predicted(&[THREE_PARTS, "--max-tokens", "12"]);
-    let three = predicted(&[THREE_PARTS, "--max-tokens", "12", "--batch-size", "3"]);
+    let one = predicted(&[THREE_SEGMENTS, "--max-tokens", "12"]);
+    let three = predicted(&[THREE_SEGMENTS, "--max-tokens", "12", "--batch-size", "3"]);
     assert!(word < one && one < three, "{word} {one} {three}");
 }
 
 #[test]
-fn what_is_measured_is_never_over_what_was_predicted() {
+fn measured_peak_does_not_exceed_the_prediction() {
     let place = Place::new();
     for arguments in [
         &["Hi."][..],
-        &[THREE_PARTS, "--max-tokens", "12"],
-        &[THREE_PARTS, "--max-tokens", "12", "--batch-size", "3"],
+        &[THREE_SEGMENTS, "--max-tokens", "12"],
+        &[THREE_SEGMENTS, "--max-tokens", "12", "--batch-size", "3"],
         &["Hi.", "--threads", "1"],
     ] {
         let run = place.run(&[&["memory", "--run", "--json"], arguments].concat());
@@ -248,7 +247,7 @@ fn what_is_measured_is_never_over_what_was_predicted() {
 }
 
 #[test]
-fn a_plan_needs_words_and_settings_that_make_sense() {
+fn plan_rejects_empty_text_and_invalid_settings() {
     let place = Place::new();
     place
         .run(&["memory", "🎉"])

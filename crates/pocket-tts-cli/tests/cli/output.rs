@@ -1,4 +1,4 @@
-//! Where the WAV goes, and what is said of it.
+//! Output files, standard output and messages.
 
 use std::fs;
 use std::process::Stdio;
@@ -6,7 +6,7 @@ use std::process::Stdio;
 use crate::support::{Place, end_silence, finish, wav};
 
 #[test]
-fn speech_is_a_wav_file_that_sounds() {
+fn writes_an_audible_wav_file() {
     let place = Place::new();
     let run = place.generate(&["Hello world.", "--seed", "1"]).succeeds();
     let (rate, samples) = wav(&place.read("tts_output.wav"), false);
@@ -30,7 +30,7 @@ fn speech_is_a_wav_file_that_sounds() {
 }
 
 #[test]
-fn a_seed_gives_the_same_file_on_every_run_and_thread_count() {
+fn same_seed_gives_the_same_audio_at_any_thread_count() {
     let place = Place::new();
     let say = |arguments: &[&str]| {
         place
@@ -47,16 +47,16 @@ fn a_seed_gives_the_same_file_on_every_run_and_thread_count() {
 }
 
 #[test]
-fn the_seed_that_is_told_gives_the_same_again() {
+fn reported_seed_reproduces_the_audio() {
     let place = Place::new();
-    let told = place.generate(&["Hi.", "--json"]).succeeds().json()["seed"].to_string();
+    let seed = place.generate(&["Hi.", "--json"]).succeeds().json()["seed"].to_string();
     let first = place.read("tts_output.wav");
-    place.generate(&["Hi.", "--seed", &told]).succeeds();
+    place.generate(&["Hi.", "--seed", &seed]).succeeds();
     assert!(place.read("tts_output.wav") == first);
 }
 
 #[test]
-fn the_standard_output_gets_the_same_samples_as_a_file() {
+fn standard_output_has_the_same_samples_as_a_file() {
     let place = Place::new();
     let run = place
         .generate(&["Hi.", "--seed", "1", "--output-path", "-"])
@@ -69,13 +69,13 @@ fn the_standard_output_gets_the_same_samples_as_a_file() {
 }
 
 #[test]
-fn quiet_says_nothing() {
+fn quiet_prints_nothing() {
     let run = Place::new().generate(&["Hi.", "--quiet"]).succeeds();
     assert_eq!((run.stderr.as_str(), run.stdout.len()), ("", 0));
 }
 
 #[test]
-fn json_holds_the_figures_of_the_file() {
+fn json_has_the_figures_of_the_file() {
     let place = Place::new();
     let run = place
         .generate(&["Hi.", "--json", "--seed", "5", "-o", "hi.wav"])
@@ -98,14 +98,14 @@ fn json_holds_the_figures_of_the_file() {
 }
 
 #[test]
-fn json_and_a_wav_are_refused_on_one_output() {
+fn rejects_json_and_wav_on_the_same_output() {
     Place::new()
         .generate(&["Hi.", "--json", "-o", "-"])
         .usage_error(&["--json", "--output-path -", "standard output"]);
 }
 
 #[test]
-fn an_output_that_cannot_be_written_is_named() {
+fn names_outputs_that_cannot_be_written() {
     let place = Place::new();
     place.write("file", "");
     fs::create_dir(place.path("folder")).unwrap();
@@ -128,7 +128,7 @@ fn an_output_that_cannot_be_written_is_named() {
 }
 
 #[test]
-fn a_file_that_was_there_stays_when_there_is_nothing_to_say() {
+fn keeps_the_existing_file_if_there_is_no_text() {
     let place = Place::new();
     place.write("tts_output.wav", "precious");
     place.generate(&["  "]).fails(&["nothing to say"]);
@@ -139,7 +139,7 @@ fn a_file_that_was_there_stays_when_there_is_nothing_to_say() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_device_is_told_and_stays_a_device() {
+fn reports_a_full_device_and_does_not_replace_it() {
     use std::os::unix::fs::FileTypeExt;
     let is_device = || {
         let kind = fs::metadata("/dev/full").unwrap().file_type();
@@ -151,7 +151,7 @@ fn a_full_device_is_told_and_stays_a_device() {
         .generate(&["Hi.", "-o", "/dev/full"])
         .fails(&["cannot write audio to /dev/full", "No space left"]);
     assert!(is_device());
-    // It is opened for writing and nothing else is done to it.
+    // Opened for writing only.
     let full = fs::File::options().write(true).open("/dev/full").unwrap();
     let mut command = place.command(&["generate", "Hi.", "-o", "-"]);
     let child = command.stdout(full).spawn().unwrap();
@@ -160,23 +160,23 @@ fn a_full_device_is_told_and_stays_a_device() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn figures_that_cannot_be_printed_are_an_error() {
+fn fails_if_figures_cannot_be_printed() {
     let place = Place::new();
     let full = || fs::File::options().write(true).open("/dev/full").unwrap();
     for arguments in [&["generate", "Hi.", "--json"][..], &["voices"], &["info"]] {
         let child = place.command(arguments).stdout(full()).spawn().unwrap();
-        finish(child).fails(&["cannot write to the standard output", "No space left"]);
+        finish(child).fails(&["cannot write to standard output", "No space left"]);
     }
-    // Where not even an error can be told, the exit code tells it.
+    // If the message cannot be written either, the exit code reports the error.
     let child = place.command(&["generate", ""]).stderr(full()).spawn();
     assert_eq!(finish(child.unwrap()).code, 1);
 }
 
 #[cfg(unix)]
 #[test]
-fn what_fits_on_a_full_disk_is_kept() {
+fn keeps_the_audio_that_fits_on_a_full_disk() {
     let place = Place::new();
-    // A limit of 64 blocks of 512 bytes stands for the disk's end; without the trap, a signal would.
+    // A file size limit of 64 blocks of 512 bytes simulates a full disk; the trap ignores its signal.
     let limit = "trap '' XFSZ; ulimit -f 64; exec \"$@\"";
     let text = "This is more than fits into thirty-two kibibytes of a file.";
     let child = place.shell(limit, &["generate", text]).spawn();
@@ -192,7 +192,7 @@ fn what_fits_on_a_full_disk_is_kept() {
 }
 
 #[test]
-fn a_closed_pipe_ends_every_command_without_a_word() {
+fn closed_pipe_ends_every_command_silently() {
     let place = Place::new();
     for arguments in [
         &["generate", "Hi.", "--seed", "1", "-o", "-"][..],
@@ -214,7 +214,7 @@ fn a_closed_pipe_ends_every_command_without_a_word() {
     }
 }
 
-/// Waits until the program writes speech into a temporary file beside its output.
+/// Waits until the program writes audio into the temporary file next to its output.
 #[cfg(unix)]
 fn wait_for_speech(place: &Place) {
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
@@ -226,14 +226,14 @@ fn wait_for_speech(place: &Place) {
         })
     };
     while !has_begun() {
-        assert!(std::time::Instant::now() < deadline, "it does not speak");
+        assert!(std::time::Instant::now() < deadline, "no audio was written");
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
 }
 
 #[cfg(unix)]
 #[test]
-fn an_interrupt_keeps_what_was_said() {
+fn interrupt_keeps_the_generated_audio() {
     let place = Place::new();
     place.write("long.txt", "One more sentence to say. ".repeat(4_000));
     let child = place
@@ -254,8 +254,8 @@ fn an_interrupt_keeps_what_was_said() {
 }
 
 #[test]
-fn a_piped_wav_is_understood_by_the_program_itself() {
-    // What it writes to a pipe can be cloned: the placeholder of the length is no obstacle.
+fn clones_from_its_own_piped_wav() {
+    // A piped WAV has a placeholder instead of its length.
     let place = Place::new();
     let run = place
         .generate(&["This is a recording.", "-o", "-"])
@@ -266,7 +266,7 @@ fn a_piped_wav_is_understood_by_the_program_itself() {
 
 #[cfg(unix)]
 #[test]
-fn a_named_pipe_is_written_to_and_stays_one() {
+fn writes_to_a_named_pipe_without_replacing_it() {
     use std::os::unix::fs::FileTypeExt;
     let place = Place::new();
     let pipe = place.path("pipe");

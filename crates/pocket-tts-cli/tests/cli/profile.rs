@@ -1,4 +1,4 @@
-//! Recordings of memory.
+//! Memory profiles.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use crate::support::{Place, Run};
 
 const PROFILING: (&str, &str) = ("POCKET_TTS_ENABLE_MEMORY_PROFILING", "1");
 
-/// The files of a profile in the folder, by their extension.
+/// Returns the content of the only file with this extension in a folder.
 fn find(place: &Place, folder: &str, extension: &str) -> String {
     let entries = fs::read_dir(place.path(folder)).unwrap();
     let found: Vec<_> = entries
@@ -14,17 +14,17 @@ fn find(place: &Place, folder: &str, extension: &str) -> String {
         .filter(|path| path.extension().is_some_and(|found| found == extension))
         .collect();
     let [path] = &found[..] else {
-        panic!("not one .{extension} file: {found:?}");
+        panic!("expected one .{extension} file: {found:?}");
     };
     fs::read_to_string(path).unwrap()
 }
 
-/// What a profile says to programs.
+/// Returns the JSON report of a profile.
 fn report(place: &Place, folder: &str) -> serde_json::Value {
     serde_json::from_str(&find(place, folder, "json")).unwrap()
 }
 
-/// Checks every file of a profile, and returns the names of the phases in it.
+/// Checks every file of a profile, and returns the names of its phases.
 #[track_caller]
 fn check(place: &Place, folder: &str) -> Vec<String> {
     let recording = find(place, folder, "dat");
@@ -54,7 +54,7 @@ fn check(place: &Place, folder: &str) -> Vec<String> {
         .collect()
 }
 
-/// The lines of the summary.
+/// Checks that the summary was printed.
 #[track_caller]
 fn has_summary(run: &Run) {
     for words in ["weights", "pool", "resident"] {
@@ -63,7 +63,7 @@ fn has_summary(run: &Run) {
 }
 
 #[test]
-fn speech_is_recorded_by_phase_with_a_summary() {
+fn profile_has_phases_and_a_summary() {
     let place = Place::new();
     let run = place
         .generate(&["Hello world.", "--profile-memory"])
@@ -75,7 +75,7 @@ fn speech_is_recorded_by_phase_with_a_summary() {
         assert!(phases.contains(&phase.to_owned()), "{phase}: {phases:?}");
     }
     assert!(place.path("tts_output.wav").is_file());
-    // The parts are those of a model that is still there.
+    // The categories include the weights, so the model was still loaded.
     let parts = &report(&place, "")["summary"]["categories"]["rows"];
     let weights = parts.as_array().unwrap().iter();
     let weights = weights.filter(|part| part["name"] == "weights");
@@ -86,7 +86,7 @@ fn speech_is_recorded_by_phase_with_a_summary() {
 }
 
 #[test]
-fn the_size_of_the_pool_is_set_by_flag_and_variable() {
+fn pool_size_is_set_by_flag_and_variable() {
     let pool = |variables: &[(&str, &str)], flags: &[&str]| {
         let place = Place::new();
         let say = [
@@ -115,7 +115,7 @@ fn the_size_of_the_pool_is_set_by_flag_and_variable() {
 }
 
 #[test]
-fn a_cloned_voice_is_a_phase() {
+fn profile_has_a_phase_for_voice_cloning() {
     let place = Place::with_model();
     place
         .generate_with_model(&["--voice", "model/voice.wav", "--profile-memory"])
@@ -124,7 +124,7 @@ fn a_cloned_voice_is_a_phase() {
 }
 
 #[test]
-fn every_command_is_recorded_where_the_environment_says_so() {
+fn variable_enables_profiling_for_every_command() {
     for arguments in [
         &["generate", "Hi."][..],
         &["memory", "Hi."],
@@ -140,7 +140,7 @@ fn every_command_is_recorded_where_the_environment_says_so() {
 }
 
 #[test]
-fn nothing_is_recorded_unless_it_is_asked_for() {
+fn profiling_is_disabled_by_default() {
     let place = Place::new();
     let off = ("POCKET_TTS_ENABLE_MEMORY_PROFILING", "0");
     let run = place.run_with(&[off], &["generate", "Hi."]).succeeds();
@@ -149,7 +149,7 @@ fn nothing_is_recorded_unless_it_is_asked_for() {
 }
 
 #[test]
-fn a_command_that_fails_is_recorded_too() {
+fn failed_commands_write_a_profile() {
     let place = Place::new();
     let run = place.generate(&["Hi.", "--profile-memory", "--voice", "nobody"]);
     assert_eq!(run.code, 1, "{}", run.stderr);
@@ -165,7 +165,7 @@ fn a_command_that_fails_is_recorded_too() {
 }
 
 #[test]
-fn quiet_writes_the_files_and_says_nothing() {
+fn quiet_writes_the_profile_and_prints_nothing() {
     let place = Place::new();
     let run = place
         .generate(&["Hi.", "--profile-memory", "--quiet"])
@@ -175,7 +175,7 @@ fn quiet_writes_the_files_and_says_nothing() {
 }
 
 #[test]
-fn the_files_go_to_the_folder_that_is_named() {
+fn profile_dir_sets_the_folder() {
     let place = Place::new();
     fs::create_dir(place.path("profiles")).unwrap();
     place
@@ -183,7 +183,7 @@ fn the_files_go_to_the_folder_that_is_named() {
         .succeeds();
     check(&place, "profiles");
     assert_eq!(place.files(), ["profiles", "tts_output.wav"]);
-    // It may be named where the environment asks for the profile.
+    // The flag also works when the variable enables profiling.
     let place = Place::new();
     fs::create_dir(place.path("profiles")).unwrap();
     place
@@ -193,7 +193,7 @@ fn the_files_go_to_the_folder_that_is_named() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_named_before_anything_is_loaded() {
+fn rejects_an_unwritable_profile_dir_before_loading() {
     let place = Place::new();
     place.write("file", "");
     for folder in ["nowhere", "file"] {
@@ -212,7 +212,7 @@ fn a_folder_that_cannot_be_written_is_named_before_anything_is_loaded() {
 }
 
 #[test]
-fn two_runs_leave_two_recordings() {
+fn two_runs_write_two_recordings() {
     let place = Place::new();
     for _ in 0..2 {
         place.run(&["info", "--profile-memory"]).succeeds();
@@ -223,7 +223,7 @@ fn two_runs_leave_two_recordings() {
 }
 
 #[test]
-fn the_standard_output_is_for_the_figures_alone() {
+fn standard_output_has_only_the_figures() {
     let place = Place::new();
     let run = place
         .generate(&["Hi.", "--profile-memory", "--json"])

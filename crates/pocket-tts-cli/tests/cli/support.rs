@@ -1,4 +1,4 @@
-//! Running the program in a folder of its own, without a network.
+//! Runs the program in a temporary folder, without a network.
 
 use std::fs;
 use std::io::Write;
@@ -20,12 +20,12 @@ pub(crate) fn fixture(path: &str) -> PathBuf {
     path
 }
 
-/// A folder that the program runs in, with an empty cache of downloads.
+/// The working folder of the program, with an empty download cache.
 pub(crate) struct Place {
     folder: TempDir,
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) code: i32,
@@ -40,7 +40,7 @@ impl Place {
         }
     }
 
-    /// With a small model in the folder `model`: random weights, and a voice made for them.
+    /// Creates a folder with a small model in `model`: random weights and a voice for them.
     pub(crate) fn with_model() -> Self {
         let place = Self::new();
         fs::create_dir(place.path("model")).unwrap();
@@ -68,12 +68,12 @@ impl Place {
         fs::write(self.path(file), contents).unwrap();
     }
 
-    /// The program with these arguments, to be run in the folder.
+    /// Returns a command that runs the program in this folder.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         self.prepare(Command::new(env!("CARGO_BIN_EXE_pocket-tts")), arguments)
     }
 
-    /// The program behind a line of shell, as `"$@"`.
+    /// Returns a shell command in which `"$@"` is the program with its arguments.
     #[cfg(unix)]
     pub(crate) fn shell(&self, line: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new("sh");
@@ -109,7 +109,7 @@ impl Place {
         finish(self.command(arguments).spawn().unwrap())
     }
 
-    /// Runs it with environment variables.
+    /// Runs the program with environment variables.
     pub(crate) fn run_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Run {
         let mut command = self.command(arguments);
         command.envs(variables.iter().copied());
@@ -131,7 +131,7 @@ impl Place {
         self.run(&[&["generate"], arguments].concat())
     }
 
-    /// Runs `generate` with the small model and its voice, which `arguments` may replace.
+    /// Runs `generate` with the small model and its voice; `arguments` may set another voice.
     pub(crate) fn generate_with_model(&self, arguments: &[&str]) -> Run {
         let config = ["generate", "--config", "model/config.yaml", "Hi."];
         let voice = match arguments.contains(&"--voice") {
@@ -149,7 +149,7 @@ impl Place {
             .unwrap();
         let mut pipe = child.stdin.take().unwrap();
         let stdin = stdin.to_vec();
-        // The program may leave before it has read everything.
+        // The program may exit before it has read everything.
         let writer = thread::spawn(move || pipe.write_all(&stdin).ok());
         let run = finish(child);
         writer.join().unwrap();
@@ -157,7 +157,7 @@ impl Place {
     }
 }
 
-/// Waits for the program. Whatever it was given, it does not panic, and no signal ends it.
+/// Waits for the program, and checks that it neither panicked nor was ended by a signal.
 pub(crate) fn finish(child: Child) -> Run {
     let output = child.wait_with_output().unwrap();
     let stderr = String::from_utf8(output.stderr).expect("messages are UTF-8");
@@ -179,13 +179,13 @@ impl Run {
         self
     }
 
-    /// It ends with exit code 1, and one message that holds all these words.
+    /// Expects exit code 1, and a message that contains all these words.
     #[track_caller]
     pub(crate) fn fails(self, words: &[&str]) -> Self {
         self.ends_with(1, words)
     }
 
-    /// It ends with exit code 2: the command line could not be understood.
+    /// Expects exit code 2, for invalid arguments, and a message that contains all these words.
     #[track_caller]
     pub(crate) fn usage_error(self, words: &[&str]) -> Self {
         self.ends_with(2, words)
@@ -213,8 +213,8 @@ impl Run {
     }
 }
 
-/// A WAV file's rate and samples, after a look at every field of its header. A piped one announces
-/// more samples than there are.
+/// Checks the header of a WAV file, and returns its rate and samples. A piped file states more samples
+/// than it has.
 pub(crate) fn wav(bytes: &[u8], is_piped: bool) -> (u32, Vec<i16>) {
     let u16_at = |at: usize| u16::from_le_bytes(bytes[at..at + 2].try_into().unwrap());
     let u32_at = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
@@ -240,7 +240,7 @@ pub(crate) fn wav(bytes: &[u8], is_piped: bool) -> (u32, Vec<i16>) {
     (rate, samples.collect())
 }
 
-/// Samples of the silence that ends what is written: 200 ms.
+/// The number of samples of silence at the end of a file: 200 ms.
 pub(crate) fn end_silence(rate: u32) -> usize {
     rate as usize / 5
 }

@@ -1,4 +1,4 @@
-//! Where the words come from, and words that cannot be said.
+//! Sources of the text, and texts that cannot be spoken.
 
 use std::fs;
 use std::io::Read;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::support::{Place, finish};
 
 #[test]
-fn text_without_words_is_refused_from_everywhere() {
+fn rejects_blank_text_from_every_source() {
     let place = Place::new();
     for text in ["", "   ", "\n\t \u{a0}\u{2003}\n"] {
         place.write("text.txt", text);
@@ -24,14 +24,14 @@ fn text_without_words_is_refused_from_everywhere() {
 }
 
 #[test]
-fn a_text_of_emoji_is_refused() {
+fn rejects_text_of_emoji_only() {
     Place::new()
         .generate(&["🎉😀 👩‍👩‍👧"])
         .fails(&["there is nothing to say"]);
 }
 
 #[test]
-fn the_text_is_the_same_from_an_argument_an_option_a_file_and_the_standard_input() {
+fn reads_the_same_text_from_argument_flag_file_and_standard_input() {
     let place = Place::new();
     let text = "Hi there.";
     place.write("text.txt", text);
@@ -52,7 +52,7 @@ fn the_text_is_the_same_from_an_argument_an_option_a_file_and_the_standard_input
 }
 
 #[test]
-fn two_texts_are_refused() {
+fn rejects_two_texts() {
     let place = Place::new();
     let conflict = "cannot be used with";
     place
@@ -67,7 +67,7 @@ fn two_texts_are_refused() {
 }
 
 #[test]
-fn a_text_file_that_cannot_be_read_is_named() {
+fn names_text_files_that_cannot_be_read() {
     let place = Place::new();
     place
         .generate(&["--file", "nowhere.txt"])
@@ -79,7 +79,7 @@ fn a_text_file_that_cannot_be_read_is_named() {
 }
 
 #[test]
-fn text_that_is_not_utf8_is_refused_with_the_place() {
+fn rejects_text_that_is_not_utf8_with_the_position() {
     let place = Place::new();
     let bytes = b"Caf\xe9 au lait";
     place
@@ -93,7 +93,7 @@ fn text_that_is_not_utf8_is_refused_with_the_place() {
 
 #[cfg(unix)]
 #[test]
-fn an_argument_that_is_not_utf8_is_refused() {
+fn rejects_arguments_that_are_not_utf8() {
     use std::os::unix::ffi::OsStrExt;
     let place = Place::new();
     let mut command = place.command(&["generate"]);
@@ -102,7 +102,7 @@ fn an_argument_that_is_not_utf8_is_refused() {
 }
 
 #[test]
-fn a_text_without_end_is_refused() {
+fn rejects_oversized_text() {
     let place = Place::new();
     place.write("endless.txt", vec![b'a'; (16 << 20) + 1]);
     place
@@ -111,7 +111,7 @@ fn a_text_without_end_is_refused() {
 }
 
 #[test]
-fn a_text_of_a_megabyte_is_heard_at_once_and_left_at_any_time() {
+fn streams_a_text_of_a_megabyte_and_stops_when_the_pipe_closes() {
     let place = Place::new();
     place.write("long.txt", "One more sentence to say. ".repeat(40_000));
     let mut child = place
@@ -120,11 +120,16 @@ fn a_text_of_a_megabyte_is_heard_at_once_and_left_at_any_time() {
         .spawn()
         .unwrap();
     let start = Instant::now();
-    // The header, and a second of speech.
-    let mut heard = vec![0; 44 + 32_000];
-    child.stdout.take().unwrap().read_exact(&mut heard).unwrap();
-    assert!(heard[44..].iter().any(|&byte| byte != 0));
-    // The pipe is closed now.
+    // The header, and one second of audio.
+    let mut received = vec![0; 44 + 32_000];
+    child
+        .stdout
+        .take()
+        .unwrap()
+        .read_exact(&mut received)
+        .unwrap();
+    assert!(received[44..].iter().any(|&byte| byte != 0));
+    // The pipe is closed here.
     let run = finish(child).succeeds();
     assert_eq!(run.stderr, "");
     assert!(start.elapsed() < Duration::from_secs(60));

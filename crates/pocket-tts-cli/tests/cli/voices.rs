@@ -1,11 +1,11 @@
-//! Voices by name, from files, from recordings; and exported ones.
+//! Voices by name, from files and from recordings, and exported voices.
 
 use std::fs;
 
 use crate::support::{Place, fixture};
 
 #[test]
-fn the_built_in_voice_is_the_default_and_has_a_name() {
+fn built_in_voice_is_the_default() {
     let place = Place::new();
     place.generate(&["Hi.", "--seed", "1"]).succeeds();
     let default = place.read("tts_output.wav");
@@ -16,7 +16,7 @@ fn the_built_in_voice_is_the_default_and_has_a_name() {
 }
 
 #[test]
-fn an_unknown_voice_is_refused_with_what_can_be_said() {
+fn rejects_unknown_voices_and_lists_valid_ones() {
     let place = Place::new();
     place.generate(&["Hi.", "--voice", "nobody"]).fails(&[
         "no voice is named \"nobody\" and there is no such file",
@@ -40,7 +40,7 @@ fn an_unknown_voice_is_refused_with_what_can_be_said() {
 }
 
 #[test]
-fn a_voice_of_the_released_models_is_refused_by_others() {
+fn rejects_voices_of_released_models_for_other_models() {
     let place = Place::with_model();
     for run in [
         place.generate(&["Hi.", "--voice", "alba"]),
@@ -54,7 +54,7 @@ fn a_voice_of_the_released_models_is_refused_by_others() {
 }
 
 #[test]
-fn a_voice_from_the_network_is_refused_without_one() {
+fn rejects_remote_voices_when_offline() {
     let place = Place::new();
     for voice in ["hf://kyutai/tts-voices/a.wav", "https://example.org/a.wav"] {
         place
@@ -64,7 +64,7 @@ fn a_voice_from_the_network_is_refused_without_one() {
 }
 
 #[test]
-fn a_model_of_a_config_asks_for_a_voice() {
+fn model_from_a_config_requires_a_voice() {
     let place = Place::with_model();
     place
         .generate(&["Hi.", "--config", "model/config.yaml"])
@@ -76,7 +76,7 @@ fn a_model_of_a_config_asks_for_a_voice() {
 }
 
 #[test]
-fn a_recording_is_cloned_and_exported_and_sounds_the_same_from_both() {
+fn exported_voice_gives_the_same_audio_as_its_recording() {
     let place = Place::new();
     let recording = fixture("voice_16k_stereo.wav");
     let recording = recording.to_str().unwrap();
@@ -95,10 +95,10 @@ fn a_recording_is_cloned_and_exported_and_sounds_the_same_from_both() {
         run.stderr
     );
     assert!(say("voice.safetensors", &[]) == cloned);
-    // It is shorter than what is cut off.
+    // The recording is too short to be truncated.
     assert!(say(recording, &["--truncate"]) == cloned);
     assert!(say("slt", &[]) != cloned);
-    // A voice that is one already may be exported too.
+    // A named voice can be exported too.
     place
         .run(&["export-voice", "slt", "slt.safetensors", "-q"])
         .succeeds();
@@ -106,7 +106,7 @@ fn a_recording_is_cloned_and_exported_and_sounds_the_same_from_both() {
 }
 
 #[test]
-fn a_voice_cannot_be_exported_to_nowhere() {
+fn rejects_export_to_a_missing_folder() {
     let place = Place::new();
     place
         .run(&["export-voice", "slt", "nowhere/voice.safetensors"])
@@ -120,7 +120,7 @@ fn a_voice_cannot_be_exported_to_nowhere() {
 }
 
 #[test]
-fn a_long_recording_is_cut_where_that_is_asked_for() {
+fn export_truncates_long_recordings() {
     let place = Place::new();
     let rate = 1_000;
     let samples = (0..40 * rate).map(|i| (i as f32).sin() / 2.0).collect();
@@ -145,7 +145,7 @@ fn a_long_recording_is_cut_where_that_is_asked_for() {
 }
 
 #[test]
-fn weights_without_voice_cloning_are_used_when_the_others_cannot_be_had() {
+fn falls_back_to_weights_without_voice_cloning() {
     let place = Place::with_model();
     let config = fs::read_to_string(place.path("model/config.yaml")).unwrap();
     let config = config.replace(
@@ -165,7 +165,7 @@ fn weights_without_voice_cloning_are_used_when_the_others_cannot_be_had() {
 
 #[cfg(unix)]
 #[test]
-fn an_exported_voice_is_an_ordinary_file_and_replaces_nothing_else() {
+fn export_writes_an_ordinary_file_and_replaces_no_device() {
     use std::os::unix::fs::{FileTypeExt, PermissionsExt};
     let place = Place::new();
     place.write("ordinary", "");
@@ -175,7 +175,7 @@ fn an_exported_voice_is_an_ordinary_file_and_replaces_nothing_else() {
     let mode = |file| fs::metadata(place.path(file)).unwrap().permissions().mode();
     assert_eq!(mode("voice.safetensors"), mode("ordinary"));
 
-    // What goes for a named pipe goes for a device.
+    // A named pipe stands for any device.
     let pipe = place.path("pipe.safetensors");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status();
     assert!(made.unwrap().success());

@@ -1,15 +1,15 @@
-//! The limit that holds for speech that starts here.
+//! The limit of speech that starts in the current context.
+
 use tts_core::memory::MemoryLimit;
 
 use super::context::MemoryContext;
 use super::globals::models;
 use super::release::release_idle_memory;
 
-/// The limit of the context, with all that can be done without freed when memory is short: idle tensors,
-/// cached voices that nobody speaks with, voice encoders, the allocator's idle blocks.
+/// Returns the limit of the context. When memory is short, it frees everything that speech can do without:
+/// idle tensors, cached voices that are not in use, voice encoders, and the allocator's idle blocks.
 pub(crate) fn current_limit() -> Option<MemoryLimit> {
-    let limit = MemoryContext::current().limit_bytes()?;
-    let limit = MemoryLimit::new(limit);
+    let limit = MemoryLimit::new(MemoryContext::current().limit_bytes()?);
     Some(limit.with_reclaim(|| {
         for model in models().all() {
             model.drop_voice_encoder();

@@ -1,31 +1,34 @@
-//! How many parts of a text are best spoken at once.
+//! The choice of a batch size.
 
 use std::num::NonZeroU64;
 
 use batch_planner::{BatchSize, BatchSizeOptimizer, Estimate, MemoryModel, Term};
 use mem_monitor::LimitOrigin;
 use tts_core::memory::{StreamNeed, present};
-use tts_core::{GenerateOptions, Model, PartSize};
+use tts_core::text::SegmentSize;
+use tts_core::{GenerateOptions, Model, PreparedText};
 
 use super::context::MemoryContext;
 use super::globals::get_memory_monitor;
 use crate::error::Result;
+use crate::speech::SpeechText;
 
-/// Most parts of a text that a large model speaks at once unless more are asked for. Its weights are read
-/// once for all of them: the 110 M shape speaks a long text twice as fast with 4 at once as with one, and
-/// with 8 only a tenth faster than with 4, for twice the memory (`cargo xtask bench memory`).
-const CEILING: usize = 4;
+/// Maximum batch size of a large model unless the options set a larger one. The weights are read once for
+/// the whole batch. The 110 M shape generates a long text twice as fast with a batch of 4 as with 1. With
+/// 8 it is only a tenth faster than with 4, for twice the memory (`cargo xtask bench memory`).
+const LARGE_MODEL_BATCH: usize = 4;
 
-/// Prepared weights from which a model is large. Below, weights stay in the processor's caches, and latents
-/// and audio are made side by side, so that a part at a time is fastest: the built-in model loses a tenth
-/// with 4 at once.
-const LARGE_MODEL_BYTES: u64 = 64 << 20;
+/// Prepared weights from which a model is large. The weights of smaller models stay in the processor's
+/// caches, and generator and decoder run side by side, so a batch size of 1 is fastest: the built-in model
+/// loses a tenth with 4.
+const LARGE_MODEL_BYTES: usize = 64 << 20;
 
-/// How many parts of a text may be spoken at once within the limit that holds here.
+/// Chooses batch sizes for a model within the current limit.
 ///
-/// Its memory model is made of the loaded model's own dimensions and of what the program holds when it is
-/// made. The limit is the least of the context's ([`memory_efficient_context`](super::memory_efficient_context))
-/// and the monitor's effective limit: a control group's, or what the machine has left.
+/// Its memory model consists of the model's dimensions and of the memory in use when the optimizer is made.
+/// The limit is the smaller of the context's
+/// ([`memory_efficient_context`](super::memory_efficient_context)) and the monitor's effective limit, which
+/// is that of a control group or the free memory of the machine.
 ///
 /// ```
 /// # #[cfg(feature = "builtin-voice")] {
@@ -35,7 +38,7 @@ const LARGE_MODEL_BYTES: u64 = 64 << 20;
 /// let model = TtsModel::builtin()?;
 /// let optimizer = get_batch_optimizer(&model);
 ///
-/// // Positions of one part: tokens and frames.
+/// // The positions of one segment: its tokens and frames.
 /// let answer = optimizer.get_optimal_batch_size(100)?;
 /// println!("{answer}");
 /// let answer = optimizer.for_text("One sentence. Another one.", &Default::default())?;
@@ -46,10 +49,10 @@ const LARGE_MODEL_BYTES: u64 = 64 << 20;
 #[derive(Clone)]
 pub struct BatchOptimizer {
     model: Model,
-    limit: u64,
+    limit_bytes: Option<u64>,
 }
 
-/// The optimizer for a model, with the limit that holds here.
+/// Returns the optimizer for a model, with the current limit.
 pub fn get_batch_optimizer(model: &impl AsRef<Model>) -> BatchOptimizer {
     BatchOptimizer::new(model.as_ref())
 }
@@ -58,8 +61,8 @@ impl BatchOptimizer {
     fn new(model: &Model) -> Self {
         let context = MemoryContext::current().limit_bytes();
         let monitor = get_memory_monitor();
-        // What others hold of a group's or of the machine's memory is not to be had. The limit that a
-        // session sets in the monitor is the context's, which counts otherwise.
+        // Memory that other processes use of a group or of the machine is not available. The monitor's
+        // configured limit is the context's, which counts differently.
         let effective = monitor.effective_limit().and_then(|limit| {
             let headroom = match limit.origin {
                 LimitOrigin::Configured => None,
@@ -70,83 +73,97 @@ impl BatchOptimizer {
         let limits = [context, effective];
         Self {
             model: model.clone(),
-            limit: limits.into_iter().flatten().min().unwrap_or(u64::MAX),
+            limit_bytes: limits.into_iter().flatten().min(),
         }
     }
 
-    /// The limit that it keeps; [`u64::MAX`] where nothing is known of one.
+    /// Returns the limit; `None` if none is known.
     #[must_use]
-    pub fn limit_bytes(&self) -> u64 {
-        self.limit
+    pub fn limit_bytes(&self) -> Option<u64> {
+        self.limit_bytes
     }
 
-    /// How many parts of `sequence_length` positions, tokens and frames together, may be spoken at once.
+    /// Returns the best batch size for segments of `sequence_length` positions, tokens and frames
+    /// together.
     ///
     /// # Errors
     ///
-    /// Not even one fits; the message says what is missing.
+    /// Not even one segment fits; the message gives the missing bytes.
     pub fn get_optimal_batch_size(&self, sequence_length: usize) -> Result<BatchSize> {
         let need = self.need_of(sequence_length);
-        let optimizer = self.optimizer(&need, self.ceiling());
+        let optimizer = self.optimizer(&need, self.max_batch_size());
         Ok(optimizer.get_optimal_batch_size(sequence_length as u64)?)
     }
 
-    /// What `batch_size` parts of `sequence_length` positions take, with all that the program holds.
+    /// Estimates the memory of a batch of segments of `sequence_length` positions, including all other
+    /// memory of the program.
     ///
     /// # Errors
     ///
-    /// A number is too large to be counted.
+    /// The result overflows.
     pub fn estimate_memory_usage(
         &self,
         batch_size: usize,
         sequence_length: usize,
     ) -> Result<Estimate> {
         let need = self.need_of(sequence_length);
-        let optimizer = self.optimizer(&need, self.ceiling());
+        let optimizer = self.optimizer(&need, self.max_batch_size());
         Ok(optimizer.estimate_memory_usage(batch_size as u64, sequence_length as u64)?)
     }
 
-    /// How many parts of a text may be spoken at once: no more than it has, whose longest decides.
+    /// Returns the best batch size for a text: at most its number of segments, the longest of which
+    /// determines the memory.
     ///
     /// # Errors
     ///
-    /// The text holds nothing to say, a setting is out of range, or not even one part fits.
+    /// The text contains nothing to speak, a setting is out of range, or not even one segment fits.
     pub fn for_text(&self, text: &str, options: &GenerateOptions) -> Result<BatchSize> {
-        let parts = self.model.parts(text, options)?;
-        let need = self.model.stream_cost().need(&parts);
-        self.for_parts(&parts, &need)
+        self.for_prepared(&SpeechText::Text(text).prepare(&self.model, options)?)
     }
 
-    pub(crate) fn for_parts(&self, parts: &[PartSize], need: &StreamNeed) -> Result<BatchSize> {
-        let longest = parts.iter().map(PartSize::positions).max().unwrap_or(0);
-        let optimizer = self.optimizer(need, parts.len().min(self.ceiling()));
-        Ok(optimizer.get_optimal_batch_size(longest as u64)?)
+    /// Returns the best batch size for a prepared text; otherwise as [`Self::for_text`].
+    ///
+    /// # Errors
+    ///
+    /// Not even one segment fits.
+    pub fn for_prepared(&self, text: &PreparedText) -> Result<BatchSize> {
+        let largest = text.largest_segment();
+        let need = self.model.stream_cost().need(largest);
+        self.for_segments(text.segment_count().unwrap_or(usize::MAX), largest, &need)
     }
 
-    /// Most parts at once that are worth their memory.
-    fn ceiling(&self) -> usize {
+    fn for_segments(
+        &self,
+        segments: usize,
+        largest: SegmentSize,
+        need: &StreamNeed,
+    ) -> Result<BatchSize> {
+        let optimizer = self.optimizer(need, segments.min(self.max_batch_size()));
+        Ok(optimizer.get_optimal_batch_size(largest.positions() as u64)?)
+    }
+
+    /// Returns the batch size above which more memory gains almost no speed.
+    fn max_batch_size(&self) -> usize {
         let size = self.model.size();
-        match (size.flow_lm_bytes + size.decoder_bytes) as u64 >= LARGE_MODEL_BYTES {
-            true => CEILING,
+        match size.flow_lm_bytes + size.decoder_bytes >= LARGE_MODEL_BYTES {
+            true => LARGE_MODEL_BATCH,
             false => 1,
         }
     }
 
-    /// Of a part of so many positions, as of all its tokens: what a prompt takes is the same for any
-    /// number of parts.
+    /// Returns the memory of segments of so many positions, as if all were tokens: the prefill's memory does
+    /// not depend on the batch size.
     fn need_of(&self, sequence_length: usize) -> StreamNeed {
-        let part = PartSize {
+        self.model.stream_cost().need(SegmentSize {
             tokens: sequence_length.min(GenerateOptions::default().max_tokens),
             max_frames: sequence_length,
-        };
-        self.model.stream_cost().need(&[part])
+        })
     }
 
     fn optimizer(&self, need: &StreamNeed, ceiling: usize) -> BatchSizeOptimizer {
         let model = &self.model;
         let cost = model.stream_cost();
         let positions = NonZeroU64::new(cost.page_positions as u64).unwrap_or(NonZeroU64::MIN);
-        let per_position = cost.page_bytes / positions;
         let memory = MemoryModel::new()
             .with(
                 Term::new("model, voices and the rest of the program")
@@ -154,24 +171,30 @@ impl BatchOptimizer {
             )
             .with(
                 Term::new("keys and values")
-                    .per_item_step(per_position)
+                    .per_item_step(cost.page_bytes / positions)
                     .paged(positions),
             )
-            .with(Term::new("decoder state").fixed(need.decoder_state))
+            .with(Term::new("decoder state").fixed(need.decoder_state_bytes))
             .with(
-                Term::new("scratch and waiting latents")
-                    .fixed(need.scratch)
-                    .per_item(need.scratch_per_part),
+                Term::new("scratch and pending latents")
+                    .fixed(need.scratch_bytes)
+                    .per_item(need.scratch_bytes_per_segment),
             )
-            .with(Term::new("queues and bookkeeping").fixed(need.queues))
-            .with(Term::new("audio").fixed(need.audio));
-        BatchSizeOptimizer::new(self.limit, memory).with_ceiling(ceiling.max(1) as u64)
+            .with(Term::new("queues and bookkeeping").fixed(need.queue_bytes))
+            .with(Term::new("audio").fixed(need.audio_bytes));
+        let limit_bytes = self.limit_bytes.unwrap_or(u64::MAX);
+        BatchSizeOptimizer::new(limit_bytes, memory).with_ceiling(ceiling.max(1) as u64)
     }
 }
 
-/// Parts to speak at once where nobody said how many. Where not even one fits, one: the stream is
-/// then refused with what it needs.
-pub(crate) fn batch_size_for(model: &Model, parts: &[PartSize], need: &StreamNeed) -> usize {
-    let answer = BatchOptimizer::new(model).for_parts(parts, need);
+/// Chooses a batch size if the options do not set one. If not even one segment fits, returns 1: the stream
+/// is then refused with the memory that it needs.
+pub(crate) fn batch_size_for(
+    model: &Model,
+    segments: usize,
+    largest: SegmentSize,
+    need: &StreamNeed,
+) -> usize {
+    let answer = BatchOptimizer::new(model).for_segments(segments, largest, need);
     answer.map_or(1, |answer| answer.batch_size as usize)
 }

@@ -1,55 +1,55 @@
-//! What speech will take, told before it starts.
+//! Predicted memory of speech.
 
 use std::fmt;
 
 use bytesize::ByteSize;
 use serde::Serialize;
 use tts_core::memory::{StreamNeed, counted, present};
-use tts_core::{Model, PartSize, Voice};
+use tts_core::{Model, SpeechRequest, Voice};
 
 use super::context::MemoryContext;
 use super::format::write_table;
 
-/// What speaking a text will take: the most counted bytes of the process, by what they are for.
+/// The predicted memory of speech: the peak of the process's counted bytes, by category.
 ///
-/// It is an upper bound that follows from the sizes of the model and of the text's longest part, when the
-/// speech of each part is as long as it may become. Displays as a table.
+/// It is an upper bound, computed from the sizes of the model and of the longest segment, for speech of
+/// the maximum length. Displays as a table.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct MemoryPlan {
-    /// Parts that the text is spoken in.
-    pub parts: usize,
-    /// Parts that are spoken at once.
+    /// Number of segments; `None` for a long text that is cut while it is spoken.
+    pub segments: Option<usize>,
+    /// Segments generated together.
     pub batch_size: usize,
-    /// Tokens of the longest part.
-    pub longest_part_tokens: usize,
-    /// Most frames of its speech.
-    pub longest_part_frames: usize,
-    /// What each thing takes.
+    /// Tokens of the longest segment.
+    pub longest_segment_tokens: usize,
+    /// Maximum frames of its speech.
+    pub longest_segment_frames: usize,
+    /// Bytes of each category.
     pub terms: Vec<PlannedBytes>,
-    /// All of it: the most that the process will hold.
+    /// Sum of all categories: the peak of the process.
     pub peak_bytes: u64,
-    /// The limit that holds here.
+    /// The limit of the current context.
     pub limit_bytes: Option<u64>,
 }
 
-/// What one thing takes.
+/// Predicted bytes of one category.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PlannedBytes {
-    /// What.
+    /// The category.
     pub name: &'static str,
-    /// How much.
+    /// Its bytes.
     pub bytes: u64,
 }
 
 impl MemoryPlan {
-    /// Whether it stays within the limit; anything does where there is none.
+    /// Whether the peak is within the limit; always true without a limit.
     #[must_use]
     pub fn fits(&self) -> bool {
         self.shortfall_bytes() == 0
     }
 
-    /// What the limit is too low by.
+    /// Returns the bytes by which the limit is too low.
     #[must_use]
     pub fn shortfall_bytes(&self) -> u64 {
         self.limit_bytes
@@ -59,13 +59,15 @@ impl MemoryPlan {
 
 impl fmt::Display for MemoryPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.segments {
+            Some(1) => f.write_str("1 segment")?,
+            Some(count) => write!(f, "{count} segments")?,
+            None => f.write_str("a long text, cut while it is spoken")?,
+        }
         writeln!(
             f,
-            "{}, {} at once; the longest has {} tokens and up to {} frames",
-            parts(self.parts),
-            self.batch_size,
-            self.longest_part_tokens,
-            self.longest_part_frames,
+            ", batch size {}; the longest segment has {} tokens and at most {} frames",
+            self.batch_size, self.longest_segment_tokens, self.longest_segment_frames,
         )?;
         let row = |name: &str, bytes: u64| [name.to_owned(), ByteSize::b(bytes).to_string()];
         let mut rows: Vec<_> = self
@@ -75,81 +77,77 @@ impl fmt::Display for MemoryPlan {
             .collect();
         rows.push(row("peak", self.peak_bytes));
         rows.extend(self.limit_bytes.map(|limit| row("limit", limit)));
-        write_table(f, ["what for", "up to"], rows)
-    }
-}
-
-fn parts(count: usize) -> String {
-    match count {
-        1 => "1 part".to_owned(),
-        count => format!("{count} parts"),
+        write_table(f, ["category", "at most"], rows)
     }
 }
 
 impl MemoryPlan {
-    /// Of parts of some texts, at the largest batch size up to `wanted` that fits the limit that holds
-    /// here.
+    /// Plans requests at the largest batch size up to `wanted` that fits the limit of the context.
     pub(crate) fn new(
         model: &Model,
-        voices: &[&Voice],
-        parts: &[PartSize],
+        requests: &[SpeechRequest],
         need: &StreamNeed,
         wanted: usize,
     ) -> Self {
         let pool = model.memory_pool();
         pool.trim(0);
-        let wanted = wanted.min(parts.len()).max(1);
-        let limit = MemoryContext::current().limit_bytes();
-        // What is there now, and a batch as large as then fits.
-        let present = present(pool);
-        let fits = |size: &usize| limit.is_none_or(|limit| present + need.bytes(*size) <= limit);
+        let counts = requests.iter().map(|request| request.text.segment_count());
+        let segments: Option<usize> = counts.sum();
+        let wanted = wanted.min(segments.unwrap_or(usize::MAX)).max(1);
+        let limit_bytes = MemoryContext::current().limit_bytes();
+        let present_bytes = present(pool);
+        let peak_bytes = |batch_size| present_bytes.saturating_add(need.total_bytes(batch_size));
+        let fits = |&size: &usize| limit_bytes.is_none_or(|limit| peak_bytes(size) <= limit);
         let batch_size = (1..=wanted).rev().find(fits).unwrap_or(1);
 
         let size = model.size();
-        let weights =
+        let weights_bytes =
             (size.flow_lm_bytes + size.decoder_bytes + size.encoder_bytes.unwrap_or(0)) as u64;
-        let mapped = counted(pool).mapped;
-        let mut distinct: Vec<&Voice> = Vec::new();
-        for voice in voices {
-            if !distinct.iter().any(|other| other.is_same(voice)) {
-                distinct.push(voice);
+        let mapped_bytes = counted(pool).mapped;
+        let mut voices: Vec<&Voice> = Vec::new();
+        for request in requests {
+            if !voices.iter().any(|voice| voice.is_same(&request.voice)) {
+                voices.push(&request.voice);
             }
         }
-        let voice = distinct.iter().map(|voice| voice.bytes()).sum::<usize>() as u64;
-        let times = |bytes: u64| bytes * batch_size as u64;
+        let voice_bytes = voices.iter().map(|voice| voice.bytes() as u64).sum::<u64>();
+        let times = |bytes: u64| bytes.saturating_mul(batch_size as u64);
+        let known_bytes = weights_bytes + mapped_bytes + voice_bytes;
         let terms = [
-            ("weights, prepared", weights),
-            ("weights, mapped", mapped),
-            ("voices", voice),
+            ("weights, prepared", weights_bytes),
+            ("weights, mapped", mapped_bytes),
+            ("voices", voice_bytes),
             (
-                "what else the program holds",
-                present
-                    .saturating_sub(weights)
-                    .saturating_sub(mapped)
-                    .saturating_sub(voice),
+                "rest of the program",
+                present_bytes.saturating_sub(known_bytes),
             ),
-            ("keys and values", times(need.keys_and_values_per_part)),
-            ("decoder state", need.decoder_state),
+            ("keys and values", times(need.kv_bytes_per_segment)),
+            ("decoder state", need.decoder_state_bytes),
             (
-                "scratch and waiting latents",
-                need.scratch + times(need.scratch_per_part),
+                "scratch and pending latents",
+                need.scratch_bytes
+                    .saturating_add(times(need.scratch_bytes_per_segment)),
             ),
-            ("queues and bookkeeping", need.queues),
-            ("audio", need.audio),
+            ("queues and bookkeeping", need.queue_bytes),
+            ("audio", need.audio_bytes),
         ];
-        let longest = parts.iter().max_by_key(|part| part.positions());
+        let longest = requests
+            .iter()
+            .map(|request| request.text.largest_segment())
+            .max_by_key(|size| size.positions())
+            .unwrap_or_default();
         Self {
-            parts: parts.len(),
+            segments,
             batch_size,
-            longest_part_tokens: longest.map_or(0, |part| part.tokens),
-            longest_part_frames: longest.map_or(0, |part| part.max_frames),
-            peak_bytes: present + need.bytes(batch_size),
+            longest_segment_tokens: longest.tokens,
+            longest_segment_frames: longest.max_frames,
+            peak_bytes: peak_bytes(batch_size),
             terms: terms
                 .into_iter()
                 .filter(|(_, bytes)| *bytes > 0)
                 .map(|(name, bytes)| PlannedBytes { name, bytes })
                 .collect(),
-            limit_bytes: limit,
+            limit_bytes,
         }
     }
 }

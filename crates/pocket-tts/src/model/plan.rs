@@ -1,16 +1,19 @@
-//! What speech will take, told before it starts.
+//! Predictions of the memory of speech.
 
+use tts_core::memory::StreamNeed;
+use tts_core::text::SegmentSize;
 use tts_core::{GenerateOptions, SpeechRequest, Voice};
 
 use super::TtsModel;
 use crate::error::Result;
 use crate::memory::{MemoryPlan, batch_size_for};
+use crate::speech::SpeechText;
 
 impl TtsModel {
-    /// What [`Self::stream`] will take for a text, at the batch size that it will use here, with the limit
-    /// that holds here.
+    /// Predicts the memory of [`Self::stream`] for a text, at the batch size and with the limit that it
+    /// would use here.
     ///
-    /// Frees the idle tensors of the pool, so that what is left is what speech adds to.
+    /// Frees the idle tensors of the pool, so the prediction adds to what is in use.
     ///
     /// ```
     /// # #[cfg(feature = "builtin-voice")] {
@@ -25,68 +28,89 @@ impl TtsModel {
     ///
     /// # Errors
     ///
-    /// The text holds nothing to say, or a setting is out of range.
-    pub fn plan_stream_memory(
+    /// The text contains nothing to speak, or a setting is out of range.
+    pub fn plan_stream_memory<'a>(
         &self,
         voice: &Voice,
-        text: &str,
+        text: impl Into<SpeechText<'a>>,
         options: &GenerateOptions,
     ) -> Result<MemoryPlan> {
-        let parts = self.model().parts(text, options)?;
-        let need = self.model().stream_cost().need(&parts);
+        let request = self.request(voice, text, options)?;
+        let need = self
+            .model()
+            .stream_cost()
+            .need(request.text.largest_segment());
         let batch_size = options.batch_size.unwrap_or(1);
-        Ok(MemoryPlan::new(
-            self.model(),
-            &[voice],
-            &parts,
-            &need,
-            batch_size,
-        ))
+        Ok(MemoryPlan::new(self.model(), &[request], &need, batch_size))
     }
 
-    /// What [`Self::generate`] will take for a text, the audio included; otherwise as
+    /// Predicts the memory of [`Self::generate`] for a text, including the audio; otherwise as
     /// [`Self::plan_stream_memory`].
     ///
     /// # Errors
     ///
     /// As [`Self::plan_stream_memory`].
-    pub fn plan_memory(
+    pub fn plan_memory<'a>(
         &self,
         voice: &Voice,
-        text: &str,
+        text: impl Into<SpeechText<'a>>,
         options: &GenerateOptions,
     ) -> Result<MemoryPlan> {
-        let request = SpeechRequest {
-            voice: voice.clone(),
-            text: text.to_owned(),
-        };
-        self.plan_batch_memory(&[request], options)
+        self.plan_batch_memory(&[self.request(voice, text, options)?])
     }
 
-    /// What [`Self::generate_batch`] will take for some texts; otherwise as [`Self::plan_memory`].
+    /// Predicts the memory of [`Self::generate_batch`] for some requests; otherwise as
+    /// [`Self::plan_memory`].
     ///
     /// # Errors
     ///
-    /// As [`Self::plan_stream_memory`], for any of the texts.
-    pub fn plan_batch_memory(
-        &self,
-        requests: &[SpeechRequest],
-        options: &GenerateOptions,
-    ) -> Result<MemoryPlan> {
-        let texts: Vec<_> = requests.iter().map(|request| &*request.text).collect();
-        let parts = self.parts_of(&texts, options)?;
-        let need = self.need_of(&parts);
-        let batch_size = match options.batch_size {
-            Some(size) => size,
-            None => batch_size_for(self.model(), &parts, &need),
-        };
-        let voices: Vec<_> = requests.iter().map(|request| &request.voice).collect();
-        Ok(MemoryPlan::new(
-            self.model(),
-            &voices,
-            &parts,
-            &need,
-            batch_size,
-        ))
+    /// As [`Self::plan_stream_memory`], for any of the requests.
+    pub fn plan_batch_memory(&self, requests: &[SpeechRequest]) -> Result<MemoryPlan> {
+        let mut requests = requests.to_vec();
+        for request in &mut requests {
+            request.options.validate()?;
+            request.text = request.text.cut()?;
+        }
+        let batch_size = requests
+            .iter()
+            .filter_map(|request| request.options.batch_size)
+            .max();
+        let batch_size = batch_size.unwrap_or_else(|| self.batch_size(&requests));
+        let need = self.need_of(&requests);
+        Ok(MemoryPlan::new(self.model(), &requests, &need, batch_size))
     }
+
+    /// Chooses a batch size for requests whose texts are cut.
+    pub(super) fn batch_size(&self, requests: &[SpeechRequest]) -> usize {
+        let segments = requests
+            .iter()
+            .filter_map(|request| request.text.segment_count());
+        batch_size_for(
+            self.model(),
+            segments.sum(),
+            largest_segment(requests),
+            &self.need_of(requests),
+        )
+    }
+
+    /// Returns the memory of requests whose texts are cut, including the audio.
+    fn need_of(&self, requests: &[SpeechRequest]) -> StreamNeed {
+        let frames: usize = requests
+            .iter()
+            .filter_map(|request| request.text.max_frames())
+            .sum();
+        let audio_bytes = frames * self.model().frame_samples() * size_of::<f32>();
+        self.model()
+            .stream_cost()
+            .need(largest_segment(requests))
+            .with_audio(audio_bytes as u64)
+    }
+}
+
+fn largest_segment(requests: &[SpeechRequest]) -> SegmentSize {
+    requests
+        .iter()
+        .map(|request| request.text.largest_segment())
+        .max_by_key(SegmentSize::positions)
+        .unwrap_or_default()
 }

@@ -109,6 +109,12 @@ pub(crate) enum OpenError {
     Source(#[from] SourceError),
 }
 
+impl From<tts_core::WeightsError> for OpenError {
+    fn from(error: tts_core::WeightsError) -> Self {
+        Self::Core(error.into())
+    }
+}
+
 /// Formats an error with all its sources, for logs.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut message = error.to_string();

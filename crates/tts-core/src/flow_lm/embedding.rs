@@ -1,13 +1,12 @@
-//! Tokens to vectors.
+//! Text embedding: tokens to vectors.
 
 use burn::tensor::Tensor;
 
 use crate::config::LookupTableConfig;
-use crate::error::Result;
-use crate::ops::{Activation, Linear, Placement, tensor_from};
-use crate::weights::{RowTable, Scope};
+use crate::ops::{Activation, Backend, Linear, tensor_from};
+use crate::weights::{Loader, RowTable, WeightsError};
 
-/// A table of token embeddings, with a projection when the table is of low rank.
+/// A table of token embeddings, with a projection if the table is of low rank.
 #[derive(Debug)]
 pub(super) struct TextEmbedding {
     table: RowTable,
@@ -16,40 +15,43 @@ pub(super) struct TextEmbedding {
 }
 
 impl TextEmbedding {
+    /// Loads `embed` and, for a table of low rank, `proj`.
     pub(super) fn load(
-        weights: &Scope<'_>,
+        loader: &Loader<'_>,
         config: &LookupTableConfig,
-        placement: &Placement,
-    ) -> Result<Self> {
+    ) -> Result<Self, WeightsError> {
+        let width = config.rank.unwrap_or(config.dim);
+        let table = loader.row_table("embed", [config.n_bins + 1, width])?;
         let projection = match config.rank {
-            Some(rank) => Some(Linear::new(
-                &weights.floats("proj.weight")?,
-                [config.dim, rank],
-                None,
-                placement,
-            )),
+            Some(rank) => Some(loader.linear("proj", [config.dim, rank])?),
             None => None,
         };
-        let width = config.rank.unwrap_or(config.dim);
         Ok(Self {
-            table: weights.row_table("embed.weight", width)?,
+            table,
             projection,
             width,
         })
     }
 
-    /// Bytes of the prepared projection; the table stays in its file.
-    pub(super) fn bytes(&self) -> usize {
-        self.projection.as_ref().map_or(0, Linear::bytes)
-    }
-
+    /// Embeds tokens.
+    ///
+    /// # Shapes
+    ///
     /// -> [1, token, width]
-    pub(super) fn forward(&self, tokens: &[u32], placement: &Placement) -> Result<Tensor<3>> {
+    ///
+    /// # Errors
+    ///
+    /// A token is not in the table.
+    pub(super) fn forward(
+        &self,
+        tokens: &[u32],
+        backend: &Backend,
+    ) -> Result<Tensor<3>, WeightsError> {
         let mut rows = Vec::with_capacity(tokens.len() * self.width);
         for token in tokens {
             self.table.push_row(*token as usize, &mut rows)?;
         }
-        let rows = tensor_from(rows, [1, tokens.len(), self.width], placement.device());
+        let rows = tensor_from(rows, [1, tokens.len(), self.width], backend.device());
         Ok(match &self.projection {
             Some(projection) => projection.forward(rows, Activation::Identity),
             None => rows,

@@ -1,18 +1,22 @@
-//! The flow: a small MLP with adaptive normalisation that carries noise to a latent (Li et al.,
-//! 2024, "Autoregressive Image Generation without Vector Quantization").
+//! The flow head: a small MLP with adaptive normalisation that transforms noise into a latent (Li et
+//! al., 2024, "Autoregressive Image Generation without Vector Quantization").
 
 use burn::tensor::Tensor;
 
 use crate::config::{Config, FlowType};
-use crate::error::Result;
-use crate::ops::{Activation, LayerNorm, Linear, Placement, gated_add, modulate, tensor_from};
-use crate::weights::Scope;
+use crate::ops::{Activation, Backend, LayerNorm, Linear, gated_add, modulate, tensor_from};
+use crate::weights::{Loader, WeightsError};
 
-/// Epsilon of the head's layer normalisations, as the models were trained.
+/// Epsilon of the head's layer normalisations, as in training.
 const NORM_EPSILON: f32 = 1e-6;
-/// Epsilon of the normalisation after a time's embedding, as the models were trained.
+/// Epsilon of the normalisation after a time embedding, as in training.
 const TIME_NORM_EPSILON: f32 = 1e-5;
 
+/// Frequencies of a time embedding: one value per frequency, of which cosine and sine are taken. All
+/// released models have this number; it is not part of the config.
+const TIME_FREQUENCIES: usize = 128;
+
+/// Transforms noise into a latent, under a condition.
 #[derive(Debug)]
 pub(super) struct FlowHead {
     kind: FlowType,
@@ -25,7 +29,7 @@ pub(super) struct FlowHead {
     width: usize,
 }
 
-/// A time to a vector.
+/// Embeds a time as a vector.
 #[derive(Debug)]
 struct TimeEmbedding {
     frequencies: Vec<f32>,
@@ -42,113 +46,63 @@ struct Block {
     modulation: Linear,
 }
 
-/// The embedded times of each sampler step.
+/// The embedded times of each solver step.
 #[derive(Clone, Debug)]
 pub(crate) struct TimeSchedule {
     steps: usize,
-    /// What each step adds to the condition, [1, 1, width]; empty for heads without times.
+    /// The vector that each step adds to the condition, [1, 1, width]; empty for heads without times.
     embedded: Vec<Tensor<3>>,
 }
 
 impl FlowHead {
-    /// Numbers that one row holds at once: condition and state, a block's three modulations, its branch
-    /// and their sum.
-    pub(super) fn scratch_numbers(&self) -> usize {
-        8 * self.width
-    }
-
-    pub(super) fn load(
-        weights: &Scope<'_>,
-        config: &Config,
-        placement: &Placement,
-    ) -> Result<Self> {
+    /// Loads `input_proj`, `cond_embed`, `time_embed.…`, `res_blocks.…` and `final_layer`.
+    pub(super) fn load(loader: &Loader<'_>, config: &Config) -> Result<Self, WeightsError> {
         let flow = &config.flow_lm.flow;
         let width = flow.dim;
         let latent = config.mimi.latent_dim();
-        let linear = |weights: &Scope<'_>, name: &str, shape: [usize; 2]| -> Result<Linear> {
-            let bias = weights.floats(&format!("{name}.bias"))?;
-            let weight = weights.floats(&format!("{name}.weight"))?;
-            Ok(Linear::new(&weight, shape, Some(&bias), placement))
-        };
+        let input = loader.biased_linear("input_proj", [width, latent])?;
+        let condition =
+            loader.biased_linear("cond_embed", [width, config.flow_lm.output_width()])?;
         let times = (0..flow.kind.number_of_times())
-            .map(|index| {
-                let weights = weights.scope(&format!("time_embed.{index}"));
-                let frequencies = weights.floats("freqs")?.to_vec();
-                Ok(TimeEmbedding {
-                    hidden: linear(&weights, "mlp.0", [width, 2 * frequencies.len()])?,
-                    out: linear(&weights, "mlp.2", [width, width])?,
-                    scale: weights.floats("mlp.3.alpha")?.to_vec(),
-                    frequencies,
-                })
-            })
-            .collect::<Result<_>>()?;
+            .map(|index| TimeEmbedding::load(&loader.scope(&format!("time_embed.{index}")), width))
+            .collect::<Result<_, _>>()?;
         let blocks = (0..flow.depth)
-            .map(|index| {
-                let weights = weights.scope(&format!("res_blocks.{index}"));
-                Ok(Block {
-                    norm: LayerNorm::new(
-                        &weights.floats("in_ln.weight")?,
-                        &weights.floats("in_ln.bias")?,
-                        NORM_EPSILON,
-                        placement,
-                    ),
-                    hidden: linear(&weights, "mlp.0", [width, width])?,
-                    out: linear(&weights, "mlp.2", [width, width])?,
-                    modulation: linear(&weights, "adaLN_modulation.1", [3 * width, width])?,
-                })
-            })
-            .collect::<Result<_>>()?;
-        let last = weights.scope("final_layer");
+            .map(|index| Block::load(&loader.scope(&format!("res_blocks.{index}")), width))
+            .collect::<Result<_, _>>()?;
+        let last = loader.scope("final_layer");
         Ok(Self {
             kind: flow.kind,
-            input: linear(weights, "input_proj", [width, latent])?,
-            condition: linear(
-                weights,
-                "cond_embed",
-                [width, config.flow_lm.output_width()],
-            )?,
+            input,
+            condition,
             times,
             blocks,
-            out_modulation: linear(&last, "adaLN_modulation.1", [2 * width, width])?,
-            out: linear(&last, "linear", [latent, width])?,
+            out_modulation: last.biased_linear("adaLN_modulation.1", [2 * width, width])?,
+            out: last.biased_linear("linear", [latent, width])?,
             width,
         })
     }
 
-    pub(super) fn bytes(&self) -> usize {
-        let own = [
-            &self.input,
-            &self.condition,
-            &self.out_modulation,
-            &self.out,
-        ];
-        let times = self.times.iter().flat_map(|time| [&time.hidden, &time.out]);
-        let blocks = self
-            .blocks
-            .iter()
-            .flat_map(|block| [&block.hidden, &block.out, &block.modulation]);
-        own.into_iter()
-            .chain(times)
-            .chain(blocks)
-            .map(Linear::bytes)
-            .sum()
+    /// Upper bound of elements allocated at a time for one row: condition, state, and a block's three
+    /// modulations, branch and sum.
+    pub(super) fn scratch_elements(&self) -> usize {
+        8 * self.width
     }
 
-    /// Embeds the times of `steps` sampler steps. Heads without times take one step.
-    pub(super) fn time_schedule(
-        &self,
-        steps: usize,
-        placement: &Placement,
-    ) -> Result<TimeSchedule> {
-        let steps = if self.times.is_empty() { 1 } else { steps };
+    /// Embeds the times of `solver_steps` steps. Heads without times take one step.
+    pub(super) fn time_schedule(&self, solver_steps: usize, backend: &Backend) -> TimeSchedule {
+        let steps = if self.times.is_empty() {
+            1
+        } else {
+            solver_steps
+        };
         let mut embedded = Vec::new();
         if !self.times.is_empty() {
             for step in 0..steps {
                 let mut sum: Option<Tensor<3>> = None;
                 for (index, time) in self.times.iter().enumerate() {
-                    // The first time is where a step starts, the second where it ends.
+                    // The first time is the start of a step, the second its end.
                     let t = (step + index) as f32 / steps as f32;
-                    let vector = time.forward(t, self.width, placement);
+                    let vector = time.forward(t, self.width, backend);
                     sum = Some(match sum {
                         Some(sum) => sum + vector,
                         None => vector,
@@ -157,18 +111,20 @@ impl FlowHead {
                 embedded.extend(sum.map(|sum| sum / self.times.len() as f32));
             }
         }
-        Ok(TimeSchedule { steps, embedded })
+        TimeSchedule { steps, embedded }
     }
 
+    /// Samples latents from noise.
+    ///
     /// # Shapes
     ///
     /// `condition` [batch, 1, condition], `noise` [batch, 1, latent] -> [batch, 1, latent]
-    pub(super) fn draw(
+    pub(super) fn sample(
         &self,
         condition: Tensor<3>,
         noise: Tensor<3>,
         times: &TimeSchedule,
-        placement: &Placement,
+        backend: &Backend,
     ) -> Tensor<3> {
         let condition = self.condition.forward(condition, Activation::Identity);
         let [batch, _, width] = condition.dims();
@@ -177,56 +133,73 @@ impl FlowHead {
                 Some(time) => condition.clone() + time.clone().expand([batch, 1, width]),
                 None => condition.clone(),
             };
-            Activation::Silu.forward(y, placement.kernels())
+            Activation::Silu.forward(y, backend)
         };
         match self.kind {
-            FlowType::Drifting => self.velocity(noise, at_step(0), placement),
-            FlowType::Pointwise => noise.clone() + self.velocity(noise, at_step(0), placement),
+            FlowType::Drifting => self.velocity(noise, at_step(0), backend),
+            FlowType::Pointwise => noise.clone() + self.velocity(noise, at_step(0), backend),
             FlowType::Lsd | FlowType::FlowMatching => (0..times.steps).fold(noise, |x, step| {
-                let velocity = self.velocity(x.clone(), at_step(step), placement);
+                let velocity = self.velocity(x.clone(), at_step(step), backend);
                 x + velocity / times.steps as f32
             }),
         }
     }
 
-    /// The MLP. `condition` has been through its activation already.
-    fn velocity(&self, x: Tensor<3>, condition: Tensor<3>, placement: &Placement) -> Tensor<3> {
-        let kernels = placement.kernels();
+    /// The MLP. `condition` is already activated.
+    fn velocity(&self, x: Tensor<3>, condition: Tensor<3>, backend: &Backend) -> Tensor<3> {
         let mut x = self.input.forward(x, Activation::Identity);
         for block in &self.blocks {
             let modulation = block
                 .modulation
                 .forward(condition.clone(), Activation::Identity);
-            let h = modulate(block.norm.forward(&x), &modulation, None, kernels);
+            let h = modulate(block.norm.forward(&x), &modulation, None, backend);
             let h = block.hidden.forward(h, Activation::Silu);
             let h = block.out.forward(h, Activation::Identity);
-            x = gated_add(x, h, &modulation, kernels);
+            x = gated_add(x, h, &modulation, backend);
         }
         let modulation = self.out_modulation.forward(condition, Activation::Identity);
-        let x = modulate(x, &modulation, Some(NORM_EPSILON), kernels);
+        let x = modulate(x, &modulation, Some(NORM_EPSILON), backend);
         self.out.forward(x, Activation::Identity)
     }
 }
 
+impl Block {
+    /// Loads `in_ln`, `mlp.0`, `mlp.2` and `adaLN_modulation.1`.
+    fn load(loader: &Loader<'_>, width: usize) -> Result<Self, WeightsError> {
+        Ok(Self {
+            norm: loader.layer_norm("in_ln", width, NORM_EPSILON)?,
+            hidden: loader.biased_linear("mlp.0", [width, width])?,
+            out: loader.biased_linear("mlp.2", [width, width])?,
+            modulation: loader.biased_linear("adaLN_modulation.1", [3 * width, width])?,
+        })
+    }
+}
+
 impl TimeEmbedding {
-    /// -> [1, 1, width]
-    fn forward(&self, time: f32, width: usize, placement: &Placement) -> Tensor<3> {
+    /// Loads `freqs`, `mlp.0`, `mlp.2` and `mlp.3.alpha`.
+    fn load(loader: &Loader<'_>, width: usize) -> Result<Self, WeightsError> {
+        Ok(Self {
+            frequencies: loader.values("freqs", &[TIME_FREQUENCIES])?,
+            hidden: loader.biased_linear("mlp.0", [width, 2 * TIME_FREQUENCIES])?,
+            out: loader.biased_linear("mlp.2", [width, width])?,
+            scale: loader.values("mlp.3.alpha", &[width])?,
+        })
+    }
+
+    /// Embeds a time, [1, 1, width].
+    fn forward(&self, time: f32, width: usize, backend: &Backend) -> Tensor<3> {
         let angles = self.frequencies.iter().map(|frequency| frequency * time);
         let waves: Vec<f32> = angles
             .clone()
             .map(f32::cos)
             .chain(angles.map(f32::sin))
             .collect();
-        let waves = tensor_from(
-            waves,
-            [1, 1, 2 * self.frequencies.len()],
-            placement.device(),
-        );
+        let waves = tensor_from(waves, [1, 1, 2 * self.frequencies.len()], backend.device());
         let hidden = self.hidden.forward(waves, Activation::Silu);
         let x = self.out.forward(hidden, Activation::Identity);
-        // The models were trained with the unbiased variance about the mean here, not with the
-        // mean square that the name of the layer (RMSNorm) promises.
-        let scale = tensor_from(self.scale.clone(), [1, 1, width], placement.device());
+        // The reference calls this layer RMSNorm, but uses the unbiased variance about the mean
+        // instead of the mean square.
+        let scale = tensor_from(self.scale.clone(), [1, 1, width], backend.device());
         let variance = x.clone().var(2);
         x * scale / (variance + TIME_NORM_EPSILON).sqrt()
     }

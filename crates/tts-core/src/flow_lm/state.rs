@@ -1,4 +1,4 @@
-//! What FlowLM remembers of a sequence.
+//! The state of a FlowLM sequence.
 
 use std::sync::Arc;
 
@@ -8,15 +8,16 @@ use crate::ops::Heads;
 use crate::state::StateMemory;
 use crate::voice::VoiceKv;
 
-/// Keys and values of one part of a text, after a voice.
+/// The KV cache of one segment of a text, after a voice.
 #[derive(Debug)]
 pub(crate) struct FlowLmState {
     layers: Vec<PagedKv>,
-    /// Comes before the pages, and is shared with every other sequence that speaks with it.
+    /// Precedes the pages; shared between all sequences with this voice.
     voice: Arc<VoiceKv>,
 }
 
 impl FlowLmState {
+    /// An empty state after `voice`.
     pub(super) fn new(
         voice: Arc<VoiceKv>,
         layers: usize,
@@ -26,32 +27,33 @@ impl FlowLmState {
         Ok(Self {
             layers: (0..layers)
                 .map(|_| PagedKv::new(heads, memory))
-                .collect::<Result<_>>()?,
+                .collect::<Result<_, _>>()?,
             voice,
         })
     }
 
-    /// Makes room for `time` more steps in every layer.
+    /// Reserves room for `time` more positions in every layer.
     pub(crate) fn reserve(&mut self, time: usize) -> Result<()> {
         self.layers
             .iter_mut()
-            .try_for_each(|layer| layer.reserve(time))
+            .try_for_each(|layer| layer.reserve(time))?;
+        Ok(())
     }
 
-    /// The position of the next step.
+    /// The next position.
     pub(super) fn position(&self) -> usize {
         self.voice.len + self.layers.first().map_or(0, PagedKv::len)
     }
 
-    /// One layer, as a row of a batch.
+    /// One layer as a row of a batch.
     pub(super) fn row(&mut self, layer: usize) -> KvRow<'_> {
         KvRow {
-            kept: &mut self.layers[layer],
+            cache: &mut self.layers[layer],
             voice: self.voice.layers.get(layer),
         }
     }
 
-    /// The pages of each layer.
+    /// The KV cache of each layer.
     pub(crate) fn layers(&self) -> &[PagedKv] {
         &self.layers
     }

@@ -1,4 +1,4 @@
-//! Latents to audio, frame by frame.
+//! Mimi's decoder: latents to audio, frame by frame.
 
 use tensor_pool::PooledTensor;
 
@@ -6,26 +6,26 @@ use super::seanet::{Seanet, SeanetState};
 use super::transformer::{ProjectedTransformer, ProjectedTransformerState};
 use crate::config::Config;
 use crate::error::Result;
-use crate::ops::{Activation, DepthwiseUpsample, Linear, Placement, tensor_from, vec_from};
+use crate::ops::{Activation, Backend, DepthwiseUpsample, Linear, tensor_from, vec_from};
 use crate::state::StateMemory;
-use crate::weights::Weights;
+use crate::weights::{Loader, WeightsError};
 
 /// The decoding half of Mimi.
 #[derive(Debug)]
 pub(crate) struct MimiDecoder {
-    /// Undoes FlowLM's normalisation of latents and widens them.
+    /// Reverses FlowLM's normalisation of latents and projects them to the transformer's width.
     input: Linear,
-    /// From frames to the transformer's steps; none where both have one rate.
+    /// From frames to the transformer's positions; `None` if both have the same rate.
     upsample: Option<DepthwiseUpsample>,
     transformer: ProjectedTransformer,
     seanet: Seanet,
     latent: usize,
     /// Channels of the transformer's output.
     width: usize,
-    placement: Placement,
+    backend: Backend,
 }
 
-/// What the decoder remembers of a batch of streams: as much after an hour as after a second.
+/// The state of a batch of streams. Its size does not depend on the length of the streams.
 #[derive(Debug)]
 pub(crate) struct MimiDecoderState {
     batch: usize,
@@ -36,72 +36,73 @@ pub(crate) struct MimiDecoderState {
 
 impl MimiDecoder {
     /// Loads the decoding half of `mimi.…`, and FlowLM's statistics of latents.
-    pub(crate) fn load(weights: &Weights, config: &Config, placement: &Placement) -> Result<Self> {
+    pub(crate) fn load(loader: &Loader<'_>, config: &Config) -> Result<Self, WeightsError> {
         let mimi = &config.mimi;
-        let scope = weights.scope("mimi");
         let latent = mimi.latent_dim();
         let width = mimi.quantizer.output_dimension;
-        let flow_lm = weights.scope("flow_lm");
-        let (mean, std) = (flow_lm.floats("emb_mean")?, flow_lm.floats("emb_std")?);
-        let projection = scope.floats("quantizer.output_proj.weight")?;
+        let statistics = loader.scope("flow_lm");
+        let mean = statistics.values("emb_mean", &[latent])?;
+        let std = statistics.values("emb_std", &[latent])?;
+        let loader = loader.scope("mimi");
         // W (std * x + mean) = (W diag(std)) x + W mean
-        let rows = projection.chunks_exact(latent);
-        let bias: Vec<f32> = rows
-            .clone()
-            .map(|row| row.iter().zip(mean.iter()).map(|(w, mean)| w * mean).sum())
-            .collect();
-        let scaled: Vec<f32> = rows
-            .flat_map(|row| row.iter().zip(std.iter()).map(|(w, std)| w * std))
-            .collect();
-        let steps = mimi.steps_per_frame();
-        let upsample = if steps > 1 {
-            let weight = scope.floats("upsample.convtr.convtr.weight")?;
-            Some(DepthwiseUpsample::new(&weight, width, steps, placement))
+        let input = loader.linear_with(
+            "quantizer.output_proj.weight",
+            &[width, latent, 1],
+            [width, latent],
+            |weights| {
+                let bias = weights
+                    .chunks_exact(latent)
+                    .map(|row| row.iter().zip(&mean).map(|(w, mean)| w * mean).sum())
+                    .collect();
+                for row in weights.chunks_exact_mut(latent) {
+                    row.iter_mut().zip(&std).for_each(|(w, std)| *w *= std);
+                }
+                Some(bias)
+            },
+        )?;
+        let positions = mimi.steps_per_frame();
+        let upsample = if positions > 1 {
+            Some(loader.upsample("upsample.convtr.convtr", width, positions)?)
         } else {
             None
         };
         Ok(Self {
-            input: Linear::new(&scaled, [width, latent], Some(&bias), placement),
+            input,
             upsample,
             transformer: ProjectedTransformer::load(
-                &scope.scope("decoder_transformer"),
+                &loader.scope("decoder_transformer"),
                 mimi.decoder_transformer(),
-                placement,
             )?,
-            seanet: Seanet::decoder(
-                &scope.scope("decoder.model"),
-                mimi.decoder_seanet(),
-                placement,
-            )?,
+            seanet: Seanet::decoder(&loader.scope("decoder.model"), mimi.decoder_seanet())?,
             latent,
             width: mimi.decoder_seanet().dimension,
-            placement: placement.clone(),
+            backend: loader.backend().clone(),
         })
     }
 
-    /// Bytes of the prepared weights.
-    pub(crate) fn bytes(&self) -> usize {
-        self.input.bytes() + self.transformer.bytes() + self.seanet.bytes()
+    /// Elements of the state of one stream.
+    pub(crate) fn state_elements(&self) -> usize {
+        let upsample = self.upsample.as_ref();
+        upsample.map_or(0, DepthwiseUpsample::state_elements)
+            + self.transformer.state_elements()
+            + self.seanet.state_elements()
     }
 
-    /// Numbers that the state of one stream holds.
-    pub(crate) fn state_numbers(&self) -> usize {
+    /// Upper bound of elements that `decode` allocates at a time for `frames` frames, including the
+    /// samples.
+    pub(crate) fn scratch_elements(&self, frames: usize) -> usize {
         let upsample = self.upsample.as_ref();
-        upsample.map_or(0, DepthwiseUpsample::state_numbers)
-            + self.transformer.state_numbers()
-            + self.seanet.state_numbers()
-    }
-
-    /// Numbers that decoding so many frames in one call holds at once, samples included.
-    pub(crate) fn scratch_numbers(&self, frames: usize) -> usize {
-        let upsample = self.upsample.as_ref();
-        let steps = frames * upsample.map_or(1, DepthwiseUpsample::stride);
+        let positions = frames * upsample.map_or(1, DepthwiseUpsample::stride);
         self.transformer
-            .scratch_numbers(steps)
-            .max(self.seanet.scratch_numbers(steps, self.width))
+            .scratch_elements(positions)
+            .max(self.seanet.scratch_elements(positions, self.width))
     }
 
-    /// The state of streams that have not begun.
+    /// The state of streams that have not started.
+    ///
+    /// # Errors
+    ///
+    /// The pool cannot lease the state.
     pub(crate) fn state(&self, batch: usize, memory: &StateMemory) -> Result<MimiDecoderState> {
         let upsample = self.upsample.as_ref();
         Ok(MimiDecoderState {
@@ -114,7 +115,7 @@ impl MimiDecoder {
         })
     }
 
-    /// Decodes the next frames of a batch of streams, any number of frames a call.
+    /// Decodes the next frames of a batch of streams, any number of frames per call.
     ///
     /// # Shapes
     ///
@@ -126,11 +127,7 @@ impl MimiDecoder {
     ) -> Result<Vec<f32>> {
         let batch = state.batch;
         let frames = latents.len() / self.latent / batch;
-        let latents = tensor_from(
-            latents,
-            [batch, frames, self.latent],
-            self.placement.device(),
-        );
+        let latents = tensor_from(latents, [batch, frames, self.latent], self.backend.device());
         let x = self.input.forward(latents, Activation::Identity);
         let x = match (&self.upsample, &mut state.upsample) {
             (Some(upsample), Some(state)) => upsample.forward(x, state),
@@ -138,7 +135,11 @@ impl MimiDecoder {
         };
         let x = self
             .transformer
-            .forward(x, &mut state.transformer, &self.placement);
-        vec_from(self.seanet.forward(x, &mut state.seanet, &self.placement))
+            .forward(x, &mut state.transformer, &self.backend);
+        Ok(vec_from(self.seanet.forward(
+            x,
+            &mut state.seanet,
+            &self.backend,
+        ))?)
     }
 }

@@ -1,85 +1,73 @@
-//! Audio to latents, for voice prompts.
+//! Mimi's encoder: audio to latents, for voice prompts.
 
 use burn::tensor::Tensor;
 
 use super::seanet::Seanet;
 use super::transformer::ProjectedTransformer;
 use crate::config::Config;
-use crate::error::Result;
-use crate::ops::{Activation, CausalConv, ConvGeometry, Linear, Placement, tensor_from};
+use crate::ops::{Activation, Backend, CausalConv, ConvGeometry, Linear, tensor_from};
 use crate::state::StateMemory;
-use crate::weights::Weights;
+use crate::weights::{Loader, WeightsError};
 
-/// Frames that are encoded at once. The largest activations, next to the samples, take about 4 MiB
-/// at this size in the released models, whatever the length of the prompt.
+/// Frames per call of the encoder. With this value, the largest activations of the released models
+/// take about 4 MiB, for prompts of any length.
 const BLOCK_FRAMES: usize = 8;
 
-/// The encoding half of Mimi, and the projection into FlowLM.
+/// The encoding half of Mimi and the projection to FlowLM's width.
 #[derive(Debug)]
 pub(crate) struct MimiEncoder {
     seanet: Seanet,
     transformer: ProjectedTransformer,
-    /// From the transformer's steps to frames; none where both have one rate.
+    /// From the transformer's positions to frames; `None` if both have the same rate.
     downsample: Option<CausalConv>,
     speaker: Linear,
     frame_samples: usize,
-    placement: Placement,
+    backend: Backend,
 }
 
 impl MimiEncoder {
     /// Loads the encoding half of `mimi.…` and `flow_lm.speaker_proj_weight`.
-    pub(crate) fn load(weights: &Weights, config: &Config, placement: &Placement) -> Result<Self> {
-        let mimi = &config.mimi;
-        let scope = weights.scope("mimi");
-        let steps = mimi.steps_per_frame();
-        let downsample = if steps > 1 {
-            let weight = scope.floats("downsample.conv.conv.weight")?;
+    pub(crate) fn load(loader: &Loader<'_>, config: &Config) -> Result<Self, WeightsError> {
+        let sizes = &config.mimi;
+        let mimi = loader.scope("mimi");
+        let seanet = Seanet::encoder(&mimi.scope("encoder.model"), &sizes.seanet)?;
+        let transformer =
+            ProjectedTransformer::load(&mimi.scope("encoder_transformer"), &sizes.transformer)?;
+        let positions = sizes.steps_per_frame();
+        let downsample = if positions > 1 {
             let geometry = ConvGeometry {
-                inputs: mimi.seanet.dimension,
-                outputs: mimi.encoder_dim(),
-                kernel: 2 * steps,
-                stride: steps,
+                inputs: sizes.seanet.dimension,
+                outputs: sizes.encoder_dim(),
+                kernel: 2 * positions,
+                stride: positions,
                 dilation: 1,
                 replicate: true,
             };
-            Some(CausalConv::new(&weight, None, geometry, placement))
+            Some(mimi.unbiased_conv("downsample.conv.conv", geometry)?)
         } else {
             None
         };
-        let speaker = weights.scope("flow_lm").floats("speaker_proj_weight")?;
+        let shape = [config.flow_lm.transformer.d_model, sizes.encoder_dim()];
         Ok(Self {
-            seanet: Seanet::encoder(&scope.scope("encoder.model"), &mimi.seanet, placement)?,
-            transformer: ProjectedTransformer::load(
-                &scope.scope("encoder_transformer"),
-                &mimi.transformer,
-                placement,
-            )?,
+            seanet,
+            transformer,
             downsample,
-            speaker: Linear::new(
-                &speaker,
-                [config.flow_lm.transformer.d_model, mimi.encoder_dim()],
-                None,
-                placement,
-            ),
-            frame_samples: mimi.frame_samples(),
-            placement: placement.clone(),
+            speaker: loader.linear_with("flow_lm.speaker_proj_weight", &shape, shape, |_| None)?,
+            frame_samples: sizes.frame_samples(),
+            backend: loader.backend().clone(),
         })
     }
 
-    /// Bytes of the prepared weights.
-    pub(crate) fn bytes(&self) -> usize {
-        self.seanet.bytes()
-            + self.transformer.bytes()
-            + self.downsample.as_ref().map_or(0, CausalConv::bytes)
-            + self.speaker.bytes()
-    }
-
-    /// Encodes samples, after padding them with zeros to whole frames.
+    /// Encodes samples, padded with zeros to whole frames.
     ///
     /// # Shapes
     ///
     /// -> [1, frame, encoder width]
-    pub(crate) fn encode(&self, samples: &[f32], memory: &StateMemory) -> Result<Tensor<3>> {
+    pub(crate) fn encode(
+        &self,
+        samples: &[f32],
+        memory: &StateMemory,
+    ) -> Result<Tensor<3>, tensor_pool::Error> {
         let mut seanet = self.seanet.state(1, memory)?;
         let mut transformer = self.transformer.state(1, memory)?;
         let mut downsample = match &self.downsample {
@@ -92,14 +80,12 @@ impl MimiEncoder {
                 let padded = block.len().next_multiple_of(self.frame_samples);
                 let mut block = block.to_vec();
                 block.resize(padded, 0.0);
-                let x = tensor_from(block, [1, padded, 1], self.placement.device());
-                let x = self.seanet.forward(x, &mut seanet, &self.placement);
-                let x = self
-                    .transformer
-                    .forward(x, &mut transformer, &self.placement);
+                let x = tensor_from(block, [1, padded, 1], self.backend.device());
+                let x = self.seanet.forward(x, &mut seanet, &self.backend);
+                let x = self.transformer.forward(x, &mut transformer, &self.backend);
                 match &mut downsample {
                     Some((conv, state)) => {
-                        conv.forward(x, state, Activation::Identity, &self.placement)
+                        conv.forward(x, state, Activation::Identity, &self.backend)
                     }
                     None => x,
                 }
@@ -108,7 +94,7 @@ impl MimiEncoder {
         Ok(Tensor::cat(blocks, 1))
     }
 
-    /// Encoded audio as FlowLM reads it.
+    /// Projects encoded audio to FlowLM's input.
     ///
     /// # Shapes
     ///
@@ -117,15 +103,19 @@ impl MimiEncoder {
         self.speaker.forward(latents, Activation::Identity)
     }
 
-    /// SEANet's features alone.
+    /// SEANet's features only.
     #[cfg(test)]
-    pub(crate) fn features(&self, samples: &[f32], memory: &StateMemory) -> Result<Tensor<3>> {
+    pub(crate) fn features(
+        &self,
+        samples: &[f32],
+        memory: &StateMemory,
+    ) -> Result<Tensor<3>, tensor_pool::Error> {
         let x = tensor_from(
             samples.to_vec(),
             [1, samples.len(), 1],
-            self.placement.device(),
+            self.backend.device(),
         );
         let mut state = self.seanet.state(1, memory)?;
-        Ok(self.seanet.forward(x, &mut state, &self.placement))
+        Ok(self.seanet.forward(x, &mut state, &self.backend))
     }
 }

@@ -3,12 +3,11 @@
 use burn::tensor::Tensor;
 
 use crate::config::{PadMode, SeanetConfig};
-use crate::error::Result;
-use crate::ops::{Activation, CausalConv, ConvGeometry, ConvState, Linear, Placement};
+use crate::ops::{Activation, Backend, CausalConv, ConvGeometry, ConvState, Linear};
 use crate::state::StateMemory;
-use crate::weights::Scope;
+use crate::weights::{Loader, WeightsError};
 
-/// One side of SEANet: convolutions and residual blocks in a row.
+/// SEANet's encoder or decoder: a sequence of convolutions and residual blocks.
 #[derive(Debug)]
 pub(super) struct Seanet {
     stages: Vec<Stage>,
@@ -20,7 +19,7 @@ pub(super) struct Seanet {
     reason = "a model has a few hundred of these"
 )]
 enum Stage {
-    /// A convolution, after an ELU unless it is the first.
+    /// A convolution, preceded by an ELU unless it is the first.
     Conv {
         conv: CausalConv,
         before: Activation,
@@ -29,24 +28,23 @@ enum Stage {
     Residual { narrow: CausalConv, widen: Linear },
 }
 
-/// Past inputs of every stage of a stream.
+/// The state of every stage for a batch of streams.
 #[derive(Debug)]
 pub(super) struct SeanetState {
     convs: Vec<ConvState>,
 }
 
 impl Seanet {
-    /// Features to samples.
+    /// Loads the decoder: features to samples.
     pub(super) fn decoder(
-        weights: &Scope<'_>,
+        loader: &Loader<'_>,
         config: &SeanetConfig,
-        placement: &Placement,
-    ) -> Result<Self> {
-        let mut builder = Builder::new(weights, config, placement);
+    ) -> Result<Self, WeightsError> {
+        let mut builder = Builder::new(loader, config);
         let mut channels = config.n_filters << config.ratios.len();
         builder.conv(config.dimension, channels, config.kernel_size, 1)?;
         for &ratio in &config.ratios {
-            builder.transposed(channels, channels / 2, 2 * ratio, ratio)?;
+            builder.transposed(channels, channels / 2, ratio)?;
             channels /= 2;
             builder.residuals(channels)?;
         }
@@ -56,13 +54,12 @@ impl Seanet {
         })
     }
 
-    /// Samples to features.
+    /// Loads the encoder: samples to features.
     pub(super) fn encoder(
-        weights: &Scope<'_>,
+        loader: &Loader<'_>,
         config: &SeanetConfig,
-        placement: &Placement,
-    ) -> Result<Self> {
-        let mut builder = Builder::new(weights, config, placement);
+    ) -> Result<Self, WeightsError> {
+        let mut builder = Builder::new(loader, config);
         let mut channels = config.n_filters;
         builder.conv(config.channels, channels, config.kernel_size, 1)?;
         for &ratio in config.ratios.iter().rev() {
@@ -76,70 +73,66 @@ impl Seanet {
         })
     }
 
-    pub(super) fn bytes(&self) -> usize {
-        self.stages
-            .iter()
-            .map(|stage| match stage {
-                Stage::Conv { conv, .. } => conv.bytes(),
-                Stage::Residual { narrow, widen } => narrow.bytes() + widen.bytes(),
-            })
-            .sum()
-    }
-
     fn convs(&self) -> impl Iterator<Item = &CausalConv> {
         self.stages.iter().map(|stage| match stage {
             Stage::Conv { conv, .. } | Stage::Residual { narrow: conv, .. } => conv,
         })
     }
 
-    /// Numbers that the state of one stream holds.
-    pub(super) fn state_numbers(&self) -> usize {
-        self.convs().map(CausalConv::state_numbers).sum()
+    /// Elements of the state of one stream.
+    pub(super) fn state_elements(&self) -> usize {
+        self.convs().map(CausalConv::state_elements).sum()
     }
 
-    /// Numbers that a pass over so many steps of `channels` holds at once: a stage's input, and what the
-    /// stage makes of it.
-    pub(super) fn scratch_numbers(&self, mut steps: usize, mut channels: usize) -> usize {
-        let mut most = 0;
+    /// Upper bound of elements allocated at a time by `forward` over `count` inputs of `channels`: a
+    /// stage's input and what the stage allocates.
+    pub(super) fn scratch_elements(&self, mut count: usize, mut channels: usize) -> usize {
+        let mut largest = 0;
         for stage in &self.stages {
-            let input = steps * channels;
+            let input = count * channels;
             match stage {
                 Stage::Conv { conv, .. } => {
-                    most = most.max(input + conv.scratch_numbers(steps));
-                    steps = conv.steps_out(steps);
-                    channels = conv.channels_out();
+                    largest = largest.max(input + conv.scratch_elements(count));
+                    count = conv.outputs_for(count);
+                    channels = conv.output_channels();
                 }
                 Stage::Residual { narrow, .. } => {
-                    most = most.max(input + narrow.scratch_numbers(steps) + input);
+                    largest = largest.max(input + narrow.scratch_elements(count) + input);
                 }
             }
         }
-        most
+        largest
     }
 
-    /// The state of streams that have not begun.
-    pub(super) fn state(&self, batch: usize, memory: &StateMemory) -> Result<SeanetState> {
+    /// The state of streams that have not started.
+    pub(super) fn state(
+        &self,
+        batch: usize,
+        memory: &StateMemory,
+    ) -> Result<SeanetState, tensor_pool::Error> {
         let convs = self.convs().map(|conv| conv.state(batch, memory));
         Ok(SeanetState {
-            convs: convs.collect::<Result<_>>()?,
+            convs: convs.collect::<Result<_, _>>()?,
         })
     }
 
+    /// Transforms the next samples or features of a batch of streams.
+    ///
     /// # Shapes
     ///
-    /// `x` [batch, step, channel]; steps are features or samples
+    /// `x` [batch, time, channel] -> [batch, time at the output rate, channel]
     pub(super) fn forward(
         &self,
         mut x: Tensor<3>,
         state: &mut SeanetState,
-        placement: &Placement,
+        backend: &Backend,
     ) -> Tensor<3> {
         for (stage, state) in self.stages.iter().zip(&mut state.convs) {
             x = match stage {
-                Stage::Conv { conv, before } => conv.forward(x, state, *before, placement),
+                Stage::Conv { conv, before } => conv.forward(x, state, *before, backend),
                 Stage::Residual { narrow, widen } => {
-                    let hidden = narrow.forward(x.clone(), state, Activation::Elu, placement);
-                    let hidden = Activation::Elu.forward(hidden, placement.kernels());
+                    let hidden = narrow.forward(x.clone(), state, Activation::Elu, backend);
+                    let hidden = Activation::Elu.forward(hidden, backend);
                     widen.forward_add(hidden, x)
                 }
             };
@@ -148,27 +141,25 @@ impl Seanet {
     }
 }
 
-/// Names the layers as the weights file does: activations count, and have no tensors.
+/// Loads stages by their index in the weights file, in which activations count as layers.
 struct Builder<'a> {
-    weights: &'a Scope<'a>,
+    loader: &'a Loader<'a>,
     config: &'a SeanetConfig,
-    placement: &'a Placement,
     stages: Vec<Stage>,
     index: usize,
 }
 
 impl<'a> Builder<'a> {
-    fn new(weights: &'a Scope<'a>, config: &'a SeanetConfig, placement: &'a Placement) -> Self {
+    fn new(loader: &'a Loader<'a>, config: &'a SeanetConfig) -> Self {
         Self {
-            weights,
+            loader,
             config,
-            placement,
             stages: Vec::new(),
             index: 0,
         }
     }
 
-    /// The activation before the next convolution, which the first does not have.
+    /// The activation before the next convolution. The first has none.
     fn before(&mut self) -> Activation {
         if self.stages.is_empty() {
             Activation::Identity
@@ -178,19 +169,24 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn conv(&mut self, inputs: usize, outputs: usize, kernel: usize, stride: usize) -> Result<()> {
+    fn conv(
+        &mut self,
+        inputs: usize,
+        outputs: usize,
+        kernel: usize,
+        stride: usize,
+    ) -> Result<(), WeightsError> {
         let before = self.before();
-        let conv = self.load(
-            &format!("{}.conv", self.index),
-            ConvGeometry {
-                inputs,
-                outputs,
-                kernel,
-                stride,
-                dilation: 1,
-                replicate: self.config.pad_mode == PadMode::Replicate,
-            },
-        )?;
+        let geometry = ConvGeometry {
+            inputs,
+            outputs,
+            kernel,
+            stride,
+            dilation: 1,
+            replicate: self.config.pad_mode == PadMode::Replicate,
+        };
+        let name = format!("{}.conv", self.index);
+        let conv = self.loader.conv(&name, geometry)?;
         self.stages.push(Stage::Conv { conv, before });
         self.index += 1;
         Ok(())
@@ -200,30 +196,25 @@ impl<'a> Builder<'a> {
         &mut self,
         inputs: usize,
         outputs: usize,
-        kernel: usize,
         stride: usize,
-    ) -> Result<()> {
+    ) -> Result<(), WeightsError> {
         let before = self.before();
-        let scope = self.weights.scope(&format!("{}.convtr", self.index));
-        let conv = CausalConv::transposed(
-            &scope.floats("weight")?,
-            Some(&scope.floats("bias")?),
-            ConvGeometry {
-                inputs,
-                outputs,
-                kernel,
-                stride,
-                dilation: 1,
-                replicate: false,
-            },
-            self.placement,
-        );
+        let geometry = ConvGeometry {
+            inputs,
+            outputs,
+            kernel: 2 * stride,
+            stride,
+            dilation: 1,
+            replicate: false,
+        };
+        let name = format!("{}.convtr", self.index);
+        let conv = self.loader.transposed_conv(&name, geometry)?;
         self.stages.push(Stage::Conv { conv, before });
         self.index += 1;
         Ok(())
     }
 
-    fn residuals(&mut self, channels: usize) -> Result<()> {
+    fn residuals(&mut self, channels: usize) -> Result<(), WeightsError> {
         let hidden = channels / self.config.compress;
         for layer in 0..self.config.n_residual_layers {
             let narrow = ConvGeometry {
@@ -234,30 +225,13 @@ impl<'a> Builder<'a> {
                 dilation: self.config.dilation_base.pow(layer as u32),
                 replicate: self.config.pad_mode == PadMode::Replicate,
             };
-            let widen = self.weights.scope(&format!("{}.block.3.conv", self.index));
-            let stage = Stage::Residual {
-                narrow: self.load(&format!("{}.block.1.conv", self.index), narrow)?,
-                // A convolution over one step is a linear layer.
-                widen: Linear::new(
-                    &widen.floats("weight")?,
-                    [channels, hidden],
-                    Some(&widen.floats("bias")?),
-                    self.placement,
-                ),
-            };
-            self.stages.push(stage);
+            let block = self.loader.scope(&format!("{}.block", self.index));
+            self.stages.push(Stage::Residual {
+                narrow: block.conv("1.conv", narrow)?,
+                widen: block.pointwise("3.conv", [channels, hidden])?,
+            });
             self.index += 1;
         }
         Ok(())
-    }
-
-    fn load(&self, name: &str, geometry: ConvGeometry) -> Result<CausalConv> {
-        let scope = self.weights.scope(name);
-        Ok(CausalConv::new(
-            &scope.floats("weight")?,
-            Some(&scope.floats("bias")?),
-            geometry,
-            self.placement,
-        ))
     }
 }

@@ -1,15 +1,16 @@
-//! Mimi's windowed transformer, with projections where its width differs from its neighbours'.
+//! Mimi's transformer with windowed attention, and projections where its width differs from that of
+//! adjacent layers.
 
 use burn::tensor::Tensor;
 
 use crate::config::MimiTransformerConfig;
-use crate::error::Result;
 use crate::kv::RingKv;
-use crate::ops::{Activation, Heads, Linear, Placement};
+use crate::ops::{Activation, Backend, Heads, Linear};
 use crate::state::StateMemory;
 use crate::transformer::{Transformer, TransformerShape};
-use crate::weights::Scope;
+use crate::weights::{Loader, WeightsError};
 
+/// A transformer with windowed attention, between optional projections.
 #[derive(Debug)]
 pub(super) struct ProjectedTransformer {
     input: Option<Linear>,
@@ -18,7 +19,7 @@ pub(super) struct ProjectedTransformer {
     context: usize,
 }
 
-/// The windows of a stream.
+/// The attention windows of a batch of streams.
 #[derive(Debug)]
 pub(super) struct ProjectedTransformerState {
     layers: Vec<RingKv>,
@@ -26,19 +27,18 @@ pub(super) struct ProjectedTransformerState {
 }
 
 impl ProjectedTransformer {
+    /// Loads `input_proj`, `transformer.…` and `output_projs.0`.
     pub(super) fn load(
-        weights: &Scope<'_>,
+        loader: &Loader<'_>,
         config: &MimiTransformerConfig,
-        placement: &Placement,
-    ) -> Result<Self> {
+    ) -> Result<Self, WeightsError> {
         let width = config.d_model;
-        let projection = |name: &str, shape: [usize; 2]| -> Result<Option<Linear>> {
-            Ok(if shape[0] == shape[1] {
-                None
+        let projection = |name: &str, shape: [usize; 2]| {
+            if shape[0] == shape[1] {
+                Ok(None)
             } else {
-                let weight = weights.floats(&format!("{name}.weight"))?;
-                Some(Linear::new(&weight, shape, None, placement))
-            })
+                loader.linear(name, shape).map(Some)
+            }
         };
         // A config lists exactly one output.
         let output = config.output_dimensions.first().copied().unwrap_or(width);
@@ -57,61 +57,59 @@ impl ProjectedTransformer {
         };
         Ok(Self {
             input: projection("input_proj", [width, config.input_dimension])?,
-            transformer: Transformer::load(&weights.scope("transformer"), shape, placement)?,
+            transformer: Transformer::load(&loader.scope("transformer"), shape)?,
             output: projection("output_projs.0", [output, width])?,
             context: config.context,
         })
     }
 
-    pub(super) fn bytes(&self) -> usize {
-        let projections = self.input.iter().chain(&self.output);
-        self.transformer.bytes() + projections.map(Linear::bytes).sum::<usize>()
-    }
-
-    /// Numbers that the state of one stream holds.
-    pub(super) fn state_numbers(&self) -> usize {
+    /// Elements of the state of one stream.
+    pub(super) fn state_elements(&self) -> usize {
         let shape = self.transformer.shape();
-        shape.layers * RingKv::numbers(self.context, &shape.heads)
+        shape.layers * RingKv::elements(self.context, &shape.heads)
     }
 
-    /// Numbers that a pass over so many steps holds at once.
-    pub(super) fn scratch_numbers(&self, steps: usize) -> usize {
-        self.transformer.scratch_numbers(steps)
+    /// Upper bound of elements allocated at a time by `forward` over `positions` positions.
+    pub(super) fn scratch_elements(&self, positions: usize) -> usize {
+        self.transformer.scratch_elements(positions)
     }
 
+    /// The state of streams that have not started.
     pub(super) fn state(
         &self,
         batch: usize,
         memory: &StateMemory,
-    ) -> Result<ProjectedTransformerState> {
+    ) -> Result<ProjectedTransformerState, tensor_pool::Error> {
         let shape = self.transformer.shape();
         Ok(ProjectedTransformerState {
             layers: (0..shape.layers)
                 .map(|_| RingKv::new(batch, self.context, &shape.heads, memory))
-                .collect::<Result<_>>()?,
+                .collect::<Result<_, _>>()?,
             position: 0,
         })
     }
 
+    /// Runs the next positions of a batch of streams.
+    ///
     /// # Shapes
     ///
-    /// `x` [batch, step, input width] -> [batch, step, output width]
+    /// `x` [batch, time, input width] -> [batch, time, output width]
     pub(super) fn forward(
         &self,
         x: Tensor<3>,
         state: &mut ProjectedTransformerState,
-        placement: &Placement,
+        backend: &Backend,
     ) -> Tensor<3> {
         let [_, time, _] = x.dims();
         let x = match &self.input {
             Some(input) => input.forward(x, Activation::Identity),
             None => x,
         };
-        // Every row of a batch is at the same step.
+        // All rows of a batch are at the same position.
         let rope = self.transformer.rope().table(&[state.position], time);
         let heads = &self.transformer.shape().heads;
         let x = self.transformer.forward(x, |layer, qkv| {
-            state.layers[layer].attend(qkv, heads, &rope, placement)
+            state.layers[layer].attend(qkv, heads, &rope, backend)
         });
         state.position += time;
         match &self.output {

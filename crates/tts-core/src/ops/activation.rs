@@ -2,12 +2,15 @@
 
 use burn::tensor::{Tensor, activation};
 
+use super::flex::HostTensor;
+use super::{Backend, kernels};
+
 /// An elementwise function applied before or after a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Activation {
     /// x
     Identity,
-    /// GELU in its tanh form (Hendrycks and Gimpel, 2016)
+    /// GELU in its tanh approximation (Hendrycks and Gimpel, 2016)
     GeluTanh,
     /// x * sigmoid(x)
     Silu,
@@ -27,14 +30,12 @@ impl Activation {
     }
 
     /// Applies the function to a tensor of any shape.
-    pub(crate) fn forward<const D: usize>(self, x: Tensor<D>, kernels: bool) -> Tensor<D> {
-        #[cfg(feature = "flex")]
-        if kernels {
-            let mut x = super::flex::open(x);
-            super::flex::activate(x.storage_mut(), self);
-            return super::flex::close(x);
+    pub(crate) fn forward<const D: usize>(self, x: Tensor<D>, backend: &Backend) -> Tensor<D> {
+        if !backend.uses_kernels() {
+            return self.portable(x);
         }
-        let _ = kernels;
-        self.portable(x)
+        let mut x = HostTensor::new(x);
+        kernels::activate(x.values_mut(), self);
+        x.into_tensor()
     }
 }

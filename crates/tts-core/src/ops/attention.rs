@@ -13,32 +13,32 @@ pub(crate) struct Heads {
     pub(crate) kv_heads: usize,
     /// Channels of one head.
     pub(crate) head_dim: usize,
-    /// How many steps a query sees, itself included; all when `None`.
+    /// Attention window in positions, including the query's own; unlimited if `None`.
     pub(crate) context: Option<usize>,
 }
 
 impl Heads {
-    /// Channels of all queries of one step.
+    /// Channels of all queries of one position.
     pub(crate) fn query_width(&self) -> usize {
         self.heads * self.head_dim
     }
 
-    /// Channels of all keys (or all values) of one step.
+    /// Channels of all keys (or all values) of one position.
     pub(crate) fn kv_width(&self) -> usize {
         self.kv_heads * self.head_dim
     }
 
-    /// Channels of queries, keys and values of one step, as the input projection makes them.
+    /// Channels of queries, keys and values of one position, in the order of the input projection.
     pub(crate) fn qkv_width(&self) -> usize {
         self.query_width() + 2 * self.kv_width()
     }
 
-    /// Factor on the dot products (Vaswani et al., 2017).
+    /// Factor of the dot products (Vaswani et al., 2017).
     pub(crate) fn scale(&self) -> f32 {
         1.0 / (self.head_dim as f32).sqrt()
     }
 
-    /// The keys that query `index` of the last `queries` of `keys` steps sees.
+    /// The keys that are visible to query `index` of the last `queries` of `keys` positions.
     pub(crate) fn visible(
         &self,
         index: usize,
@@ -53,7 +53,7 @@ impl Heads {
     }
 }
 
-/// Splits the projected input, and rotates queries and keys.
+/// Splits the projected input and rotates queries and keys.
 ///
 /// # Shapes
 ///
@@ -67,22 +67,22 @@ pub(crate) fn split(
 ) -> (Tensor<4>, Tensor<5>) {
     let [batch, time, _] = qkv.dims();
     let (q, kv, d) = (heads.query_width(), heads.kv_width(), heads.head_dim);
-    let part = |from: usize, width: usize| {
+    let block = |from: usize, width: usize| {
         qkv.clone()
             .slice([0..batch, 0..time, from..from + width])
             .reshape([batch, time, width / d, d])
     };
-    let queries = rope.portable(part(0, q), device);
-    let keys = rope.portable(part(q, kv), device);
-    let values = part(q + kv, kv);
+    let queries = rope.portable(block(0, q), device);
+    let keys = rope.portable(block(q, kv), device);
+    let values = block(q + kv, kv);
     (queries, Tensor::stack(vec![keys, values], 0))
 }
 
-/// The portable body of attention, for one batch row.
+/// The portable body of attention for one batch row.
 ///
 /// # Shapes
 ///
-/// `queries` [1, time, head, head_dim]: the last `time` steps of the sequence, `kv` [k/v, 1,
+/// `queries` [1, time, head, head_dim]: the last `time` positions of the sequence, `kv` [k/v, 1,
 /// sequence, kv_head, head_dim] -> [1, time, head * head_dim]
 pub(crate) fn attend(
     queries: Tensor<4>,
@@ -94,7 +94,7 @@ pub(crate) fn attend(
     let [_, _, len, kv_heads, _] = kv.dims();
     let group = heads.heads / kv_heads;
     let side = |index: usize| -> Tensor<4> {
-        // [1, head, sequence, head_dim], each head repeated for the queries that share it
+        // [1, head, sequence, head_dim], each head repeated for the query heads that share it
         kv.clone()
             .slice([index..index + 1, 0..1, 0..len, 0..kv_heads, 0..d])
             .reshape([1, len, kv_heads, 1, d])

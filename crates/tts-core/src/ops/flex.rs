@@ -1,77 +1,118 @@
-//! Kernels for Burn's Flex backend: plain slices in, plain slices out.
-//!
-//! These are the only places where arithmetic is written by hand. SIMD comes from rten-simd and
-//! rten-vecmath, matrix products from rten-gemm; all three choose the CPU's best instructions at
-//! run time.
+//! Values of Flex tensors as slices: the only code that depends on whether the build has Flex.
 
-mod attention;
-mod gemm;
-mod norm;
-
-use burn::backend::Flex;
-use burn::backend::flex::{FlexTensor, Layout};
-use burn::tensor::{Bytes, DType, Shape, Tensor};
-use rten_simd::SimdUnaryOp;
-use rten_vecmath::{ApproxGelu, Elu, Silu};
+use burn::tensor::{Device, Tensor};
 use tensor_pool::PooledTensor;
 
-pub(crate) use attention::{Span, attention};
-pub(crate) use gemm::{PackedMatrix, Rows, product, product_add};
-pub(crate) use norm::{layer_norm, modulate};
+pub(crate) use tensors::{HostTensor, is_flex, tensor};
 
-use super::Activation;
-
-/// The Flex form of a tensor, contiguous from its buffer's start.
+/// Changes the values of a leased tensor in place.
 ///
 /// # Panics
 ///
-/// If the tensor lives on another backend.
-pub(crate) fn open<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
-    let flex = tensor
-        .try_into_primitive::<Flex>()
-        .expect("weights prepared for Flex meet only Flex tensors");
-    match flex.layout().contiguous_offsets() {
-        Some((0, end)) if end == flex.storage::<f32>().len() => flex,
-        _ => flex.to_contiguous(),
-    }
-}
-
-/// Back from the Flex form.
-pub(crate) fn close<const D: usize>(tensor: FlexTensor) -> Tensor<D> {
-    Tensor::from_primitive::<Flex>(tensor)
-}
-
-/// Lends the values of a leased tensor, to be changed in place.
-///
-/// # Panics
-///
-/// If the tensor lives on another backend.
+/// If the tensor is on another backend.
 pub(crate) fn edit<const D: usize, R>(
     tensor: &mut PooledTensor<D>,
     change: impl FnOnce(&mut [f32]) -> R,
 ) -> R {
     tensor.update_with(|tensor| {
-        let mut flex = open(tensor);
-        let result = change(flex.storage_mut());
-        (close(flex), result)
+        let mut host = HostTensor::new(tensor);
+        let result = change(host.values_mut());
+        (host.into_tensor(), result)
     })
 }
 
-/// A tensor that owns `values`.
-pub(crate) fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
-    close(FlexTensor::new(
-        Bytes::from_elems(values),
-        Layout::contiguous(Shape::from(shape)),
-        DType::F32,
-    ))
+#[cfg(feature = "flex")]
+mod tensors {
+    use burn::backend::flex::{FlexTensor, Layout};
+    use burn::backend::{DispatchDevice, Flex};
+    use burn::tensor::{Bytes, DType, Shape};
+
+    use super::{Device, Tensor};
+
+    /// Returns whether `device` is Flex.
+    pub(crate) fn is_flex(device: &Device) -> bool {
+        matches!(device.as_dispatch(), DispatchDevice::Flex(_))
+    }
+
+    /// A tensor of the Flex backend whose values are one contiguous slice.
+    #[derive(Debug)]
+    pub(crate) struct HostTensor(FlexTensor);
+
+    impl HostTensor {
+        /// Copies the values only if they are not contiguous or not the whole buffer.
+        ///
+        /// # Panics
+        ///
+        /// If the tensor is on another backend.
+        pub(crate) fn new<const D: usize>(tensor: Tensor<D>) -> Self {
+            let flex = tensor
+                .try_into_primitive::<Flex>()
+                .expect("weights prepared for Flex are used with Flex tensors only");
+            Self(match flex.layout().contiguous_offsets() {
+                Some((0, end)) if end == flex.storage::<f32>().len() => flex,
+                _ => flex.to_contiguous(),
+            })
+        }
+
+        /// The values in row-major order.
+        pub(crate) fn values(&self) -> &[f32] {
+            self.0.storage()
+        }
+
+        /// The values, copied first if another tensor shares them.
+        pub(crate) fn values_mut(&mut self) -> &mut [f32] {
+            self.0.storage_mut()
+        }
+
+        /// Converts back to a tensor.
+        pub(crate) fn into_tensor<const D: usize>(self) -> Tensor<D> {
+            Tensor::from_primitive::<Flex>(self.0)
+        }
+    }
+
+    /// A Flex tensor that owns `values`.
+    pub(crate) fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
+        Tensor::from_primitive::<Flex>(FlexTensor::new(
+            Bytes::from_elems(values),
+            Layout::contiguous(Shape::from(shape)),
+            DType::F32,
+        ))
+    }
 }
 
-/// Applies an activation in place.
-pub(crate) fn activate(values: &mut [f32], activation: Activation) {
-    match activation {
-        Activation::Identity => {}
-        Activation::GeluTanh => ApproxGelu {}.map_mut(values),
-        Activation::Silu => Silu {}.map_mut(values),
-        Activation::Elu => Elu { alpha: 1.0 }.map_mut(values),
+/// Without Flex no device selects the kernels, so none of this is reached.
+#[cfg(not(feature = "flex"))]
+mod tensors {
+    use super::{Device, Tensor};
+
+    const NO_FLEX: &str = "this build has no Flex backend";
+
+    pub(crate) fn is_flex(_device: &Device) -> bool {
+        false
+    }
+
+    #[derive(Debug)]
+    pub(crate) enum HostTensor {}
+
+    impl HostTensor {
+        pub(crate) fn new<const D: usize>(_tensor: Tensor<D>) -> Self {
+            unreachable!("{NO_FLEX}")
+        }
+
+        pub(crate) fn values(&self) -> &[f32] {
+            match *self {}
+        }
+
+        pub(crate) fn values_mut(&mut self) -> &mut [f32] {
+            match *self {}
+        }
+
+        pub(crate) fn into_tensor<const D: usize>(self) -> Tensor<D> {
+            match self {}
+        }
+    }
+
+    pub(crate) fn tensor<const D: usize>(_values: Vec<f32>, _shape: [usize; D]) -> Tensor<D> {
+        unreachable!("{NO_FLEX}")
     }
 }

@@ -2,51 +2,34 @@
 
 use burn::tensor::Tensor;
 
-#[cfg(feature = "flex")]
-use super::flex;
-use super::{Activation, Placement, Vector, tensor_from};
+use super::flex::{self, HostTensor};
+use super::matrix::Rows;
+use super::{Activation, Backend, Matrix, Vector, kernels};
 
-/// `x W^T + b`, with weights prepared for the device.
+/// `x W^T + b`, with prepared weights.
 #[derive(Clone, Debug)]
 pub(crate) struct Linear {
-    weight: Weight,
+    matrix: Matrix,
     bias: Option<Vector>,
 }
 
-#[derive(Clone, Debug)]
-#[allow(
-    clippy::large_enum_variant,
-    reason = "a model has a few hundred of these"
-)]
-enum Weight {
-    #[cfg(feature = "flex")]
-    Packed(flex::PackedMatrix),
-    /// `[inputs, outputs]`: no backend transposes a weight per call.
-    Device(Tensor<2>),
-}
-
 impl Linear {
-    /// Prepares a layer from weights stored `[outputs, inputs]`.
+    /// Prepares weights stored `[outputs, inputs]`.
     pub(crate) fn new(
         weights: &[f32],
-        [outputs, inputs]: [usize; 2],
+        shape: [usize; 2],
         bias: Option<&[f32]>,
-        placement: &Placement,
+        backend: &Backend,
     ) -> Self {
-        debug_assert_eq!(weights.len(), outputs * inputs);
         Self {
-            weight: Weight::new(weights, [outputs, inputs], placement),
-            bias: bias.map(|bias| Vector::place(bias, placement)),
+            matrix: Matrix::new(weights, shape, backend),
+            bias: bias.map(|bias| Vector::new(bias, backend)),
         }
     }
 
     /// Bytes of the prepared weights.
     pub(crate) fn bytes(&self) -> usize {
-        match &self.weight {
-            #[cfg(feature = "flex")]
-            Weight::Packed(packed) => packed.bytes(),
-            Weight::Device(weight) => weight.shape().num_elements() * size_of::<f32>(),
-        }
+        self.matrix.bytes()
     }
 
     /// Applies the layer, then the activation.
@@ -55,49 +38,35 @@ impl Linear {
     ///
     /// `x` [batch, time, inputs] -> [batch, time, outputs]
     pub(crate) fn forward(&self, x: Tensor<3>, activation: Activation) -> Tensor<3> {
-        match &self.weight {
-            #[cfg(feature = "flex")]
-            Weight::Packed(packed) => {
-                let [batch, time, _] = x.dims();
-                let x = flex::open(x);
-                let mut out = Vec::new();
-                flex::product(
-                    flex::Rows::adjacent(x.storage(), packed.inputs()),
-                    packed,
-                    self.host_bias(),
-                    &mut out,
-                );
-                flex::activate(&mut out, activation);
-                flex::tensor(out, [batch, time, packed.outputs()])
-            }
-            Weight::Device(weight) => activation.portable(self.portable(x, weight)),
+        if let Some(weight) = self.matrix.tensor() {
+            return activation.portable(self.portable(x, weight));
         }
+        let [batch, time, _] = x.dims();
+        let x = HostTensor::new(x);
+        let rows = Rows::adjacent(x.values(), self.matrix.inputs());
+        let mut out = Vec::new();
+        self.matrix.product(rows, self.host_bias(), &mut out);
+        kernels::activate(&mut out, activation);
+        flex::tensor(out, [batch, time, self.matrix.outputs()])
     }
 
-    /// Adds the layer's output to `sum`, in place where `sum` is not shared.
+    /// Adds the layer's output to `sum`, in place unless `sum` is shared.
     ///
     /// # Shapes
     ///
     /// `x` [batch, time, inputs], `sum` [batch, time, outputs] -> [batch, time, outputs]
     pub(crate) fn forward_add(&self, x: Tensor<3>, sum: Tensor<3>) -> Tensor<3> {
-        match &self.weight {
-            #[cfg(feature = "flex")]
-            Weight::Packed(packed) => {
-                let x = flex::open(x);
-                let mut sum = flex::open(sum);
-                flex::product_add(
-                    flex::Rows::adjacent(x.storage(), packed.inputs()),
-                    packed,
-                    self.host_bias(),
-                    sum.storage_mut(),
-                );
-                flex::close(sum)
-            }
-            Weight::Device(weight) => sum + self.portable(x, weight),
+        if let Some(weight) = self.matrix.tensor() {
+            return sum + self.portable(x, weight);
         }
+        let x = HostTensor::new(x);
+        let mut sum = HostTensor::new(sum);
+        let rows = Rows::adjacent(x.values(), self.matrix.inputs());
+        self.matrix
+            .product_add(rows, self.host_bias(), sum.values_mut());
+        sum.into_tensor()
     }
 
-    #[cfg(feature = "flex")]
     fn host_bias(&self) -> Option<&[f32]> {
         self.bias.as_ref().map(Vector::host)
     }
@@ -114,25 +83,4 @@ impl Linear {
             None => y,
         }
     }
-}
-
-impl Weight {
-    fn new(weights: &[f32], [outputs, inputs]: [usize; 2], placement: &Placement) -> Self {
-        #[cfg(feature = "flex")]
-        if placement.kernels() {
-            return Self::Packed(flex::PackedMatrix::pack(weights, outputs, inputs));
-        }
-        Self::Device(tensor_from(
-            transposed(weights, [outputs, inputs]),
-            [inputs, outputs],
-            placement.device(),
-        ))
-    }
-}
-
-/// A `[rows, columns]` matrix as `[columns, rows]`.
-pub(super) fn transposed(values: &[f32], [rows, columns]: [usize; 2]) -> Vec<f32> {
-    (0..columns)
-        .flat_map(|column| (0..rows).map(move |row| values[row * columns + column]))
-        .collect()
 }

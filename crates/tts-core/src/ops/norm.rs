@@ -2,9 +2,8 @@
 
 use burn::tensor::Tensor;
 
-#[cfg(feature = "flex")]
-use super::flex;
-use super::{Placement, Vector};
+use super::flex::{self, HostTensor};
+use super::{Backend, Vector, kernels};
 
 /// Layer normalisation over channels (Ba et al., 2016) with scale and offset.
 #[derive(Clone, Debug)]
@@ -16,25 +15,26 @@ pub(crate) struct LayerNorm {
 
 impl LayerNorm {
     /// A normalisation with `scale` and `offset` per channel.
-    pub(crate) fn new(scale: &[f32], offset: &[f32], epsilon: f32, placement: &Placement) -> Self {
+    pub(crate) fn new(scale: &[f32], offset: &[f32], epsilon: f32, backend: &Backend) -> Self {
         Self {
-            scale: Vector::place(scale, placement),
-            offset: Vector::place(offset, placement),
+            scale: Vector::new(scale, backend),
+            offset: Vector::new(offset, backend),
             epsilon,
         }
     }
 
+    /// Normalises every row.
+    ///
     /// # Shapes
     ///
     /// `x` [batch, time, channel] -> the same
     pub(crate) fn forward(&self, x: &Tensor<3>) -> Tensor<3> {
         match (&self.scale, &self.offset) {
-            #[cfg(feature = "flex")]
             (Vector::Host(scale), Vector::Host(offset)) => {
                 let shape = x.dims();
-                let x = flex::open(x.clone());
-                let out =
-                    flex::layer_norm(x.storage(), Some((scale, offset)), shape[2], self.epsilon);
+                let x = HostTensor::new(x.clone());
+                let affine = Some((&scale[..], &offset[..]));
+                let out = kernels::layer_norm(x.values(), affine, shape[2], self.epsilon);
                 flex::tensor(out, shape)
             }
             _ => {

@@ -12,10 +12,10 @@ pub(crate) struct Rope {
 }
 
 impl Rope {
-    /// Frequencies that fall from 1 to about `1 / max_period` over the pairs of a head.
+    /// Frequencies from 1 down to about `1 / max_period` over the pairs of a head.
     pub(crate) fn new(head_dim: usize, max_period: f32) -> Self {
-        // In f32, step by step as the trained models were: at position 1000 the angle depends on
-        // the last bits of the frequency.
+        // In f32 and in the order in which the models were trained: at position 1000 the angle
+        // depends on the last bits of the frequency.
         let slope = -max_period.ln() * 2.0 / head_dim as f32;
         Self {
             frequencies: (0..head_dim / 2)
@@ -24,14 +24,14 @@ impl Rope {
         }
     }
 
-    /// Rotations for each row's positions, which start at `starts` and go up by one per step.
+    /// Rotations for `time` consecutive positions of each row, from the row's start.
     pub(crate) fn table(&self, starts: &[usize], time: usize) -> RopeTable {
         let pairs = self.frequencies.len();
         let mut cos = Vec::with_capacity(starts.len() * time * pairs);
         let mut sin = Vec::with_capacity(starts.len() * time * pairs);
         for &start in starts {
-            for step in 0..time {
-                let position = (start + step) as f32;
+            for offset in 0..time {
+                let position = (start + offset) as f32;
                 for frequency in &self.frequencies {
                     let (s, c) = (frequency * position).sin_cos();
                     cos.push(c);
@@ -49,10 +49,10 @@ impl Rope {
     }
 }
 
-/// Cosines and sines of some steps, shared by the layers of one forward pass.
+/// Cosines and sines of the positions of one forward pass, shared by all layers.
 #[derive(Debug)]
 pub(crate) struct RopeTable {
-    /// `[row, time, pair]`; one row serves any batch.
+    /// `[row, time, pair]`; a single row applies to the whole batch.
     cos: Vec<f32>,
     sin: Vec<f32>,
     rows: usize,
@@ -61,12 +61,9 @@ pub(crate) struct RopeTable {
 }
 
 impl RopeTable {
-    /// Rotates the heads of one step in place.
-    ///
-    /// `heads` is a whole number of heads of row `row` at step `step`.
-    #[cfg(feature = "flex")]
-    pub(crate) fn rotate(&self, heads: &mut [f32], row: usize, step: usize) {
-        let at = ((row % self.rows) * self.time + step) * self.pairs;
+    /// Rotates heads of one position in place: a whole number of heads of `row` at `time`.
+    pub(crate) fn rotate(&self, heads: &mut [f32], row: usize, time: usize) {
+        let at = ((row % self.rows) * self.time + time) * self.pairs;
         let cos = &self.cos[at..at + self.pairs];
         let sin = &self.sin[at..at + self.pairs];
         for head in heads.chunks_exact_mut(2 * self.pairs) {
@@ -94,11 +91,11 @@ impl RopeTable {
         };
         let (cos, sin) = (table(&self.cos), table(&self.sin));
         let x = x.reshape([batch, time, heads, self.pairs, 2]);
-        let part = |index: usize| {
+        let half = |index: usize| {
             x.clone()
                 .slice([0..batch, 0..time, 0..heads, 0..self.pairs, index..index + 1])
         };
-        let (re, im) = (part(0), part(1));
+        let (re, im) = (half(0), half(1));
         let rotated = vec![
             re.clone() * cos.clone() - im.clone() * sin.clone(),
             re * sin + im * cos,

@@ -1,16 +1,14 @@
-//! Depthwise transposed convolution: each channel is stretched by its own kernel.
+//! Depthwise transposed convolution: each channel is upsampled with a kernel of its own.
 
 use burn::tensor::Tensor;
 use tensor_pool::PooledTensor;
 
-#[cfg(feature = "flex")]
-use super::flex;
-use super::{Placement, Vector};
-use crate::error::Result;
+use super::Vector;
+use super::flex::{self, HostTensor};
 use crate::state::StateMemory;
 
-/// A depthwise transposed convolution whose kernel is twice its stride: every output step is a
-/// mix of the current and the previous input step.
+/// A depthwise transposed convolution whose kernel is twice its stride: every output is a weighted
+/// sum of the current and the previous input.
 #[derive(Debug)]
 pub(crate) struct DepthwiseUpsample {
     /// `[2 * stride, channels]`
@@ -20,71 +18,73 @@ pub(crate) struct DepthwiseUpsample {
 }
 
 impl DepthwiseUpsample {
-    /// From weights stored `[channels, 1, 2 * stride]`.
-    pub(crate) fn new(
-        weights: &[f32],
-        channels: usize,
-        stride: usize,
-        placement: &Placement,
-    ) -> Self {
-        let rows = super::linear::transposed(weights, [channels, 2 * stride]);
+    /// Upsampling by `stride` with weights `[2 * stride, channels]`.
+    pub(crate) fn new(weight: Vector, channels: usize, stride: usize) -> Self {
         Self {
-            weight: Vector::place(&rows, placement),
+            weight,
             stride,
             channels,
         }
     }
 
-    /// Numbers that the state of one stream holds.
-    pub(crate) fn state_numbers(&self) -> usize {
+    /// Elements of the state of one stream.
+    pub(crate) fn state_elements(&self) -> usize {
         self.channels
     }
 
-    /// Output steps for each input step.
+    /// Outputs per input.
     pub(crate) fn stride(&self) -> usize {
         self.stride
     }
 
-    /// The state of streams that have not begun, the input step before the next: zeros,
-    /// [batch, 1, channel].
-    pub(crate) fn state(&self, batch: usize, memory: &StateMemory) -> Result<PooledTensor<3>> {
+    /// The state of streams that have not started, [batch, 1, channel]: the previous input is zero.
+    ///
+    /// # Errors
+    ///
+    /// The pool cannot lease the state.
+    pub(crate) fn state(
+        &self,
+        batch: usize,
+        memory: &StateMemory,
+    ) -> Result<PooledTensor<3>, tensor_pool::Error> {
         memory.zeros([batch, 1, self.channels], "upsampling")
     }
 
+    /// Upsamples the next inputs of a batch of streams.
+    ///
     /// # Shapes
     ///
     /// `x` [batch, time, channel] -> [batch, time * stride, channel]
     pub(crate) fn forward(&self, x: Tensor<3>, past: &mut PooledTensor<3>) -> Tensor<3> {
         match &self.weight {
-            #[cfg(feature = "flex")]
             Vector::Host(weight) => flex::edit(past, |past| self.kernel(x, past, weight)),
             Vector::Device(weight) => self.portable(x, past, weight),
         }
     }
 
-    #[cfg(feature = "flex")]
     fn kernel(&self, x: Tensor<3>, past: &mut [f32], weight: &[f32]) -> Tensor<3> {
         let [batch, time, channels] = x.dims();
         debug_assert_eq!(channels, self.channels);
         let stride = self.stride;
-        let x = flex::open(x);
-        let x: &[f32] = x.storage();
+        let x = HostTensor::new(x);
+        let x = x.values();
         let mut out = Vec::with_capacity(batch * time * stride * channels);
         let rows = x.chunks_exact(time * channels);
         for (x, past) in rows.zip(past.chunks_exact_mut(channels)) {
-            let mut old = &*past;
-            for now in x.chunks_exact(channels) {
+            let mut previous = &*past;
+            for current in x.chunks_exact(channels) {
                 for phase in 0..stride {
-                    let new_weights = &weight[phase * channels..][..channels];
-                    let old_weights = &weight[(stride + phase) * channels..][..channels];
+                    let current_weights = &weight[phase * channels..][..channels];
+                    let previous_weights = &weight[(stride + phase) * channels..][..channels];
                     out.extend(
-                        now.iter()
-                            .zip(new_weights)
-                            .zip(old.iter().zip(old_weights))
-                            .map(|((now, w), (old, v))| now * w + old * v),
+                        current
+                            .iter()
+                            .zip(current_weights)
+                            .zip(previous.iter().zip(previous_weights))
+                            .map(|((x, w), (y, v))| x * w + y * v),
                     );
                 }
-                old = now;
+                previous = current;
             }
             past.copy_from_slice(&x[(time - 1) * channels..]);
         }
@@ -108,10 +108,10 @@ impl DepthwiseUpsample {
                 window,
             )
         });
-        let old = window
+        let previous = window
             .slice([0..batch, 0..time, 0..channels])
             .reshape([batch, time, 1, channels]);
-        let now = x.reshape([batch, time, 1, channels]);
-        (now * half(0) + old * half(1)).reshape([batch, time * stride, channels])
+        let current = x.reshape([batch, time, 1, channels]);
+        (current * half(0) + previous * half(1)).reshape([batch, time * stride, channels])
     }
 }

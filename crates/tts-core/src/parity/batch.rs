@@ -10,12 +10,12 @@ const FRAMES: usize = 8;
 
 /// Latents, end-of-speech logits and audio of each text.
 fn speak(fixture: &Fixture, texts: &[Vec<u32>], noise: &[Vec<f32>]) -> Vec<[Vec<f32>; 3]> {
-    let shared = &fixture.model.shared;
+    let shared = &fixture.model.engine;
     let flow_lm = &shared.flow_lm;
     let width = flow_lm.latent_dim();
     let batch = texts.len();
     shared.threads.all().install(|| {
-        let times = flow_lm.time_schedule(2).expect("times embed");
+        let times = flow_lm.time_schedule(2);
         let voice = fixture.voice();
         let mut states: Vec<_> = (0..batch)
             .map(|_| {
@@ -31,7 +31,7 @@ fn speak(fixture: &Fixture, texts: &[Vec<u32>], noise: &[Vec<f32>]) -> Vec<[Vec<
         let prompted = states
             .iter_mut()
             .zip(texts)
-            .map(|(state, tokens)| flow_lm.prompt(state, tokens).expect("the prompt is valid"));
+            .map(|(state, tokens)| flow_lm.prefill(state, tokens).expect("the prompt is valid"));
         let mut condition = Tensor::cat(prompted.collect(), 0);
         let mut spoken = vec![[vec![], vec![], vec![]]; batch];
         for frame in 0..FRAMES {
@@ -41,7 +41,7 @@ fn speak(fixture: &Fixture, texts: &[Vec<u32>], noise: &[Vec<f32>]) -> Vec<[Vec<
                 .copied()
                 .collect();
             let output = flow_lm
-                .draw(condition, noise, &times)
+                .sample(condition, noise, &times)
                 .expect("latents are drawn");
             let audio = shared
                 .decoder
@@ -54,7 +54,7 @@ fn speak(fixture: &Fixture, texts: &[Vec<u32>], noise: &[Vec<f32>]) -> Vec<[Vec<
                 spoken[2].extend_from_slice(&audio[row * samples..(row + 1) * samples]);
             }
             condition = flow_lm
-                .step(&mut states.iter_mut().collect::<Vec<_>>(), &output.latents)
+                .advance(&mut states.iter_mut().collect::<Vec<_>>(), &output.latents)
                 .expect("there is memory");
         }
         spoken
@@ -68,9 +68,9 @@ fn four_texts_of_unequal_length_equal_four_singles() {
         let texts: Vec<Vec<u32>> = [ids.len(), 3, 9, 1]
             .map(|count| ids[..count].to_vec())
             .into();
-        let width = fixture.model.shared.flow_lm.latent_dim();
+        let width = fixture.model.engine.flow_lm.latent_dim();
         let noise: Vec<Vec<f32>> = (0..4)
-            .map(|seed| crate::noise::Noise::new(seed, 0.5, None).take(FRAMES * width))
+            .map(|seed| crate::noise::Noise::new(seed, 0.5, None).sample(FRAMES * width))
             .collect();
         let together = speak(fixture, &texts, &noise);
         for row in 0..4 {

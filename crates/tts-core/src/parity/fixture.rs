@@ -6,7 +6,8 @@ use serde::Deserialize;
 
 use crate::config::Config;
 use crate::device::DeviceKind;
-use crate::model::{Model, ModelParts, RunOptions};
+use crate::engine::{ModelParts, RunOptions};
+use crate::model::Model;
 use crate::text::Tokenizer;
 use crate::weights::{Directory, Floats, Weights};
 

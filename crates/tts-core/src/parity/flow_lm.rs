@@ -16,23 +16,21 @@ struct Run {
 
 /// Speaks the recorded prompt for the recorded number of frames, with the given noise.
 fn run(fixture: &Fixture, noise: &[f32]) -> Run {
-    let shared = &fixture.model.shared;
+    let shared = &fixture.model.engine;
     let flow_lm = &shared.flow_lm;
     shared.threads.all().install(|| {
-        let times = flow_lm
-            .time_schedule(fixture.golden.sampler_decode_steps)
-            .expect("times embed");
+        let times = flow_lm.time_schedule(fixture.golden.sampler_decode_steps);
         let mut state = flow_lm
             .state(fixture.voice().kv.clone(), &shared.memory)
             .expect("there is memory");
         let mut condition = flow_lm
-            .prompt(&mut state, &fixture.golden.prompt_ids)
+            .prefill(&mut state, &fixture.golden.prompt_ids)
             .expect("the prompt is valid");
         let (mut latents, mut eos_logits, mut backbone) = (vec![], vec![], vec![]);
         for (frame, noise) in noise.chunks_exact(flow_lm.latent_dim()).enumerate() {
             backbone.extend(vec_from(condition.clone()).expect("readable"));
             let output = flow_lm
-                .draw(condition, noise.to_vec(), &times)
+                .sample(condition, noise.to_vec(), &times)
                 .expect("a latent is drawn");
             eos_logits.extend(&output.eos_logits);
             latents.extend(&output.latents);
@@ -40,7 +38,7 @@ fn run(fixture: &Fixture, noise: &[f32]) -> Run {
                 break;
             } else {
                 flow_lm
-                    .step(&mut [&mut state], &output.latents)
+                    .advance(&mut [&mut state], &output.latents)
                     .expect("there is memory")
             };
         }
@@ -56,7 +54,7 @@ fn run(fixture: &Fixture, noise: &[f32]) -> Run {
 #[test]
 fn text_embeddings_equal_the_reference() {
     everywhere(|fixture| {
-        let shared = &fixture.model.shared;
+        let shared = &fixture.model.engine;
         let embedded = shared
             .threads
             .all()
@@ -69,7 +67,7 @@ fn text_embeddings_equal_the_reference() {
 #[test]
 fn greedy_frames_equal_the_reference() {
     everywhere(|fixture| {
-        let silence = vec![0.0; FRAMES * fixture.model.shared.flow_lm.latent_dim()];
+        let silence = vec![0.0; FRAMES * fixture.model.engine.flow_lm.latent_dim()];
         let run = run(fixture, &silence);
         fixture.check("greedy.backbone", &run.backbone);
         fixture.check("greedy.eos_logits", &run.eos_logits);
@@ -98,7 +96,7 @@ fn most_frames_of_a_text_equal_the_reference() {
         let rate = fixture.model.config().mimi.frame_rate;
         assert!(!fixture.golden.max_gen_len.is_empty());
         for (tokens, frames) in &fixture.golden.max_gen_len {
-            assert_eq!(crate::stream::max_frames(*tokens, rate), *frames);
+            assert_eq!(crate::text::max_frames(*tokens, rate), *frames);
         }
     });
 }

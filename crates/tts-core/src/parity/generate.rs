@@ -3,7 +3,19 @@
 use super::compare;
 use super::fixture::{Fixture, everywhere};
 use crate::DeviceKind;
+use crate::audio::Audio;
 use crate::options::GenerateOptions;
+use crate::stream::SpeechRequest;
+
+fn generate(fixture: &Fixture, text: &str, options: &GenerateOptions) -> Audio {
+    let text = fixture.model.prepare(text, options);
+    let text = text.expect("the text is valid");
+    let request = SpeechRequest::new(fixture.voice(), text, options.clone());
+    fixture
+        .model
+        .generate(request)
+        .expect("speech is generated")
+}
 
 fn recorded_options(fixture: &Fixture) -> GenerateOptions {
     let golden = &fixture.golden;
@@ -19,14 +31,8 @@ fn recorded_options(fixture: &Fixture) -> GenerateOptions {
 #[test]
 fn a_generation_equals_the_reference() {
     everywhere(|fixture| {
-        let audio = fixture
-            .model
-            .generate(
-                &fixture.voice(),
-                &fixture.golden.generate.text,
-                &recorded_options(fixture),
-            )
-            .expect("it speaks");
+        let text = &fixture.golden.generate.text;
+        let audio = generate(fixture, text, &recorded_options(fixture));
         assert_eq!(audio.samples().len(), fixture.golden.generate.samples);
         let head = fixture.recorded("generate.audio_head");
         let what = format!("{} generate.audio_head", fixture.name);
@@ -44,8 +50,7 @@ fn speak(fixture: &Fixture, seed: u64) -> Vec<u32> {
         ..recorded_options(fixture)
     };
     let text = "hello world. this is one voice.";
-    let audio = fixture.model.generate(&fixture.voice(), text, &options);
-    let samples = audio.expect("it speaks").into_samples();
+    let samples = generate(fixture, text, &options).into_samples();
     samples.into_iter().map(f32::to_bits).collect()
 }
 

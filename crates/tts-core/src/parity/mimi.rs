@@ -10,7 +10,7 @@ const SEANET_SAMPLES: usize = 5760;
 fn decoded_audio_equals_the_reference_one_frame_or_many_per_call() {
     everywhere(|fixture| {
         let latents = fixture.recorded("greedy.latents");
-        let shared = &fixture.model.shared;
+        let shared = &fixture.model.engine;
         let width = shared.flow_lm.latent_dim();
         for (name, frames) in [("mimi.audio_one", 1), ("mimi.audio_many", 5)] {
             let audio: Vec<f32> = shared.threads.all().install(|| {
@@ -40,7 +40,7 @@ fn decoding_in_calls_of_any_size_gives_the_same_bits_on_flex() {
             return;
         }
         let latents = fixture.recorded("greedy.latents");
-        let shared = &fixture.model.shared;
+        let shared = &fixture.model.engine;
         let width = shared.flow_lm.latent_dim();
         let decode = |sizes: &[usize]| -> Vec<u32> {
             shared.threads.all().install(|| {
@@ -77,9 +77,9 @@ fn encoder_equals_the_reference() {
     let ended = recorded("audio.safetensors", "ended_on_pause");
     let voice = recorded("audio.safetensors", "voice_24k");
     everywhere(|fixture| {
-        let encoder = fixture.model.encoder().expect("the encoder loads");
-        let memory = &fixture.model.shared.memory;
-        fixture.model.shared.threads.all().install(|| {
+        let encoder = fixture.model.engine.encoder().expect("the encoder loads");
+        let memory = &fixture.model.engine.memory;
+        fixture.model.engine.threads.all().install(|| {
             // Recorded as [channel, step].
             let features = encoder
                 .features(&voice[..SEANET_SAMPLES], memory)

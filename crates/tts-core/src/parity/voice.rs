@@ -11,10 +11,7 @@ use crate::weights::{Directory, convert};
 fn an_exported_voice_has_the_reference_s_keys_shapes_and_values() {
     everywhere(|fixture| {
         let speech = Audio::read(&path("voice_24k.wav")).expect("the prompt is readable");
-        let voice = fixture
-            .model
-            .clone_voice(&speech, false)
-            .expect("it clones");
+        let voice = fixture.model.clone_voice(&speech).expect("it clones");
         let folder = tempfile::tempdir().expect("a temporary folder");
         let ours = folder.path().join("voice.safetensors");
         fixture

@@ -1,5 +1,7 @@
 //! Hugging Face `tokenizer.json` files, through the library that defines them.
 
+use std::collections::HashSet;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value;
@@ -19,6 +21,43 @@ pub(super) struct JsonTokenizer {
     /// The character that stands for a space, when a text may be cut before it (or before a space)
     /// and its parts encoded apart.
     word_start: Option<char>,
+    fallback: Fallback,
+}
+
+/// How a tokenizer encodes characters that its vocabulary lacks.
+#[derive(Debug, Default)]
+struct Fallback {
+    /// The unknown token.
+    unknown_id: Option<u32>,
+    /// The tokens `<0x00>` to `<0xFF>`, if characters are spelled in bytes.
+    byte_ids: HashSet<u32>,
+}
+
+impl Fallback {
+    fn new(inner: &tokenizers::Tokenizer, model: &Value) -> Self {
+        // A Unigram model has the id, the other models have the token.
+        let by_id = model["unk_id"]
+            .as_u64()
+            .and_then(|id| u32::try_from(id).ok());
+        let by_token = || inner.token_to_id(model["unk_token"].as_str()?);
+        let has_byte_fallback = model["byte_fallback"].as_bool().unwrap_or(false);
+        let byte_ids = (0..=u8::MAX)
+            .filter(|_| has_byte_fallback)
+            .filter_map(|byte| inner.token_to_id(&format!("<0x{byte:02X}>")));
+        Self {
+            unknown_id: by_id.or_else(by_token),
+            byte_ids: byte_ids.collect(),
+        }
+    }
+
+    fn contains(&self, id: u32) -> bool {
+        self.unknown_id == Some(id) || self.byte_ids.contains(&id)
+    }
+
+    /// Whether characters that the vocabulary lacks are dropped.
+    fn is_absent(&self) -> bool {
+        self.unknown_id.is_none() && self.byte_ids.is_empty()
+    }
 }
 
 impl JsonTokenizer {
@@ -31,6 +70,7 @@ impl JsonTokenizer {
         if let Some(normalizer) = file.get("normalizer") {
             check_charsmaps(normalizer)?;
         }
+        let model = file.get("model").map_or(Value::Null, model_settings);
         let inner: tokenizers::Tokenizer = serde_json::from_value(file).map_err(not_a_tokenizer)?;
         if inner.get_padding().is_some() || inner.get_truncation().is_some() {
             return Err(
@@ -45,6 +85,7 @@ impl JsonTokenizer {
         }
         let word_start = word_start(&inner);
         Ok(Self {
+            fallback: Fallback::new(&inner, &model),
             inner,
             vocab_size,
             word_start,
@@ -91,11 +132,41 @@ impl JsonTokenizer {
             .map_or(text.len(), |found| from + found)
     }
 
+    /// Whether `ids` are certain to express every character of their text.
+    pub(super) fn expresses_all(&self, ids: &[u32]) -> bool {
+        !self.fallback.is_absent() && !ids.iter().any(|&id| self.fallback.contains(id))
+    }
+
+    /// Returns the characters of `text` that no token other than a fallback covers, in order.
+    pub(super) fn inexpressible(&self, text: &str) -> Result<String, String> {
+        let encoding = self
+            .inner
+            .encode(text, true)
+            .map_err(|error| error.to_string())?;
+        let mut is_covered = vec![false; text.len()];
+        for (&id, &(start, end)) in encoding.get_ids().iter().zip(encoding.get_offsets()) {
+            if !self.fallback.contains(id)
+                && let Some(covered) = is_covered.get_mut(start..end)
+            {
+                covered.fill(true);
+            }
+        }
+        let uncovered = text.char_indices().filter(|&(at, _)| !is_covered[at]);
+        Ok(uncovered.map(|(_, c)| c).collect())
+    }
+
     pub(super) fn decode(&self, ids: &[u32]) -> Result<String, String> {
         self.inner
             .decode(ids, true)
             .map_err(|error| error.to_string())
     }
+}
+
+/// The settings of a model that concern characters outside its vocabulary.
+fn model_settings(model: &Value) -> Value {
+    let keys = ["unk_id", "unk_token", "byte_fallback"];
+    let settings = keys.map(|key| (key.to_owned(), model[key].clone()));
+    Value::Object(settings.into_iter().collect())
 }
 
 /// Checks the SentencePiece maps in a normalizer or a sequence of them: on a damaged one the library

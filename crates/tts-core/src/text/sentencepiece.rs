@@ -74,8 +74,10 @@ pub(super) struct Progress {
     score: f32,
     /// Whether the last id was the unknown id: a run of unknown characters gets one.
     after_unknown: bool,
-    /// Room for the search, kept between words.
+    /// Buffer of the search, reused between words.
     nodes: Vec<Node>,
+    /// Normalized characters without a piece, if they are to be collected.
+    inexpressible: Option<Vec<u8>>,
 }
 
 /// The best way to reach one byte position.
@@ -92,8 +94,28 @@ impl SentencePiece {
         self.pieces.len()
     }
 
-    /// Appends the ids of the next word of `text` (of all of it, where words are not independent);
-    /// `false` at the end.
+    /// Whether `ids` contain neither the unknown piece nor a byte piece.
+    pub(super) fn expresses_all(&self, ids: &[u32]) -> bool {
+        ids.iter().all(|&id| {
+            let kind = self.pieces[id as usize].kind;
+            !matches!(kind, PieceKind::Unknown | PieceKind::Byte(_))
+        })
+    }
+
+    /// Returns the normalized characters of `text` that have no piece, in order.
+    pub(super) fn inexpressible(&self, text: &str) -> String {
+        let mut progress = Progress {
+            inexpressible: Some(Vec::new()),
+            ..Progress::default()
+        };
+        let mut ids = Vec::new();
+        while self.advance(text, &mut progress, &mut ids) {}
+        let bytes = progress.inexpressible.unwrap_or_default();
+        String::from_utf8_lossy(&bytes).replace(SPACE, " ")
+    }
+
+    /// Appends the ids of the next word of `text`, or of the whole text if words are not independent;
+    /// returns `false` at the end.
     pub(super) fn advance(&self, text: &str, progress: &mut Progress, ids: &mut Vec<u32>) -> bool {
         let normalization = &mut progress.normalization;
         let (length, more) =
@@ -145,7 +167,22 @@ impl SentencePiece {
         }
         progress.score = nodes[word.len()].score;
 
-        // Walk back along the best way, then emit it forwards.
+        // Walk back along the best path, then emit it forwards.
+        let nodes = &progress.nodes;
+        if let Some(inexpressible) = &mut progress.inexpressible {
+            let mut unknown = Vec::new();
+            let mut end = word.len();
+            while end > 0 {
+                let Node { length, id, .. } = nodes[end];
+                if id == self.unknown_id {
+                    unknown.push(end - length..end);
+                }
+                end -= length;
+            }
+            for range in unknown.into_iter().rev() {
+                inexpressible.extend_from_slice(&word[range]);
+            }
+        }
         let first = ids.len();
         let mut end = word.len();
         while end > 0 {

@@ -1,13 +1,15 @@
-//! One tokenizer type over both file formats.
+//! A tokenizer for either file format.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::text::error::{Result, TextError};
 use crate::text::json::JsonTokenizer;
 use crate::text::sentencepiece::{Progress, SentencePiece};
+use crate::text::unicode::is_space;
 
-/// Which file format a tokenizer has (`lookup_table.tokenizer` in a configuration).
+/// The file format of a tokenizer (`lookup_table.tokenizer` in a config).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenizerFormat {
     /// A SentencePiece `.model` file of the unigram kind.
@@ -16,9 +18,9 @@ pub enum TokenizerFormat {
     Tokenizers,
 }
 
-/// Turns text into the ids of a model's vocabulary, and back.
+/// Encodes text to the token ids of a model's vocabulary, and decodes them.
 ///
-/// Shared between threads behind an [`Arc`].
+/// Threads share it behind an [`Arc`].
 ///
 /// ```no_run
 /// use std::path::Path;
@@ -35,6 +37,9 @@ pub enum TokenizerFormat {
 pub struct Tokenizer {
     path: PathBuf,
     kind: Kind,
+    /// Tokens encoded or decoded, for tests that measure work.
+    #[cfg(test)]
+    work: std::sync::atomic::AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -44,12 +49,18 @@ enum Kind {
 }
 
 impl Tokenizer {
-    /// Reads a tokenizer from the bytes of its file; `name` is what messages call it.
+    /// Reads a tokenizer from the bytes of its file; `name` identifies it in messages.
     ///
     /// # Errors
-    /// [`Error::InvalidTokenizer`] when the bytes are not such a file, or ask for something that
-    /// is not supported here.
-    pub fn from_bytes(format: TokenizerFormat, bytes: &[u8], name: &Path) -> Result<Self> {
+    ///
+    /// [`TextError::InvalidTokenizer`] if the bytes are not such a file or need an unsupported
+    /// feature.
+    pub fn from_bytes(
+        format: TokenizerFormat,
+        bytes: &[u8],
+        name: impl AsRef<Path>,
+    ) -> Result<Self> {
+        let name = name.as_ref();
         let kind = match format {
             TokenizerFormat::SentencePiece => {
                 SentencePiece::from_bytes(bytes).map(Kind::SentencePiece)
@@ -60,14 +71,16 @@ impl Tokenizer {
         };
         Ok(Self {
             path: name.to_owned(),
-            kind: kind.map_err(|reason| Error::InvalidTokenizer {
+            kind: kind.map_err(|reason| TextError::InvalidTokenizer {
                 path: name.to_owned(),
                 reason,
             })?,
+            #[cfg(test)]
+            work: Default::default(),
         })
     }
 
-    /// The number of ids: they run from 0 to one less than this.
+    /// Returns the size of the vocabulary. Ids run from 0 to one less than this.
     pub fn vocab_size(&self) -> usize {
         match &self.kind {
             Kind::SentencePiece(model) => model.vocab_size(),
@@ -75,10 +88,11 @@ impl Tokenizer {
         }
     }
 
-    /// The ids of `text`.
+    /// Encodes `text`.
     ///
     /// # Errors
-    /// [`Error::Tokenize`] when a `tokenizer.json` cannot express the text.
+    ///
+    /// [`TextError::Tokenize`] if a `tokenizer.json` cannot express the text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         let mut ids = Vec::new();
         let mut cursor = Cursor::default();
@@ -86,17 +100,18 @@ impl Tokenizer {
         Ok(ids)
     }
 
-    /// The text of `ids`. Text that the vocabulary cannot express comes back changed, and bytes
-    /// that are not UTF-8 as U+FFFD.
+    /// Decodes `ids`. Characters that the vocabulary cannot express are replaced, and bytes that are
+    /// not UTF-8 become U+FFFD.
     ///
     /// # Errors
-    /// [`Error::UnknownTokenId`] for an id that is not in the vocabulary.
+    ///
+    /// [`TextError::UnknownTokenId`] for an id that is not in the vocabulary.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
         #[cfg(test)]
-        work::add(ids.len());
+        self.add_work(ids.len());
         let vocab_size = self.vocab_size();
         if let Some(&id) = ids.iter().find(|&&id| id as usize >= vocab_size) {
-            return Err(Error::UnknownTokenId {
+            return Err(TextError::UnknownTokenId {
                 path: self.path.clone(),
                 id,
                 vocab_size,
@@ -110,7 +125,36 @@ impl Tokenizer {
         }
     }
 
-    /// Appends the ids of the next stretch of `text`; `false` at its end.
+    /// Returns the characters of `text` that the vocabulary cannot express, each once, in order of
+    /// first appearance; `ids` are the tokens of `text`.
+    ///
+    /// These are the characters that encode to the unknown token or, in tokenizers with byte
+    /// fallback, to single bytes: models see such bytes too rarely in training to pronounce them.
+    /// Whitespace is never included. Where a SentencePiece model normalizes characters, the result
+    /// has the normalized ones.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::encode`].
+    pub(super) fn unspeakable(&self, text: &str, ids: &[u32]) -> Result<Vec<char>> {
+        let candidates = match &self.kind {
+            Kind::SentencePiece(model) if model.expresses_all(ids) => return Ok(Vec::new()),
+            Kind::Json(json) if json.expresses_all(ids) => return Ok(Vec::new()),
+            Kind::SentencePiece(model) => model.inexpressible(text),
+            Kind::Json(json) => json
+                .inexpressible(text)
+                .map_err(|reason| self.failed("encode", reason))?,
+        };
+        #[cfg(test)]
+        self.add_work(ids.len());
+        let mut seen = HashSet::new();
+        Ok(candidates
+            .chars()
+            .filter(|&c| !is_space(c) && seen.insert(c))
+            .collect())
+    }
+
+    /// Appends the ids of the next stretch of `text`; returns `false` at its end.
     fn advance(&self, text: &str, cursor: &mut Cursor, ids: &mut Vec<u32>) -> Result<bool> {
         #[cfg(test)]
         let before = ids.len();
@@ -121,36 +165,48 @@ impl Tokenizer {
                 .map_err(|reason| self.failed("encode", reason)),
         };
         #[cfg(test)]
-        work::add(ids.len() - before);
+        self.add_work(ids.len() - before);
         more
     }
 
-    fn failed(&self, action: &'static str, reason: String) -> Error {
-        Error::Tokenize {
+    fn failed(&self, action: &'static str, reason: String) -> TextError {
+        TextError::Tokenize {
             path: self.path.clone(),
             action,
             reason,
         }
     }
+
+    #[cfg(test)]
+    fn add_work(&self, tokens: usize) {
+        self.work
+            .fetch_add(tokens, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// Returns the number of tokens encoded or decoded, on any thread, since the last call.
+    #[cfg(test)]
+    pub(crate) fn take_work(&self) -> usize {
+        self.work.swap(0, std::sync::atomic::Ordering::Relaxed)
+    }
 }
 
-/// How far a text has been encoded, for either format.
+/// The position up to which a text has been encoded, for either format.
 #[derive(Debug, Default)]
 struct Cursor {
     sentencepiece: Progress,
     json: usize,
 }
 
-/// The ids of one text, encoded no further than asked for.
+/// The ids of one text, encoded on demand.
 #[derive(Debug)]
 pub(super) struct TokenStream {
     tokenizer: Arc<Tokenizer>,
-    text: String,
+    text: Arc<str>,
     cursor: Cursor,
 }
 
 impl TokenStream {
-    pub(super) fn new(tokenizer: Arc<Tokenizer>, text: String) -> Self {
+    pub(super) fn new(tokenizer: Arc<Tokenizer>, text: Arc<str>) -> Self {
         Self {
             tokenizer,
             text,
@@ -158,27 +214,8 @@ impl TokenStream {
         }
     }
 
-    /// Appends some more ids to `ids` (now and then none); `false` once there are no more.
+    /// Appends some more ids to `ids` (possibly none); returns `false` at the end.
     pub(super) fn advance(&mut self, ids: &mut Vec<u32>) -> Result<bool> {
         self.tokenizer.advance(&self.text, &mut self.cursor, ids)
-    }
-}
-
-/// Counts the tokens that this thread has encoded or decoded, for tests of how work grows.
-#[cfg(test)]
-pub(super) mod work {
-    use std::cell::Cell;
-
-    thread_local! {
-        static TOKENS: Cell<usize> = const { Cell::new(0) };
-    }
-
-    pub(super) fn add(tokens: usize) {
-        TOKENS.set(TOKENS.get() + tokens);
-    }
-
-    /// The tokens since this was last called.
-    pub(in crate::text) fn take() -> usize {
-        TOKENS.take()
     }
 }

@@ -1,24 +1,25 @@
-//! Voice files: a state of FlowLM as safetensors, in the format of the models' authors.
+//! Voice files: a state of FlowLM in safetensors format, compatible with the reference.
 //!
-//! For each layer, `transformer.layers.N.self_attn/cache` holds keys and values [k/v, batch,
-//! length, kv_head, head_dim], `…/offset` how many positions are filled, and `…/pad` how many of
-//! them are padding. Older files have `…/current_end` instead of the offset: its *length* is the
-//! offset.
+//! For each layer, `transformer.layers.N.self_attn/cache` holds keys and values [k/v, batch, length,
+//! kv_head, head_dim], `…/offset` the number of filled positions, and `…/pad` the number of padded
+//! positions among them. Older files have `…/current_end`, whose *length* is the offset.
 
 use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
 
+use burn::tensor::Device;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
-use super::VoiceKv;
-use crate::error::{Error, Result};
-use crate::ops::{Heads, Placement, tensor_from, vec_from};
+use super::{VoiceError, VoiceKv};
+use crate::ops::{Heads, tensor_from, vec_from};
 use crate::output_file::OutputFile;
 use crate::weights::{Directory, convert};
 
-/// What a model needs of a voice.
+type Result<T, E = VoiceError> = std::result::Result<T, E>;
+
+/// The sizes that a model requires of a voice.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct VoiceShape {
     pub(crate) layers: usize,
@@ -26,14 +27,14 @@ pub(crate) struct VoiceShape {
 }
 
 impl VoiceKv {
-    /// Reads a voice from a directory of tensors; `path` is named in messages.
+    /// Reads a voice from the tensors of a file; messages name `path`.
     pub(crate) fn read(
         file: &Directory,
         path: &Path,
         shape: &VoiceShape,
-        placement: &Placement,
+        device: &Device,
     ) -> Result<Self> {
-        let refuse = |reason: String| Error::NotAVoice {
+        let refuse = |reason: String| VoiceError::Mismatch {
             path: path.to_owned(),
             reason,
         };
@@ -68,7 +69,7 @@ impl VoiceKv {
             let offset = filled(file, &module, &refuse)?;
             if offset == 0 || offset > capacity {
                 return Err(refuse(format!(
-                    "{module} says that {offset} of {capacity} positions are filled"
+                    "{module} has {offset} filled positions of {capacity}"
                 )));
             }
             if *len.get_or_insert(offset) != offset {
@@ -87,7 +88,7 @@ impl VoiceKv {
                 )));
             }
             let dims = [2, 1, offset, kv_heads, head_dim];
-            layers.push(tensor_from(values, dims, placement.device()));
+            layers.push(tensor_from(values, dims, device));
         }
         let beyond = format!("transformer.layers.{}.self_attn/cache", shape.layers);
         if file.stored(&beyond)?.is_some() {
@@ -102,9 +103,13 @@ impl VoiceKv {
         })
     }
 
-    /// Writes the voice beside `path`, then renames it into place.
+    /// Writes a temporary file beside `path`, then renames it to `path`.
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
-        let io = |source| Error::io("write voice", path, source);
+        let io = |source| VoiceError::Write {
+            path: path.to_owned(),
+            source,
+        };
+        let invalid = |error| io(std::io::Error::other(error));
         let position = (self.len as i64).to_le_bytes();
         let mut caches = Vec::with_capacity(self.layers.len());
         for layer in &self.layers {
@@ -118,21 +123,19 @@ impl VoiceKv {
         let mut tensors = Vec::with_capacity(3 * caches.len());
         for (layer, (bytes, dims)) in caches.iter().enumerate() {
             let module = format!("transformer.layers.{layer}.self_attn");
-            let parts: [(&str, Dtype, Vec<usize>, &[u8]); 3] = [
+            let entries: [(&str, Dtype, Vec<usize>, &[u8]); 3] = [
                 ("cache", Dtype::F32, dims.clone(), bytes),
                 ("offset", Dtype::I64, vec![1], &position),
                 ("pad", Dtype::I64, vec![1], &[0; 8]),
             ];
-            for (key, dtype, dims, bytes) in parts {
-                let view = TensorView::new(dtype, dims, bytes)
-                    .map_err(|error| Error::Internal(error.to_string()))?;
+            for (key, dtype, dims, bytes) in entries {
+                let view = TensorView::new(dtype, dims, bytes).map_err(invalid)?;
                 tensors.push((format!("{module}/{key}"), view));
             }
         }
-        // Readers built on PyTorch look for this key.
+        // PyTorch readers require this key.
         let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-        let bytes = safetensors::serialize(tensors, Some(metadata))
-            .map_err(|error| Error::Internal(error.to_string()))?;
+        let bytes = safetensors::serialize(tensors, Some(metadata)).map_err(invalid)?;
         let OutputFile::Regular { mut file, path } = OutputFile::open(path).map_err(io)? else {
             return Err(io(std::io::Error::new(
                 std::io::ErrorKind::InvalidInput,
@@ -145,14 +148,14 @@ impl VoiceKv {
     }
 }
 
-/// How many positions of a layer are filled.
-fn filled(file: &Directory, module: &str, refuse: &dyn Fn(String) -> Error) -> Result<usize> {
+/// Returns the number of filled positions of a layer.
+fn filled(file: &Directory, module: &str, refuse: &dyn Fn(String) -> VoiceError) -> Result<usize> {
     if let Some((_, _, dims)) = file.stored(&format!("{module}/current_end"))? {
         return Ok(dims.first().copied().unwrap_or(0));
     }
     if read_integer(file, &format!("{module}/pad"), refuse)?.unwrap_or(0) != 0 {
         return Err(refuse(format!(
-            "{module}/pad is not 0: it is one row of a padded batch"
+            "{module}/pad is not 0: it is a row of a padded batch"
         )));
     }
     match read_integer(file, &format!("{module}/offset"), refuse)? {
@@ -166,7 +169,7 @@ fn filled(file: &Directory, module: &str, refuse: &dyn Fn(String) -> Error) -> R
 fn read_integer(
     file: &Directory,
     name: &str,
-    refuse: &dyn Fn(String) -> Error,
+    refuse: &dyn Fn(String) -> VoiceError,
 ) -> Result<Option<i64>> {
     let Some((bytes, dtype, _)) = file.stored(name)? else {
         return Ok(None);

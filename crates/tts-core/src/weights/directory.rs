@@ -1,6 +1,6 @@
-//! Where each tensor lies: the headers of one or two files.
+//! The tensors of one or two files, as their headers describe them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,20 +8,18 @@ use std::sync::Arc;
 use memmap2::MmapOptions;
 use safetensors::{Dtype, SafeTensors};
 
-use super::TensorSpec;
-use super::manifest::Part;
 use super::tensor::{self, Floats, Mapping, RowTable, Stored};
-use crate::error::{Error, Result, WeightMismatch};
+use super::{Component, Result, TensorSpec, WeightMismatch, WeightsError};
 
-/// Largest header that is read. The released models' headers are under 40 kB; the format's own
-/// library draws the line at 100 MB.
+/// Largest header that is read. The released models' headers are under 40 kB; the limit of the
+/// `safetensors` crate is 100 MB.
 const MAX_HEADER_BYTES: u64 = 16 << 20;
 
 /// Tensors by name.
 #[derive(Debug)]
 pub(crate) struct Directory {
     entries: BTreeMap<String, Entry>,
-    /// Named in messages.
+    /// The files, for messages.
     paths: Vec<PathBuf>,
 }
 
@@ -54,8 +52,8 @@ struct Source {
 
 #[derive(Debug)]
 enum Data {
-    /// Each tensor is mapped when it is used and unmapped after, so that the pages of a tensor
-    /// that was prepared into another layout are given back at once.
+    /// Each tensor is mapped when it is used and unmapped afterwards, so the pages of a tensor that
+    /// was prepared into another layout are released immediately.
     File(File),
     Static(&'static [u8]),
 }
@@ -63,17 +61,16 @@ enum Data {
 impl Directory {
     /// Reads the header of a file.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let io = |source| Error::io("read weights", path, source);
+        let io = |source| WeightsError::io("read weights", path, source);
         let file = File::open(path).map_err(io)?;
         let metadata = file.metadata().map_err(io)?;
         if !metadata.is_file() {
-            return Err(Error::not_safetensors(path, "it is not a regular file"));
+            return Err(WeightsError::format(path, "it is not a regular file"));
         }
         if metadata.len() == 0 {
-            return Err(Error::not_safetensors(path, "it is empty"));
+            return Err(WeightsError::format(path, "it is empty"));
         }
-        // SAFETY: as for the tensors' mappings, see `Location::map`. Only the header's pages are
-        // touched.
+        // SAFETY: as for the tensors' mappings, see `Location::map`. Only the header is read.
         let map = unsafe { MmapOptions::new().map(&file) }.map_err(io)?;
         let source = Source {
             path: path.to_owned(),
@@ -82,7 +79,7 @@ impl Directory {
         Self::parse(&map, source)
     }
 
-    /// Reads the header of bytes.
+    /// Reads the header of static bytes; `name` is their path in messages.
     pub(crate) fn from_static(bytes: &'static [u8], name: &Path) -> Result<Self> {
         let source = Source {
             path: name.to_owned(),
@@ -93,7 +90,7 @@ impl Directory {
 
     fn parse(bytes: &[u8], source: Source) -> Result<Self> {
         let path = source.path.clone();
-        let refuse = |reason: String| Err(Error::not_safetensors(&path, reason));
+        let refuse = |reason: String| Err(WeightsError::format(&path, reason));
         let len = bytes.len() as u64;
         let Some(head) = bytes.first_chunk::<8>() else {
             return refuse(format!("it has {len} bytes, too few for a header"));
@@ -104,7 +101,7 @@ impl Directory {
                 "its header claims {header_len} bytes, but the file has {len} and a header at most {MAX_HEADER_BYTES}"
             ));
         }
-        // The library checks that the tensors follow each other up to the end of the file.
+        // The library checks that the tensors are adjacent and end where the file ends.
         let (header_len, metadata) = match SafeTensors::read_metadata(bytes) {
             Ok(read) => read,
             Err(safetensors::SafeTensorError::MetadataIncompleteBuffer) => {
@@ -140,12 +137,12 @@ impl Directory {
         self.paths.extend(other.paths);
     }
 
-    /// Keeps the tensors whose names satisfy a condition.
+    /// Retains the tensors whose names satisfy a condition.
     pub(super) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
         self.entries.retain(|name, _| keep(name));
     }
 
-    /// Renames every tensor, or drops it.
+    /// Renames every tensor; `None` removes it.
     pub(super) fn rename(self, rename: impl Fn(&str) -> Option<String>) -> Self {
         Self {
             entries: self
@@ -157,12 +154,12 @@ impl Directory {
         }
     }
 
-    /// Whether a tensor's name satisfies a condition.
+    /// Returns whether the name of any tensor satisfies a condition.
     pub(super) fn any(&self, condition: impl Fn(&str) -> bool) -> bool {
         self.entries.keys().any(|name| condition(name))
     }
 
-    /// Joins each pair of tensors `…_g` and `…_v` to one weight-normalised tensor.
+    /// Joins each pair of tensors `…_g` and `…_v` into one weight-normalised tensor.
     pub(super) fn join_weight_norms(mut self) -> Result<Self> {
         let gains: Vec<String> = self
             .entries
@@ -176,17 +173,17 @@ impl Directory {
             let direction = self.entries.remove(&format!("{name}_v"));
             let (Some(Entry::Plain(gain)), Some(Entry::Plain(direction))) = (gain, direction)
             else {
-                return Err(Error::not_safetensors(
+                return Err(WeightsError::format(
                     self.first_path(),
                     format!("it has {gain_name} but not {name}_v"),
                 ));
             };
             let outputs = gain.shape.iter().product::<usize>();
             if outputs == 0 || direction.shape.first() != Some(&outputs) {
-                return Err(Error::not_safetensors(
+                return Err(WeightsError::format(
                     self.first_path(),
                     format!(
-                        "{gain_name} has shape {:?}, which does not go with {:?} of {name}_v",
+                        "{gain_name} has shape {:?}, which does not match {:?} of {name}_v",
                         gain.shape, direction.shape
                     ),
                 ));
@@ -197,56 +194,53 @@ impl Directory {
         Ok(self)
     }
 
-    /// Compares names, shapes and types with what a model needs. Whether the optional part is
-    /// there.
+    /// Compares names, shapes and types with `specs`. Returns whether the voice encoder is present.
     pub(super) fn check(&self, specs: &[TensorSpec]) -> Result<bool> {
         let mut mismatch = WeightMismatch::default();
+        let is_encoder = |spec: &TensorSpec| spec.component == Component::VoiceEncoder;
         let has_encoder = specs
             .iter()
-            .any(|spec| spec.part == Part::VoiceEncoder && self.entries.contains_key(&spec.name));
-        let mut known = std::collections::BTreeSet::new();
+            .any(|spec| is_encoder(spec) && self.entries.contains_key(&spec.name));
+        let mut expected = BTreeSet::new();
         for spec in specs {
-            known.insert(spec.name.as_str());
+            expected.insert(spec.name.as_str());
             match self.entries.get(&spec.name) {
-                None if spec.part == Part::VoiceEncoder && !has_encoder => {}
+                None if is_encoder(spec) && !has_encoder => {}
                 None => mismatch.missing.push(spec.name.clone()),
-                Some(entry) => {
-                    for location in entry.locations() {
-                        if !tensor::accepted(location.dtype) {
-                            mismatch.wrong.push(format!(
-                                "{} is {:?} (expected F32, F16 or BF16)",
-                                spec.name, location.dtype
-                            ));
-                        }
-                    }
-                    if entry.shape() != spec.shape {
-                        mismatch.wrong.push(format!(
-                            "{} is {:?} (expected {:?})",
-                            spec.name,
-                            entry.shape(),
-                            spec.shape
-                        ));
-                    }
-                }
+                Some(entry) => mismatch
+                    .wrong
+                    .extend(entry.differences(&spec.name, &spec.shape)),
             }
         }
         mismatch.unexpected.extend(
             self.entries
                 .keys()
-                .filter(|name| !known.contains(name.as_str()))
+                .filter(|name| !expected.contains(name.as_str()))
                 .cloned(),
         );
-        if mismatch.is_empty() {
-            Ok(has_encoder)
-        } else {
-            Err(Error::WeightMismatch {
-                paths: self.paths.clone(),
-                mismatch: Box::new(mismatch),
-            })
-        }
+        self.refuse(mismatch).map(|()| has_encoder)
     }
 
-    /// A tensor's values.
+    /// Checks that a tensor is present, and its shape and type.
+    pub(super) fn check_shape(&self, name: &str, shape: &[usize]) -> Result<()> {
+        self.refuse(WeightMismatch {
+            wrong: self.entry(name)?.differences(name, shape),
+            ..Default::default()
+        })
+    }
+
+    /// Fails if there are differences.
+    fn refuse(&self, mismatch: WeightMismatch) -> Result<()> {
+        if mismatch.is_empty() {
+            return Ok(());
+        }
+        Err(WeightsError::Mismatch {
+            paths: self.paths.clone(),
+            mismatch: Box::new(mismatch),
+        })
+    }
+
+    /// Reads a tensor's values.
     pub(crate) fn floats(&self, name: &str) -> Result<Floats> {
         let floats = match self.entry(name)? {
             Entry::Plain(location) => Floats::read(location.map()?, location.dtype),
@@ -264,14 +258,14 @@ impl Directory {
         if floats.iter().all(|value| value.is_finite()) {
             Ok(floats)
         } else {
-            Err(Error::not_safetensors(
+            Err(WeightsError::format(
                 self.first_path(),
                 format!("{name} holds values that are not finite; the file is damaged"),
             ))
         }
     }
 
-    /// A tensor's bytes, type and shape, if there is such a tensor.
+    /// Returns a tensor's bytes, type and shape, or `None` if there is no such tensor.
     pub(crate) fn stored(&self, name: &str) -> Result<Option<(Stored, Dtype, &[usize])>> {
         match self.entries.get(name) {
             Some(Entry::Plain(location)) => {
@@ -281,18 +275,18 @@ impl Directory {
         }
     }
 
-    /// A tensor of which rows are asked.
+    /// Opens a tensor as a table of rows.
     pub(super) fn row_table(&self, name: &str, width: usize) -> Result<RowTable> {
         match self.entry(name)? {
             Entry::Plain(location) => Ok(RowTable::new(location.map()?, location.dtype, width)),
-            Entry::WeightNorm { .. } => Err(Error::not_safetensors(
+            Entry::WeightNorm { .. } => Err(WeightsError::format(
                 self.first_path(),
-                format!("{name} is weight-normalised, which no embedding is"),
+                format!("{name} is weight-normalised, but embeddings are not"),
             )),
         }
     }
 
-    /// Bytes of all tensors.
+    /// Bytes of all tensors as stored.
     pub(super) fn stored_bytes(&self) -> u64 {
         self.entries
             .values()
@@ -301,20 +295,22 @@ impl Directory {
             .sum()
     }
 
-    /// Numbers in all tensors.
+    /// Number of parameters in all tensors.
     pub(super) fn parameters(&self) -> u64 {
         let count = |entry: &Entry| entry.shape().iter().product::<usize>() as u64;
         self.entries.values().map(count).sum()
     }
 
     fn entry(&self, name: &str) -> Result<&Entry> {
-        self.entries.get(name).ok_or_else(|| Error::WeightMismatch {
-            paths: self.paths.clone(),
-            mismatch: Box::new(WeightMismatch {
-                missing: vec![name.to_owned()],
-                ..Default::default()
-            }),
-        })
+        self.entries
+            .get(name)
+            .ok_or_else(|| WeightsError::Mismatch {
+                paths: self.paths.clone(),
+                mismatch: Box::new(WeightMismatch {
+                    missing: vec![name.to_owned()],
+                    ..Default::default()
+                }),
+            })
     }
 
     fn first_path(&self) -> &Path {
@@ -323,6 +319,23 @@ impl Directory {
 }
 
 impl Entry {
+    /// The differences from an expected shape and an accepted type.
+    fn differences(&self, name: &str, shape: &[usize]) -> Vec<String> {
+        let mut differences = Vec::new();
+        for location in self.locations() {
+            if !tensor::is_accepted(location.dtype) {
+                differences.push(format!(
+                    "{name} is {:?} (expected F32, F16 or BF16)",
+                    location.dtype
+                ));
+            }
+        }
+        if self.shape() != shape {
+            differences.push(format!("{name} is {:?} (expected {shape:?})", self.shape()));
+        }
+        differences
+    }
+
     fn shape(&self) -> &[usize] {
         match self {
             Self::Plain(location) => &location.shape,
@@ -339,7 +352,7 @@ impl Entry {
 }
 
 impl Location {
-    /// The stored bytes.
+    /// Maps the stored bytes.
     fn map(&self) -> Result<Stored> {
         let path = &self.source.path;
         match &self.source.data {
@@ -348,21 +361,21 @@ impl Location {
                 bytes
                     .get(start..start + self.len)
                     .map(Stored::Static)
-                    .ok_or_else(|| Error::not_safetensors(path, "a tensor lies past its end"))
+                    .ok_or_else(|| WeightsError::format(path, "a tensor ends after its last byte"))
             }
             // An empty range cannot be mapped.
             Data::File(_) if self.len == 0 => Ok(Stored::Static(&[])),
             Data::File(file) => {
-                let io = |source| Error::io("map weights", path, source);
+                let io = |source| WeightsError::io("map weights", path, source);
                 if file.metadata().map_err(io)?.len() < self.start + self.len as u64 {
-                    return Err(Error::not_safetensors(
+                    return Err(WeightsError::format(
                         path,
                         "it became shorter while it was in use",
                     ));
                 }
-                // SAFETY: the mapping is read-only and stays inside the file, as just checked.
-                // Whoever changes a weights file in place while it is in use changes what the
-                // model computes, as with any mapped file; files are replaced by renaming.
+                // SAFETY: the mapping is read-only and ends inside the file, as checked above. As
+                // with any mapped file, changing it in place while it is in use changes the
+                // weights; files must be replaced by renaming.
                 let map = unsafe {
                     MmapOptions::new()
                         .offset(self.start)

@@ -1,12 +1,11 @@
-//! Tensor names of separate FlowLM and Mimi files, as the models' training code wrote them.
+//! Tensor names of separate FlowLM and Mimi files, as the training code writes them.
 
-use super::directory::Directory;
-use crate::error::Result;
+use super::{Directory, Result};
 
-/// Gives the tensors of a FlowLM file their names in a single-file model.
+/// Renames the tensors of a FlowLM file to those of a single-file model.
 pub(super) fn flow_lm(directory: Directory) -> Directory {
     directory.rename(|name| {
-        // Tensors that only training used.
+        // Tensors used in training only.
         if name.starts_with("flow.w_s_t.")
             || name == "num_ema_updates"
             || name.ends_with(".learnt_padding")
@@ -27,8 +26,8 @@ pub(super) fn flow_lm(directory: Directory) -> Directory {
     })
 }
 
-/// Gives the tensors of a Mimi file their names in a single-file model. A file that is a whole
-/// model already gives its Mimi.
+/// Renames the tensors of a Mimi file to those of a single-file model. From a file that holds a whole
+/// model, only Mimi is used.
 pub(super) fn mimi(directory: Directory) -> Result<Directory> {
     if directory.any(|name| name.starts_with("mimi.")) {
         let mut directory = directory;
@@ -38,7 +37,7 @@ pub(super) fn mimi(directory: Directory) -> Result<Directory> {
     directory
         .rename(|name| {
             let name = name.strip_prefix("model.").unwrap_or(name);
-            // The quantiser and the semantic teacher, which only training used.
+            // The quantiser and the semantic teacher, used in training only.
             if name.starts_with("quantizer.vq.")
                 || name.starts_with("quantizer.logvar_")
                 || name.contains("_codebook")
@@ -46,7 +45,7 @@ pub(super) fn mimi(directory: Directory) -> Result<Directory> {
             {
                 return None;
             }
-            // Training wrapped every convolution once more.
+            // The training code wraps every convolution once more.
             let name = name
                 .replace(".conv.conv.", ".conv.")
                 .replace(".convtr.convtr.", ".convtr.")

@@ -1,4 +1,4 @@
-//! One stored tensor: its bytes, and its values as f32.
+//! One stored tensor: its bytes and its values as f32.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -6,17 +6,17 @@ use std::sync::Arc;
 use half::{bf16, f16};
 use safetensors::Dtype;
 
-use crate::error::{Error, Result};
+use super::{Result, WeightsError};
 use crate::ledger::LedgerEntry;
 
-/// Bytes of one tensor as stored.
+/// The bytes of one tensor as stored.
 #[derive(Clone, Debug)]
 pub(crate) enum Stored {
     Mapped(Arc<Mapping>),
     Static(&'static [u8]),
 }
 
-/// A part of a file, counted as long as it is mapped.
+/// A mapped range of a file, counted in the ledger.
 #[derive(Debug)]
 pub(crate) struct Mapping {
     map: memmap2::Mmap,
@@ -49,13 +49,13 @@ pub(crate) struct Floats(Values);
 
 #[derive(Debug)]
 enum Values {
-    /// Stored as aligned, little-endian f32: read where they lie.
+    /// Stored as aligned, little-endian f32: read in place.
     InPlace(Stored),
     Owned(Vec<f32>),
 }
 
 impl Floats {
-    /// The values of stored bytes.
+    /// Reads the values of stored bytes, in place if possible.
     pub(super) fn read(stored: Stored, dtype: Dtype) -> Self {
         let in_place = dtype == Dtype::F32
             && cfg!(target_endian = "little")
@@ -69,7 +69,7 @@ impl Floats {
         })
     }
 
-    /// The values as an own vector; copied only where they were read in place.
+    /// The values as a vector; copies only values that were read in place.
     pub(crate) fn into_vec(self) -> Vec<f32> {
         match self.0 {
             Values::InPlace(stored) => bytemuck::cast_slice(&stored).to_vec(),
@@ -77,7 +77,7 @@ impl Floats {
         }
     }
 
-    /// Values that are not stored anywhere.
+    /// Values that are not stored in a file.
     pub(super) fn owned(values: Vec<f32>) -> Self {
         Self(Values::Owned(values))
     }
@@ -94,8 +94,8 @@ impl Deref for Floats {
     }
 }
 
-/// A stored matrix of which single rows are converted when they are asked for: an embedding
-/// table costs no memory beyond the pages of the file that were touched.
+/// A stored matrix whose rows are converted on demand: an embedding table takes no memory beyond the
+/// file's pages that were read.
 #[derive(Debug)]
 pub(crate) struct RowTable {
     stored: Stored,
@@ -112,21 +112,29 @@ impl RowTable {
         }
     }
 
+    /// A table without rows.
+    pub(super) fn empty(width: usize) -> Self {
+        Self::new(Stored::Static(&[]), Dtype::F32, width)
+    }
+
     /// Number of rows.
     pub(crate) fn rows(&self) -> usize {
         self.stored.len() / (self.width * element_bytes(self.dtype))
     }
 
     /// Appends row `index` to `out`.
+    ///
+    /// # Errors
+    ///
+    /// The table has fewer rows.
     pub(crate) fn push_row(&self, index: usize, out: &mut Vec<f32>) -> Result<()> {
         let bytes = self.width * element_bytes(self.dtype);
-        let row =
-            self.stored
-                .get(index * bytes..(index + 1) * bytes)
-                .ok_or(Error::TokenOutOfRange {
-                    token: index,
-                    rows: self.rows(),
-                })?;
+        let row = self.stored.get(index * bytes..(index + 1) * bytes).ok_or(
+            WeightsError::TokenOutOfRange {
+                token: index,
+                rows: self.rows(),
+            },
+        )?;
         let start = out.len();
         out.resize(start + self.width, 0.0);
         convert(row, self.dtype, &mut out[start..]);
@@ -134,7 +142,7 @@ impl RowTable {
     }
 }
 
-/// Bytes of one element of the types that are accepted.
+/// Bytes per element of an accepted type.
 pub(super) fn element_bytes(dtype: Dtype) -> usize {
     match dtype {
         Dtype::F32 => 4,
@@ -142,12 +150,12 @@ pub(super) fn element_bytes(dtype: Dtype) -> usize {
     }
 }
 
-/// Whether a type is accepted for weights.
-pub(super) fn accepted(dtype: Dtype) -> bool {
+/// Returns whether weights may have this type.
+pub(super) fn is_accepted(dtype: Dtype) -> bool {
     matches!(dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16)
 }
 
-/// Converts stored little-endian elements, which need not be aligned.
+/// Converts stored little-endian elements, aligned or not.
 pub(crate) fn convert(stored: &[u8], dtype: Dtype, out: &mut [f32]) {
     match dtype {
         Dtype::F32 => {

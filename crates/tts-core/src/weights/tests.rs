@@ -1,4 +1,4 @@
-//! Weight files, good and bad.
+//! Valid and invalid weights files.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,9 +7,12 @@ use proptest::prelude::*;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
-use super::{Directory, Weights, expected_tensors};
+use super::{Component, Directory, Loader, Weights, WeightsError};
+use crate::components::expected_tensors;
 use crate::config::Config;
-use crate::error::Error;
+use crate::flow_lm::FlowLm;
+use crate::ops::Backend;
+use crate::voice::{VoiceError, VoiceKv, VoiceShape};
 
 type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 
@@ -47,14 +50,14 @@ fn write(folder: &Path, file: &str, tensors: &Tensors) -> PathBuf {
 }
 
 fn message(path: &Path) -> String {
-    match Weights::open(path).and_then(|weights| weights.check(&config())) {
+    match Weights::open(path).and_then(|weights| weights.check(&expected_tensors(&config()))) {
         Ok(_) => panic!("{} was accepted", path.display()),
         Err(error) => error.to_string(),
     }
 }
 
 #[test]
-fn differing_tensors_are_all_named() {
+fn check_reports_all_differences_together() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut tensors = tensors();
     tensors.remove("flow_lm.bos_emb");
@@ -65,19 +68,22 @@ fn differing_tensors_are_all_named() {
         (Dtype::I64, vec![16], vec![0; 128]),
     );
     let message = message(&write(folder.path(), "model.safetensors", &tensors));
-    for part in [
+    for expected in [
         "model.safetensors",
         "1 missing: flow_lm.bos_emb",
         "1 unexpected: flow_lm.extra",
         "flow_lm.emb_std is [3] (expected [16])",
         "flow_lm.emb_mean is I64 (expected F32, F16 or BF16)",
     ] {
-        assert!(message.contains(part), "{part:?} is not in {message:?}");
+        assert!(
+            message.contains(expected),
+            "{expected:?} is not in {message:?}"
+        );
     }
 }
 
 #[test]
-fn a_file_may_leave_out_the_whole_voice_encoder_but_not_a_part_of_it() {
+fn check_accepts_a_missing_voice_encoder_but_not_an_incomplete_one() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let is_encoder = |name: &str| {
         name.starts_with("mimi.encoder")
@@ -88,11 +94,15 @@ fn a_file_may_leave_out_the_whole_voice_encoder_but_not_a_part_of_it() {
     without.retain(|name, _| !is_encoder(name));
     let path = write(folder.path(), "without.safetensors", &without);
     let weights = Weights::open(&path).expect("it is valid");
-    assert!(!weights.check(&config()).expect("it suffices"));
+    assert!(
+        !weights
+            .check(&expected_tensors(&config()))
+            .expect("it suffices")
+    );
 
-    let mut partly = tensors();
-    partly.remove("flow_lm.speaker_proj_weight");
-    let message = message(&write(folder.path(), "partly.safetensors", &partly));
+    let mut incomplete = tensors();
+    incomplete.remove("flow_lm.speaker_proj_weight");
+    let message = message(&write(folder.path(), "incomplete.safetensors", &incomplete));
     assert!(
         message.contains("1 missing: flow_lm.speaker_proj_weight"),
         "{message}"
@@ -100,16 +110,15 @@ fn a_file_may_leave_out_the_whole_voice_encoder_but_not_a_part_of_it() {
 }
 
 #[test]
-fn values_that_are_not_finite_are_refused() {
+fn rejects_values_that_are_not_finite() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut tensors = tensors();
     let (_, _, bytes) = tensors.get_mut("flow_lm.bos_emb").expect("it is there");
     bytes[..4].copy_from_slice(&f32::NAN.to_le_bytes());
     let path = write(folder.path(), "nan.safetensors", &tensors);
     let weights = Weights::open(&path).expect("the header is fine");
-    let error = weights
-        .scope("flow_lm")
-        .floats("bos_emb")
+    let error = loader(&weights)
+        .values("flow_lm.bos_emb", &[16])
         .expect_err("it is not finite");
     let message = error.to_string();
     assert!(
@@ -119,7 +128,7 @@ fn values_that_are_not_finite_are_refused() {
 }
 
 #[test]
-fn files_that_are_not_weights_are_refused_with_the_reason() {
+fn rejects_files_that_are_not_weights_with_the_reason() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let good = std::fs::read(fixture("model.safetensors")).expect("readable");
     let mut huge = good.clone();
@@ -146,7 +155,7 @@ fn files_that_are_not_weights_are_refused_with_the_reason() {
 }
 
 #[test]
-fn two_files_with_training_names_hold_the_same_model() {
+fn two_files_with_training_names_give_the_same_model() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (mut flow_lm, mut mimi) = (Tensors::new(), Tensors::new());
     for (name, tensor) in tensors() {
@@ -200,7 +209,11 @@ fn two_files_with_training_names_hold_the_same_model() {
     let flow_lm = write(folder.path(), "flow_lm.safetensors", &flow_lm);
     let mimi = write(folder.path(), "mimi.safetensors", &mimi);
     let parts = Weights::open_parts(&flow_lm, &mimi).expect("both are valid");
-    assert!(parts.check(&config()).expect("together they are a model"));
+    assert!(
+        parts
+            .check(&expected_tensors(&config()))
+            .expect("together they are a model")
+    );
     let whole = Weights::open(&fixture("model.safetensors")).expect("it is valid");
     for spec in expected_tensors(&config()) {
         let [a, b] = [&parts, &whole].map(|file| file.directory.floats(&spec.name).expect("there"));
@@ -215,7 +228,7 @@ fn two_files_with_training_names_hold_the_same_model() {
 }
 
 #[test]
-fn a_voice_of_another_model_is_refused() {
+fn rejects_the_voice_of_another_model() {
     let path = fixture("../small_pointwise/voice.safetensors");
     let file = Directory::open(&path).expect("it is a safetensors file");
     assert!(
@@ -223,10 +236,10 @@ fn a_voice_of_another_model_is_refused() {
             .expect("readable")
             .is_some()
     );
-    let error = crate::voice::VoiceKv::read(
+    let error = VoiceKv::read(
         &file,
         &path,
-        &crate::voice::VoiceShape {
+        &VoiceShape {
             layers: 3,
             heads: crate::ops::Heads {
                 heads: 4,
@@ -235,14 +248,53 @@ fn a_voice_of_another_model_is_refused() {
                 context: None,
             },
         },
-        &crate::ops::Placement::new(&any_device()),
+        &any_device(),
     )
     .expect_err("the heads differ");
-    assert!(matches!(error, Error::NotAVoice { .. }));
+    assert!(matches!(error, VoiceError::Mismatch { .. }));
     assert!(
         error.to_string().contains("made for another model"),
         "{error}"
     );
+}
+
+#[test]
+fn loader_rejects_another_shape_and_a_missing_tensor() {
+    let weights = Weights::open(fixture("model.safetensors")).expect("it is valid");
+    let loader = loader(&weights);
+    let message = |result: Result<Vec<f32>, WeightsError>| match result {
+        Ok(_) => panic!("the tensor was accepted"),
+        Err(error) => error.to_string(),
+    };
+    let shape = message(loader.values("flow_lm.bos_emb", &[17]));
+    assert!(
+        shape.contains("flow_lm.bos_emb is [16] (expected [17])"),
+        "{shape}"
+    );
+    let missing = message(loader.values("flow_lm.absent", &[16]));
+    assert!(missing.contains("1 missing: flow_lm.absent"), "{missing}");
+}
+
+#[test]
+fn dry_run_counts_the_bytes_that_loading_prepares() {
+    let (config, weights) = (config(), Weights::open(fixture("model.safetensors")));
+    let weights = weights.expect("it is valid");
+    let backend = Backend::new(&any_device());
+    let run = |loader: &Loader<'_>| {
+        FlowLm::load(loader, &config).expect("the weights fit the config");
+        loader.prepared_bytes()
+    };
+    let loaded = run(&Loader::new(&weights, Component::FlowLm, &backend));
+    let planned = run(&Loader::dry_run(Component::FlowLm));
+    if backend.uses_kernels() {
+        assert_eq!(planned, loaded);
+    } else {
+        assert!(planned >= loaded, "{planned} < {loaded}");
+    }
+}
+
+fn loader(weights: &Weights) -> Loader<'_> {
+    Loader::new(weights, Component::FlowLm, &Backend::new(&any_device()))
 }
 
 fn any_device() -> burn::tensor::Device {
@@ -263,7 +315,7 @@ proptest! {
         let file = tempfile::NamedTempFile::new().expect("a temporary file");
         std::fs::write(file.path(), &bytes).expect("it is written");
         if let Ok(weights) = Weights::open(file.path()) {
-            prop_assert!(weights.check(&config()).is_err());
+            prop_assert!(weights.check(&expected_tensors(&config())).is_err());
         }
     }
 }

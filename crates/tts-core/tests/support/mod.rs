@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use tts_core::text::Tokenizer;
-use tts_core::{Config, Model, ModelParts, RunOptions, Voice, Weights};
+use tts_core::{
+    Config, GenerateOptions, Model, ModelParts, RunOptions, SpeechRequest, Voice, Weights,
+};
 
 /// A path below the recorded numbers.
 pub fn fixture(file: &str) -> PathBuf {
@@ -41,4 +43,19 @@ pub fn model(name: &str) -> (Model, Voice) {
         .load_voice(&fixture(name).join("voice.safetensors"))
         .expect("the voice loads");
     (model, voice)
+}
+
+/// A request for a text that the model can speak.
+#[allow(
+    dead_code,
+    reason = "each test binary uses its own part of this module"
+)]
+pub fn request(
+    model: &Model,
+    voice: &Voice,
+    text: &str,
+    options: &GenerateOptions,
+) -> SpeechRequest {
+    let text = model.prepare(text, options).expect("the text is valid");
+    SpeechRequest::new(voice.clone(), text, options.clone())
 }

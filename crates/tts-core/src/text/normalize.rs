@@ -1,38 +1,39 @@
-//! Tidying a text into the form the models were trained on.
+//! Normalizes a text to the form that the models were trained on.
 
 use std::collections::BTreeMap;
 
-use crate::error::{Error, Result};
+use crate::text::error::TextError;
 use crate::text::unicode::{is_space, strip, words};
 
-/// Ends of a sentence; the last is the ellipsis character.
+/// Characters that end a sentence; the last is the ellipsis.
 const TERMINAL_PUNCTUATION: [char; 4] = ['.', '!', '?', '\u{2026}'];
-/// What a sentence does not end with: replaced by a full stop at the end of a text. The last two
-/// are the en and the em dash.
+/// Characters that are replaced by a full stop at the end of a text. The last two are the en dash
+/// and the em dash.
 const WEAK_PUNCTUATION: [char; 6] = [',', ';', ':', '-', '\u{2013}', '\u{2014}'];
-/// Closing quotes and brackets, which may follow the end of a sentence.
+/// Closing quotes and brackets that may follow the end of a sentence.
 const CLOSERS: [char; 7] = ['"', '\'', '\u{201D}', '\u{2019}', ')', ']', '\u{BB}'];
-/// Texts of fewer words than this are padded, where the model wants it.
+/// Texts of fewer words are padded if the model's config asks for it.
 const PADDED_BELOW_WORDS: usize = 5;
-/// The padding. It raises the token count of tokenizers that keep leading spaces.
+/// The padding. With tokenizers that keep leading spaces it adds tokens.
 const PADDING: &str = "        ";
-/// Texts of at most this many words are followed by more frames after the end of speech.
+/// Texts of at most this many words get more frames after the end of speech.
 const SHORT_TEXT_WORDS: usize = 4;
 
-/// How a model wants its text prepared. Each field is the key of the same name in the model's
-/// configuration; the default is what a configuration without these keys means.
+/// Normalization rules of a model. Each field corresponds to the key of the same name in the
+/// model's config; the defaults are those of a config without these keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextOptions {
-    /// Put eight spaces before texts of fewer than five words.
+    /// Inserts eight spaces before texts of fewer than five words.
     pub pad_with_spaces_for_short_inputs: bool,
-    /// Turn each `;` into `,`.
+    /// Replaces each `;` with `,`.
     pub remove_semicolons: bool,
-    /// End the text with `.` unless it ends with one of `.!?…`, closing quotes and brackets aside.
+    /// Appends `.` to a text that does not end with one of `.!?…`, ignoring closing quotes and
+    /// brackets.
     pub append_terminal_punctuation: bool,
-    /// Turn the first character to upper case.
+    /// Converts the first character to upper case.
     pub capitalize_first_letter: bool,
-    /// Characters to replace, each with what stands in its place (nothing deletes it). When there
-    /// are any, runs of whitespace also become one space.
+    /// Characters to replace, with their replacements; an empty replacement deletes the character.
+    /// If the map is not empty, runs of whitespace also become one space.
     pub replace_characters: BTreeMap<char, String>,
 }
 
@@ -48,34 +49,35 @@ impl Default for TextOptions {
     }
 }
 
-/// A text as the model is given it.
+/// A normalized text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PreparedText {
+pub struct NormalizedText {
     /// The text, never empty.
     pub text: String,
-    /// How many frames to generate after the end of speech, before the reference adds 2 to it: 3
-    /// for at most four words, else 1. Used where neither the caller nor the model says.
+    /// Frames to generate after the end of speech if neither the caller nor the model's config
+    /// specifies them: 3 for at most four words, else 1. The reference adds 2 to this.
     pub frames_after_eos_guess: usize,
 }
 
-/// Prepares `text` as the reference does before it tokenizes.
+/// Normalizes a text as the reference does before tokenization.
 ///
 /// # Errors
-/// [`Error::EmptyText`] when the text is empty, all whitespace, or made only of characters that
+///
+/// [`TextError::Empty`] if the text is empty, all whitespace, or consists only of characters that
 /// `options` deletes.
 ///
 /// ```
-/// use tts_core::text::{TextOptions, prepare};
+/// use tts_core::text::{TextOptions, normalize};
 ///
-/// let prepared = prepare(" hello world, ", &TextOptions::default())?;
-/// assert_eq!(prepared.text, "Hello world.");
-/// assert_eq!(prepared.frames_after_eos_guess, 3);
-/// # Ok::<(), tts_core::error::Error>(())
+/// let normalized = normalize(" hello world, ", &TextOptions::default())?;
+/// assert_eq!(normalized.text, "Hello world.");
+/// assert_eq!(normalized.frames_after_eos_guess, 3);
+/// # Ok::<(), tts_core::text::TextError>(())
 /// ```
-pub fn prepare(text: &str, options: &TextOptions) -> Result<PreparedText> {
+pub fn normalize(text: &str, options: &TextOptions) -> Result<NormalizedText, TextError> {
     let replaced = replace(strip(text), &options.replace_characters);
     if replaced.is_empty() {
-        return Err(Error::EmptyText);
+        return Err(TextError::Empty);
     }
     // One pass: three spaces become two, as in the reference.
     let mut text = replaced.replace(['\n', '\r'], " ").replace("  ", " ");
@@ -95,14 +97,14 @@ pub fn prepare(text: &str, options: &TextOptions) -> Result<PreparedText> {
     {
         text.insert_str(0, PADDING);
     }
-    Ok(PreparedText {
+    Ok(NormalizedText {
         text,
         frames_after_eos_guess: if is_short { 3 } else { 1 },
     })
 }
 
-/// Replaces characters, makes each run of whitespace one space, and removes a comma, semicolon or
-/// colon right after the end of a sentence (left over where a quote between them was deleted).
+/// Replaces characters, reduces each run of whitespace to one space, and removes a comma, semicolon
+/// or colon right after the end of a sentence (left over if a quote between them was deleted).
 fn replace(text: &str, replacements: &BTreeMap<char, String>) -> String {
     if replacements.is_empty() {
         return text.to_owned();
@@ -136,11 +138,11 @@ fn replace(text: &str, replacements: &BTreeMap<char, String>) -> String {
     result
 }
 
-/// Turns the first character to upper case, by the full mapping (`ß` becomes `SS`).
+/// Converts the first character to upper case by the full mapping (`ß` becomes `SS`).
 fn capitalize(text: &str) -> String {
     let mut rest = text.chars();
     match rest.next() {
-        // Not the same as mapping always: some capitals have a mapping of their own.
+        // Mapping every character would differ: some capitals have a mapping of their own.
         Some(first) if !first.is_uppercase() => {
             first.to_uppercase().chain(rest.as_str().chars()).collect()
         }
@@ -148,9 +150,9 @@ fn capitalize(text: &str) -> String {
     }
 }
 
-/// Makes `text` end as a sentence does. Closing quotes and brackets stay last after a weak mark is
-/// replaced; otherwise the full stop comes after them, since a quote alone behind a full stop would
-/// be split off as a chunk of its own.
+/// Ends `text` with sentence punctuation. Closing quotes and brackets stay last if a weak mark is
+/// replaced. Otherwise the full stop comes after them, because a single quote after a full stop would
+/// become a segment of its own.
 fn end_sentence(mut text: String) -> String {
     let core = text.trim_end_matches(|c| c == ' ' || CLOSERS.contains(&c));
     match core.chars().next_back() {

@@ -1,4 +1,4 @@
-//! Attention of a few queries over keys and values that lie in several places.
+//! Attention of a few queries over keys and values in several memory blocks.
 
 use rayon::prelude::*;
 use rten_simd::ops::{BitOps, NumOps};
@@ -7,8 +7,8 @@ use rten_vecmath::Softmax;
 
 use crate::ops::Heads;
 
-/// Keys and values of adjacent steps of one batch row: step `i` starts at `i * stride` of both
-/// slices and holds all heads.
+/// Keys and values of adjacent positions of one batch row. Position `i` starts at `i * stride` of
+/// both slices and holds all heads.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Span<'a> {
     pub(crate) keys: &'a [f32],
@@ -17,15 +17,15 @@ pub(crate) struct Span<'a> {
     pub(crate) count: usize,
 }
 
-/// Multiply-adds below which a second thread costs more than it saves: waking a sleeping worker
-/// takes 5-10 us, in which one core does about this much.
+/// Multiply-adds below which a second thread costs more than it saves: one core does about this many
+/// in the 5-10 us that it takes to wake a sleeping worker.
 const PARALLEL_FROM: usize = 1 << 18;
 
-/// Attends from the last `time` steps of the sequence that `spans` make up, for one batch row.
+/// Attends from the last `time` positions of the sequence in `spans`, for one batch row.
 ///
-/// `queries` holds the steps' heads, scaled and rotated, `query_stride` apart; `out` is `[time,
-/// head * head_dim]`. Each query adds up its keys in the order of the sequence, so that the result does
-/// not depend on how the sequence is cut into spans, on the other queries or on the threads.
+/// `queries` holds the heads of each position, scaled and rotated, `query_stride` apart; `out` is
+/// `[time, head * head_dim]`. Each query adds up its keys in the order of the sequence, so the result
+/// does not depend on how the sequence is split into spans, on other queries or on threads.
 pub(crate) fn attention(
     queries: &[f32],
     query_stride: usize,
@@ -38,12 +38,12 @@ pub(crate) fn attention(
     let group = heads.heads / heads.kv_heads;
     let head_dim = heads.head_dim;
     let one = |index: usize, out: &mut [f32], scores: &mut Vec<f32>| {
-        let (step, head) = (index / heads.heads, index % heads.heads);
+        let (position, head) = (index / heads.heads, index % heads.heads);
         HeadAttention {
-            query: &queries[step * query_stride + head * head_dim..][..head_dim],
+            query: &queries[position * query_stride + head * head_dim..][..head_dim],
             spans,
             offset: head / group * head_dim,
-            visible: heads.visible(step, time, keys),
+            visible: heads.visible(position, time, keys),
             scores,
             out,
         }
@@ -66,7 +66,7 @@ pub(crate) fn attention(
 struct HeadAttention<'a> {
     query: &'a [f32],
     spans: &'a [Span<'a>],
-    /// Where the head starts within a step.
+    /// Offset of the head within a position.
     offset: usize,
     visible: std::ops::Range<usize>,
     scores: &'a mut Vec<f32>,
@@ -74,7 +74,7 @@ struct HeadAttention<'a> {
 }
 
 impl HeadAttention<'_> {
-    /// Calls `each` with the visible steps' heads, in order.
+    /// Calls `each` with the head of every visible position, in order.
     #[inline(always)]
     fn for_each<'s>(
         spans: &'s [Span<'s>],
@@ -88,8 +88,8 @@ impl HeadAttention<'_> {
             let from = visible.start.saturating_sub(start).min(span.count);
             let to = visible.end.saturating_sub(start).min(span.count);
             let data = side(span);
-            for step in from..to {
-                let at = step * span.stride;
+            for position in from..to {
+                let at = position * span.stride;
                 each(&data[at + range.start..at + range.end]);
             }
             start += span.count;
@@ -137,8 +137,8 @@ impl SimdOp for HeadAttention<'_> {
         );
         Softmax::new_mut(scores).eval(isa);
 
-        /// Vectors of one head that are added up side by side: enough independent sums to hide
-        /// the latency of a multiply-add.
+        /// SIMD vectors that are summed in parallel: enough independent sums to hide the latency of
+        /// a multiply-add.
         const BLOCK: usize = 4;
         let mut at = 0;
         while at + BLOCK * lanes <= width {

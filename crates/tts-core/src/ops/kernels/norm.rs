@@ -1,4 +1,4 @@
-//! Normalisation of rows.
+//! Row-wise normalisation and modulation.
 
 use rten_simd::SimdOp;
 use rten_vecmath::{ExtendInit, Normalize, NormalizeOptions, Sum, SumSquareSub};
@@ -33,7 +33,8 @@ pub(crate) fn layer_norm(
     out
 }
 
-/// `x * (1 + scale) + shift` in place, row by row of `width` channels.
+/// Computes `x * (1 + scale) + shift` in place; `rows` yields (shift, scale) for each row of `width`
+/// channels.
 pub(crate) fn modulate<'a>(
     x: &mut [f32],
     rows: impl Iterator<Item = (&'a [f32], &'a [f32])>,

@@ -1,0 +1,295 @@
+//! The components of a loaded model, shared by all streams that use it.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use burn::tensor::{Device, Tensor};
+use tensor_pool::MemoryPool;
+
+use crate::audio::{Audio, prepare_voice_prompt};
+use crate::components::expected_tensors;
+use crate::config::Config;
+use crate::device::DeviceKind;
+use crate::error::{Error, Result};
+use crate::flow_lm::{FlowLm, FlowLmState};
+use crate::ledger::LedgerEntry;
+use crate::mimi::{MimiDecoder, MimiEncoder};
+use crate::ops::Backend;
+use crate::state::StateMemory;
+use crate::text::{TextOptions, Tokenizer};
+use crate::threads::Threads;
+use crate::voice::{Voice, VoiceError, VoiceKv, VoiceShape};
+use crate::weights::{Component, Directory, Loader, Weights};
+
+/// The opened files that a model is loaded from.
+#[derive(Debug)]
+pub struct ModelParts {
+    /// Sizes and text rules.
+    pub config: Config,
+    /// The tensors.
+    pub weights: Weights,
+    /// The tokenizer.
+    pub tokenizer: Tokenizer,
+    /// The reason why voices cannot be cloned although the encoder's tensors are present. The
+    /// released weights without voice cloning contain a placeholder encoder.
+    pub no_voice_cloning: Option<String>,
+}
+
+impl ModelParts {
+    /// Returns an upper bound of the bytes that loading the model needs.
+    #[must_use]
+    pub fn loading_bytes(&self) -> u64 {
+        /// Names, shapes and tables of threads and pools.
+        const BOOKKEEPING_BYTES: u64 = 1 << 20;
+        crate::components::loading_bytes(&self.config) + BOOKKEEPING_BYTES
+    }
+}
+
+/// Settings that a model is loaded with.
+#[derive(Clone, Debug, Default)]
+pub struct RunOptions {
+    /// The device.
+    pub device: DeviceKind,
+    /// Threads of the CPU devices; one per available core when `None`.
+    pub threads: Option<usize>,
+    /// The pool that streams lease their state from; a new one when `None`.
+    pub memory_pool: Option<MemoryPool>,
+}
+
+/// Sizes of a model's components.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModelSize {
+    /// Elements of all tensors, including the voice encoder's.
+    pub parameters: u64,
+    /// Bytes of the tensors as stored.
+    pub stored_bytes: u64,
+    /// Bytes of FlowLM's prepared weights.
+    pub flow_lm_bytes: usize,
+    /// Bytes of the Mimi decoder's prepared weights.
+    pub decoder_bytes: usize,
+    /// Bytes of the voice encoder's prepared weights; `None` while it is not loaded.
+    pub encoder_bytes: Option<usize>,
+    /// Bytes of keys and values of one position in all layers.
+    pub kv_bytes_per_position: usize,
+}
+
+/// A loaded model without its public methods.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(crate) config: Config,
+    pub(crate) tokenizer: Arc<Tokenizer>,
+    pub(crate) text_options: TextOptions,
+    pub(crate) flow_lm: FlowLm,
+    pub(crate) decoder: MimiDecoder,
+    /// Loaded on first use, and again on the first use after it was dropped.
+    encoder: Mutex<Option<Arc<LoadedEncoder>>>,
+    no_voice_cloning: Option<String>,
+    weights: Weights,
+    backend: Backend,
+    flow_lm_bytes: usize,
+    decoder_bytes: usize,
+    /// Leases the state of streams.
+    pub(crate) memory: StateMemory,
+    device: DeviceKind,
+    pub(crate) threads: Threads,
+    _prepared: LedgerEntry,
+}
+
+/// The voice encoder and its entry in the ledger.
+#[derive(Debug)]
+pub(crate) struct LoadedEncoder {
+    encoder: MimiEncoder,
+    bytes: usize,
+    _prepared: LedgerEntry,
+}
+
+impl std::ops::Deref for LoadedEncoder {
+    type Target = MimiEncoder;
+
+    fn deref(&self) -> &MimiEncoder {
+        &self.encoder
+    }
+}
+
+impl Engine {
+    /// Checks the files of a model against its config and loads its components.
+    pub(crate) fn load(parts: ModelParts, options: RunOptions) -> Result<Self> {
+        let _span = tracing::info_span!("load").entered();
+        let ModelParts {
+            config,
+            weights,
+            tokenizer,
+            no_voice_cloning,
+        } = parts;
+        let bins = config.flow_lm.lookup_table.n_bins;
+        if tokenizer.vocab_size() != bins {
+            return Err(Error::VocabularyMismatch {
+                found: tokenizer.vocab_size(),
+                expected: bins,
+            });
+        }
+        let has_encoder = weights.check(&expected_tensors(&config))?;
+        let no_voice_cloning = no_voice_cloning.or_else(|| {
+            (!has_encoder).then(|| "the weights file does not contain the voice encoder".to_owned())
+        });
+        let device = options.device.open()?;
+        let backend = Backend::new(&device);
+        let mut threads = Threads::start(options.threads)?;
+        let ((flow_lm, flow_lm_bytes), (decoder, decoder_bytes)) =
+            threads.all().install(|| -> Result<_> {
+                let loader = Loader::new(&weights, Component::FlowLm, &backend);
+                let flow_lm = FlowLm::load(&loader, &config)?;
+                let flow_lm_bytes = loader.prepared_bytes();
+                let loader = Loader::new(&weights, Component::Decoder, &backend);
+                let decoder = MimiDecoder::load(&loader, &config)?;
+                Ok(((flow_lm, flow_lm_bytes), (decoder, loader.prepared_bytes())))
+            })?;
+        let prepared = flow_lm_bytes + decoder_bytes;
+        threads.adapt_to(prepared)?;
+        let pool = options.memory_pool.unwrap_or_default();
+        Ok(Self {
+            text_options: TextOptions {
+                pad_with_spaces_for_short_inputs: config.pad_with_spaces_for_short_inputs,
+                remove_semicolons: config.remove_semicolons,
+                append_terminal_punctuation: config.append_terminal_punctuation,
+                capitalize_first_letter: config.capitalize_first_letter,
+                replace_characters: config.replace_characters.clone(),
+            },
+            config,
+            tokenizer: Arc::new(tokenizer),
+            flow_lm,
+            decoder,
+            encoder: Mutex::new(None),
+            no_voice_cloning,
+            weights,
+            memory: StateMemory::new(pool, backend.device()),
+            backend,
+            flow_lm_bytes,
+            decoder_bytes,
+            device: options.device,
+            threads,
+            _prepared: LedgerEntry::prepared(prepared),
+        })
+    }
+
+    pub(crate) fn device(&self) -> DeviceKind {
+        self.device
+    }
+
+    /// The device that tensors are on.
+    pub(crate) fn tensor_device(&self) -> &Device {
+        self.backend.device()
+    }
+
+    /// The reason why the model cannot clone voices.
+    pub(crate) fn no_voice_cloning(&self) -> Option<&str> {
+        self.no_voice_cloning.as_deref()
+    }
+
+    pub(crate) fn sample_rate_hz(&self) -> u32 {
+        // The config reader checks that it is at most 2^20.
+        self.config.mimi.sample_rate as u32
+    }
+
+    /// Samples of one frame.
+    pub(crate) fn frame_samples(&self) -> usize {
+        self.config.mimi.frame_samples()
+    }
+
+    pub(crate) fn size(&self) -> ModelSize {
+        let kv_width = self.flow_lm.heads().kv_width();
+        ModelSize {
+            parameters: self.weights.parameters(),
+            stored_bytes: self.weights.stored_bytes(),
+            flow_lm_bytes: self.flow_lm_bytes,
+            decoder_bytes: self.decoder_bytes,
+            encoder_bytes: self.loaded_encoder().map(|encoder| encoder.bytes),
+            kv_bytes_per_position: self.flow_lm.layers() * 2 * kv_width * size_of::<f32>(),
+        }
+    }
+
+    /// Reads a voice; `path` names it in messages.
+    pub(crate) fn read_voice(&self, file: &Directory, path: &Path) -> Result<Voice> {
+        let shape = VoiceShape {
+            layers: self.flow_lm.layers(),
+            heads: *self.flow_lm.heads(),
+        };
+        let kv = VoiceKv::read(file, path, &shape, self.tensor_device())?;
+        Ok(Voice { kv: Arc::new(kv) })
+    }
+
+    /// Encodes speech to a voice; with `truncate`, only its first 30 seconds.
+    pub(crate) fn clone_voice(&self, speech: &Audio, truncate: bool) -> Result<Voice> {
+        let _span = tracing::info_span!("encode_voice").entered();
+        let encoder = self.encoder()?;
+        let prompt = prepare_voice_prompt(speech, self.sample_rate_hz(), truncate)?;
+        self.threads.all().install(|| {
+            let latents = encoder.encode(prompt.samples(), &self.memory)?;
+            let mut state = self
+                .flow_lm
+                .state(Arc::new(VoiceKv::empty()), &self.memory)?;
+            self.flow_lm
+                .prefill_voice(&mut state, encoder.conditioning(latents))?;
+            Ok(Voice {
+                kv: Arc::new(voice_of(&state)),
+            })
+        })
+    }
+
+    /// Returns the voice encoder, which is loaded if it is not.
+    pub(crate) fn encoder(&self) -> Result<Arc<LoadedEncoder>> {
+        if let Some(reason) = &self.no_voice_cloning {
+            return Err(VoiceError::NoEncoder(reason.clone()).into());
+        }
+        // The lock is held during loading, so that the encoder is never loaded twice.
+        let mut loaded = self.lock_encoder();
+        if let Some(loaded) = &*loaded {
+            return Ok(loaded.clone());
+        }
+        let (encoder, bytes) = self.threads.all().install(|| -> Result<_> {
+            let loader = Loader::new(&self.weights, Component::VoiceEncoder, &self.backend);
+            let encoder = MimiEncoder::load(&loader, &self.config)?;
+            Ok((encoder, loader.prepared_bytes()))
+        })?;
+        let encoder = Arc::new(LoadedEncoder {
+            _prepared: LedgerEntry::prepared(bytes),
+            encoder,
+            bytes,
+        });
+        *loaded = Some(encoder.clone());
+        Ok(encoder)
+    }
+
+    /// Drops the voice encoder unless it is in use, and returns the bytes of its prepared weights.
+    pub(crate) fn drop_voice_encoder(&self) -> u64 {
+        let mut loaded = self.lock_encoder();
+        match loaded.take() {
+            Some(encoder) if Arc::strong_count(&encoder) == 1 => encoder.bytes as u64,
+            in_use => {
+                *loaded = in_use;
+                0
+            }
+        }
+    }
+
+    fn lock_encoder(&self) -> MutexGuard<'_, Option<Arc<LoadedEncoder>>> {
+        self.encoder.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn loaded_encoder(&self) -> Option<Arc<LoadedEncoder>> {
+        self.lock_encoder().clone()
+    }
+}
+
+/// The keys and values of a state, as a voice.
+pub(crate) fn voice_of(state: &FlowLmState) -> VoiceKv {
+    let layers: Vec<Tensor<5>> = state
+        .layers()
+        .iter()
+        .filter_map(|layer| layer.contiguous())
+        .collect();
+    VoiceKv {
+        len: layers.first().map_or(0, |layer| layer.dims()[2]),
+        layers,
+    }
+}

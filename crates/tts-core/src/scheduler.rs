@@ -1,0 +1,196 @@
+//! The two threads of a stream: one generates latents, the other decodes them to audio.
+
+mod channel;
+mod decoder;
+mod generator;
+mod progress;
+mod queue;
+mod sequence;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::thread::JoinHandle;
+
+pub(crate) use channel::{Chunk, ChunkReceiver, chunk_channel};
+pub(crate) use decoder::{FRAMES_PER_CALL, PENDING_FRAMES_PER_SEGMENT};
+pub use progress::Progress;
+pub(crate) use queue::{JobRequest, Sampling};
+
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::ledger::{MemoryLimit, Reservation};
+use decoder::Decoder;
+use generator::Generator;
+use progress::Counters;
+use queue::SegmentQueue;
+
+/// Capacity, in frames, of the channel between the threads. FlowLM runs ahead of Mimi by a few seconds
+/// of speech at most.
+pub(crate) const FRAMES_AHEAD: usize = 32;
+
+/// Capacity of the audio channel in chunks. If the caller stops reading, the threads block.
+pub(crate) const CHUNKS_AHEAD: usize = 8;
+
+/// Speech to generate.
+pub(crate) struct Job {
+    pub(crate) requests: Vec<JobRequest>,
+    /// Segments generated together.
+    pub(crate) batch_size: usize,
+    pub(crate) solver_steps: usize,
+    pub(crate) limit: Option<MemoryLimit>,
+    pub(crate) reservation: Reservation,
+}
+
+/// A job that runs. Its chunks are ordered by request.
+///
+/// Dropping it cancels the job without waiting for the threads. They stop at the next frame and then
+/// release their memory.
+#[derive(Debug)]
+pub(crate) struct Running {
+    chunks: Option<ChunkReceiver>,
+    threads: Vec<JoinHandle<()>>,
+    is_cancelled: Arc<AtomicBool>,
+    counters: Arc<Counters>,
+    batch_size: usize,
+}
+
+impl Running {
+    /// Starts the threads of a job.
+    pub(crate) fn start(engine: &Arc<Engine>, job: Job) -> Result<Self> {
+        let reservation = Arc::new(job.reservation);
+        let is_cancelled = Arc::new(AtomicBool::new(false));
+        let counters = Arc::new(Counters::default());
+        let (frame_sender, frames) = sync_channel(FRAMES_AHEAD);
+        let (chunk_sender, chunks) = chunk_channel(CHUNKS_AHEAD);
+        let mut generator = Generator {
+            engine: engine.clone(),
+            segments: SegmentQueue::new(job.requests),
+            batch_size: job.batch_size,
+            solver_steps: job.solver_steps,
+            limit: job.limit,
+            is_cancelled: is_cancelled.clone(),
+            counters: counters.clone(),
+            frames: frame_sender,
+            _reservation: reservation.clone(),
+        };
+        let mut decoder = Decoder {
+            engine: engine.clone(),
+            frames,
+            chunks: chunk_sender,
+            max_pending: match job.batch_size {
+                1 => FRAMES_PER_CALL,
+                more => more * PENDING_FRAMES_PER_SEGMENT,
+            },
+            is_cancelled: is_cancelled.clone(),
+            counters: counters.clone(),
+            _reservation: reservation,
+        };
+        let mut running = Self {
+            chunks: Some(chunks),
+            threads: Vec::with_capacity(2),
+            is_cancelled,
+            counters,
+            batch_size: job.batch_size,
+        };
+        running.spawn("decoder", move |counters| {
+            // Dropped before the decoder, so a panic is recorded before the channels close.
+            let _panic = counters.record_panic();
+            decoder.run();
+        })?;
+        running.spawn("generator", move |counters| {
+            let _panic = counters.record_panic();
+            generator.run();
+        })?;
+        Ok(running)
+    }
+
+    fn spawn(
+        &mut self,
+        purpose: &'static str,
+        run: impl FnOnce(&Counters) + Send + 'static,
+    ) -> Result<()> {
+        let counters = self.counters.clone();
+        let thread = std::thread::Builder::new()
+            .name(format!("pocket-tts-{purpose}"))
+            .spawn(move || run(&counters))
+            .map_err(|source| Error::Thread { purpose, source })?;
+        self.threads.push(thread);
+        Ok(())
+    }
+
+    /// Returns the number of segments generated together.
+    pub(crate) fn batch_size(&self) -> usize {
+        self.batch_size
+    }
+
+    pub(crate) fn progress(&self) -> Progress {
+        self.counters.read()
+    }
+
+    /// Cancels the job without waiting for the threads.
+    pub(crate) fn cancel(&mut self) {
+        self.is_cancelled.store(true, Ordering::Relaxed);
+        // A thread that waits for capacity in the channel wakes up when the receiver is dropped.
+        self.chunks = None;
+    }
+
+    /// Cancels the job and waits until its threads have ended and released their memory.
+    pub(crate) fn join(&mut self) {
+        self.cancel();
+        for thread in self.threads.drain(..) {
+            // A panic is recorded in the counters.
+            let _ = thread.join();
+        }
+    }
+
+    /// Handles a received item; `None` is the end of the channel. After an error or at the end, there
+    /// are no further items.
+    fn item(&mut self, received: Option<Result<Chunk>>) -> Option<Result<Chunk>> {
+        match received {
+            Some(Ok(chunk)) => return Some(Ok(chunk)),
+            Some(Err(error)) => {
+                self.cancel();
+                return Some(Err(error));
+            }
+            None => self.cancel(),
+        }
+        self.counters.has_panicked().then(|| {
+            Err(Error::Internal(
+                "a thread panicked; please report this with the text and the options".into(),
+            ))
+        })
+    }
+
+    /// Returns the next item, or registers a waker for it.
+    #[cfg(feature = "futures")]
+    pub(crate) fn poll_next(
+        &mut self,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<Chunk>>> {
+        let Some(chunks) = &self.chunks else {
+            return std::task::Poll::Ready(None);
+        };
+        chunks.poll(context).map(|received| self.item(received))
+    }
+}
+
+impl Iterator for Running {
+    type Item = Result<Chunk>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let received = self.chunks.as_ref()?.receive();
+        let item = self.item(received);
+        if !matches!(item, Some(Ok(_))) {
+            // The threads are ending. When the iterator has ended, their memory is released.
+            self.join();
+        }
+        item
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.cancel();
+    }
+}

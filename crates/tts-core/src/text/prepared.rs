@@ -1,0 +1,278 @@
+//! Texts that are normalized, cut into segments and tokenized for one model.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use crate::text::error::{Result, TextError};
+use crate::text::normalize::{TextOptions, normalize};
+use crate::text::segment::{SegmentText, SegmentTexts};
+use crate::text::tokenizer::Tokenizer;
+use crate::text::unicode::strip;
+
+/// Longest text, in bytes, that is cut when it is prepared. About an hour of speech: cutting it takes
+/// a few milliseconds, and its tokens take at most 256 KiB.
+pub const CUT_AT_ONCE_BYTES: usize = 64 << 10;
+
+/// Tokens that normalization can add to a segment: eight spaces, a full stop, and the pieces of a first
+/// word that is split differently after its first letter is capitalized.
+const NORMALIZATION_TOKENS: usize = 16;
+
+/// Speaking rate in tokens per second, by which the reference bounds the length of speech.
+const TOKENS_PER_SECOND: f64 = 3.0;
+/// Seconds added to that bound, as in the reference.
+const PADDING_SECONDS: f64 = 2.0;
+/// Added to the frames guessed from a text's length, as in the reference.
+const EXTRA_FRAMES_AFTER_EOS: usize = 2;
+
+/// Returns the maximum number of frames of a segment.
+pub(crate) fn max_frames(tokens: usize, frame_rate: f64) -> usize {
+    ((tokens as f64 / TOKENS_PER_SECOND + PADDING_SECONDS) * frame_rate).ceil() as usize
+}
+
+/// The length of a segment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SegmentSize {
+    /// Tokens of its text.
+    pub tokens: usize,
+    /// Maximum frames of its speech, which usually ends well before.
+    pub max_frames: usize,
+}
+
+impl SegmentSize {
+    /// Returns the maximum number of FlowLM positions: the tokens, the start of speech, and a latent
+    /// for each frame but the last.
+    #[must_use]
+    pub fn positions(&self) -> usize {
+        self.tokens + self.max_frames
+    }
+}
+
+/// A piece of a text that is generated on its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Segment {
+    /// The tokens of its normalized text.
+    pub tokens: Vec<u32>,
+    /// Maximum frames of its speech, which usually ends well before.
+    pub max_frames: usize,
+    /// Frames to generate after the end of speech is detected.
+    pub frames_after_eos: usize,
+    /// Characters that the tokenizer cannot express, each once: those that encode to the unknown
+    /// token or, where bytes are only a fallback, to single bytes. The model skips or mispronounces
+    /// them.
+    pub unspeakable: Vec<char>,
+}
+
+impl Segment {
+    /// Returns the length of the segment.
+    #[must_use]
+    pub fn size(&self) -> SegmentSize {
+        SegmentSize {
+            tokens: self.tokens.len(),
+            max_frames: self.max_frames,
+        }
+    }
+}
+
+/// How a model and its caller cut and bound the segments of a text.
+#[derive(Clone, Debug)]
+pub(crate) struct SegmentRules {
+    pub(crate) text: TextOptions,
+    /// Maximum tokens of a segment.
+    pub(crate) max_tokens: NonZeroUsize,
+    pub(crate) frame_rate: f64,
+    /// The caller's or the model's frames after the end of speech; guessed from the text when `None`.
+    pub(crate) frames_after_eos: Option<usize>,
+}
+
+/// A text that is normalized, cut into segments and tokenized for one model, made by
+/// [`Model::prepare`](crate::Model::prepare). Cheap to clone.
+///
+/// Texts of up to [`CUT_AT_ONCE_BYTES`] are cut at once. Their segments are stored, so plans of their
+/// memory are exact. Longer texts are cut on demand, so the first segment is available at once.
+/// Their plans assume the largest segment that can normally occur. Only a stretch without
+/// punctuation can be larger, because it is never cut.
+#[derive(Clone)]
+pub struct PreparedText {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    /// The normalized text.
+    text: Arc<str>,
+    tokenizer: Arc<Tokenizer>,
+    rules: SegmentRules,
+    /// All segments; `None` if the text is cut on demand.
+    segments: Option<Vec<Segment>>,
+}
+
+impl PreparedText {
+    pub(crate) fn new(tokenizer: &Arc<Tokenizer>, text: &str, rules: SegmentRules) -> Result<Self> {
+        // Models babble on emoji or punctuation alone.
+        if !text.chars().any(char::is_alphanumeric) {
+            return Err(TextError::Empty);
+        }
+        let prepared = Self {
+            inner: Arc::new(Inner {
+                text: strip(&normalize(text, &rules.text)?.text).into(),
+                tokenizer: tokenizer.clone(),
+                rules,
+                segments: None,
+            }),
+        };
+        match prepared.inner.text.len() {
+            ..=CUT_AT_ONCE_BYTES => prepared.cut(),
+            _ => Ok(prepared),
+        }
+    }
+
+    /// Returns the text with all of its segments cut, whatever its length.
+    ///
+    /// # Errors
+    ///
+    /// The text contains nothing to speak, or the tokenizer fails.
+    pub fn cut(&self) -> Result<Self> {
+        if self.inner.segments.is_some() {
+            return Ok(self.clone());
+        }
+        let segments = self.segments()?.collect::<Result<_>>()?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                text: self.inner.text.clone(),
+                tokenizer: self.inner.tokenizer.clone(),
+                rules: self.inner.rules.clone(),
+                segments: Some(segments),
+            }),
+        })
+    }
+
+    /// Returns the normalized text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.inner.text
+    }
+
+    /// Returns the segments in order: stored ones, or each cut on demand.
+    ///
+    /// # Errors
+    ///
+    /// The tokenizer fails. Its errors are also items, and so is [`TextError::Empty`] for a text cut
+    /// on demand in which no token remains.
+    pub fn segments(&self) -> Result<Segments> {
+        let source = match self.inner.segments {
+            Some(_) => Source::Stored { next: 0 },
+            None => Source::OnDemand(Box::new(SegmentTexts::new(
+                self.inner.tokenizer.clone(),
+                self.inner.text.clone(),
+                self.inner.rules.max_tokens,
+            )?)),
+        };
+        Ok(Segments {
+            text: self.clone(),
+            source,
+        })
+    }
+
+    /// Returns the number of segments; `None` if the text is cut on demand.
+    #[must_use]
+    pub fn segment_count(&self) -> Option<usize> {
+        self.inner.segments.as_ref().map(Vec::len)
+    }
+
+    /// Returns the length of the longest segment. For a text that is cut on demand, it is the
+    /// longest one that can occur in a text with punctuation.
+    #[must_use]
+    pub fn largest_segment(&self) -> SegmentSize {
+        let rules = &self.inner.rules;
+        match &self.inner.segments {
+            Some(segments) => segments
+                .iter()
+                .map(Segment::size)
+                .max_by_key(SegmentSize::positions)
+                .unwrap_or_default(),
+            None => {
+                let tokens = rules.max_tokens.get().saturating_add(NORMALIZATION_TOKENS);
+                SegmentSize {
+                    tokens,
+                    max_frames: max_frames(tokens, rules.frame_rate),
+                }
+            }
+        }
+    }
+
+    /// Returns the maximum frames of the whole speech; `None` if the text is cut on demand.
+    #[must_use]
+    pub fn max_frames(&self) -> Option<usize> {
+        let segments = self.inner.segments.as_ref()?;
+        Some(segments.iter().map(|segment| segment.max_frames).sum())
+    }
+
+    /// Checks that the text was prepared for the model with this tokenizer.
+    pub(crate) fn check(&self, tokenizer: &Arc<Tokenizer>) -> Result<()> {
+        match Arc::ptr_eq(&self.inner.tokenizer, tokenizer) {
+            true => Ok(()),
+            false => Err(TextError::OtherModel),
+        }
+    }
+}
+
+impl Inner {
+    fn segment(&self, segment: SegmentText) -> Result<Segment> {
+        let rules = &self.rules;
+        let normalized = normalize(&segment.text, &rules.text)?;
+        let tokens = match normalized.text == segment.text {
+            true => segment.tokens,
+            false => self.tokenizer.encode(&normalized.text)?,
+        };
+        Ok(Segment {
+            max_frames: max_frames(tokens.len(), rules.frame_rate),
+            frames_after_eos: rules
+                .frames_after_eos
+                .unwrap_or(normalized.frames_after_eos_guess + EXTRA_FRAMES_AFTER_EOS),
+            unspeakable: self.tokenizer.unspeakable(&normalized.text, &tokens)?,
+            tokens,
+        })
+    }
+}
+
+impl fmt::Debug for PreparedText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PreparedText")
+            .field("bytes", &self.inner.text.len())
+            .field("segments", &self.segment_count())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The segments of a [`PreparedText`]. After an error the iterator ends.
+#[derive(Debug)]
+pub struct Segments {
+    text: PreparedText,
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    Stored { next: usize },
+    OnDemand(Box<SegmentTexts>),
+}
+
+impl Iterator for Segments {
+    type Item = Result<Segment>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let inner = &self.text.inner;
+        match &mut self.source {
+            Source::Stored { next } => {
+                let segment = inner.segments.as_ref()?.get(*next)?;
+                *next += 1;
+                Some(Ok(segment.clone()))
+            }
+            Source::OnDemand(texts) => {
+                let segment = texts.next()?.and_then(|text| inner.segment(text));
+                Some(segment)
+            }
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Splits a sequence of tokens after runs of boundary tokens.
+
+use std::ops::Range;
+
+use crate::text::error::Result;
+use crate::text::tokenizer::{TokenStream, Tokenizer};
+use crate::text::unicode::is_digit;
+
+/// Tokens to decode on either side of a full stop when looking for digits. Doubled until the decoded
+/// text is long enough; usually the first window is, since few tokens decode to nothing.
+const WINDOW_TOKENS: usize = WINDOW_CHARS;
+/// In a window of at least this many characters, the two at the inner end are decoded correctly: a
+/// character cut at the outer end leaves at most three invalid bytes.
+const WINDOW_CHARS: usize = 5;
+/// Tokens retained before the current piece, to look at what precedes a full stop: many more than
+/// one character takes.
+const RETAINED_TOKENS: usize = 64;
+/// If more tokens than this precede the current piece, all but [`RETAINED_TOKENS`] are dropped. Memory
+/// therefore depends on the longest piece, not on the length of the text.
+const MAX_TOKENS_BEHIND: usize = 256;
+/// A UTF-8 character has at most this many bytes more than its first.
+const CONTINUATION_BYTES: usize = 3;
+
+/// Splits a sequence of tokens into pieces. Each piece ends with a run of boundary tokens, or with the
+/// sequence.
+#[derive(Debug)]
+pub(super) struct Splitter {
+    /// The tokens read so far, without those far before the current piece.
+    tokens: Vec<u32>,
+    /// The source of further tokens; `None` at its end.
+    source: Option<TokenStream>,
+    boundaries: Vec<u32>,
+    /// Whether a full stop between two digits is not a boundary.
+    keep_decimals: bool,
+    /// Start of the current piece.
+    start: usize,
+    /// The next token to examine.
+    cursor: usize,
+    after_boundary: bool,
+    finished: bool,
+}
+
+impl Splitter {
+    /// Splits the tokens of `source` after each run of tokens in `boundaries`.
+    pub(super) fn new(source: TokenStream, boundaries: Vec<u32>, keep_decimals: bool) -> Self {
+        Self {
+            tokens: Vec::new(),
+            source: Some(source),
+            boundaries,
+            keep_decimals,
+            start: 0,
+            cursor: 0,
+            after_boundary: false,
+            finished: false,
+        }
+    }
+
+    /// Returns the tokens of the next piece. The first piece always exists, even if it is empty.
+    pub(super) fn next(&mut self, tokenizer: &Tokenizer) -> Result<Option<&[u32]>> {
+        self.drop_tokens_behind();
+        while !self.finished {
+            self.fill(self.cursor + 1)?;
+            let Some(token) = self.tokens.get(self.cursor) else {
+                self.finished = true;
+                return Ok(Some(&self.tokens[self.start..]));
+            };
+            if self.boundaries.contains(token) {
+                self.after_boundary = true;
+            } else if std::mem::take(&mut self.after_boundary)
+                && !(self.keep_decimals && self.is_inside_decimal(tokenizer)?)
+            {
+                let piece = self.start..self.cursor;
+                self.start = self.cursor;
+                self.cursor += 1;
+                return Ok(Some(&self.tokens[piece]));
+            }
+            self.cursor += 1;
+        }
+        Ok(None)
+    }
+
+    fn drop_tokens_behind(&mut self) {
+        if self.start > MAX_TOKENS_BEHIND {
+            let dropped = self.start - RETAINED_TOKENS;
+            self.tokens.drain(..dropped);
+            self.start -= dropped;
+            self.cursor -= dropped;
+        }
+    }
+
+    /// Reads from the source until there are `count` tokens or the source ends.
+    fn fill(&mut self, count: usize) -> Result<()> {
+        while self.tokens.len() < count
+            && let Some(source) = &mut self.source
+        {
+            if !source.advance(&mut self.tokens)? {
+                self.source = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the tokens before the cursor decode to a text that ends with a digit and a full
+    /// stop, and those from it on to one that begins with a digit.
+    ///
+    /// Only the tokens near the cursor are decoded, because decoding both sides completely at each
+    /// boundary would take quadratic time. The result is the same. A token decodes to the same text
+    /// at any position, with two exceptions: leading spaces are dropped (the windows grow until
+    /// enough is left), and bytes cut off from their character decode to U+FFFD. The latter is
+    /// neither a digit nor a full stop, so one matching cut of a character is enough.
+    fn is_inside_decimal(&mut self, tokenizer: &Tokenizer) -> Result<bool> {
+        Ok(self.ends_with_digit_and_stop(tokenizer)? && self.continues_with_digit(tokenizer)?)
+    }
+
+    fn ends_with_digit_and_stop(&self, tokenizer: &Tokenizer) -> Result<bool> {
+        let matches = |text: &str| {
+            let mut from_end = text.chars().rev();
+            from_end.next() == Some('.') && from_end.next().is_some_and(is_digit)
+        };
+        let mut length = WINDOW_TOKENS;
+        loop {
+            let start = self.cursor.saturating_sub(length);
+            let text = tokenizer.decode(&self.tokens[start..self.cursor])?;
+            if matches(&text) && (start == 0 || has_chars(&text, WINDOW_CHARS)) {
+                return Ok(true);
+            }
+            if start == 0 {
+                return Ok(false);
+            }
+            if has_chars(&text, WINDOW_CHARS) {
+                let cuts = start.saturating_sub(CONTINUATION_BYTES)..start;
+                return any_cut(&text, cuts, |cut| {
+                    Ok(matches(&tokenizer.decode(&self.tokens[cut..self.cursor])?))
+                });
+            }
+            length *= 2;
+        }
+    }
+
+    fn continues_with_digit(&mut self, tokenizer: &Tokenizer) -> Result<bool> {
+        let matches = |text: &str| text.chars().next().is_some_and(is_digit);
+        let mut length = WINDOW_TOKENS;
+        loop {
+            self.fill(self.cursor + length + CONTINUATION_BYTES)?;
+            let rest = &self.tokens[self.cursor..];
+            let is_all = rest.len() <= length;
+            let text = tokenizer.decode(&rest[..length.min(rest.len())])?;
+            if matches(&text) {
+                return Ok(true);
+            }
+            if is_all {
+                return Ok(false);
+            }
+            if has_chars(&text, WINDOW_CHARS) {
+                let cuts = length + 1..rest.len().min(length + CONTINUATION_BYTES) + 1;
+                return any_cut(&text, cuts, |cut| {
+                    Ok(matches(&tokenizer.decode(&rest[..cut])?))
+                });
+            }
+            length *= 2;
+        }
+    }
+}
+
+fn has_chars(text: &str, count: usize) -> bool {
+    text.chars().nth(count - 1).is_some()
+}
+
+/// Whether `matches` holds at one of `cuts`. They are tried only if `text` has invalid bytes.
+fn any_cut(
+    text: &str,
+    mut cuts: Range<usize>,
+    mut matches: impl FnMut(usize) -> Result<bool>,
+) -> Result<bool> {
+    if !text.contains(char::REPLACEMENT_CHARACTER) {
+        return Ok(false);
+    }
+    cuts.try_fold(false, |found, cut| Ok(found || matches(cut)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::text::tokenizer::TokenizerFormat;
+
+    #[test]
+    fn splits_long_text_like_short_text_and_retains_few_tokens() {
+        let path =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/parity/tokenizer.model");
+        let bytes = std::fs::read(&path).unwrap();
+        let format = TokenizerFormat::SentencePiece;
+        let tokenizer = Arc::new(Tokenizer::from_bytes(format, &bytes, &path).unwrap());
+        let sentence = "It costs 3.14 dollars, or 2.50 at night! ";
+        let stop = *tokenizer.encode("!").unwrap().last().unwrap();
+        let point = *tokenizer.encode(".").unwrap().last().unwrap();
+        let stream = TokenStream::new(tokenizer.clone(), sentence.repeat(1000).into());
+        let mut splitter = Splitter::new(stream, vec![stop, point], true);
+        let mut seen = 0;
+        let mut second = None;
+        while let Some(piece) = splitter.next(&tokenizer).unwrap().map(<[u32]>::to_vec) {
+            seen += 1;
+            if (2..1000).contains(&seen) {
+                assert_eq!(second.get_or_insert_with(|| piece.clone()), &piece);
+            }
+            let (longest, retained) = (second.as_ref().map_or(0, Vec::len), splitter.tokens.len());
+            assert!(
+                retained < MAX_TOKENS_BEHIND + 20 * (longest + WINDOW_TOKENS),
+                "{retained} tokens at piece {seen}"
+            );
+        }
+        assert_eq!(seen, 1000);
+    }
+}

@@ -1,0 +1,288 @@
+//! Loading of a component's tensors into layers, and dry runs of it.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use super::tensor::Floats;
+use super::{Result, RowTable, Weights};
+use crate::ops::{
+    Backend, CausalConv, ConvGeometry, DepthwiseUpsample, LayerNorm, Linear, Vector, transposed,
+};
+
+/// A component of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Component {
+    /// Text to latents.
+    FlowLm,
+    /// Latents to audio.
+    Decoder,
+    /// Audio to a voice. A weights file may omit all of it.
+    VoiceEncoder,
+}
+
+/// A tensor that a model needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorSpec {
+    /// Its name in a single-file model.
+    pub name: String,
+    /// Its dimensions, outermost first.
+    pub shape: Vec<usize>,
+    /// The component that it belongs to.
+    pub component: Component,
+}
+
+/// Loads the tensors of one component and prepares them for a backend.
+///
+/// Components get tensors only through a loader, which checks every shape against the header. In a dry
+/// run, the loader records what the component asks for and reads nothing. The list of expected tensors
+/// and the bytes that loading takes come from dry runs, so they always agree with the loading code.
+#[derive(Clone, Debug)]
+pub(crate) struct Loader<'a> {
+    /// `None` in a dry run.
+    weights: Option<&'a Weights>,
+    backend: Backend,
+    component: Component,
+    prefix: String,
+    record: Rc<Record>,
+}
+
+/// What a loader and the loaders of its scopes have loaded.
+#[derive(Debug, Default)]
+struct Record {
+    /// Filled in dry runs only.
+    specs: RefCell<Vec<TensorSpec>>,
+    prepared_bytes: Cell<usize>,
+    table_bytes: Cell<usize>,
+}
+
+impl<'a> Loader<'a> {
+    /// Loads `component` from `weights`.
+    pub(crate) fn new(weights: &'a Weights, component: Component, backend: &Backend) -> Self {
+        Self::with(Some(weights), component, backend.clone())
+    }
+
+    /// Records what `component` loads. Layers have shapes but no values.
+    pub(crate) fn dry_run(component: Component) -> Self {
+        Self::with(None, component, Backend::DryRun)
+    }
+
+    fn with(weights: Option<&'a Weights>, component: Component, backend: Backend) -> Self {
+        Self {
+            weights,
+            backend,
+            component,
+            prefix: String::new(),
+            record: Rc::default(),
+        }
+    }
+
+    /// A loader for the tensors below `prefix`.
+    pub(crate) fn scope(&self, prefix: &str) -> Self {
+        Self {
+            prefix: format!("{}{prefix}.", self.prefix),
+            ..self.clone()
+        }
+    }
+
+    /// The backend that tensors are prepared for.
+    pub(crate) fn backend(&self) -> &Backend {
+        &self.backend
+    }
+
+    /// Bytes of all weights prepared so far; an upper bound over all backends in a dry run.
+    pub(crate) fn prepared_bytes(&self) -> usize {
+        self.record.prepared_bytes.get()
+    }
+
+    /// Upper bound of the bytes of all tables, which stay in their file.
+    pub(crate) fn table_bytes(&self) -> usize {
+        self.record.table_bytes.get()
+    }
+
+    /// The tensors recorded by a dry run, in the order of loading.
+    pub(crate) fn into_specs(self) -> Vec<TensorSpec> {
+        self.record.specs.take()
+    }
+
+    /// Loads small values that stay on the host. Empty in a dry run.
+    pub(crate) fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let floats = self.vector(name, shape)?;
+        Ok(floats.map_or_else(Vec::new, Floats::into_vec))
+    }
+
+    /// Opens `name.weight` as a table whose rows stay in the file.
+    pub(crate) fn row_table(&self, name: &str, [rows, width]: [usize; 2]) -> Result<RowTable> {
+        let name = format!("{name}.weight");
+        add(&self.record.table_bytes, rows * width * size_of::<f32>());
+        match self.request(&name, &[rows, width])? {
+            Some((weights, name)) => weights.directory.row_table(&name, width),
+            None => Ok(RowTable::empty(width)),
+        }
+    }
+
+    /// Loads `name.weight` [width] and `name.bias` [width].
+    pub(crate) fn layer_norm(&self, name: &str, width: usize, epsilon: f32) -> Result<LayerNorm> {
+        let scale = self.values(&format!("{name}.weight"), &[width])?;
+        let offset = self.values(&format!("{name}.bias"), &[width])?;
+        Ok(LayerNorm::new(&scale, &offset, epsilon, &self.backend))
+    }
+
+    /// Loads `name.weight` [outputs, inputs].
+    pub(crate) fn linear(&self, name: &str, shape: [usize; 2]) -> Result<Linear> {
+        let weights = self.floats(&format!("{name}.weight"), &shape)?;
+        Ok(self.prepared(Linear::new(values(&weights), shape, None, &self.backend)))
+    }
+
+    /// Loads `name.weight` [outputs, inputs] and `name.bias` [outputs].
+    pub(crate) fn biased_linear(&self, name: &str, shape: [usize; 2]) -> Result<Linear> {
+        self.with_bias(name, &shape, shape)
+    }
+
+    /// Loads a convolution over one input, `name.weight` [outputs, inputs, 1] and `name.bias`
+    /// [outputs], as a linear layer.
+    pub(crate) fn pointwise(&self, name: &str, [outputs, inputs]: [usize; 2]) -> Result<Linear> {
+        self.with_bias(name, &[outputs, inputs, 1], [outputs, inputs])
+    }
+
+    /// Loads the tensor `name`, stored as `stored`, as the weights [outputs, inputs] of a linear layer.
+    /// `prepare` changes the weights in place and may return a bias. A dry run does not call it.
+    pub(crate) fn linear_with(
+        &self,
+        name: &str,
+        stored: &[usize],
+        shape: [usize; 2],
+        prepare: impl FnOnce(&mut [f32]) -> Option<Vec<f32>>,
+    ) -> Result<Linear> {
+        let (weights, bias) = match self.floats(name, stored)? {
+            Some(floats) => {
+                let mut weights = floats.into_vec();
+                let bias = prepare(&mut weights);
+                (weights, bias)
+            }
+            None => (Vec::new(), None),
+        };
+        let linear = Linear::new(&weights, shape, bias.as_deref(), &self.backend);
+        Ok(self.prepared(linear))
+    }
+
+    /// Loads `name.weight` [outputs, inputs, kernel] and `name.bias` [outputs].
+    pub(crate) fn conv(&self, name: &str, geometry: ConvGeometry) -> Result<CausalConv> {
+        let weights = self.conv_weights(name, geometry)?;
+        let bias = self.vector(&format!("{name}.bias"), &[geometry.outputs])?;
+        let (weights, bias) = (values(&weights), values(&bias));
+        Ok(self.prepared_conv(CausalConv::new(
+            weights,
+            Some(bias),
+            geometry,
+            &self.backend,
+        )))
+    }
+
+    /// Loads `name.weight` [outputs, inputs, kernel].
+    pub(crate) fn unbiased_conv(&self, name: &str, geometry: ConvGeometry) -> Result<CausalConv> {
+        let weights = self.conv_weights(name, geometry)?;
+        Ok(self.prepared_conv(CausalConv::new(
+            values(&weights),
+            None,
+            geometry,
+            &self.backend,
+        )))
+    }
+
+    /// Loads `name.weight` [inputs, outputs, kernel] and `name.bias` [outputs].
+    pub(crate) fn transposed_conv(&self, name: &str, geometry: ConvGeometry) -> Result<CausalConv> {
+        let ConvGeometry {
+            inputs,
+            outputs,
+            kernel,
+            ..
+        } = geometry;
+        let weights = self.floats(&format!("{name}.weight"), &[inputs, outputs, kernel])?;
+        let bias = self.vector(&format!("{name}.bias"), &[outputs])?;
+        let (weights, bias) = (values(&weights), values(&bias));
+        Ok(self.prepared_conv(CausalConv::transposed(
+            weights,
+            Some(bias),
+            geometry,
+            &self.backend,
+        )))
+    }
+
+    /// Loads `name.weight` [channels, 1, 2 * stride].
+    pub(crate) fn upsample(
+        &self,
+        name: &str,
+        channels: usize,
+        stride: usize,
+    ) -> Result<DepthwiseUpsample> {
+        let floats = self.vector(&format!("{name}.weight"), &[channels, 1, 2 * stride])?;
+        let rows = floats.map_or_else(Vec::new, |floats| {
+            transposed(&floats, [channels, 2 * stride])
+        });
+        let weight = Vector::new(&rows, &self.backend);
+        Ok(DepthwiseUpsample::new(weight, channels, stride))
+    }
+
+    fn with_bias(&self, name: &str, stored: &[usize], shape: [usize; 2]) -> Result<Linear> {
+        let weights = self.floats(&format!("{name}.weight"), stored)?;
+        let bias = self.vector(&format!("{name}.bias"), &shape[..1])?;
+        let (weights, bias) = (values(&weights), values(&bias));
+        Ok(self.prepared(Linear::new(weights, shape, Some(bias), &self.backend)))
+    }
+
+    fn conv_weights(&self, name: &str, geometry: ConvGeometry) -> Result<Option<Floats>> {
+        let shape = [geometry.outputs, geometry.inputs, geometry.kernel];
+        self.floats(&format!("{name}.weight"), &shape)
+    }
+
+    fn prepared(&self, linear: Linear) -> Linear {
+        add(&self.record.prepared_bytes, linear.bytes());
+        linear
+    }
+
+    fn prepared_conv(&self, conv: CausalConv) -> CausalConv {
+        add(&self.record.prepared_bytes, conv.bytes());
+        conv
+    }
+
+    /// The values of a tensor that does not become a matrix; `None` in a dry run.
+    fn vector(&self, name: &str, shape: &[usize]) -> Result<Option<Floats>> {
+        let elements: usize = shape.iter().product();
+        add(&self.record.prepared_bytes, elements * size_of::<f32>());
+        self.floats(name, shape)
+    }
+
+    /// The values of a tensor; `None` in a dry run.
+    fn floats(&self, name: &str, shape: &[usize]) -> Result<Option<Floats>> {
+        self.request(name, shape)?
+            .map(|(weights, name)| weights.directory.floats(&name))
+            .transpose()
+    }
+
+    /// Records a tensor in a dry run. Otherwise checks its shape, and returns where to read it.
+    fn request(&self, name: &str, shape: &[usize]) -> Result<Option<(&'a Weights, String)>> {
+        let name = format!("{}{name}", self.prefix);
+        match self.weights {
+            Some(weights) => {
+                weights.directory.check_shape(&name, shape)?;
+                Ok(Some((weights, name)))
+            }
+            None => {
+                self.record.specs.borrow_mut().push(TensorSpec {
+                    name,
+                    shape: shape.to_vec(),
+                    component: self.component,
+                });
+                Ok(None)
+            }
+        }
+    }
+}
+
+fn add(total: &Cell<usize>, bytes: usize) {
+    total.set(total.get().saturating_add(bytes));
+}
+
+fn values(floats: &Option<Floats>) -> &[f32] {
+    floats.as_deref().unwrap_or_default()
+}
