@@ -50,7 +50,7 @@
 //! model.generate(&voice, "Hello world.", &GenerateOptions::default())?;
 //! println!("peak: {}", ALLOCATOR.stats().peak);
 //! // All stream state was returned to the pool.
-//! assert_eq!(model.memory_pool().get_stats().bytes_in_use.get(), 0);
+//! assert_eq!(model.memory_pool().get_stats().in_use_bytes, 0);
 //! # }
 //! # Ok::<(), pocket_tts::Error>(())
 //! ```
@@ -76,7 +76,7 @@ pub use batch_planner::{
     BatchSize, BatchSizeOptimizer, DEFAULT_MODEL_SIZE_MB, Estimate, LimitedBy, MemoryModel, Term,
 };
 pub use context::{MemoryContext, MemoryContextGuard, memory_efficient_context, with_memory_limit};
-pub use error::MemoryError;
+pub use error::SessionError;
 pub use globals::{get_cycle_detector, get_memory_monitor, get_memory_pool, span_layer};
 pub use leak_detect::{BrokenCycles, CycleReport, ReferenceCycleDetector, Trace, Tracer, Unlink};
 pub use mem_monitor::{

@@ -34,7 +34,7 @@ impl TtsModel {
     /// `hf://owner/repository/path[@revision]`.
     ///
     /// A voice that was used before is shared with whoever used it, as long as it is in the model's
-    /// [cache](crate::LoadOptions::voice_cache_bytes) and its file has the length and the time of modification
+    /// [cache](crate::LoadOptions::voice_cache) and its file has the length and the time of modification
     /// that it had.
     ///
     /// ```
@@ -100,9 +100,9 @@ impl TtsModel {
     /// # let model = pocket_tts::TtsModel::builtin()?;
     /// let voice = model.voice("slt")?;
     /// assert_eq!(model.evict_voices(), 0);
-    /// let bytes = voice.bytes();
+    /// let bytes = voice.size_bytes();
     /// drop(voice);
-    /// assert_eq!(model.evict_voices(), bytes as u64);
+    /// assert_eq!(model.evict_voices(), bytes);
     /// # }
     /// # Ok::<(), pocket_tts::Error>(())
     /// ```

@@ -80,7 +80,7 @@ struct CachedVoice {
 
 impl CachedVoice {
     fn bytes(&self) -> u64 {
-        self.voice.bytes() as u64
+        self.voice.size_bytes()
     }
 }
 
