@@ -213,11 +213,11 @@ fn each_run_within_a_limit_is_refused_or_keeps_it(large: &Large) {
         };
         let planned = large.plan(run).peak_bytes;
         let least = large
-                .plan(Run {
-                    batch_size: 1,
-                    ..run
-                })
-                .peak_bytes;
+            .plan(Run {
+                batch_size: 1,
+                ..run
+            })
+            .peak_bytes;
         // From too small to ample.
         let limit = random.random_range(least / 100 * 97..=planned / 100 * 103) >> 20;
         let keeps = |limit: u64| {

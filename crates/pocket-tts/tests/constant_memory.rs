@@ -5,9 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use leak_detect::{GrowthProbe, HeapSource, Verdict, set_heap_source};
-use pocket_tts::memory::{
-    PoolAllocator, Settings, get_cycle_detector, get_memory_pool, init,
-};
+use pocket_tts::memory::{PoolAllocator, Settings, get_cycle_detector, get_memory_pool, init};
 use pocket_tts::{GenerateOptions, LoadOptions, ModelSource, TtsModel, Voice};
 use tensor_pool::PeakWindow;
 use tts_core::memory::{counted, reserved};

@@ -4,8 +4,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pocket_tts::memory::{
-    PoolAllocator, get_memory_pool, memory_summary, optimize_model_memory,
-    release_idle_memory,
+    PoolAllocator, get_memory_pool, memory_summary, optimize_model_memory, release_idle_memory,
 };
 use pocket_tts::{GenerateOptions, LoadOptions, ModelSource, TtsModel};
 

@@ -1,10 +1,10 @@
 //! The voice cache.
 
+use pocket_tts::{LoadOptions, ModelSource, TtsModel, Voice};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime};
-use pocket_tts::{LoadOptions, ModelSource, TtsModel, Voice};
 
 /// Loads the built-in model with a cache for `voices` copies of its voice.
 fn model_with_room_for(voices: u64) -> TtsModel {

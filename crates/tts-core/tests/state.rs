@@ -40,11 +40,7 @@ fn stream_returns_its_state_at_its_end_and_when_cancelled() {
             stream.next().unwrap().unwrap();
         }
         stream.wait();
-        assert_eq!(
-            in_use(pool),
-            (0, 0),
-            "cancelled after {taken} chunks"
-        );
+        assert_eq!(in_use(pool), (0, 0), "cancelled after {taken} chunks");
     }
 }
 
@@ -77,7 +73,7 @@ fn every_lease_has_a_tag() {
     let outstanding = model.memory_pool().outstanding();
     let has = |tag| outstanding.iter().any(|lease| lease.tag == tag);
     assert!(outstanding.iter().all(|lease| !lease.tag.is_empty()));
-    for tag in ["keys and values", "attention window", "convolution history"] {
+    for tag in ["KV cache", "attention window", "convolution history"] {
         assert!(has(tag), "{tag}");
     }
 }

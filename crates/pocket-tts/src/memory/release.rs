@@ -127,10 +127,7 @@ fn trim_heap(retained_before: u64) -> u64 {
 /// Returns the memory that the devices' pools hold.
 fn reserved_bytes() -> u64 {
     let devices = get_memory_pool().get_stats().devices;
-    devices
-        .iter()
-        .map(|device| device.reserved_bytes)
-        .sum()
+    devices.iter().map(|device| device.reserved_bytes).sum()
 }
 
 #[cfg(test)]
