@@ -1,10 +1,11 @@
 //! The voice cache.
 
-use pocket_tts::{LoadOptions, ModelSource, TtsModel, Voice};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime};
+
+use pocket_tts::{LoadOptions, ModelSource, TtsModel, Voice};
 
 /// Loads the built-in model with a cache for `voices` copies of its voice.
 fn model_with_room_for(voices: u64) -> TtsModel {
@@ -13,10 +14,7 @@ fn model_with_room_for(voices: u64) -> TtsModel {
         .voice("slt")
         .unwrap()
         .size_bytes();
-    let options = LoadOptions {
-        voice_cache_bytes: voices * bytes,
-        ..LoadOptions::default()
-    };
+    let options = LoadOptions::default().with_voice_cache_bytes(voices * bytes);
     TtsModel::load(ModelSource::BuiltIn, options).unwrap()
 }
 
