@@ -1,33 +1,35 @@
-//! What the machine can do, and what this process has taken of it.
+//! The limits of the machine, and the memory of this process.
 
 use std::hint::black_box;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use mem_monitor::{Metric, ProcessSource, Reading, Source, StatusSource};
 use rten_gemm::{GemmExecutor, GemmInputA, GemmInputB, GemmOptions};
 use rten_tensor::NdTensorView;
 
 use crate::Result;
 
-/// Length of the memory that is read: far more than any cache holds.
+/// Size of the buffer that is read: far larger than any cache.
 pub const BUFFER_BYTES: usize = 1 << 30;
 
-/// Sides of the product of matrices: large enough that its time is all arithmetic.
+/// Side of the multiplied matrices: large enough that arithmetic dominates the time.
 const MATRIX: usize = 1024;
 
-/// How often each is measured. The best is the limit; what is slower was held up by something else.
+/// Repetitions of each measurement. The fastest is the limit, since slower ones were disturbed.
 const TAKES: usize = 7;
 
-/// The machine's limits for a number of threads.
+/// The limits of the machine for a number of threads.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bytes read from memory in a second.
+    /// Bytes read from memory per second.
     pub bytes_per_second: f64,
-    /// Additions and multiplications of f32 in a second, in products of matrices.
+    /// Additions and multiplications per second in f32 matrix products.
     pub flops_per_second: f64,
 }
 
 impl Limits {
-    /// Measures them.
+    /// Measures the limits.
     ///
     /// # Errors
     ///
@@ -42,11 +44,11 @@ impl Limits {
 
 fn bytes_per_second(threads: usize) -> f64 {
     let buffer = vec![1_u64; BUFFER_BYTES / size_of::<u64>()];
-    let part = buffer.len().div_ceil(threads);
+    let share = buffer.len().div_ceil(threads);
     let best = best_of(|| {
         std::thread::scope(|scope| {
-            for part in buffer.chunks(part) {
-                let sum = move || part.iter().fold(0_u64, |sum, &x| sum.wrapping_add(x));
+            for share in buffer.chunks(share) {
+                let sum = move || share.iter().fold(0_u64, |sum, &x| sum.wrapping_add(x));
                 scope.spawn(move || black_box(sum()));
             }
         });
@@ -87,32 +89,31 @@ fn best_of(mut work: impl FnMut()) -> Duration {
         .unwrap_or_default()
 }
 
-/// The most memory that this process has held at once, since its start or [`reset_peak_rss`];
-/// `None` where the system does not tell.
+/// Returns the peak RSS of this process since its start or [`reset_peak_rss`]; `None` if the system does
+/// not report it.
 pub fn peak_rss_bytes() -> Option<u64> {
-    status_bytes("VmHWM:")
+    read(&StatusSource::new(Path::new("/")), Metric::RssHighWater)
 }
 
-/// The memory that this process holds; `None` where the system does not tell.
+/// Returns the RSS of this process; `None` if the system does not report it.
 pub fn rss_bytes() -> Option<u64> {
-    status_bytes("VmRSS:")
+    read(&ProcessSource::new(Path::new("/")), Metric::Rss)
 }
 
-/// Lets [`peak_rss_bytes`] start again from what is held now, where the system can.
+/// Resets [`peak_rss_bytes`] to the current RSS, if the system supports it.
 pub fn reset_peak_rss() {
-    // Where it cannot, there is no such file, and the peak is still no less than the truth.
+    // On other systems the file does not exist, and the peak stays an upper bound.
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
 
-fn status_bytes(key: &str) -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix(key))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib << 10)
+fn read(source: &impl Source, metric: Metric) -> Option<u64> {
+    let mut reading = Reading::default();
+    source.read(&mut reading);
+    reading.bytes(metric)
 }
 
-/// Programs that were running or waiting to run, on average over the last minute; `None` where the
-/// system does not tell.
+/// Returns the number of running and runnable processes, averaged over the last minute; `None` if the
+/// system does not report it.
 pub fn load_average() -> Option<f64> {
     let line = std::fs::read_to_string("/proc/loadavg").ok()?;
     line.split_whitespace().next()?.parse().ok()

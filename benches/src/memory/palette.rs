@@ -1,11 +1,11 @@
-//! Colours, in a light and a dark version.
+//! The colours of the page and its plots, for light and dark backgrounds.
 
 use std::fmt::Write as _;
 
 use plotters::style::RGBColor;
 
-/// A colour on a light ground and the one that takes its place on a dark one: plots are written with
-/// the light one, and the page replaces it.
+/// A colour for a light background and its replacement for a dark one. Plots are drawn with the light
+/// colour; the style sheet of the page replaces it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Paint {
     pub(super) light: RGBColor,
@@ -22,6 +22,7 @@ const fn paint(light: u32, dark: u32) -> Paint {
     }
 }
 
+const GROUND: Paint = paint(0xFFFFFF, 0x10151D);
 pub(super) const GRID: Paint = paint(0xE5E9EF, 0x283140);
 pub(super) const AXIS: Paint = paint(0x9AA3B2, 0x566072);
 pub(super) const LABEL: Paint = paint(0x4E5868, 0xAEB7C6);
@@ -33,7 +34,7 @@ pub(super) const OTHER: Paint = paint(0x8592A6, 0x7A879B);
 
 const ALL: [Paint; 8] = [GRID, AXIS, LABEL, TITLE, WHISKER, ON, OFF, OTHER];
 
-/// The colour of a setup.
+/// Returns the colour of a setup.
 pub(super) fn of(setup: &str) -> Paint {
     match setup {
         "on" => ON,
@@ -42,23 +43,39 @@ pub(super) fn of(setup: &str) -> Paint {
     }
 }
 
-/// The rules that turn light plots dark.
-pub(super) fn dark_rules() -> String {
-    let mut css = String::new();
+/// The colours that the style sheet of the page uses, by the names of its variables.
+const VARIABLES: [(&str, Paint); 4] = [
+    ("ground", GROUND),
+    ("ink", TITLE),
+    ("soft", LABEL),
+    ("line", GRID),
+];
+
+/// Returns the style rules that define the variables, for light and dark backgrounds, and that replace the
+/// colours of the plots on a dark background.
+pub(super) fn rules() -> String {
+    let root = |colour: fn(Paint) -> RGBColor| {
+        let variables = VARIABLES.map(|(name, paint)| format!("--{name}: {};", hex(colour(paint))));
+        format!(":root {{ {} }}\n", variables.join(" "))
+    };
+    let mut css = root(|paint| paint.light);
+    css.push_str("@media (prefers-color-scheme: dark) {\n  ");
+    css.push_str(&root(|paint| paint.dark));
     for Paint { light, dark } in ALL {
         let (light, dark) = (hex(light), hex(dark));
         for attribute in ["fill", "stroke"] {
-            // Writing to a string does not fail.
+            // Writing to a string cannot fail.
             let _ = writeln!(
                 css,
                 "  [{attribute}=\"{light}\"] {{ {attribute}: {dark}; }}"
             );
         }
     }
+    css.push_str("}\n");
     css
 }
 
-/// As the SVG back end writes it.
+/// Formats a colour like the SVG backend.
 fn hex(RGBColor(r, g, b): RGBColor) -> String {
     format!("#{r:02X}{g:02X}{b:02X}")
 }
@@ -68,10 +85,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_light_colour_stands_for_two_things() {
+    fn every_light_colour_is_used_once() {
         let mut all = ALL.map(|paint| hex(paint.light)).to_vec();
         all.sort();
         all.dedup();
         assert_eq!(all.len(), ALL.len());
+    }
+
+    #[test]
+    fn rules_define_variables_for_both_backgrounds_and_replace_plot_colours() {
+        let css = rules();
+        assert!(
+            css.starts_with(":root { --ground: #FFFFFF; --ink: #131820;"),
+            "{css}"
+        );
+        assert!(
+            css.contains("dark) {\n  :root { --ground: #10151D; --ink: #F1F4F9;"),
+            "{css}"
+        );
+        assert!(
+            css.contains("  [fill=\"#1D6FD8\"] { fill: #63A9FF; }\n"),
+            "{css}"
+        );
+        assert_eq!(css.matches('{').count(), css.matches('}').count(), "{css}");
     }
 }

@@ -1,4 +1,4 @@
-//! A model that is ready to speak.
+//! Loaded models.
 
 mod plan;
 
@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use leak_detect::Trace;
-use tensor_pool::{Bytes, Device, MemoryPool};
+use tensor_pool::{Device, MemoryPool};
 use tts_core::{
     Audio, Config, DeviceKind, GenerateOptions, Model, PreparedText, RunOptions, SpeechRequest,
     Voice,
@@ -23,25 +23,64 @@ use crate::source::{Files, ModelSource};
 use crate::speech::{Interrupted, SpeechStream, SpeechText};
 use crate::voice_cache::VoiceCache;
 
-/// Voices that a model keeps unless told otherwise: those of nine recordings of 30 seconds with the
-/// built-in model (9 KiB a frame, 25 frames a second), of three with the released ones (48 KiB, 12.5).
-const DEFAULT_VOICE_CACHE: Bytes = Bytes::mib(64);
+/// Default capacity of a model's voice cache: nine recordings of 30 seconds with a small model (9 KiB per
+/// frame, 25 frames per second), three with the released models (48 KiB, 12.5).
+const DEFAULT_VOICE_CACHE_BYTES: u64 = 64 << 20;
 
-/// How a model is loaded. The default takes the hub's settings from the environment, see
-/// `HubOptions::from_env`.
+/// Options for loading a model. The default reads the hub's settings from the environment (see
+/// `HubOptions::from_env`).
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct LoadOptions {
-    /// Where it computes.
+    /// Device that the model computes on.
     pub device: DeviceKind,
     /// Threads of the CPU devices; one per available core when `None`.
     pub threads: Option<usize>,
-    /// Whether to apply [`optimize_model_memory`] when the model is loaded.
+    /// Whether loading applies [`optimize_model_memory`].
     pub optimize_memory: bool,
-    /// Most bytes of the voices that were used last, which are kept for the next use; 0 keeps none.
-    pub voice_cache: Bytes,
-    /// Where downloads come from, where they are kept, and who watches them.
+    /// Capacity of the cache of recently used voices; 0 disables the cache.
+    pub voice_cache_bytes: u64,
+    /// Source, cache and progress of downloads.
     #[cfg(feature = "hub")]
     pub hub: crate::hub::HubOptions,
+}
+
+impl LoadOptions {
+    /// Sets the device.
+    #[must_use]
+    pub fn with_device(mut self, device: DeviceKind) -> Self {
+        self.device = device;
+        self
+    }
+
+    /// Sets the number of threads of the CPU devices.
+    #[must_use]
+    pub fn with_threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// Loads the model without [`optimize_model_memory`].
+    #[must_use]
+    pub fn without_memory_optimization(mut self) -> Self {
+        self.optimize_memory = false;
+        self
+    }
+
+    /// Sets the capacity of the voice cache.
+    #[must_use]
+    pub fn with_voice_cache_bytes(mut self, bytes: u64) -> Self {
+        self.voice_cache_bytes = bytes;
+        self
+    }
+
+    /// Sets the options of downloads.
+    #[cfg(feature = "hub")]
+    #[must_use]
+    pub fn with_hub(mut self, hub: crate::hub::HubOptions) -> Self {
+        self.hub = hub;
+        self
+    }
 }
 
 impl Default for LoadOptions {
@@ -50,14 +89,14 @@ impl Default for LoadOptions {
             device: DeviceKind::default(),
             threads: None,
             optimize_memory: true,
-            voice_cache: DEFAULT_VOICE_CACHE,
+            voice_cache_bytes: DEFAULT_VOICE_CACHE_BYTES,
             #[cfg(feature = "hub")]
             hub: crate::hub::HubOptions::from_env(),
         }
     }
 }
 
-/// A model that is ready to speak. Cheap to clone; one model serves many threads at once.
+/// A loaded model. Clones share it, and many threads can use it concurrently.
 ///
 /// ```
 /// # #[cfg(feature = "builtin-voice")] {
@@ -92,11 +131,11 @@ impl LoadedModel for Shared {
     }
 
     fn cached_voice_bytes(&self) -> u64 {
-        self.voices.bytes().get()
+        self.voices.size_bytes()
     }
 
     fn evict_voices(&self) -> u64 {
-        self.voices.evict().get()
+        self.voices.evict()
     }
 
     fn drop_voice_encoder(&self) -> u64 {
@@ -109,7 +148,7 @@ impl LoadedModel for Shared {
     }
 }
 
-/// The engine's model below this one.
+/// Returns the engine's model, which applies no limit of a context.
 impl AsRef<Model> for TtsModel {
     fn as_ref(&self) -> &Model {
         &self.shared.model
@@ -117,18 +156,18 @@ impl AsRef<Model> for TtsModel {
 }
 
 impl TtsModel {
-    /// Loads the small English model that is part of the program, with [`LoadOptions::default`].
+    /// Loads the built-in English model with [`LoadOptions::default`].
     ///
     /// # Errors
     ///
-    /// The default device cannot be had.
+    /// The default device is not available.
     #[cfg(feature = "builtin-voice")]
     pub fn builtin() -> Result<Self> {
         Self::load(ModelSource::BuiltIn, LoadOptions::default())
     }
 
-    /// Loads a released model by its name, such as `english`, with [`LoadOptions::default`]. Its files
-    /// are downloaded on first use.
+    /// Loads a released model, such as `english`, with [`LoadOptions::default`]. Its files are
+    /// downloaded on first use.
     ///
     /// ```no_run
     /// use pocket_tts::TtsModel;
@@ -140,7 +179,7 @@ impl TtsModel {
     ///
     /// # Errors
     ///
-    /// No released model has that name, its files cannot be had, or the device cannot.
+    /// The name is unknown, or the files or the device are not available.
     pub fn from_preset(name: &str) -> Result<Self> {
         Self::load(
             ModelSource::Preset(Preset::named(name)?),
@@ -148,12 +187,12 @@ impl TtsModel {
         )
     }
 
-    /// Loads the model that a config file describes, with [`LoadOptions::default`].
+    /// Loads the model of a config file with [`LoadOptions::default`].
     ///
     /// # Errors
     ///
-    /// The config is not one, a file that it names cannot be had or does not fit it, or the device
-    /// cannot be had.
+    /// The config is invalid, a file that it names is not available or does not match it, or the device
+    /// is not available.
     pub fn from_config(path: impl AsRef<Path>) -> Result<Self> {
         let location = Location::Local(path.as_ref().to_owned());
         Self::load(ModelSource::Config(location), LoadOptions::default())
@@ -165,10 +204,7 @@ impl TtsModel {
     /// # #[cfg(feature = "builtin-voice")] {
     /// use pocket_tts::{LoadOptions, ModelSource, TtsModel};
     ///
-    /// let options = LoadOptions {
-    ///     threads: Some(1),
-    ///     ..LoadOptions::default()
-    /// };
+    /// let options = LoadOptions::default().with_threads(1);
     /// let model = TtsModel::load(ModelSource::BuiltIn, options)?;
     /// assert_eq!(model.info().threads, 1);
     /// # }
@@ -177,7 +213,7 @@ impl TtsModel {
     ///
     /// # Errors
     ///
-    /// As [`Self::from_preset`] and [`Self::from_config`];
+    /// Those of [`Self::from_preset`] and [`Self::from_config`], and
     /// [`LimitTooLow`](tts_core::MemoryError::LimitTooLow) if the limit of the context leaves no room for
     /// the model.
     pub fn load(source: ModelSource, options: LoadOptions) -> Result<Self> {
@@ -198,14 +234,14 @@ impl TtsModel {
             model: Model::load(parts, run)?,
             source,
             files,
-            voices: VoiceCache::new(options.voice_cache),
+            voices: VoiceCache::new(options.voice_cache_bytes),
         });
         let weak = Arc::downgrade(&shared);
         register_model(weak);
         track(&shared);
         let model = Self { shared };
         if options.optimize_memory {
-            // Preparing weights leaves blocks of sizes that speech never asks for.
+            // Preparing weights leaves idle blocks of sizes that speech does not use.
             let freed = optimize_model_memory(&model);
             tracing::debug!("after loading: {freed}");
         }
@@ -216,27 +252,27 @@ impl TtsModel {
         &self.shared.model
     }
 
-    /// Where it came from.
+    /// Returns the source of the model.
     pub fn source(&self) -> &ModelSource {
         &self.shared.source
     }
 
-    /// Its config.
+    /// Returns the model's config.
     pub fn config(&self) -> &Config {
         self.model().config()
     }
 
-    /// Samples a second of what it speaks.
+    /// Returns the sample rate of the generated audio.
     pub fn sample_rate_hz(&self) -> u32 {
         self.model().sample_rate_hz()
     }
 
-    /// The pool that its streams lease their state from: the [process's](get_memory_pool).
+    /// Returns the pool that streams lease their state from: the [process's](get_memory_pool).
     pub fn memory_pool(&self) -> &MemoryPool {
         self.model().memory_pool()
     }
 
-    /// The device that its tensors are on, to lease others of the pool there.
+    /// Returns the device of the model's tensors, to lease other tensors of the pool there.
     ///
     /// ```
     /// # #[cfg(feature = "builtin-voice")] {
@@ -256,7 +292,7 @@ impl TtsModel {
         self.model().tensor_device()
     }
 
-    /// Its sizes and what it needs of memory.
+    /// Returns the model's sizes and settings.
     pub fn info(&self) -> ModelInfo {
         ModelInfo::of(self.model(), self.source())
     }
@@ -288,7 +324,7 @@ impl TtsModel {
     ///
     /// # Errors
     ///
-    /// As [`Self::prepare`].
+    /// Those of [`Self::prepare`].
     pub fn request<'a>(
         &self,
         voice: &Voice,

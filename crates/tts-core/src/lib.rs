@@ -77,6 +77,7 @@ mod weights;
 /// *Counted* bytes are live heap allocations, memory-mapped weights and device memory in use. Limits and
 /// predictions apply to them.
 pub mod memory {
+    pub use crate::kv::KV_CACHE_TAG;
     pub use crate::ledger::{Counted, MemoryError, MemoryLimit, counted, present, reserved};
     pub use crate::stream::{StreamCost, StreamNeed};
 }
@@ -90,6 +91,7 @@ pub use error::{Error, ErrorKind, InvalidSetting, Result};
 pub use ledger::MemoryError;
 pub use model::Model;
 pub use options::GenerateOptions;
+pub use output_file::OutputFile;
 pub use scheduler::Progress;
 pub use stream::{Interrupted, SpeechRequest, SpeechStream};
 pub use text::{PreparedText, Segment};

@@ -1,20 +1,17 @@
 //! The memory categories that the engine adds to the monitor's reports.
 
-use mem_monitor::{Backing, MemoryMonitor, Part};
+use mem_monitor::{Backing, Category, MemoryMonitor};
 use tensor_pool::MemoryPool;
 use tts_core::DeviceKind;
-use tts_core::memory::counted;
+use tts_core::memory::{KV_CACHE_TAG, counted};
 
 use super::models::ModelRegistry;
-
-/// Tag of KV cache leases in `tts-core`. All other leases are streaming state.
-const KV_CACHE_TAG: &str = "keys and values";
 
 /// Registers the categories of a pool and of loaded models.
 pub(super) fn register(monitor: &MemoryMonitor, pool: &MemoryPool, models: &'static ModelRegistry) {
     let add = |name, backing, bytes: Box<dyn Fn(&MemoryPool) -> u64 + Send + Sync>| {
         let pool = pool.clone();
-        monitor.register_part(Part::new(name, backing, move || Some(bytes(&pool))));
+        monitor.register_category(Category::new(name, backing, move || Some(bytes(&pool))));
     };
     add(
         "weights",
