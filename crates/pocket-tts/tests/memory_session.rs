@@ -157,13 +157,13 @@ fn a_recording_has_phases_and_categories() {
     let recording = fs::read_to_string(&files.recording).unwrap();
     assert!(recording.starts_with("CMDLINE ") && recording.contains("\nMEM "));
     assert!(
-        recording.contains("FUNC tts_core.model.load "),
+        recording.contains("FUNC tts_core.engine.load "),
         "{recording}"
     );
     let svg = fs::read_to_string(&files.svg).unwrap();
     let html = fs::read_to_string(&files.html).unwrap();
     assert!(svg.ends_with("</svg>\n") || svg.ends_with("</svg>"));
-    assert!(html.contains("KV cache") && html.contains("tts_core::model::load"));
+    assert!(html.contains("KV cache") && html.contains("tts_core::engine::load"));
 
     let json = fs::read(&files.report).unwrap();
     let report: ProfileReport = serde_json::from_slice(&json).unwrap();
