@@ -149,6 +149,10 @@ fn a_recording_has_phases_and_categories() {
     let weights = model.info().size;
     let weights = (weights.flow_lm_bytes + weights.decoder_bytes) as i64;
     speak(&model).unwrap();
+    // A sample with a larger heap than any during loading, however late the monitor's thread runs.
+    let block = vec![1_u8; 32 << 20];
+    get_memory_monitor().sample();
+    drop(block);
     drop(model);
     let files = session.finish().unwrap().unwrap();
     assert!(!get_memory_monitor().is_monitoring());
