@@ -45,9 +45,11 @@ fn source(args: &ModelArgs) -> anyhow::Result<ModelSource> {
 #[cfg(feature = "hub")]
 fn hub_options(args: &ModelArgs) -> pocket_tts::hub::HubOptions {
     let mut options = pocket_tts::hub::HubOptions::from_env();
-    options.offline |= args.offline;
+    if args.offline {
+        options = options.with_offline();
+    }
     if !args.quiet {
-        options.progress = Some(std::sync::Arc::new(crate::progress::DownloadBar::new()));
+        options = options.with_progress(crate::progress::DownloadBar::new());
     }
     options
 }

@@ -29,11 +29,7 @@ fn seeded(seed: u64) -> GenerateOptions {
 /// Options without network and with an empty cache.
 fn offline(cache: &Path) -> LoadOptions {
     LoadOptions {
-        hub: HubOptions {
-            offline: true,
-            cache_dir: Some(cache.to_owned()),
-            ..HubOptions::default()
-        },
+        hub: HubOptions::default().with_offline().with_cache_dir(cache),
         ..LoadOptions::default()
     }
 }
