@@ -23,25 +23,64 @@ use crate::source::{Files, ModelSource};
 use crate::speech::{Interrupted, SpeechStream, SpeechText};
 use crate::voice_cache::VoiceCache;
 
-/// Voices that a model keeps unless told otherwise: those of nine recordings of 30 seconds with the
-/// built-in model (9 KiB a frame, 25 frames a second), of three with the released ones (48 KiB, 12.5).
+/// Default capacity of a model's voice cache: nine recordings of 30 seconds with a small model (9 KiB per
+/// frame, 25 frames per second), three with the released models (48 KiB, 12.5).
 const DEFAULT_VOICE_CACHE_BYTES: u64 = 64 << 20;
 
-/// How a model is loaded. The default takes the hub's settings from the environment, see
-/// `HubOptions::from_env`.
+/// Options for loading a model. The default reads the hub's settings from the environment (see
+/// `HubOptions::from_env`).
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct LoadOptions {
-    /// Where it computes.
+    /// Device that the model computes on.
     pub device: DeviceKind,
     /// Threads of the CPU devices; one per available core when `None`.
     pub threads: Option<usize>,
-    /// Whether to apply [`optimize_model_memory`] when the model is loaded.
+    /// Whether loading applies [`optimize_model_memory`].
     pub optimize_memory: bool,
-    /// Most bytes of the voices that were used last, which are kept for the next use; 0 keeps none.
+    /// Capacity of the cache of recently used voices; 0 disables the cache.
     pub voice_cache_bytes: u64,
-    /// Where downloads come from, where they are kept, and who watches them.
+    /// Source, cache and progress of downloads.
     #[cfg(feature = "hub")]
     pub hub: crate::hub::HubOptions,
+}
+
+impl LoadOptions {
+    /// Sets the device.
+    #[must_use]
+    pub fn with_device(mut self, device: DeviceKind) -> Self {
+        self.device = device;
+        self
+    }
+
+    /// Sets the number of threads of the CPU devices.
+    #[must_use]
+    pub fn with_threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// Loads the model without [`optimize_model_memory`].
+    #[must_use]
+    pub fn without_memory_optimization(mut self) -> Self {
+        self.optimize_memory = false;
+        self
+    }
+
+    /// Sets the capacity of the voice cache.
+    #[must_use]
+    pub fn with_voice_cache_bytes(mut self, bytes: u64) -> Self {
+        self.voice_cache_bytes = bytes;
+        self
+    }
+
+    /// Sets the options of downloads.
+    #[cfg(feature = "hub")]
+    #[must_use]
+    pub fn with_hub(mut self, hub: crate::hub::HubOptions) -> Self {
+        self.hub = hub;
+        self
+    }
 }
 
 impl Default for LoadOptions {
@@ -165,10 +204,7 @@ impl TtsModel {
     /// # #[cfg(feature = "builtin-voice")] {
     /// use pocket_tts::{LoadOptions, ModelSource, TtsModel};
     ///
-    /// let options = LoadOptions {
-    ///     threads: Some(1),
-    ///     ..LoadOptions::default()
-    /// };
+    /// let options = LoadOptions::default().with_threads(1);
     /// let model = TtsModel::load(ModelSource::BuiltIn, options)?;
     /// assert_eq!(model.info().threads, 1);
     /// # }

@@ -28,10 +28,8 @@ fn seeded(seed: u64) -> GenerateOptions {
 
 /// Options without network and with an empty cache.
 fn offline(cache: &Path) -> LoadOptions {
-    LoadOptions {
-        hub: HubOptions::default().with_offline().with_cache_dir(cache),
-        ..LoadOptions::default()
-    }
+    let hub = HubOptions::default().with_offline().with_cache_dir(cache);
+    LoadOptions::default().with_hub(hub)
 }
 
 #[test]
