@@ -166,11 +166,9 @@ impl Loaded {
 /// Speech that is the same each time and goes on for as long as the text allows: no end of speech is
 /// ever seen.
 pub fn without_end() -> GenerateOptions {
-    GenerateOptions {
-        eos_threshold: Some(f32::INFINITY),
-        seed: Some(1),
-        ..GenerateOptions::default()
-    }
+    GenerateOptions::default()
+        .with_eos_threshold(f32::INFINITY)
+        .with_seed(1)
 }
 
 /// A sentence that a model speaks in one go and, [without an end](without_end), for 16.4 seconds; a

@@ -74,10 +74,7 @@ pub(super) fn measure(task: &Task, megabytes: u64) -> Result<Figures> {
         voice,
         session: _session,
     } = task.load()?;
-    let options = GenerateOptions {
-        batch_size: Some(AT_ONCE),
-        ..options(task)
-    };
+    let options = options(task).with_batch_size(AT_ONCE);
     let mut figures = Figures::default();
     let _context = memory_efficient_context(megabytes);
     let at_once = model.plan_memory(&voice, &task.text, &options)?.batch_size;
@@ -105,10 +102,7 @@ pub(super) fn predict(task: &Task) -> Result<Figures> {
         session: _session,
     } = task.load()?;
     let plan = |batch_size| {
-        let options = GenerateOptions {
-            batch_size: Some(batch_size),
-            ..options(task)
-        };
+        let options = options(task).with_batch_size(batch_size);
         model.plan_memory(&voice, &task.text, &options)
     };
     let mut figures = Figures::default();

@@ -21,10 +21,7 @@ pub(super) fn measure(task: &Task, at_once: usize) -> Result<Figures> {
         voice,
         session: _session,
     } = task.load()?;
-    let options = GenerateOptions {
-        batch_size: Some(at_once),
-        ..options(task)
-    };
+    let options = options(task).with_batch_size(at_once);
     let predicted = model.plan_memory(&voice, &task.text, &options)?.peak_bytes;
     let mut figures = Figures::default();
     let watch = Watch::start();
@@ -38,8 +35,5 @@ pub(super) fn measure(task: &Task, at_once: usize) -> Result<Figures> {
 
 /// How the parts of a long text are spoken.
 pub(super) fn options(task: &Task) -> GenerateOptions {
-    GenerateOptions {
-        max_tokens: task.max_tokens,
-        ..without_end()
-    }
+    without_end().with_max_tokens(task.max_tokens)
 }

@@ -43,10 +43,7 @@ impl SentencePiece {
             .and_then(|spec| spec.precompiled_charsmap)
             .is_some_and(|map| !map.is_empty());
         if rewrites_output {
-            return Err(
-                "it has a denormalizer, which is not supported"
-                    .to_owned(),
-            );
+            return Err("it has a denormalizer, which is not supported".to_owned());
         }
 
         let byte_fallback = trainer.byte_fallback.unwrap_or(false);
