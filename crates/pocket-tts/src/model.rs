@@ -1,4 +1,4 @@
-//! A model that is ready to speak.
+//! A loaded model.
 
 mod plan;
 
@@ -23,23 +23,23 @@ use crate::source::{Files, ModelSource};
 use crate::speech::{Interrupted, SpeechStream, SpeechText};
 use crate::voice_cache::VoiceCache;
 
-/// Voices that a model keeps unless told otherwise: those of nine recordings of 30 seconds with the
-/// built-in model (9 KiB a frame, 25 frames a second), of three with the released ones (48 KiB, 12.5).
-const DEFAULT_VOICE_CACHE: Bytes = Bytes::mib(64);
+/// Default size of a model's voice cache. It holds the voices of nine recordings of 30 seconds with the
+/// built-in model (9 KiB a frame, 25 frames a second), and of three with the released ones (48 KiB, 12.5).
+const DEFAULT_VOICE_CACHE_BYTES: u64 = 64 << 20;
 
-/// How a model is loaded. The default takes the hub's settings from the environment, see
+/// Settings that a model is loaded with. The default reads the hub's settings from the environment, see
 /// `HubOptions::from_env`.
 #[derive(Clone)]
 pub struct LoadOptions {
-    /// Where it computes.
+    /// The device.
     pub device: DeviceKind,
     /// Threads of the CPU devices; one per available core when `None`.
     pub threads: Option<usize>,
     /// Whether to apply [`optimize_model_memory`] when the model is loaded.
     pub optimize_memory: bool,
-    /// Most bytes of the voices that were used last, which are kept for the next use; 0 keeps none.
-    pub voice_cache: Bytes,
-    /// Where downloads come from, where they are kept, and who watches them.
+    /// Maximum bytes of recently used voices that are cached; 0 disables the cache.
+    pub voice_cache_bytes: u64,
+    /// Source, folder and progress callback of downloads.
     #[cfg(feature = "hub")]
     pub hub: crate::hub::HubOptions,
 }
@@ -50,14 +50,14 @@ impl Default for LoadOptions {
             device: DeviceKind::default(),
             threads: None,
             optimize_memory: true,
-            voice_cache: DEFAULT_VOICE_CACHE,
+            voice_cache_bytes: DEFAULT_VOICE_CACHE_BYTES,
             #[cfg(feature = "hub")]
             hub: crate::hub::HubOptions::from_env(),
         }
     }
 }
 
-/// A model that is ready to speak. Cheap to clone; one model serves many threads at once.
+/// A loaded model. Cheap to clone; one model serves many threads.
 ///
 /// ```
 /// # #[cfg(feature = "builtin-voice")] {
@@ -109,7 +109,7 @@ impl LoadedModel for Shared {
     }
 }
 
-/// The engine's model below this one.
+/// Returns the engine's model.
 impl AsRef<Model> for TtsModel {
     fn as_ref(&self) -> &Model {
         &self.shared.model
@@ -117,11 +117,11 @@ impl AsRef<Model> for TtsModel {
 }
 
 impl TtsModel {
-    /// Loads the small English model that is part of the program, with [`LoadOptions::default`].
+    /// Loads the built-in English model with [`LoadOptions::default`].
     ///
     /// # Errors
     ///
-    /// The default device cannot be had.
+    /// The default device is not available.
     #[cfg(feature = "builtin-voice")]
     pub fn builtin() -> Result<Self> {
         Self::load(ModelSource::BuiltIn, LoadOptions::default())
@@ -140,7 +140,7 @@ impl TtsModel {
     ///
     /// # Errors
     ///
-    /// No released model has that name, its files cannot be had, or the device cannot.
+    /// No released model has that name, or its files or the device are not available.
     pub fn from_preset(name: &str) -> Result<Self> {
         Self::load(
             ModelSource::Preset(Preset::named(name)?),
@@ -148,12 +148,12 @@ impl TtsModel {
         )
     }
 
-    /// Loads the model that a config file describes, with [`LoadOptions::default`].
+    /// Loads the model of a config file with [`LoadOptions::default`].
     ///
     /// # Errors
     ///
-    /// The config is not one, a file that it names cannot be had or does not fit it, or the device
-    /// cannot be had.
+    /// The config is invalid, a file that it names is not available or does not match it, or the device is
+    /// not available.
     pub fn from_config(path: impl AsRef<Path>) -> Result<Self> {
         let location = Location::Local(path.as_ref().to_owned());
         Self::load(ModelSource::Config(location), LoadOptions::default())
@@ -198,14 +198,14 @@ impl TtsModel {
             model: Model::load(parts, run)?,
             source,
             files,
-            voices: VoiceCache::new(options.voice_cache),
+            voices: VoiceCache::new(Bytes(options.voice_cache_bytes)),
         });
         let weak = Arc::downgrade(&shared);
         register_model(weak);
         track(&shared);
         let model = Self { shared };
         if options.optimize_memory {
-            // Preparing weights leaves blocks of sizes that speech never asks for.
+            // Loading leaves idle blocks of sizes that speech does not use.
             let freed = optimize_model_memory(&model);
             tracing::debug!("after loading: {freed}");
         }
@@ -216,27 +216,27 @@ impl TtsModel {
         &self.shared.model
     }
 
-    /// Where it came from.
+    /// Returns the source that the model was loaded from.
     pub fn source(&self) -> &ModelSource {
         &self.shared.source
     }
 
-    /// Its config.
+    /// Returns the config.
     pub fn config(&self) -> &Config {
         self.model().config()
     }
 
-    /// Samples a second of what it speaks.
+    /// Returns the sample rate of the audio.
     pub fn sample_rate_hz(&self) -> u32 {
         self.model().sample_rate_hz()
     }
 
-    /// The pool that its streams lease their state from: the [process's](get_memory_pool).
+    /// Returns the pool that streams lease their state from: the [process's](get_memory_pool).
     pub fn memory_pool(&self) -> &MemoryPool {
         self.model().memory_pool()
     }
 
-    /// The device that its tensors are on, to lease others of the pool there.
+    /// Returns the device of the model's tensors, for leasing others of the pool there.
     ///
     /// ```
     /// # #[cfg(feature = "builtin-voice")] {
@@ -256,7 +256,7 @@ impl TtsModel {
         self.model().tensor_device()
     }
 
-    /// Its sizes and what it needs of memory.
+    /// Returns the sizes of the model and its voices.
     pub fn info(&self) -> ModelInfo {
         ModelInfo::of(self.model(), self.source())
     }

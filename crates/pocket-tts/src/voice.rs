@@ -36,7 +36,7 @@ impl TtsModel {
     /// `hf://owner/repository/path[@revision]`.
     ///
     /// A voice that was used before is shared with whoever used it, as long as it is in the model's
-    /// [cache](crate::LoadOptions::voice_cache) and its file has the length and the time of modification
+    /// [cache](crate::LoadOptions::voice_cache_bytes) and its file has the length and the time of modification
     /// that it had.
     ///
     /// ```

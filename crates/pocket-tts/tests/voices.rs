@@ -12,7 +12,7 @@ use pocket_tts::{LoadOptions, ModelSource, TtsModel, Voice};
 fn model_with_room_for(voices: u64) -> TtsModel {
     let bytes = TtsModel::builtin().unwrap().voice("slt").unwrap().bytes();
     let options = LoadOptions {
-        voice_cache: Bytes(voices * bytes as u64),
+        voice_cache_bytes: voices * bytes as u64,
         ..LoadOptions::default()
     };
     TtsModel::load(ModelSource::BuiltIn, options).unwrap()

@@ -90,7 +90,7 @@ pub use error::{Error, ErrorKind, InvalidSetting, Result};
 pub use ledger::MemoryError;
 pub use model::Model;
 pub use options::GenerateOptions;
-pub use scheduler::Progress;
+pub use scheduler::{Progress, StreamError};
 pub use stream::{Interrupted, SpeechRequest, SpeechStream};
 pub use text::{PreparedText, Segment};
 pub use threads::ThreadsError;

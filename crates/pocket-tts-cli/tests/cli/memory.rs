@@ -83,7 +83,7 @@ fn rejects_a_low_limit_and_names_the_lowest_limit_that_is_enough() {
     let place = Place::new();
     let error = place
         .generate(&["Hi.", "--memory-limit", "1"])
-        .fails(&["the limit is 1 MiB", "too little"]);
+        .fails(&["the limit is 1.0 MiB", "too little"]);
     assert_eq!(place.files(), [""; 0]);
     let enough = sufficient_limit(&error);
     place
@@ -103,7 +103,7 @@ fn limit_from_the_environment_works_like_the_flag() {
     let say = ["generate", "Hi.", "-q"];
     let error = place
         .run_with(&[(LIMIT, "1")], &say)
-        .fails(&["the limit is 1 MiB", "too little"]);
+        .fails(&["the limit is 1.0 MiB", "too little"]);
     let enough = sufficient_limit(&error);
     place.run_with(&[(LIMIT, &enough)], &say).succeeds();
     // The flag overrides the variable.
@@ -166,7 +166,7 @@ fn prints_a_plan_that_does_not_fit_and_fails_with_a_sufficient_limit() {
         assert_eq!(run.code, 1, "{}", run.stderr);
         assert!(run.stderr.contains("too little"), "{}", run.stderr);
         let shown = String::from_utf8_lossy(&run.stdout);
-        for words in ["keys and values", &format!("{enough_to_load} MiB")] {
+        for words in ["keys and values", &format!("{enough_to_load}.0 MiB")] {
             assert!(shown.contains(words), "{words}: {shown}");
         }
         assert!(!shown.contains("measured"), "{shown}");
@@ -198,7 +198,7 @@ fn leaves_no_file_if_the_limit_is_too_low_after_loading() {
     let say = ["generate", &text, "--memory-limit", &enough_to_load];
     place
         .run(&[&say, &LONG_SEGMENT[..]].concat())
-        .fails(&["the speech would take", "too little"]);
+        .fails(&["the speech needs", "too little"]);
     assert_eq!(place.files(), [""; 0]);
 }
 
@@ -249,9 +249,7 @@ fn measured_peak_does_not_exceed_the_prediction() {
 #[test]
 fn plan_rejects_empty_text_and_invalid_settings() {
     let place = Place::new();
-    place
-        .run(&["memory", "🎉"])
-        .fails(&["there is nothing to say"]);
+    place.run(&["memory", "🎉"]).fails(&["nothing to speak"]);
     place
         .run(&["memory", "Hi.", "--max-tokens", "0"])
         .usage_error(&["max-tokens is 0"]);
