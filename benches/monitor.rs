@@ -13,8 +13,8 @@ use std::{
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use mem_monitor::{
-    Bytes, CgroupSource, HeapCounter, History, MachineSource, MemoryMonitor, Metric,
-    PressureSource, ProcessSource, PssSource, Reading, Source, StatusSource,
+    CgroupSource, HeapCounter, History, MachineSource, MemoryMonitor, Metric, PressureSource,
+    ProcessSource, PssSource, Reading, Source, StatusSource,
 };
 use tracing::{info_span, subscriber::with_default};
 use tracing_subscriber::{layer::SubscriberExt, registry::Registry};
@@ -22,7 +22,7 @@ use tracing_subscriber::{layer::SubscriberExt, registry::Registry};
 static LIVE: AtomicU64 = AtomicU64::new(1 << 20);
 
 fn heap() -> HeapCounter {
-    HeapCounter::new(|| Some(Bytes(LIVE.load(Relaxed))))
+    HeapCounter::new(|| Some(LIVE.load(Relaxed)))
 }
 
 fn with_heap(interval: Duration) -> MemoryMonitor {
@@ -67,7 +67,7 @@ fn samples(c: &mut Criterion) {
     });
 
     let mut reading = Reading::default();
-    reading.set(Metric::Rss, Some(Bytes(1)));
+    reading.set_bytes(Metric::Rss, Some(1));
     let mut history = History::new(1024);
     let mut tick = 0u32;
     c.bench_function("monitor/history_push", |b| {

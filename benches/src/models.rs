@@ -1,4 +1,4 @@
-//! The models that are measured.
+//! The models that are benchmarked.
 
 use std::path::{Path, PathBuf};
 
@@ -11,35 +11,35 @@ use tts_core::{
 
 use crate::{Result, random_model};
 
-/// What is said to measure the time until the first audio.
+/// The text for measuring the time until the first audio.
 pub const SHORT_TEXT: &str = "Hello world.";
 
-/// Tokens of the long text. A text of `n` tokens is given at most `n/3 + 2` seconds, so this many
-/// make the 16.4 s over which other implementations were measured.
+/// Tokens of the long text. A text of `n` tokens gives at most `n/3 + 2` seconds of audio, so this
+/// number gives the 16.4 s over which other implementations were measured.
 const LONG_TEXT_TOKENS: usize = 43;
 
-/// A model that is measured.
+/// A model that is benchmarked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BenchModel {
-    /// The model in the program.
+    /// The program's built-in model.
     BuiltIn,
-    /// The sizes of Kyutai's English model, with random weights.
+    /// A model with the sizes of Kyutai's English model and random weights.
     English110M,
 }
 
-/// A model that is ready to be measured.
+/// A loaded model and a voice.
 pub struct Loaded {
     /// The model.
     pub model: Model,
-    /// A voice of it.
+    /// A voice of the model.
     pub voice: Voice,
 }
 
 impl BenchModel {
-    /// All of them, the quickest first.
+    /// All models, the fastest first.
     pub const ALL: [Self; 2] = [Self::BuiltIn, Self::English110M];
 
-    /// Its name in reports.
+    /// The name in reports.
     pub const fn name(self) -> &'static str {
         match self {
             Self::BuiltIn => "built-in",
@@ -47,23 +47,23 @@ impl BenchModel {
         }
     }
 
-    /// The model of a name.
+    /// Returns the model with a name.
     ///
     /// # Errors
     ///
-    /// There is none.
+    /// There is no such model.
     pub fn named(name: &str) -> Result<Self> {
         Self::ALL
             .into_iter()
             .find(|model| model.name() == name)
-            .ok_or_else(|| format!("no model to measure is called {name:?}").into())
+            .ok_or_else(|| format!("unknown model {name:?}").into())
     }
 
-    /// Makes the files that are not part of the repository, in `folder`, unless they are there.
+    /// Writes the files that are not in the repository into `folder`, unless they exist.
     ///
     /// # Errors
     ///
-    /// They cannot be written.
+    /// The files cannot be written.
     pub fn prepare(self, folder: &Path) -> Result<()> {
         match self {
             Self::BuiltIn => Ok(()),
@@ -71,7 +71,7 @@ impl BenchModel {
         }
     }
 
-    /// The config file and the voice file, for other implementations.
+    /// Returns the paths of the config and of the voice, for other implementations.
     pub fn files(self, folder: &Path) -> (PathBuf, PathBuf) {
         match self {
             Self::BuiltIn => {
@@ -84,11 +84,11 @@ impl BenchModel {
         }
     }
 
-    /// Its config, tokenizer and tensors, not yet loaded.
+    /// Opens the config, the tokenizer and the weights, without loading them.
     ///
     /// # Errors
     ///
-    /// The files are missing ([`Self::prepare`] makes them) or damaged.
+    /// The files are missing (see [`Self::prepare`]) or damaged.
     pub fn open(self, folder: &Path) -> Result<ModelParts> {
         match self {
             Self::BuiltIn => {
@@ -112,7 +112,7 @@ impl BenchModel {
         }
     }
 
-    /// Loads it and its voice.
+    /// Loads the model and a voice.
     ///
     /// # Errors
     ///
@@ -163,29 +163,27 @@ impl Loaded {
     }
 }
 
-/// Speech that is the same each time and goes on for as long as the text allows: no end of speech is
-/// ever seen.
+/// Options for deterministic speech of the maximal length: the end of speech is never detected.
 pub fn without_end() -> GenerateOptions {
     GenerateOptions::default()
         .with_eos_threshold(f32::INFINITY)
         .with_seed(1)
 }
 
-/// A sentence that a model speaks in one go and, [without an end](without_end), for 16.4 seconds; a
-/// little less where its tokens do not come out even.
+/// A text of one segment that gives about 16.4 seconds of audio [without an end](without_end).
 ///
 /// # Errors
 ///
-/// The tokenizer refuses it.
+/// The tokenizer fails.
 pub fn long_text(parts: &ModelParts) -> Result<String> {
     sentence(parts, "So", LONG_TEXT_TOKENS)
 }
 
-/// Sentences of these numbers of tokens or a little less, one after the other.
+/// A text of one sentence for each number of tokens, with at most so many tokens each.
 ///
 /// # Errors
 ///
-/// The tokenizer refuses them.
+/// The tokenizer fails.
 pub fn several_sentences(parts: &ModelParts, tokens: &[usize]) -> Result<String> {
     let openings = ["So", "Then", "Now", "And", "But", "Here"];
     let sentences: Result<Vec<_>> = tokens
@@ -196,24 +194,24 @@ pub fn several_sentences(parts: &ModelParts, tokens: &[usize]) -> Result<String>
     Ok(sentences?.join(" "))
 }
 
-/// A sentence of at most this many tokens, and as close to it as words go.
+/// A sentence of at most `tokens` tokens, and as close to it as whole words allow.
 fn sentence(parts: &ModelParts, opening: &str, tokens: usize) -> Result<String> {
     let options = text_options(&parts.config);
     let words = [
         "the", "sun", "is", "on", "a", "hill", "and", "we", "go", "to", "it",
     ];
     let mut text = opening.to_owned();
-    let mut refused = 0;
+    let mut rejected = 0;
     for word in words.iter().cycle() {
         let longer = format!("{text} {word}");
         let normalized = normalize(&longer, &options)?;
         if parts.tokenizer.encode(&normalized.text)?.len() <= tokens {
             text = longer;
-            refused = 0;
+            rejected = 0;
         } else {
-            refused += 1;
+            rejected += 1;
         }
-        if refused == words.len() {
+        if rejected == words.len() {
             break;
         }
     }

@@ -43,7 +43,7 @@ pub fn config(data: &[u8]) {
 pub fn safetensors_header(data: &[u8]) {
     let file = on_disk(data);
     let _ = Weights::open(file.path());
-    let _ = Weights::open_parts(file.path(), file.path());
+    let _ = Weights::open_components(file.path(), file.path());
     let _ = Weights::open_with_mimi(file.path(), file.path());
 }
 
@@ -69,7 +69,7 @@ pub fn voice_file(data: &[u8]) {
     if let Ok(voice) = MODEL.load_voice(file.path()) {
         assert!(voice.positions() > 0);
         let expected = voice.positions() * MODEL.size().kv_bytes_per_position;
-        assert_eq!(voice.bytes(), expected);
+        assert_eq!(voice.size_bytes(), expected as u64);
     }
 }
 

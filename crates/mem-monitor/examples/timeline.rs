@@ -10,7 +10,8 @@ use std::{
     time::Duration,
 };
 
-use mem_monitor::{AlertRule, Backing, Bytes, HeapCounter, MemoryMonitor, Part, Recorder};
+use bytesize::ByteSize;
+use mem_monitor::{AlertRule, Backing, HeapCounter, MemoryMonitor, Part, Recorder};
 use tracing::info_span;
 use tracing_subscriber::{layer::SubscriberExt, registry::Registry};
 
@@ -41,12 +42,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let monitor = MemoryMonitor::builder()
         .check_interval(Duration::from_millis(10))
-        .limit(Bytes::from_mib(360))
+        .limit_bytes(360 << 20)
         .alert_rules([AlertRule::share_of_limit(0.8)])
-        .heap(HeapCounter::new(|| Some(Bytes(LIVE.load(Relaxed)))))
+        .heap(HeapCounter::new(|| Some(LIVE.load(Relaxed))))
         .build()?;
     monitor.register_part(Part::new("weights", Backing::Heap, || {
-        Some(Bytes(WEIGHTS.load(Relaxed)))
+        Some(WEIGHTS.load(Relaxed))
     }));
     let subscriber = Registry::default().with(monitor.span_layer());
     tracing::subscriber::set_global_default(subscriber)?;
@@ -63,7 +64,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     fs::write(folder.join("timeline.html"), timeline.to_html()?)?;
 
     for span in monitor.span_stats() {
-        println!("{}: {} calls, peak {:?}", span.name, span.calls, span.peak);
+        println!(
+            "{}: {} calls, peak {}",
+            span.name,
+            span.calls,
+            span.peak_bytes
+                .map_or_else(String::new, |peak| ByteSize::b(peak).to_string())
+        );
     }
     println!("{}", monitor.breakdown());
     for alert in monitor.get_memory_alerts() {

@@ -5,9 +5,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use bytesize::ByteSize;
 use serde::Serialize;
 
-use crate::{Bytes, Error, Limit, LimitOrigin, Reading};
+use crate::{Error, Limit, LimitOrigin, Reading};
 
 /// A value must come back this share of the threshold before a rule fires again. Memory breathes by
 /// a few percent; 5 % of a limit is beyond that.
@@ -21,9 +22,15 @@ pub enum Condition {
     /// At least this share (0 to 1) of the effective limit is used.
     ShareOfLimit(f64),
     /// The process uses at least so much.
-    UsageAbove(Bytes),
+    UsageAbove {
+        /// The threshold.
+        usage_bytes: u64,
+    },
     /// The process grows by at least so many bytes a second.
-    GrowthAbove(Bytes),
+    GrowthAbove {
+        /// The threshold.
+        bytes_per_second: u64,
+    },
     /// Tasks of the control group (of the machine where the group has none) waited for memory for
     /// at least so many percent of the last 10 s.
     PressureAbove(f64),
@@ -35,12 +42,12 @@ pub enum Condition {
 /// the value has gone back a share of the threshold in between.
 ///
 /// ```
-/// use mem_monitor::{AlertRule, Bytes, MemoryMonitor};
+/// use mem_monitor::{AlertRule, MemoryMonitor};
 ///
 /// # fn main() -> Result<(), mem_monitor::Error> {
 /// let monitor = MemoryMonitor::builder()
 ///     .alert_rules([
-///         AlertRule::usage_above(Bytes::from_mib(500)),
+///         AlertRule::usage_above(500 << 20),
 ///         AlertRule::share_of_limit(0.9).with_hysteresis(0.1),
 ///     ])
 ///     .build()?;
@@ -68,13 +75,13 @@ impl AlertRule {
     }
 
     /// [`Condition::UsageAbove`].
-    pub const fn usage_above(usage: Bytes) -> Self {
-        Self::new(Condition::UsageAbove(usage))
+    pub const fn usage_above(usage_bytes: u64) -> Self {
+        Self::new(Condition::UsageAbove { usage_bytes })
     }
 
     /// [`Condition::GrowthAbove`].
-    pub const fn growth_above(per_second: Bytes) -> Self {
-        Self::new(Condition::GrowthAbove(per_second))
+    pub const fn growth_above(bytes_per_second: u64) -> Self {
+        Self::new(Condition::GrowthAbove { bytes_per_second })
     }
 
     /// [`Condition::PressureAbove`].
@@ -114,8 +121,10 @@ impl AlertRule {
             Condition::ShareOfLimit(share) => {
                 (share, "a share above 0, where 1 is the whole limit")
             }
-            Condition::UsageAbove(bytes) => (bytes.0 as f64, "more than 0 bytes"),
-            Condition::GrowthAbove(bytes) => (bytes.0 as f64, "more than 0 bytes a second"),
+            Condition::UsageAbove { usage_bytes } => (usage_bytes as f64, "more than 0 bytes"),
+            Condition::GrowthAbove { bytes_per_second } => {
+                (bytes_per_second as f64, "more than 0 bytes a second")
+            }
             Condition::PressureAbove(percent) if percent > 100.0 => {
                 (f64::NAN, "above 0 and at most 100 percent")
             }
@@ -143,8 +152,12 @@ impl fmt::Display for AlertRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.condition {
             Condition::ShareOfLimit(share) => write!(f, "share of limit >= {}", percent(share)),
-            Condition::UsageAbove(bytes) => write!(f, "usage >= {bytes}"),
-            Condition::GrowthAbove(bytes) => write!(f, "growth >= {bytes}/s"),
+            Condition::UsageAbove { usage_bytes } => {
+                write!(f, "usage >= {}", ByteSize::b(usage_bytes))
+            }
+            Condition::GrowthAbove { bytes_per_second } => {
+                write!(f, "growth >= {}/s", ByteSize::b(bytes_per_second))
+            }
             Condition::PressureAbove(percent) => write!(f, "pressure >= {percent} %"),
             Condition::TimeToLimitBelow(time) => write!(f, "time to limit < {time:?}"),
         }
@@ -201,8 +214,8 @@ pub(crate) struct Situation<'a> {
 
 /// When the limit is reached at a steady growth; `None` without growth.
 pub(crate) fn time_to_limit(limit: Option<&Limit>, growth: Option<f64>) -> Option<Duration> {
-    let (left, growth) = limit?.headroom().zip(growth)?;
-    let seconds = left.0 as f64 / growth;
+    let (left, growth) = limit?.headroom_bytes().zip(growth)?;
+    let seconds = left as f64 / growth;
     // A growth of zero or less gives what is no duration.
     (growth > 0.0).then(|| Duration::try_from_secs_f64(seconds).ok())?
 }
@@ -274,8 +287,12 @@ impl Armed {
 fn measure(condition: Condition, now: &Situation<'_>) -> Option<(f64, f64)> {
     Some(match condition {
         Condition::ShareOfLimit(share) => (now.limit?.share()?, share),
-        Condition::UsageAbove(bytes) => (now.reading.usage()?.0 as f64, bytes.0 as f64),
-        Condition::GrowthAbove(bytes) => (now.growth_bytes_per_second?, bytes.0 as f64),
+        Condition::UsageAbove { usage_bytes } => {
+            (now.reading.usage_bytes()? as f64, usage_bytes as f64)
+        }
+        Condition::GrowthAbove { bytes_per_second } => {
+            (now.growth_bytes_per_second?, bytes_per_second as f64)
+        }
         Condition::PressureAbove(percent) => (stalled(now.reading)?.1, percent),
         Condition::TimeToLimitBelow(time) => (
             // Without growth the limit is never reached; with an unknown one nothing is known.
@@ -296,11 +313,11 @@ fn stalled(reading: &Reading) -> Option<(&'static str, f64)> {
 
 fn message(condition: Condition, now: &Situation<'_>) -> String {
     let unknown = || "an unknown number of bytes".to_owned();
-    let shown = |bytes: Option<Bytes>| bytes.map_or_else(unknown, |b| b.to_string());
-    let usage = shown(now.reading.usage());
-    let rate = |growth: Option<f64>| Bytes(growth.unwrap_or(0.0).max(0.0) as u64);
+    let shown = |bytes: Option<u64>| bytes.map_or_else(unknown, |b| ByteSize::b(b).to_string());
+    let usage = shown(now.reading.usage_bytes());
+    let rate = |growth: Option<f64>| ByteSize::b(growth.unwrap_or(0.0).max(0.0) as u64);
     let limit = || match now.limit {
-        Some(limit) => format!("{} ({})", limit.bytes, limit.origin),
+        Some(limit) => format!("{} ({})", ByteSize::b(limit.limit_bytes), limit.origin),
         None => unknown(),
     };
     let way_out = now.limit.map_or("", |limit| way_out(&limit.origin));
@@ -310,18 +327,20 @@ fn message(condition: Condition, now: &Situation<'_>) -> String {
             now.limit
                 .and_then(Limit::share)
                 .map_or_else(unknown, percent),
-            shown(now.limit.and_then(|limit| limit.used)),
+            shown(now.limit.and_then(|limit| limit.used_bytes)),
             limit(),
-            shown(now.limit.and_then(Limit::headroom)),
+            shown(now.limit.and_then(Limit::headroom_bytes)),
         ),
-        Condition::UsageAbove(bytes) => format!(
-            "memory: this process uses {usage}, the threshold is {bytes}; release what is not needed, \
-             or see in the spans and parts what takes it"
+        Condition::UsageAbove { usage_bytes } => format!(
+            "memory: this process uses {usage}, the threshold is {}; release what is not needed, \
+             or see in the spans and parts what takes it",
+            ByteSize::b(usage_bytes),
         ),
-        Condition::GrowthAbove(bytes) => format!(
-            "memory: this process grows by at least {}/s (threshold {bytes}/s) and uses {usage}; the \
+        Condition::GrowthAbove { bytes_per_second } => format!(
+            "memory: this process grows by at least {}/s (threshold {}/s) and uses {usage}; the \
              spans that do not give back what they take show where",
             rate(now.growth_bytes_per_second),
+            ByteSize::b(bytes_per_second),
         ),
         Condition::PressureAbove(threshold) => {
             let (whose, percent) = stalled(now.reading).unwrap_or(("machine", f64::NAN));
@@ -338,7 +357,7 @@ fn message(condition: Condition, now: &Situation<'_>) -> String {
                 .unwrap_or_default()
                 .as_secs_f64(),
             rate(now.limit_growth_bytes_per_second),
-            shown(now.limit.and_then(|limit| limit.used)),
+            shown(now.limit.and_then(|limit| limit.used_bytes)),
         ),
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use crossbeam_channel::{Receiver, Sender, bounded};
 use serde::Serialize;
 
-use crate::{Alert, Bytes, Limit, Reading, SpanCall, alert::as_unix_seconds, reading::as_seconds};
+use crate::{Alert, Limit, Reading, SpanCall, alert::as_unix_seconds, reading::as_seconds};
 
 /// What was known at one moment, and what follows from it.
 #[derive(Clone, Debug, Serialize)]
@@ -27,14 +27,11 @@ pub struct Sample {
     #[serde(rename = "elapsed_s", serialize_with = "as_seconds")]
     pub elapsed: Duration,
     /// What this process uses.
-    #[serde(rename = "usage_bytes")]
-    pub usage: Option<Bytes>,
+    pub usage_bytes: Option<u64>,
     /// The most that it used since the monitor was made or reset.
-    #[serde(rename = "peak_bytes")]
-    pub peak: Option<Bytes>,
+    pub peak_bytes: Option<u64>,
     /// The same, of the resident set alone.
-    #[serde(rename = "rss_peak_bytes")]
-    pub rss_peak: Option<Bytes>,
+    pub rss_peak_bytes: Option<u64>,
     /// The effective limit.
     pub limit: Option<Limit>,
     /// How fast usage grows by at least, in bytes a second; negative where it shrinks.

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 use serde::Serialize;
 
 use crate::{
-    Bytes, Metric, Reading,
+    Metric, Reading,
     reading::{Values, as_seconds},
 };
 
@@ -16,21 +16,21 @@ pub(crate) const LEAST_CAPACITY: usize = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Stat {
     /// The least value.
-    pub min: Bytes,
+    pub min_bytes: u64,
     /// The mean of the samples, in bytes.
     pub mean_bytes: f64,
     /// The greatest value.
-    pub max: Bytes,
+    pub max_bytes: u64,
     /// How many samples knew the metric.
     pub samples: u64,
 }
 
 impl Stat {
-    fn new(value: Bytes) -> Self {
+    fn new(value: u64) -> Self {
         Self {
-            min: value,
-            mean_bytes: value.0 as f64,
-            max: value,
+            min_bytes: value,
+            mean_bytes: value as f64,
+            max_bytes: value,
             samples: 1,
         }
     }
@@ -39,9 +39,9 @@ impl Stat {
         let samples = self.samples + other.samples;
         let weight = other.samples as f64 / samples as f64;
         Self {
-            min: self.min.min(other.min),
+            min_bytes: self.min_bytes.min(other.min_bytes),
             mean_bytes: self.mean_bytes + (other.mean_bytes - self.mean_bytes) * weight,
-            max: self.max.max(other.max),
+            max_bytes: self.max_bytes.max(other.max_bytes),
             samples,
         }
     }
@@ -121,16 +121,16 @@ impl Serialize for Bucket {
 ///
 /// ```
 /// use std::time::Duration;
-/// use mem_monitor::{Bytes, History, Metric, Reading};
+/// use mem_monitor::{History, Metric, Reading};
 ///
 /// let mut history = History::new(16);
 /// for tick in 0..100_000u64 {
 ///     let mut reading = Reading::default();
-///     reading.set(Metric::Rss, Some(Bytes(if tick == 77 { 9_000 } else { 100 })));
+///     reading.set_bytes(Metric::Rss, Some(if tick == 77 { 9_000 } else { 100 }));
 ///     history.push(Duration::from_millis(tick), &reading);
 /// }
 /// assert!(history.len() <= 16);
-/// assert_eq!(history.max(Metric::Rss), Some(Bytes(9_000)));
+/// assert_eq!(history.max_bytes(Metric::Rss), Some(9_000));
 /// ```
 #[derive(Clone, Debug)]
 pub struct History {
@@ -214,9 +214,9 @@ impl History {
     }
 
     /// The greatest value of a metric in all samples.
-    pub fn max(&self, metric: Metric) -> Option<Bytes> {
+    pub fn max_bytes(&self, metric: Metric) -> Option<u64> {
         let older = self.older.iter();
-        let older = older.filter_map(|bucket| Some(bucket.get(metric)?.max));
+        let older = older.filter_map(|bucket| Some(bucket.get(metric)?.max_bytes));
         let newer = self.newer.iter();
         older
             .chain(newer.filter_map(|(_, values)| values.get(metric)))
@@ -235,7 +235,7 @@ mod tests {
 
     fn rss(bytes: u64) -> Reading {
         let mut reading = Reading::default();
-        reading.set(Metric::Rss, Some(Bytes(bytes)));
+        reading.set_bytes(Metric::Rss, Some(bytes));
         reading
     }
 
@@ -264,8 +264,8 @@ mod tests {
                 match bucket.get(Metric::Rss) {
                     None => prop_assert!(inside.is_empty()),
                     Some(stat) => {
-                        prop_assert_eq!(Some(stat.min.0), inside.iter().min().copied());
-                        prop_assert_eq!(Some(stat.max.0), inside.iter().max().copied());
+                        prop_assert_eq!(Some(stat.min_bytes), inside.iter().min().copied());
+                        prop_assert_eq!(Some(stat.max_bytes), inside.iter().max().copied());
                         prop_assert_eq!(stat.samples, inside.len() as u64);
                         let mean = inside.iter().map(|&b| b as f64).sum::<f64>() / inside.len() as f64;
                         prop_assert!((stat.mean_bytes - mean).abs() <= 1e-9 * mean.max(1.0));
@@ -287,12 +287,12 @@ mod tests {
                 history.push(Duration::from_millis(i * interval_ms), &rss(value));
             }
             assert!(history.len() <= 1024);
-            assert_eq!(history.max(Metric::Rss), Some(Bytes(5_000)));
+            assert_eq!(history.max_bytes(Metric::Rss), Some(5_000));
             let widest = history.iter().map(|b| b.end - b.start).max().unwrap();
             assert!(widest <= Duration::from_secs(widest_s), "{widest:?}");
             let peak = history
                 .iter()
-                .find(|b| b.get(Metric::Rss).unwrap().max == Bytes(5_000))
+                .find(|b| b.get(Metric::Rss).unwrap().max_bytes == 5_000)
                 .unwrap();
             let at = Duration::from_millis(samples / 3 * interval_ms);
             assert!(peak.start <= at && at <= peak.end);

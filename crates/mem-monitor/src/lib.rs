@@ -22,12 +22,13 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use mem_monitor::{Bytes, MemoryMonitor};
+//! use bytesize::ByteSize;
+//! use mem_monitor::MemoryMonitor;
 //!
 //! # fn main() -> Result<(), mem_monitor::Error> {
 //! let monitor = MemoryMonitor::builder()
 //!     .check_interval(Duration::from_millis(10))
-//!     .limit(Bytes::from_mib(500))
+//!     .limit_bytes(500 << 20)
 //!     .build()?;
 //! monitor.start_monitoring()?;
 //!
@@ -35,7 +36,7 @@
 //!
 //! monitor.stop_monitoring();
 //! if let Some(peak) = monitor.get_peak_memory_usage() {
-//!     println!("at most {peak}");
+//!     println!("at most {}", ByteSize::b(peak));
 //! }
 //! for alert in monitor.get_memory_alerts() {
 //!     eprintln!("{alert}");
@@ -46,7 +47,6 @@
 //! ```
 
 mod alert;
-mod bytes;
 mod error;
 mod event;
 mod history;
@@ -65,7 +65,6 @@ mod trend;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use alert::{Alert, AlertRule, Condition};
-pub use bytes::Bytes;
 pub use error::Error;
 pub use event::{Event, Sample, Subscription};
 pub use history::{Bucket, History, Stat};
@@ -85,6 +84,11 @@ pub use timeline::Timeline;
 /// between two statements, and a monitor must not fall over because a plugged-in closure panicked.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Bytes in MiB, the unit of mprof's recordings and of the timeline's data.
+fn as_mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
 }
 
 /// The README's example is compiled and run with the documentation's.

@@ -4,7 +4,7 @@ use std::{fmt, path::Path, sync::Arc};
 
 use serde::Serialize;
 
-use crate::{Bytes, Metric, Reading};
+use crate::{Metric, Reading};
 
 /// Who sets a limit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -40,9 +40,9 @@ impl fmt::Display for LimitOrigin {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Limit {
     /// The limit.
-    pub bytes: Bytes,
+    pub limit_bytes: u64,
     /// What is charged against it.
-    pub used: Option<Bytes>,
+    pub used_bytes: Option<u64>,
     /// Who sets it.
     pub origin: LimitOrigin,
 }
@@ -51,13 +51,14 @@ impl Limit {
     /// The used share, 0 for nothing and 1 for all of it (more where the limit is exceeded).
     pub fn share(&self) -> Option<f64> {
         // A limit of 0 is exceeded by whatever is used.
-        self.used
-            .map(|used| used.0 as f64 / (self.bytes.0 as f64).max(1.0))
+        self.used_bytes
+            .map(|used| used as f64 / (self.limit_bytes as f64).max(1.0))
     }
 
     /// What is left until the limit.
-    pub fn headroom(&self) -> Option<Bytes> {
-        self.used.map(|used| self.bytes.saturating_sub(used))
+    pub fn headroom_bytes(&self) -> Option<u64> {
+        self.used_bytes
+            .map(|used| self.limit_bytes.saturating_sub(used))
     }
 }
 
@@ -66,17 +67,17 @@ impl Limit {
 ///
 /// The machine's limit for this process is its resident set plus what is still available, and at
 /// most the machine's total: on a shared machine the total alone says little.
-pub(crate) fn effective_limit(configured: Option<Bytes>, reading: &Reading) -> Option<Limit> {
+pub(crate) fn effective_limit(configured: Option<u64>, reading: &Reading) -> Option<Limit> {
     let own = |bytes, origin| Limit {
-        bytes,
-        used: reading.usage(),
+        limit_bytes: bytes,
+        used_bytes: reading.usage_bytes(),
         origin,
     };
-    let machine = reading.get(Metric::MachineTotal).map(|total| {
+    let machine = reading.bytes(Metric::MachineTotal).map(|total| {
         let reachable = reading
-            .get(Metric::MachineAvailable)
-            .zip(reading.usage())
-            .map(|(available, usage)| Bytes(available.0.saturating_add(usage.0)));
+            .bytes(Metric::MachineAvailable)
+            .zip(reading.usage_bytes())
+            .map(|(available, usage)| available.saturating_add(usage));
         own(
             reachable.map_or(total, |r| r.min(total)),
             LimitOrigin::Machine,
@@ -89,7 +90,7 @@ pub(crate) fn effective_limit(configured: Option<Bytes>, reading: &Reading) -> O
     ]
     .into_iter()
     .flatten()
-    .min_by_key(|limit| limit.bytes)
+    .min_by_key(|limit| limit.limit_bytes)
 }
 
 #[cfg(test)]
@@ -98,33 +99,33 @@ mod tests {
 
     fn machine(total: u64, available: u64, rss: u64) -> Reading {
         let mut reading = Reading::default();
-        reading.set(Metric::MachineTotal, Some(Bytes(total)));
-        reading.set(Metric::MachineAvailable, Some(Bytes(available)));
-        reading.set(Metric::Rss, Some(Bytes(rss)));
+        reading.set_bytes(Metric::MachineTotal, Some(total));
+        reading.set_bytes(Metric::MachineAvailable, Some(available));
+        reading.set_bytes(Metric::Rss, Some(rss));
         reading
     }
 
     #[test]
     fn the_least_of_configured_cgroup_and_machine_is_effective() {
         let mut reading = machine(1000, 900, 50);
-        assert_eq!(effective_limit(None, &reading).unwrap().bytes, Bytes(950));
+        assert_eq!(effective_limit(None, &reading).unwrap().limit_bytes, 950);
         reading.cgroup_limit = Some(Limit {
-            bytes: Bytes(500),
-            used: Some(Bytes(400)),
+            limit_bytes: 500,
+            used_bytes: Some(400),
             origin: LimitOrigin::CgroupMax(Path::new("/x").into()),
         });
-        let limit = effective_limit(Some(Bytes(600)), &reading).unwrap();
-        assert_eq!((limit.bytes, limit.used), (Bytes(500), Some(Bytes(400))));
-        let limit = effective_limit(Some(Bytes(100)), &reading).unwrap();
+        let limit = effective_limit(Some(600), &reading).unwrap();
+        assert_eq!((limit.limit_bytes, limit.used_bytes), (500, Some(400)));
+        let limit = effective_limit(Some(100), &reading).unwrap();
         assert_eq!(limit.origin, LimitOrigin::Configured);
         assert_eq!(limit.share(), Some(0.5));
-        assert_eq!(limit.headroom(), Some(Bytes(50)));
+        assert_eq!(limit.headroom_bytes(), Some(50));
     }
 
     #[test]
     fn the_machine_never_gives_more_than_its_total() {
         let limit = effective_limit(None, &machine(1000, 990, 50)).unwrap();
-        assert_eq!(limit.bytes, Bytes(1000));
+        assert_eq!(limit.limit_bytes, 1000);
     }
 
     #[test]

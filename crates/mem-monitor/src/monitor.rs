@@ -7,8 +7,8 @@ use std::{
 };
 
 use crate::{
-    Alert, AlertRule, Breakdown, Bytes, Error, Event, History, Limit, Part, Reading, Sample,
-    SpanCall, SpanLayer, SpanStats, SpanWindow, Subscription,
+    Alert, AlertRule, Breakdown, Error, Event, History, Limit, Part, Reading, Sample, SpanCall,
+    SpanLayer, SpanStats, SpanWindow, Subscription,
     alert::Armed,
     lock,
     source::{HeapCounter, ProcessSource, StatusSource},
@@ -38,6 +38,7 @@ const DEFAULT_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 ///
 /// ```
 /// use std::time::Duration;
+/// use bytesize::ByteSize;
 /// use mem_monitor::MemoryMonitor;
 ///
 /// # fn main() -> Result<(), mem_monitor::Error> {
@@ -49,7 +50,7 @@ const DEFAULT_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 ///     monitor.get_current_memory_usage(),
 ///     monitor.get_peak_memory_usage(),
 /// ) {
-///     println!("{now} now, {peak} at most");
+///     println!("{} now, {} at most", ByteSize::b(now), ByteSize::b(peak));
 /// }
 /// for alert in monitor.get_memory_alerts() {
 ///     eprintln!("{alert}");
@@ -85,7 +86,7 @@ pub(crate) struct Shared {
 /// Where the bytes were when there were most of them.
 struct AtPeak {
     /// Live on the heap, or resident where that is unknown.
-    bytes: Bytes,
+    bytes: u64,
     parts: Breakdown,
 }
 
@@ -123,17 +124,21 @@ impl MemoryMonitor {
         Ok(())
     }
 
-    /// A limit for this process in place of the configured one, from the next sample on; `None` for
-    /// none.
+    /// Replaces the configured limit; the next sample uses the new one.
     ///
     /// # Errors
     /// [`Error::ZeroLimit`].
-    pub fn set_limit(&self, limit: Option<Bytes>) -> Result<(), Error> {
-        if limit == Some(Bytes(0)) {
+    pub fn set_limit_bytes(&self, limit_bytes: u64) -> Result<(), Error> {
+        if limit_bytes == 0 {
             return Err(Error::ZeroLimit);
         }
-        lock(&self.shared.state).configured_limit = limit;
+        lock(&self.shared.state).configured_limit = Some(limit_bytes);
         Ok(())
+    }
+
+    /// Removes the configured limit.
+    pub fn clear_limit(&self) {
+        lock(&self.shared.state).configured_limit = None;
     }
 
     /// Starts the sampling thread; the first sample is taken at once. Does nothing while it runs.
@@ -169,10 +174,10 @@ impl MemoryMonitor {
 
     /// What this process uses now: its resident set, or its live heap where that is unknown. Read
     /// afresh, with no lock taken, in a few microseconds.
-    pub fn get_current_memory_usage(&self) -> Option<Bytes> {
+    pub fn get_current_memory_usage(&self) -> Option<u64> {
         self.shared
             .usage_now()
-            .or_else(|| self.sample().reading.usage())
+            .or_else(|| self.sample().reading.usage_bytes())
     }
 
     /// The most that this process used since the monitor was made or [reset](Self::reset): the
@@ -182,7 +187,7 @@ impl MemoryMonitor {
     /// One thing cannot be seen: a spike between two samples that stays below a higher peak from
     /// *before* the monitor was made. [`reset`](Self::reset) sets the kernel's mark back and thereby
     /// cures that.
-    pub fn get_peak_memory_usage(&self) -> Option<Bytes> {
+    pub fn get_peak_memory_usage(&self) -> Option<u64> {
         self.shared.peak_now()
     }
 
@@ -299,12 +304,12 @@ impl MemoryMonitor {
     /// Takes a sample.
     ///
     /// ```
-    /// use mem_monitor::{Backing, Bytes, MemoryMonitor, Part};
+    /// use mem_monitor::{Backing, MemoryMonitor, Part};
     ///
     /// let monitor = MemoryMonitor::default();
     /// let table: Vec<u8> = vec![1; 1 << 20];
     /// let bytes = table.capacity() as u64;
-    /// monitor.register_part(Part::new("lookup table", Backing::Heap, move || Some(Bytes(bytes))));
+    /// monitor.register_part(Part::new("lookup table", Backing::Heap, move || Some(bytes)));
     /// println!("{}", monitor.breakdown());
     /// ```
     pub fn breakdown(&self) -> Breakdown {
@@ -316,10 +321,10 @@ impl MemoryMonitor {
     /// with registered parts.
     ///
     /// ```
-    /// use mem_monitor::{Backing, Bytes, MemoryMonitor, Part};
+    /// use mem_monitor::{Backing, MemoryMonitor, Part};
     ///
     /// let monitor = MemoryMonitor::default();
-    /// monitor.register_part(Part::new("lookup table", Backing::Heap, || Some(Bytes(1 << 20))));
+    /// monitor.register_part(Part::new("lookup table", Backing::Heap, || Some(1 << 20)));
     /// monitor.sample();
     /// let table = monitor.peak_breakdown();
     /// assert!(table.is_none_or(|table| table.rows[0].name == "lookup table"));
@@ -381,7 +386,7 @@ impl Shared {
         self.epoch.1 + elapsed
     }
 
-    pub(crate) fn rss_now(&self) -> Option<Bytes> {
+    pub(crate) fn rss_now(&self) -> Option<u64> {
         self.process.rss()
     }
 
@@ -389,12 +394,12 @@ impl Shared {
         self.heap.as_deref()
     }
 
-    pub(crate) fn usage_now(&self) -> Option<Bytes> {
+    pub(crate) fn usage_now(&self) -> Option<u64> {
         self.rss_now()
             .or_else(|| self.heap.as_ref().and_then(|heap| heap.live()))
     }
 
-    pub(crate) fn high_water_now(&self) -> Option<Bytes> {
+    pub(crate) fn high_water_now(&self) -> Option<u64> {
         self.status.high_water()
     }
 

@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Bytes, Metric, Reading};
+use crate::{Metric, Reading};
+use bytesize::ByteSize;
 
 /// What kind of memory a part lives in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +24,7 @@ pub enum Backing {
 pub struct Part {
     name: String,
     backing: Backing,
-    bytes: Box<dyn Fn() -> Option<Bytes> + Send + Sync>,
+    bytes: Box<dyn Fn() -> Option<u64> + Send + Sync>,
 }
 
 impl Part {
@@ -31,7 +32,7 @@ impl Part {
     pub fn new(
         name: impl Into<String>,
         backing: Backing,
-        bytes: impl Fn() -> Option<Bytes> + Send + Sync + 'static,
+        bytes: impl Fn() -> Option<u64> + Send + Sync + 'static,
     ) -> Self {
         Self {
             name: name.into(),
@@ -86,7 +87,7 @@ pub struct Row {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Breakdown {
     /// The resident set.
-    pub rss: Option<Bytes>,
+    pub rss_bytes: Option<u64>,
     /// Parts in the order of their registration, then what is left of the heap, the allocator's
     /// slack, other files, the unexplained rest.
     pub rows: Vec<Row>,
@@ -94,7 +95,7 @@ pub struct Breakdown {
 
 impl Breakdown {
     pub(crate) fn new(reading: &Reading, parts: &[Part]) -> Self {
-        let signed = |bytes: Option<Bytes>| bytes.map(|b| i64::try_from(b.0).unwrap_or(i64::MAX));
+        let signed = |bytes: Option<u64>| bytes.map(|b| i64::try_from(b).unwrap_or(i64::MAX));
         let mut rows: Vec<Row> = parts
             .iter()
             .map(|part| Row {
@@ -111,7 +112,7 @@ impl Breakdown {
         };
         // A part may be counted at another moment than the whole, so the rest can dip below zero.
         let rest = |metric, claimed: i64| {
-            signed(reading.get(metric)).map(|whole| whole.saturating_sub(claimed).max(0))
+            signed(reading.bytes(metric)).map(|whole| whole.saturating_sub(claimed).max(0))
         };
         let others = [
             (
@@ -122,7 +123,7 @@ impl Breakdown {
             (
                 "allocator slack",
                 RowKind::AllocatorSlack,
-                signed(reading.get(Metric::AllocatorSlack)),
+                signed(reading.bytes(Metric::AllocatorSlack)),
             ),
             (
                 "other files, code",
@@ -140,13 +141,16 @@ impl Breakdown {
             .filter(|row| row.kind != RowKind::Part(Backing::Device))
             .filter_map(|row| row.bytes)
             .fold(0i64, i64::saturating_add);
-        let rss = reading.get(Metric::Rss);
+        let rss = reading.bytes(Metric::Rss);
         rows.push(Row {
             name: "unexplained".to_owned(),
             kind: RowKind::Unexplained,
             bytes: signed(rss).map(|rss| rss.saturating_sub(explained)),
         });
-        Self { rss, rows }
+        Self {
+            rss_bytes: rss,
+            rows,
+        }
     }
 
     /// The unexplained rest, in bytes; see [`RowKind::Unexplained`].
@@ -160,7 +164,7 @@ impl Breakdown {
 
 /// Bytes with a sign.
 pub(crate) fn signed(bytes: i64) -> String {
-    let size = Bytes(bytes.unsigned_abs());
+    let size = ByteSize::b(bytes.unsigned_abs());
     if bytes < 0 {
         format!("-{size}")
     } else {
@@ -170,12 +174,12 @@ pub(crate) fn signed(bytes: i64) -> String {
 
 impl Row {
     /// Bytes and share of the resident set, as text.
-    pub(crate) fn cells(&self, rss: Option<Bytes>) -> [String; 2] {
+    pub(crate) fn cells(&self, rss: Option<u64>) -> [String; 2] {
         let bytes = self.bytes.map_or_else(|| "unknown".to_owned(), signed);
         let share = match (self.kind, self.bytes, rss) {
             (RowKind::Part(Backing::Device), ..) => "on device".to_owned(),
-            (_, Some(bytes), Some(rss)) if rss.0 > 0 => {
-                format!("{:.1} %", bytes as f64 / rss.0 as f64 * 100.0)
+            (_, Some(bytes), Some(rss)) if rss > 0 => {
+                format!("{:.1} %", bytes as f64 / rss as f64 * 100.0)
             }
             _ => String::new(),
         };
@@ -186,8 +190,8 @@ impl Row {
 impl fmt::Display for Breakdown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let total = self
-            .rss
-            .map_or_else(|| "unknown".to_owned(), |rss| rss.to_string());
+            .rss_bytes
+            .map_or_else(|| "unknown".to_owned(), |rss| ByteSize::b(rss).to_string());
         let width = self
             .rows
             .iter()
@@ -196,7 +200,7 @@ impl fmt::Display for Breakdown {
             .unwrap_or(0)
             .max("resident set".len());
         for row in &self.rows {
-            let [bytes, share] = row.cells(self.rss);
+            let [bytes, share] = row.cells(self.rss_bytes);
             writeln!(f, "{:width$}  {bytes:>12}  {share:>9}", row.name)?;
         }
         write!(f, "{:width$}  {total:>12}", "resident set")
@@ -209,13 +213,13 @@ mod tests {
     use proptest::prelude::*;
 
     fn part(name: &str, backing: Backing, bytes: Option<u64>) -> Part {
-        Part::new(name, backing, move || bytes.map(Bytes))
+        Part::new(name, backing, move || bytes)
     }
 
     fn reading(values: &[(Metric, u64)]) -> Reading {
         let mut reading = Reading::default();
         for &(metric, bytes) in values {
-            reading.set(metric, Some(Bytes(bytes)));
+            reading.set_bytes(metric, Some(bytes));
         }
         reading
     }
@@ -284,8 +288,8 @@ mod tests {
             sizes in prop::collection::vec(prop::option::of(any::<u64>()), 0..6),
         ) {
             let mut reading = Reading::default();
-            reading.set(Metric::Rss, rss.map(Bytes));
-            reading.set(Metric::Heap, heap.map(Bytes));
+            reading.set_bytes(Metric::Rss, rss);
+            reading.set_bytes(Metric::Heap, heap);
             let parts: Vec<_> = sizes.iter().map(|&b| part("p", Backing::Heap, b)).collect();
             let table = Breakdown::new(&reading, &parts);
             prop_assert_eq!(table.rows.len(), sizes.len() + 4);

@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write};
 
-use crate::{Bytes, DeviceReading, MemoryMonitor, Metric, Pressure, SpanStats};
+use crate::{DeviceReading, MemoryMonitor, Metric, Pressure, SpanStats};
 
 /// The metrics that go by names the field already has: those of Prometheus' client libraries
 /// (`process_`), of node_exporter (`node_`) and of cAdvisor (`container_`). The others have none and
@@ -85,18 +85,18 @@ const GAUGES: [(Metric, &str, &str); 15] = [
     ),
 ];
 
-type OfDevice = fn(&DeviceReading) -> Option<Bytes>;
+type OfDevice = fn(&DeviceReading) -> Option<u64>;
 
 const DEVICE_GAUGES: [(&str, &str, OfDevice); 2] = [
     (
         "mem_monitor_device_in_use_bytes",
         "Bytes in use in a device pool.",
-        |device| device.in_use,
+        |device| device.in_use_bytes,
     ),
     (
         "mem_monitor_device_reserved_bytes",
         "Bytes a pool has taken from its device.",
-        |device| device.reserved,
+        |device| device.reserved_bytes,
     ),
 ];
 
@@ -119,12 +119,13 @@ impl MemoryMonitor {
         let reading = &sample.reading;
         let mut page = Page::default();
         for (metric, name, help) in GAUGES {
-            page.family(name, "gauge", help, reading.get(metric).map(|b| ([], b.0)));
+            page.family(name, "gauge", help, reading.bytes(metric).map(|b| ([], b)));
         }
         for (name, help, bytes) in DEVICE_GAUGES {
-            let known = reading.devices.iter().filter_map(|device| {
-                Some(([("device", device.name.to_string())], bytes(device)?.0))
-            });
+            let known = reading
+                .devices
+                .iter()
+                .filter_map(|device| Some(([("device", device.name.to_string())], bytes(device)?)));
             page.family(name, "gauge", help, known);
         }
         page.pressure("node", reading.pressure);
@@ -133,7 +134,7 @@ impl MemoryMonitor {
             "mem_monitor_peak_bytes",
             "gauge",
             "The most this process used since the monitor was made or reset.",
-            sample.peak.map(|b| ([], b.0)),
+            sample.peak_bytes.map(|b| ([], b)),
         );
         page.family(
             "mem_monitor_limit_bytes",
@@ -142,7 +143,7 @@ impl MemoryMonitor {
             sample
                 .limit
                 .as_ref()
-                .map(|limit| ([("origin", limit.origin.to_string())], limit.bytes.0)),
+                .map(|limit| ([("origin", limit.origin.to_string())], limit.limit_bytes)),
         );
         page.family(
             "mem_monitor_limit_used_bytes",
@@ -151,8 +152,8 @@ impl MemoryMonitor {
             sample
                 .limit
                 .as_ref()
-                .and_then(|l| l.used)
-                .map(|b| ([], b.0)),
+                .and_then(|l| l.used_bytes)
+                .map(|b| ([], b)),
         );
         page.family(
             "mem_monitor_time_to_limit_seconds",
@@ -192,7 +193,7 @@ impl MemoryMonitor {
             "gauge",
             "The greatest memory seen in a span.",
             &spans,
-            |span| span.peak.map(|b| b.0 as f64),
+            |span| span.peak_bytes.map(|b| b as f64),
         );
         page.0
     }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-use crate::{Bytes, Limit};
+use crate::Limit;
 
 /// A quantity in bytes that a [`Reading`] may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -121,9 +121,9 @@ pub struct DeviceReading {
     #[serde(serialize_with = "crate::shared::through")]
     pub name: Arc<str>,
     /// Bytes that live objects use.
-    pub in_use: Option<Bytes>,
+    pub in_use_bytes: Option<u64>,
     /// Bytes that the pool has taken from the device.
-    pub reserved: Option<Bytes>,
+    pub reserved_bytes: Option<u64>,
 }
 
 /// A value for each metric that is known.
@@ -138,15 +138,15 @@ pub(crate) struct Values {
 }
 
 impl Values {
-    pub(crate) fn get(&self, metric: Metric) -> Option<Bytes> {
+    pub(crate) fn get(&self, metric: Metric) -> Option<u64> {
         let i = metric.index();
-        (self.known & (1 << i) != 0).then_some(Bytes(self.bytes[i]))
+        (self.known & (1 << i) != 0).then_some(self.bytes[i])
     }
 
-    pub(crate) fn set(&mut self, metric: Metric, value: Option<Bytes>) {
+    pub(crate) fn set(&mut self, metric: Metric, value: Option<u64>) {
         let i = metric.index();
         match value {
-            Some(Bytes(bytes)) => {
+            Some(bytes) => {
                 self.bytes[i] = bytes;
                 self.known |= 1 << i;
             }
@@ -174,18 +174,18 @@ pub struct Reading {
 
 impl Reading {
     /// The value of a metric, if a source knew it.
-    pub fn get(&self, metric: Metric) -> Option<Bytes> {
+    pub fn bytes(&self, metric: Metric) -> Option<u64> {
         self.values.get(metric)
     }
 
     /// Sets a metric; `None` makes it unknown.
-    pub fn set(&mut self, metric: Metric, value: Option<Bytes>) {
+    pub fn set_bytes(&mut self, metric: Metric, value: Option<u64>) {
         self.values.set(metric, value);
     }
 
     /// What this process uses: its resident set, or its live heap where that is unknown.
-    pub fn usage(&self) -> Option<Bytes> {
-        self.get(Metric::Rss).or(self.get(Metric::Heap))
+    pub fn usage_bytes(&self) -> Option<u64> {
+        self.bytes(Metric::Rss).or(self.bytes(Metric::Heap))
     }
 
     pub(crate) fn values(&self) -> &Values {
@@ -195,8 +195,8 @@ impl Reading {
     /// Takes over what `other` knows.
     pub(crate) fn merge(&mut self, other: &Self) {
         for metric in Metric::ALL {
-            if let known @ Some(_) = other.get(metric) {
-                self.set(metric, known);
+            if let known @ Some(_) = other.bytes(metric) {
+                self.set_bytes(metric, known);
             }
         }
         self.pressure = other.pressure.or(self.pressure);
@@ -213,7 +213,7 @@ impl Serialize for Reading {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         for metric in Metric::ALL {
-            if let Some(value) = self.get(metric) {
+            if let Some(value) = self.bytes(metric) {
                 map.serialize_entry(metric.name(), &value)?;
             }
         }
@@ -243,11 +243,11 @@ mod tests {
         let mut reading = Reading::default();
         for (i, metric) in Metric::ALL.into_iter().enumerate() {
             assert_eq!(metric.index(), i);
-            reading.set(metric, Some(Bytes(i as u64)));
+            reading.set_bytes(metric, Some(i as u64));
         }
         let json = serde_json::to_value(&reading).unwrap();
         for (i, metric) in Metric::ALL.into_iter().enumerate() {
-            assert_eq!(reading.get(metric), Some(Bytes(i as u64)));
+            assert_eq!(reading.bytes(metric), Some(i as u64));
             assert_eq!(json[metric.name()], i as u64);
         }
     }
@@ -260,12 +260,12 @@ mod tests {
     #[test]
     fn merging_keeps_what_the_other_does_not_know() {
         let mut one = Reading::default();
-        one.set(Metric::Rss, Some(Bytes(1)));
-        one.set(Metric::Heap, Some(Bytes(2)));
+        one.set_bytes(Metric::Rss, Some(1));
+        one.set_bytes(Metric::Heap, Some(2));
         let mut two = Reading::default();
-        two.set(Metric::Heap, Some(Bytes(3)));
+        two.set_bytes(Metric::Heap, Some(3));
         one.merge(&two);
-        assert_eq!(one.get(Metric::Rss), Some(Bytes(1)));
-        assert_eq!(one.get(Metric::Heap), Some(Bytes(3)));
+        assert_eq!(one.bytes(Metric::Rss), Some(1));
+        assert_eq!(one.bytes(Metric::Heap), Some(3));
     }
 }

@@ -27,19 +27,19 @@ pub(crate) use machine::reset_high_water;
 /// for a sample.
 ///
 /// ```
-/// use mem_monitor::{Bytes, Metric, Reading, Source};
+/// use mem_monitor::{Metric, Reading, Source};
 ///
 /// struct Arena;
 ///
 /// impl Source for Arena {
 ///     fn read(&self, reading: &mut Reading) {
-///         reading.set(Metric::Heap, Some(Bytes::from_mib(3)));
+///         reading.set_bytes(Metric::Heap, Some(3 << 20));
 ///     }
 /// }
 ///
 /// let mut reading = Reading::default();
 /// Arena.read(&mut reading);
-/// assert_eq!(reading.usage(), Some(Bytes::from_mib(3)));
+/// assert_eq!(reading.usage_bytes(), Some(3 << 20));
 /// ```
 pub trait Source: Send + Sync {
     /// Writes what is known now.

@@ -11,7 +11,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Bytes, Metric, Reading, alert::as_unix_seconds, lock, reading::as_seconds};
+use crate::{Metric, Reading, alert::as_unix_seconds, lock, reading::as_seconds};
 
 mod layer;
 
@@ -63,21 +63,16 @@ pub struct SpanCall {
     /// What `entry`, `exit` and `peak` count.
     pub counted: Counted,
     /// Memory when it was first entered.
-    #[serde(rename = "entry_bytes")]
-    pub entry: Option<Bytes>,
+    pub entry_bytes: Option<u64>,
     /// Memory when it was last left.
-    #[serde(rename = "exit_bytes")]
-    pub exit: Option<Bytes>,
+    pub exit_bytes: Option<u64>,
     /// The most in between that was seen: by samples, at the ends of spans, by the kernel's mark or
     /// the heap counter's peak where they rose in this span, by a window over the counter's peak.
-    #[serde(rename = "peak_bytes")]
-    pub peak: Option<Bytes>,
+    pub peak_bytes: Option<u64>,
     /// Resident set when it was first entered.
-    #[serde(rename = "rss_entry_bytes")]
-    pub rss_entry: Option<Bytes>,
+    pub rss_entry_bytes: Option<u64>,
     /// Resident set when it was last left.
-    #[serde(rename = "rss_exit_bytes")]
-    pub rss_exit: Option<Bytes>,
+    pub rss_exit_bytes: Option<u64>,
 }
 
 impl SpanCall {
@@ -87,13 +82,13 @@ impl SpanCall {
     }
 
     /// How far memory rose above its entry.
-    pub fn rise(&self) -> Option<Bytes> {
-        Some(self.peak?.saturating_sub(self.entry?))
+    pub fn rise_bytes(&self) -> Option<u64> {
+        Some(self.peak_bytes?.saturating_sub(self.entry_bytes?))
     }
 
     /// What was kept (positive) or given back (negative) from entry to exit, in bytes.
     pub fn net_bytes(&self) -> Option<i64> {
-        let (entry, exit) = (self.entry?.0 as i64, self.exit?.0 as i64);
+        let (entry, exit) = (self.entry_bytes? as i64, self.exit_bytes? as i64);
         Some(exit.saturating_sub(entry))
     }
 }
@@ -114,17 +109,13 @@ pub struct SpanStats {
     /// What the figures count, by the newest call.
     pub counted: Counted,
     /// Memory at the entry of the first call.
-    #[serde(rename = "first_entry_bytes")]
-    pub first_entry: Option<Bytes>,
+    pub first_entry_bytes: Option<u64>,
     /// Memory at the exit of the last call.
-    #[serde(rename = "last_exit_bytes")]
-    pub last_exit: Option<Bytes>,
+    pub last_exit_bytes: Option<u64>,
     /// The greatest peak of all calls.
-    #[serde(rename = "peak_bytes")]
-    pub peak: Option<Bytes>,
+    pub peak_bytes: Option<u64>,
     /// How far a call rose above its entry at most.
-    #[serde(rename = "greatest_rise_bytes")]
-    pub greatest_rise: Option<Bytes>,
+    pub greatest_rise_bytes: Option<u64>,
     /// What all calls together kept (positive) or gave back (negative), in bytes.
     pub total_net_bytes: Option<i64>,
 }
@@ -137,10 +128,10 @@ impl SpanStats {
             calls: 0,
             total_time: Duration::ZERO,
             counted: call.counted,
-            first_entry: call.entry,
-            last_exit: None,
-            peak: None,
-            greatest_rise: None,
+            first_entry_bytes: call.entry_bytes,
+            last_exit_bytes: None,
+            peak_bytes: None,
+            greatest_rise_bytes: None,
             total_net_bytes: None,
         }
     }
@@ -149,9 +140,9 @@ impl SpanStats {
         self.calls += 1;
         self.total_time += call.duration();
         self.counted = call.counted;
-        self.last_exit = call.exit;
-        self.peak = self.peak.max(call.peak);
-        self.greatest_rise = self.greatest_rise.max(call.rise());
+        self.last_exit_bytes = call.exit_bytes;
+        self.peak_bytes = self.peak_bytes.max(call.peak_bytes);
+        self.greatest_rise_bytes = self.greatest_rise_bytes.max(call.rise_bytes());
         if let Some(net) = call.net_bytes() {
             self.total_net_bytes = Some(self.total_net_bytes.unwrap_or(0).saturating_add(net));
         }
@@ -192,7 +183,7 @@ impl SpanWindow {
 
 fn sorted(by_name: &ByName) -> Vec<SpanStats> {
     let mut stats: Vec<_> = by_name.values().cloned().collect();
-    stats.sort_by_key(|s| (std::cmp::Reverse(s.greatest_rise), s.target, s.name));
+    stats.sort_by_key(|s| (std::cmp::Reverse(s.greatest_rise_bytes), s.target, s.name));
     stats
 }
 
@@ -213,19 +204,19 @@ impl Spans {
     /// A sample was taken: every open span has seen it.
     pub(crate) fn observe(&self, reading: &Reading) {
         for counted in [Counted::Heap, Counted::Rss] {
-            if let Some(value) = reading.get(counted.metric()) {
+            if let Some(value) = reading.bytes(counted.metric()) {
                 self.raise(counted, value);
             }
         }
     }
 
     /// Every open span has seen this value. O(open spans).
-    fn raise(&self, counted: Counted, value: Bytes) {
+    fn raise(&self, counted: Counted, value: u64) {
         for open in lock(&self.open)
             .iter()
             .filter(|open| open.counted == counted)
         {
-            open.peak.fetch_max(value.0, Ordering::Relaxed);
+            open.peak.fetch_max(value, Ordering::Relaxed);
         }
     }
 
@@ -298,11 +289,11 @@ mod tests {
             start: Duration::from_secs(i),
             end: Duration::from_secs(i) + Duration::from_millis(i),
             counted: Counted::Rss,
-            entry: Some(Bytes(100)),
-            exit: Some(Bytes(103)),
-            peak: Some(Bytes(100 + i)),
-            rss_entry: None,
-            rss_exit: None,
+            entry_bytes: Some(100),
+            exit_bytes: Some(103),
+            peak_bytes: Some(100 + i),
+            rss_entry_bytes: None,
+            rss_exit_bytes: None,
         })
     }
 
@@ -320,7 +311,7 @@ mod tests {
         );
         let stats = &spans.stats()[0];
         assert_eq!(stats.calls, 5000);
-        assert_eq!(stats.greatest_rise, Some(Bytes(4999)));
+        assert_eq!(stats.greatest_rise_bytes, Some(4999));
         assert_eq!(stats.total_net_bytes, Some(15_000));
         assert!(lock(&spans.open).is_empty());
     }

@@ -5,9 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::{
-    Alert, Breakdown, Bytes, Error, History, Limit, MemoryMonitor, Metric, SpanCall, SpanStats,
-};
+use crate::{Alert, Breakdown, Error, History, Limit, MemoryMonitor, Metric, SpanCall, SpanStats};
 
 mod axis;
 mod bands;
@@ -52,7 +50,7 @@ pub struct Timeline {
     stats: Vec<SpanStats>,
     alerts: Vec<Alert>,
     limit: Option<Limit>,
-    peak: Option<Bytes>,
+    peak: Option<u64>,
     breakdown: Breakdown,
     breakdown_at_peak: Option<Breakdown>,
 }
@@ -62,7 +60,7 @@ impl MemoryMonitor {
     pub fn timeline(&self, title: impl Into<String>) -> Timeline {
         let sample = self.sample();
         let history = self.history();
-        let known = |metric: &Metric| history.max(*metric).is_some();
+        let known = |metric: &Metric| history.max_bytes(*metric).is_some();
         Timeline {
             title: title.into(),
             start: sample.time - sample.elapsed,
@@ -71,7 +69,7 @@ impl MemoryMonitor {
             stats: self.span_stats(),
             alerts: self.get_memory_alerts(),
             limit: sample.limit.clone(),
-            peak: sample.peak,
+            peak: sample.peak_bytes,
             breakdown: self.part_sizes(&sample.reading),
             breakdown_at_peak: self.peak_breakdown(),
             history,
@@ -118,7 +116,7 @@ impl Timeline {
 
     /// The peak and when it was: in which bucket a sample, the kernel's mark or the heap counter's
     /// peak first reached it.
-    fn peak_at(&self) -> Option<(Duration, Bytes)> {
+    fn peak_at(&self) -> Option<(Duration, u64)> {
         let peak = self.peak?;
         let seen = [
             Metric::Rss,
@@ -127,8 +125,11 @@ impl Timeline {
             Metric::HeapPeak,
         ];
         let bucket = self.history.iter().find(|bucket| {
-            seen.iter()
-                .any(|metric| bucket.get(*metric).is_some_and(|stat| stat.max >= peak))
+            seen.iter().any(|metric| {
+                bucket
+                    .get(*metric)
+                    .is_some_and(|stat| stat.max_bytes >= peak)
+            })
         })?;
         Some((bucket.start + (bucket.end - bucket.start) / 2, peak))
     }

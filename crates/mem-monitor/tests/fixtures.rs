@@ -4,7 +4,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use mem_monitor::{
-    Bytes, CgroupSource, LimitOrigin, MemoryMonitor, Metric, PressureSource, Reading, Source,
+    CgroupSource, LimitOrigin, MemoryMonitor, Metric, PressureSource, Reading, Source,
 };
 use tempfile::TempDir;
 
@@ -31,8 +31,8 @@ fn cgroup(root: &TempDir) -> Reading {
     reading
 }
 
-fn mib(mib: u64) -> Option<Bytes> {
-    Some(Bytes::from_mib(mib))
+fn mib(mib: u64) -> Option<u64> {
+    Some(mib << 20)
 }
 
 fn bytes_of(mib: u64) -> String {
@@ -54,14 +54,14 @@ fn version_2_tells_charge_peak_and_both_limits() {
         ),
     ]);
     let reading = cgroup(&root);
-    assert_eq!(reading.get(Metric::CgroupCurrent), mib(300));
-    assert_eq!(reading.get(Metric::CgroupPeak), mib(450));
-    assert_eq!(reading.get(Metric::CgroupMax), mib(1000));
-    assert_eq!(reading.get(Metric::CgroupHigh), mib(800));
+    assert_eq!(reading.bytes(Metric::CgroupCurrent), mib(300));
+    assert_eq!(reading.bytes(Metric::CgroupPeak), mib(450));
+    assert_eq!(reading.bytes(Metric::CgroupMax), mib(1000));
+    assert_eq!(reading.bytes(Metric::CgroupHigh), mib(800));
     let limit = reading.cgroup_limit.unwrap();
-    assert_eq!(limit.bytes, Bytes::from_mib(800));
+    assert_eq!(limit.limit_bytes, 800 << 20);
     assert_eq!(
-        limit.used,
+        limit.used_bytes,
         mib(200),
         "page cache that can be dropped does not count"
     );
@@ -88,11 +88,11 @@ fn the_least_limit_of_all_ancestors_counts_with_what_is_charged_there() {
         ),
     ]);
     let reading = cgroup(&root);
-    assert_eq!(reading.get(Metric::CgroupCurrent), mib(70));
-    assert_eq!(reading.get(Metric::CgroupMax), mib(500));
-    assert_eq!(reading.get(Metric::CgroupHigh), None);
+    assert_eq!(reading.bytes(Metric::CgroupCurrent), mib(70));
+    assert_eq!(reading.bytes(Metric::CgroupMax), mib(500));
+    assert_eq!(reading.bytes(Metric::CgroupHigh), None);
     let limit = reading.cgroup_limit.unwrap();
-    assert_eq!((limit.bytes, limit.used), (Bytes::from_mib(500), mib(400)));
+    assert_eq!((limit.limit_bytes, limit.used_bytes), (500 << 20, mib(400)));
 }
 
 #[test]
@@ -105,8 +105,8 @@ fn a_group_without_the_memory_controller_is_counted_at_its_parent() {
         ("sys/fs/cgroup/app/leaf/cgroup.procs", "1\n"),
     ]);
     let reading = cgroup(&root);
-    assert_eq!(reading.get(Metric::CgroupCurrent), mib(9));
-    assert_eq!(reading.get(Metric::CgroupMax), mib(90));
+    assert_eq!(reading.bytes(Metric::CgroupCurrent), mib(9));
+    assert_eq!(reading.bytes(Metric::CgroupMax), mib(90));
 }
 
 #[test]
@@ -136,13 +136,16 @@ fn version_1_knows_limits_above_its_container_and_no_limit() {
     };
     let unlimited = "9223372036854771712\n";
     let reading = v1(&bytes_of(100), unlimited);
-    assert_eq!(reading.get(Metric::CgroupCurrent), mib(50));
-    assert_eq!(reading.get(Metric::CgroupPeak), mib(60));
-    assert_eq!(reading.get(Metric::CgroupMax), mib(100));
-    assert_eq!(reading.cgroup_limit.unwrap().used, mib(40));
-    assert_eq!(v1(unlimited, &bytes_of(80)).get(Metric::CgroupMax), mib(80));
+    assert_eq!(reading.bytes(Metric::CgroupCurrent), mib(50));
+    assert_eq!(reading.bytes(Metric::CgroupPeak), mib(60));
+    assert_eq!(reading.bytes(Metric::CgroupMax), mib(100));
+    assert_eq!(reading.cgroup_limit.unwrap().used_bytes, mib(40));
+    assert_eq!(
+        v1(unlimited, &bytes_of(80)).bytes(Metric::CgroupMax),
+        mib(80)
+    );
     let reading = v1(unlimited, unlimited);
-    assert_eq!(reading.get(Metric::CgroupMax), None);
+    assert_eq!(reading.bytes(Metric::CgroupMax), None);
     assert_eq!(reading.cgroup_limit, None);
 }
 
@@ -185,8 +188,8 @@ fn on_a_hybrid_system_memory_is_charged_in_version_1_and_pressure_is_in_version_
         ),
     ]);
     let mut reading = cgroup(&root);
-    assert_eq!(reading.get(Metric::CgroupCurrent), mib(10));
-    assert_eq!(reading.get(Metric::CgroupMax), mib(70));
+    assert_eq!(reading.bytes(Metric::CgroupCurrent), mib(10));
+    assert_eq!(reading.bytes(Metric::CgroupMax), mib(70));
     PressureSource::new(root.path()).read(&mut reading);
     let some = reading.cgroup_pressure.unwrap().some.unwrap();
     assert_eq!(
@@ -207,7 +210,7 @@ fn a_group_outside_its_namespace_is_read_at_the_mount_point() {
         // Where the path would lead if it were followed out of the hierarchy.
         ("sys/elsewhere/memory.max", &bytes_of(7)),
     ]);
-    assert_eq!(cgroup(&root).get(Metric::CgroupMax), mib(50));
+    assert_eq!(cgroup(&root).bytes(Metric::CgroupMax), mib(50));
 }
 
 #[test]
@@ -220,7 +223,7 @@ fn a_mount_point_with_blanks_is_found() {
         ),
         ("sys/my groups/memory.current", &bytes_of(5)),
     ]);
-    assert_eq!(cgroup(&root).get(Metric::CgroupCurrent), mib(5));
+    assert_eq!(cgroup(&root).bytes(Metric::CgroupCurrent), mib(5));
 }
 
 #[test]
@@ -234,7 +237,7 @@ fn of_two_mounts_the_one_that_shows_the_group_is_read() {
         ("first/memory.max", &bytes_of(1)),
         ("second/b/memory.max", &bytes_of(2)),
     ]);
-    assert_eq!(cgroup(&root).get(Metric::CgroupMax), mib(2));
+    assert_eq!(cgroup(&root).bytes(Metric::CgroupMax), mib(2));
 }
 
 #[test]
@@ -271,18 +274,21 @@ fn status_and_rollup_are_read_under_the_root() {
     ]);
     let monitor = MemoryMonitor::builder().root(root.path()).build().unwrap();
     let reading = &monitor.sample().reading;
-    assert_eq!(reading.get(Metric::RssHighWater), mib(2));
-    assert_eq!(reading.get(Metric::RssFile), Some(Bytes::from_kib(512)));
-    assert_eq!(reading.get(Metric::Pss), mib(1));
-    assert_eq!(monitor.get_current_memory_usage(), reading.get(Metric::Rss));
-    assert!(reading.get(Metric::Virtual) > reading.get(Metric::Rss));
+    assert_eq!(reading.bytes(Metric::RssHighWater), mib(2));
+    assert_eq!(reading.bytes(Metric::RssFile), Some(512 << 10));
+    assert_eq!(reading.bytes(Metric::Pss), mib(1));
+    assert_eq!(
+        monitor.get_current_memory_usage(),
+        reading.bytes(Metric::Rss)
+    );
+    assert!(reading.bytes(Metric::Virtual) > reading.bytes(Metric::Rss));
 
     let monitor = MemoryMonitor::builder()
         .root(root.path())
         .without_pss()
         .build()
         .unwrap();
-    assert_eq!(monitor.sample().reading.get(Metric::Pss), None);
+    assert_eq!(monitor.sample().reading.bytes(Metric::Pss), None);
 }
 
 #[test]
@@ -294,13 +300,10 @@ fn proportional_set_is_read_at_most_once_a_second() {
     let second = monitor.sample();
     // Unless this test was stopped for most of a second, it is still the first value.
     if second.elapsed - first.elapsed < Duration::from_millis(900) {
-        assert_eq!(second.reading.get(Metric::Pss), Some(Bytes::from_kib(1)));
+        assert_eq!(second.reading.bytes(Metric::Pss), Some(1 << 10));
     }
     monitor.reset();
-    assert_eq!(
-        monitor.sample().reading.get(Metric::Pss),
-        Some(Bytes::from_kib(2))
-    );
+    assert_eq!(monitor.sample().reading.bytes(Metric::Pss), Some(2 << 10));
 }
 
 #[test]
@@ -315,7 +318,7 @@ fn the_high_water_mark_counts_from_the_baseline_and_reset_moves_it() {
     let rss = monitor.get_current_memory_usage();
     assert_eq!(monitor.get_peak_memory_usage(), rss, "5000 KiB were before");
     write(root.path(), "proc/self/status", &status(6000));
-    assert_eq!(monitor.get_peak_memory_usage(), Some(Bytes::from_kib(6000)));
+    assert_eq!(monitor.get_peak_memory_usage(), Some(6000 << 10));
     monitor.reset();
     let asked = fs::read_to_string(root.path().join("proc/self/clear_refs")).unwrap();
     assert_eq!(asked, "5");
@@ -326,10 +329,10 @@ fn the_high_water_mark_counts_from_the_baseline_and_reset_moves_it() {
 fn this_machine_is_known_to_itself() {
     let monitor = MemoryMonitor::default();
     let reading = &monitor.sample().reading;
-    let total = reading.get(Metric::MachineTotal).unwrap();
-    assert!(reading.get(Metric::MachineAvailable).unwrap() <= total);
-    assert!(reading.get(Metric::Rss).unwrap() < total);
-    assert!(reading.get(Metric::Virtual) >= reading.get(Metric::Rss));
-    assert!(reading.get(Metric::RssHighWater).is_some());
-    assert!(monitor.effective_limit().unwrap().bytes <= total);
+    let total = reading.bytes(Metric::MachineTotal).unwrap();
+    assert!(reading.bytes(Metric::MachineAvailable).unwrap() <= total);
+    assert!(reading.bytes(Metric::Rss).unwrap() < total);
+    assert!(reading.bytes(Metric::Virtual) >= reading.bytes(Metric::Rss));
+    assert!(reading.bytes(Metric::RssHighWater).is_some());
+    assert!(monitor.effective_limit().unwrap().limit_bytes <= total);
 }

@@ -9,8 +9,8 @@ use std::{
 };
 
 use mem_monitor::{
-    AlertRule, Backing, Bytes, DevicePool, Error, Event, HeapCounter, MemoryMonitor,
-    MemoryMonitorBuilder, Metric, Part, Reading, Source,
+    AlertRule, Backing, DevicePool, Error, Event, HeapCounter, MemoryMonitor, MemoryMonitorBuilder,
+    Metric, Part, Reading, Source,
 };
 
 /// Far longer than any step of these tests takes, also on a loaded machine.
@@ -21,7 +21,7 @@ fn with_heap() -> (Arc<AtomicU64>, MemoryMonitorBuilder) {
     let live = Arc::new(AtomicU64::new(0));
     let counter = HeapCounter::new({
         let live = Arc::clone(&live);
-        move || Some(Bytes(live.load(Relaxed)))
+        move || Some(live.load(Relaxed))
     });
     let nowhere = tempfile::tempdir().unwrap();
     // The folder is gone when this returns: nothing is known under it.
@@ -48,7 +48,7 @@ fn the_default_interval_is_five_seconds_and_the_least_a_millisecond() {
 fn settings_that_make_no_sense_are_refused() {
     let build = |builder: MemoryMonitorBuilder| builder.build().unwrap_err();
     let builder = MemoryMonitor::builder;
-    assert!(matches!(build(builder().limit(Bytes(0))), Error::ZeroLimit));
+    assert!(matches!(build(builder().limit_bytes(0)), Error::ZeroLimit));
     assert!(matches!(
         build(builder().history_capacity(3)),
         Error::HistoryTooSmall { found: 3, .. }
@@ -119,7 +119,7 @@ fn a_panicking_source_ends_the_thread_and_it_can_be_started_again() {
                 self.0.fetch_add(1, Relaxed) > 0,
                 "the first read panics: this is part of a test"
             );
-            reading.set(Metric::Heap, Some(Bytes(7)));
+            reading.set_bytes(Metric::Heap, Some(7));
         }
     }
     let monitor = MemoryMonitor::builder()
@@ -135,7 +135,7 @@ fn a_panicking_source_ends_the_thread_and_it_can_be_started_again() {
     monitor.start_monitoring().unwrap();
     let event = subscription.events().recv_timeout(PATIENCE).unwrap();
     assert!(
-        matches!(event, Event::Sample(sample) if sample.reading.get(Metric::Heap) == Some(Bytes(7)))
+        matches!(event, Event::Sample(sample) if sample.reading.bytes(Metric::Heap) == Some(7))
     );
 }
 
@@ -173,12 +173,12 @@ fn usage_and_peak_are_the_heaps_where_the_resident_set_is_unknown() {
     let (live, builder) = with_heap();
     let monitor = builder.build().unwrap();
     live.store(500, Relaxed);
-    assert_eq!(monitor.get_current_memory_usage(), Some(Bytes(500)));
-    assert_eq!(monitor.sample().usage, Some(Bytes(500)));
+    assert_eq!(monitor.get_current_memory_usage(), Some(500));
+    assert_eq!(monitor.sample().usage_bytes, Some(500));
     live.store(100, Relaxed);
-    assert_eq!(monitor.get_peak_memory_usage(), Some(Bytes(500)));
+    assert_eq!(monitor.get_peak_memory_usage(), Some(500));
     monitor.reset();
-    assert_eq!(monitor.get_peak_memory_usage(), Some(Bytes(100)));
+    assert_eq!(monitor.get_peak_memory_usage(), Some(100));
     assert!(monitor.history().is_empty());
 }
 
@@ -186,10 +186,10 @@ fn usage_and_peak_are_the_heaps_where_the_resident_set_is_unknown() {
 fn the_heap_counters_own_peak_counts_between_two_samples_but_not_from_before() {
     let peak = Arc::new(AtomicU64::new(9_000));
     let reset = Arc::new(AtomicU64::new(0));
-    let heap = HeapCounter::new(|| Some(Bytes(10)))
+    let heap = HeapCounter::new(|| Some(10))
         .with_peak({
             let peak = Arc::clone(&peak);
-            move || Some(Bytes(peak.load(Relaxed)))
+            move || Some(peak.load(Relaxed))
         })
         .with_reset({
             let (peak, reset) = (Arc::clone(&peak), Arc::clone(&reset));
@@ -203,20 +203,20 @@ fn the_heap_counters_own_peak_counts_between_two_samples_but_not_from_before() {
         .heap(heap)
         .build()
         .unwrap();
-    assert_eq!(monitor.get_peak_memory_usage(), Some(Bytes(10)));
+    assert_eq!(monitor.get_peak_memory_usage(), Some(10));
     peak.store(20_000, Relaxed);
-    assert_eq!(monitor.get_peak_memory_usage(), Some(Bytes(20_000)));
+    assert_eq!(monitor.get_peak_memory_usage(), Some(20_000));
     monitor.reset();
     assert_eq!(reset.load(Relaxed), 1);
-    assert_eq!(monitor.get_peak_memory_usage(), Some(Bytes(10)));
+    assert_eq!(monitor.get_peak_memory_usage(), Some(10));
     peak.store(30, Relaxed);
-    assert_eq!(monitor.get_peak_memory_usage(), Some(Bytes(30)));
+    assert_eq!(monitor.get_peak_memory_usage(), Some(30));
 }
 
 #[test]
 fn default_alerts_tell_of_80_and_95_percent_once_each() {
     let (live, builder) = with_heap();
-    let monitor = builder.limit(Bytes(1000)).build().unwrap();
+    let monitor = builder.limit_bytes(1000).build().unwrap();
     let subscription = monitor.subscribe(100);
     for used in [100, 790, 800, 850, 960, 970, 965] {
         live.store(used, Relaxed);
@@ -254,7 +254,7 @@ fn default_alerts_tell_of_80_and_95_percent_once_each() {
 fn steady_growth_towards_the_limit_is_told_in_time() {
     let (live, builder) = with_heap();
     let monitor = builder
-        .limit(Bytes(1 << 40))
+        .limit_bytes(1 << 40)
         // The window is as long as 24 samples that lie close together.
         .trend_window(Duration::from_millis(24))
         .build()
@@ -278,26 +278,26 @@ fn steady_growth_towards_the_limit_is_told_in_time() {
 
 #[test]
 fn device_pools_are_told_apart_and_added_up() {
-    let pool = |name: &'static str, used: u64| DevicePool::new(name, move || Some(Bytes(used)));
+    let pool = |name: &'static str, used: u64| DevicePool::new(name, move || Some(used));
     let monitor = MemoryMonitor::builder()
         .root("/nowhere")
-        .source(pool("gpu0", 30).with_reserved(|| Some(Bytes(64))))
+        .source(pool("gpu0", 30).with_reserved(|| Some(64)))
         .source(pool("gpu1", 12))
         .source(DevicePool::new("off", || None))
         .build()
         .unwrap();
     let reading = &monitor.sample().reading;
-    assert_eq!(reading.get(Metric::Device), Some(Bytes(42)));
+    assert_eq!(reading.bytes(Metric::Device), Some(42));
     let devices: Vec<_> = reading
         .devices
         .iter()
-        .map(|d| (&*d.name, d.in_use, d.reserved))
+        .map(|d| (&*d.name, d.in_use_bytes, d.reserved_bytes))
         .collect();
     assert_eq!(
         devices,
         [
-            ("gpu0", Some(Bytes(30)), Some(Bytes(64))),
-            ("gpu1", Some(Bytes(12)), None),
+            ("gpu0", Some(30), Some(64)),
+            ("gpu1", Some(12), None),
             ("off", None, None),
         ]
     );
@@ -314,7 +314,7 @@ fn the_history_is_bounded_and_keeps_the_peak() {
     let history = monitor.history();
     assert!(history.len() <= 8);
     assert_eq!(history.samples(), 1000);
-    assert_eq!(history.max(Metric::Heap), Some(Bytes(1_000_000)));
+    assert_eq!(history.max_bytes(Metric::Heap), Some(1_000_000));
 }
 
 #[test]
@@ -344,7 +344,7 @@ fn samples_resets_and_questions_from_many_threads_do_not_disturb_each_other() {
 #[test]
 fn an_alert_is_open_until_the_value_has_gone_back() {
     let (live, builder) = with_heap();
-    let rule = AlertRule::usage_above(Bytes(1000));
+    let rule = AlertRule::usage_above(1000);
     let monitor = builder.alert_rules([rule]).build().unwrap();
     let open_at = |bytes| {
         live.store(bytes, Relaxed);
@@ -361,13 +361,10 @@ fn limit_and_interval_can_be_changed_while_it_runs() {
     let monitor = builder.build().unwrap();
     live.store(600, Relaxed);
     assert_eq!(monitor.effective_limit(), None);
-    monitor.set_limit(Some(Bytes(1000))).unwrap();
+    monitor.set_limit_bytes(1000).unwrap();
     let limit = monitor.sample().limit.clone().unwrap();
-    assert_eq!((limit.bytes, limit.used), (Bytes(1000), Some(Bytes(600))));
-    assert!(matches!(
-        monitor.set_limit(Some(Bytes(0))),
-        Err(Error::ZeroLimit)
-    ));
+    assert_eq!((limit.limit_bytes, limit.used_bytes), (1000, Some(600)));
+    assert!(matches!(monitor.set_limit_bytes(0), Err(Error::ZeroLimit)));
 
     let subscription = monitor.subscribe(64);
     monitor.start_monitoring().unwrap();
@@ -389,7 +386,7 @@ fn parts_are_remembered_as_they_were_at_the_peak() {
     let monitor = builder.build().unwrap();
     let part = Arc::clone(&live);
     monitor.register_part(Part::new("half", Backing::Heap, move || {
-        Some(Bytes(part.load(Relaxed) / 2))
+        Some(part.load(Relaxed) / 2)
     }));
     assert_eq!(monitor.peak_breakdown(), None);
     for bytes in [100, 800, 400] {

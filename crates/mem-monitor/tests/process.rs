@@ -12,7 +12,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use mem_monitor::{Bytes, Event, Format, MemoryMonitor, Recorder};
+use mem_monitor::{Event, Format, MemoryMonitor, Recorder};
 
 const PART: &str = "MEM_MONITOR_TEST_PART";
 /// What a child says at the end, so that one which found no part does not look like a success.
@@ -69,11 +69,11 @@ fn spike() {
     use_for_50_ms(200);
     let peak = monitor.get_peak_memory_usage().unwrap();
     assert!(
-        peak >= Bytes(before.0 + (199 << 20)),
+        peak >= before + (199 << 20),
         "{before} before, {peak} at most"
     );
     let mut seen = samples.events().try_iter().collect::<Vec<_>>();
-    seen.retain(|event| matches!(event, Event::Sample(s) if s.usage > Some(Bytes::from_mib(150))));
+    seen.retain(|event| matches!(event, Event::Sample(s) if s.usage_bytes > Some(150 << 20)));
     assert!(seen.is_empty(), "no tick may have seen the spike");
     monitor.stop_monitoring();
     assert!(
@@ -91,7 +91,7 @@ fn reset() {
     use_for_50_ms(300);
     let monitor = MemoryMonitor::default();
     assert!(
-        monitor.get_peak_memory_usage() < Some(Bytes::from_mib(200)),
+        monitor.get_peak_memory_usage() < Some(200 << 20),
         "that was before"
     );
     monitor.reset();
@@ -99,9 +99,9 @@ fn reset() {
     let peak = monitor.get_peak_memory_usage().unwrap();
     let settable = std::fs::write("/proc/self/clear_refs", "5").is_ok();
     if settable {
-        assert!(peak >= Bytes::from_mib(100), "{peak}");
+        assert!(peak >= 100 << 20, "{peak}");
     }
-    assert!(peak < Bytes::from_mib(200), "{peak}");
+    assert!(peak < 200 << 20, "{peak}");
 }
 
 /// Records at 10 ms and says of every sample when it was, until somebody ends this.

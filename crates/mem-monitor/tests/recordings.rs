@@ -10,7 +10,7 @@ use std::{
 };
 
 use mem_monitor::{
-    AlertRule, Backing, Bytes, DevicePool, Error, Format, HeapCounter, MemoryMonitor, Metric, Part,
+    AlertRule, Backing, DevicePool, Error, Format, HeapCounter, MemoryMonitor, Metric, Part,
     Reading, Recorder, Source,
 };
 use prometheus_parse::{Scrape, Value};
@@ -33,11 +33,8 @@ impl Fake {
 
 impl Source for Fake {
     fn read(&self, reading: &mut Reading) {
-        reading.set(Metric::Rss, Some(Bytes(self.rss.load(Relaxed))));
-        reading.set(
-            Metric::RssHighWater,
-            Some(Bytes(self.high_water.load(Relaxed))),
-        );
+        reading.set_bytes(Metric::Rss, Some(self.rss.load(Relaxed)));
+        reading.set_bytes(Metric::RssHighWater, Some(self.high_water.load(Relaxed)));
     }
 }
 
@@ -45,8 +42,8 @@ fn monitor(fake: &Fake) -> MemoryMonitor {
     MemoryMonitor::builder()
         .root("/nowhere")
         .source(fake.clone())
-        .heap(HeapCounter::new(|| Some(Bytes(77))))
-        .limit(Bytes(1000 << 20))
+        .heap(HeapCounter::new(|| Some(77)))
+        .limit_bytes(1000 << 20)
         .alert_rules([AlertRule::share_of_limit(0.5)])
         .build()
         .unwrap()
@@ -245,11 +242,11 @@ fn prometheus_text_is_read_back_by_a_parser_of_its_own() {
     let monitor = MemoryMonitor::builder()
         .root("/nowhere")
         .source(fake.clone())
-        .source(DevicePool::new("a \"gpu\"\\0", || Some(Bytes(5))).with_reserved(|| Some(Bytes(9))))
-        .limit(Bytes(1000 << 20))
+        .source(DevicePool::new("a \"gpu\"\\0", || Some(5)).with_reserved(|| Some(9)))
+        .limit_bytes(1000 << 20)
         .build()
         .unwrap();
-    monitor.register_part(Part::new("weights", Backing::Heap, || Some(Bytes(123))));
+    monitor.register_part(Part::new("weights", Backing::Heap, || Some(123)));
     with_default(Registry::default().with(monitor.span_layer()), || {
         info_span!("load").in_scope(|| {});
     });

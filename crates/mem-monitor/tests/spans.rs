@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-use mem_monitor::{Bytes, Counted, Event, HeapCounter, MemoryMonitor, PeakWindow, SpanStats};
+use mem_monitor::{Counted, Event, HeapCounter, MemoryMonitor, PeakWindow, SpanStats};
 use tracing::{info_span, subscriber::with_default};
 use tracing_subscriber::{layer::SubscriberExt, registry::Registry};
 
@@ -26,7 +26,7 @@ impl Heap {
 
     fn counter(&self) -> HeapCounter {
         let live = Arc::clone(&self.live);
-        HeapCounter::new(move || Some(Bytes(live.load(Relaxed))))
+        HeapCounter::new(move || Some(live.load(Relaxed)))
     }
 }
 
@@ -71,9 +71,9 @@ fn entry_exit_and_peak_of_nested_spans() {
             (
                 c.name,
                 c.level,
-                c.entry.unwrap().0,
-                c.exit.unwrap().0,
-                c.peak.unwrap().0,
+                c.entry_bytes.unwrap(),
+                c.exit_bytes.unwrap(),
+                c.peak_bytes.unwrap(),
             )
         })
         .collect();
@@ -106,7 +106,7 @@ fn what_an_inner_span_sees_its_outer_one_has_seen() {
         heap.set(10);
         drop(outer);
     });
-    assert_eq!(stats(&monitor, "outer").peak, Some(Bytes(700)));
+    assert_eq!(stats(&monitor, "outer").peak_bytes, Some(700));
 }
 
 #[test]
@@ -125,8 +125,8 @@ fn ticks_before_and_after_a_span_are_not_in_it() {
     });
     let stats = stats(&monitor, "quiet");
     assert_eq!(
-        (stats.peak, stats.last_exit),
-        (Some(Bytes(20)), Some(Bytes(20)))
+        (stats.peak_bytes, stats.last_exit_bytes),
+        (Some(20), Some(20))
     );
 }
 
@@ -143,9 +143,9 @@ fn calls_are_counted_and_added_up() {
     let stats = stats(&monitor, "step");
     assert_eq!(stats.calls, 10);
     assert_eq!(stats.total_net_bytes, Some(70));
-    assert_eq!(stats.first_entry, Some(Bytes(0)));
-    assert_eq!(stats.last_exit, Some(Bytes(907)));
-    assert_eq!(stats.greatest_rise, Some(Bytes(7)));
+    assert_eq!(stats.first_entry_bytes, Some(0));
+    assert_eq!(stats.last_exit_bytes, Some(907));
+    assert_eq!(stats.greatest_rise_bytes, Some(7));
     let spent: std::time::Duration = monitor.span_calls().iter().map(|c| c.duration()).sum();
     assert_eq!(stats.total_time, spent);
 }
@@ -164,19 +164,17 @@ fn a_span_left_and_entered_again_is_one_call() {
     let stats = stats(&monitor, "polled");
     assert_eq!(stats.calls, 1);
     assert_eq!(
-        (stats.first_entry, stats.last_exit),
-        (Some(Bytes(1)), Some(Bytes(4)))
+        (stats.first_entry_bytes, stats.last_exit_bytes),
+        (Some(1), Some(4))
     );
-    assert_eq!(stats.peak, Some(Bytes(30)));
+    assert_eq!(stats.peak_bytes, Some(30));
 }
 
 #[test]
 fn a_peak_that_the_counter_reached_in_a_span_is_in_it() {
     let heap = Heap::default();
     let peak = Arc::clone(&heap.peak);
-    let counter = heap
-        .counter()
-        .with_peak(move || Some(Bytes(peak.load(Relaxed))));
+    let counter = heap.counter().with_peak(move || Some(peak.load(Relaxed)));
     let monitor = monitor(counter);
     layered(&monitor, || {
         heap.set(10);
@@ -185,9 +183,9 @@ fn a_peak_that_the_counter_reached_in_a_span_is_in_it() {
         info_span!("spike").in_scope(|| heap.peak.store(800, Relaxed));
         info_span!("after").in_scope(|| {});
     });
-    assert_eq!(stats(&monitor, "before").peak, Some(Bytes(10)));
-    assert_eq!(stats(&monitor, "spike").peak, Some(Bytes(800)));
-    assert_eq!(stats(&monitor, "after").peak, Some(Bytes(10)));
+    assert_eq!(stats(&monitor, "before").peak_bytes, Some(10));
+    assert_eq!(stats(&monitor, "spike").peak_bytes, Some(800));
+    assert_eq!(stats(&monitor, "after").peak_bytes, Some(10));
 }
 
 #[test]
@@ -198,15 +196,15 @@ fn a_window_over_the_counters_peak_makes_every_span_exact() {
     let counter = heap.counter().with_peak_window(move || -> PeakWindow {
         let highest = Arc::clone(&highest);
         highest.store(live.load(Relaxed), Relaxed);
-        Box::new(move || Some(Bytes(highest.load(Relaxed))))
+        Box::new(move || Some(highest.load(Relaxed)))
     });
     let monitor = monitor(counter);
     layered(&monitor, || {
         info_span!("high").in_scope(|| heap.peak.store(900, Relaxed));
         info_span!("low").in_scope(|| heap.peak.store(300, Relaxed));
     });
-    assert_eq!(stats(&monitor, "high").peak, Some(Bytes(900)));
-    assert_eq!(stats(&monitor, "low").peak, Some(Bytes(300)));
+    assert_eq!(stats(&monitor, "high").peak_bytes, Some(900));
+    assert_eq!(stats(&monitor, "low").peak_bytes, Some(300));
 }
 
 #[test]
@@ -231,8 +229,8 @@ fn spans_on_other_threads_see_the_same_memory() {
     });
     let workers = stats(&monitor, "worker");
     assert_eq!(workers.calls, 4);
-    assert_eq!(workers.peak, Some(Bytes(4000)));
-    assert_eq!(stats(&monitor, "parent").peak, Some(Bytes(4000)));
+    assert_eq!(workers.peak_bytes, Some(4000));
+    assert_eq!(stats(&monitor, "parent").peak_bytes, Some(4000));
     let levels: Vec<_> = monitor
         .span_calls()
         .iter()
@@ -255,8 +253,8 @@ fn two_monitors_profile_the_same_spans() {
             two.set(22);
         });
     });
-    assert_eq!(stats(&first, "work").peak, Some(Bytes(11)));
-    assert_eq!(stats(&second, "work").peak, Some(Bytes(22)));
+    assert_eq!(stats(&first, "work").peak_bytes, Some(11));
+    assert_eq!(stats(&second, "work").peak_bytes, Some(22));
 }
 
 #[test]
@@ -277,5 +275,5 @@ fn without_a_heap_counter_spans_count_the_resident_set() {
     let stats = stats(&monitor, "fill");
     assert_eq!(stats.counted, Counted::Rss);
     // Less a little: other tests' threads may give memory back meanwhile.
-    assert!(stats.greatest_rise > Some(Bytes::from_mib(60)), "{stats:?}");
+    assert!(stats.greatest_rise_bytes > Some(60 << 20), "{stats:?}");
 }

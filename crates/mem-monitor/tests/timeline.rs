@@ -8,23 +8,23 @@ use std::{
     time::Duration,
 };
 
-use mem_monitor::{AlertRule, Backing, Bytes, Error, HeapCounter, MemoryMonitor, Metric, Part};
+use mem_monitor::{AlertRule, Backing, Error, HeapCounter, MemoryMonitor, Metric, Part};
 use roxmltree::{Document, Node};
 use tracing::{info_span, subscriber::with_default};
 use tracing_subscriber::{layer::SubscriberExt, registry::Registry};
 
 /// A monitor that has seen a program with phases, a peak and an alert.
-fn eventful(limit: Bytes) -> MemoryMonitor {
+fn eventful(limit: u64) -> MemoryMonitor {
     let live = Arc::new(AtomicU64::new(50 << 20));
     let counter = Arc::clone(&live);
     let monitor = MemoryMonitor::builder()
         .root("/nowhere")
-        .heap(HeapCounter::new(move || Some(Bytes(counter.load(Relaxed)))))
-        .limit(limit)
-        .alert_rules([AlertRule::usage_above(Bytes::from_mib(250))])
+        .heap(HeapCounter::new(move || Some(counter.load(Relaxed))))
+        .limit_bytes(limit)
+        .alert_rules([AlertRule::usage_above(250 << 20)])
         .build()
         .unwrap();
-    let weights = Part::new("weights", Backing::Heap, || Some(Bytes::from_mib(40)));
+    let weights = Part::new("weights", Backing::Heap, || Some(40 << 20));
     monitor.register_part(weights);
     let step = |mib: u64| {
         live.store(mib << 20, Relaxed);
@@ -52,7 +52,7 @@ fn texts<'a>(svg: &'a Document<'_>) -> Vec<(Node<'a, 'a>, String)> {
 
 #[test]
 fn the_svg_is_well_formed_and_says_everything() {
-    let monitor = eventful(Bytes::from_mib(400));
+    let monitor = eventful(400 << 20);
     let svg = monitor
         .timeline("A <title> & \"more\"")
         .to_svg(1000, 500)
@@ -83,7 +83,7 @@ fn the_svg_is_well_formed_and_says_everything() {
 #[test]
 fn texts_lie_in_the_picture_and_apart_from_each_other() {
     for (width, height, limit) in [(1000, 500, 310), (480, 320, 305), (3000, 900, 5000)] {
-        let monitor = eventful(Bytes::from_mib(limit));
+        let monitor = eventful(limit << 20);
         let svg = monitor.timeline("Title").to_svg(width, height).unwrap();
         let document = Document::parse(&svg).unwrap();
         // About the room that each text takes.
@@ -116,7 +116,7 @@ fn texts_lie_in_the_picture_and_apart_from_each_other() {
 
 #[test]
 fn a_limit_far_above_is_named_but_does_not_flatten_the_curves() {
-    let monitor = eventful(Bytes::from_mib(50_000));
+    let monitor = eventful(50_000 << 20);
     let svg = monitor.timeline("t").to_svg(800, 400).unwrap();
     assert!(svg.contains("limit 48.8 GiB (configured limit)"));
     assert!(
@@ -142,7 +142,7 @@ fn a_single_sample_and_no_knowledge_at_all_are_drawn() {
 
 #[test]
 fn other_series_can_be_chosen() {
-    let monitor = eventful(Bytes::from_mib(400));
+    let monitor = eventful(400 << 20);
     let timeline = monitor
         .timeline("t")
         .series([Metric::HeapPeak, Metric::CgroupCurrent]);
@@ -166,7 +166,7 @@ fn sizes_without_room_are_refused() {
 
 #[test]
 fn the_page_is_self_contained_and_has_tables_and_data() {
-    let monitor = eventful(Bytes::from_mib(310));
+    let monitor = eventful(310 << 20);
     let html = monitor.timeline("</script><b>").to_html().unwrap();
     assert!(!html.contains("<b>"), "what the program names is escaped");
     assert_eq!(html.matches("</script>").count(), 2);

@@ -17,7 +17,7 @@ pub(crate) fn run(args: &ExportVoiceArgs) -> anyhow::Result<ExitCode> {
             "{}: a voice of {} positions, {}",
             args.export_path.display(),
             voice.positions(),
-            Bytes(voice.bytes() as f64)
+            Bytes(voice.size_bytes() as f64)
         );
     }
     Ok(ExitCode::SUCCESS)

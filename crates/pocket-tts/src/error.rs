@@ -1,9 +1,11 @@
 //! The crate's error type, which collects those of its modules.
 
+use tts_core::ErrorKind;
+
 #[cfg(feature = "hub")]
 use crate::hub::HubError;
 use crate::location::LocationError;
-use crate::memory::MemoryError;
+use crate::memory::SessionError;
 use crate::preset::UnknownName;
 use crate::source::{OpenError, SourceError};
 
@@ -45,7 +47,24 @@ pub enum Error {
 
     /// Memory settings, a session or a recording.
     #[error(transparent)]
-    Memory(#[from] MemoryError),
+    Session(#[from] SessionError),
+}
+
+impl Error {
+    /// Returns the kind of the error.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Core(error) => error.kind(),
+            Self::Plan(batch_planner::Error::Infeasible(_)) => ErrorKind::OutOfMemory,
+            Self::Plan(_) => ErrorKind::BadInput,
+            #[cfg(feature = "hub")]
+            Self::Hub(error) => error.kind(),
+            Self::Source(error) => error.kind(),
+            Self::DefaultVoice { source, .. } => source.kind(),
+            Self::Session(error) => error.kind(),
+        }
+    }
 }
 
 /// A result with this crate's [`Error`].
@@ -53,7 +72,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl From<mem_monitor::Error> for Error {
     fn from(error: mem_monitor::Error) -> Self {
-        MemoryError::from(error).into()
+        SessionError::from(error).into()
     }
 }
 
@@ -95,6 +114,7 @@ mod tests {
             model: "the model of a.yaml".to_owned(),
             source: Box::new(missing.into()),
         };
+        assert_eq!(error.kind(), ErrorKind::NotFound);
         let message = chain(&error);
         assert_eq!(message.matches("cannot open voice.wav").count(), 1);
         assert_eq!(message.matches("entity not found").count(), 1, "{message}");

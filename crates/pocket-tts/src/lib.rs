@@ -57,6 +57,6 @@ pub use source::{ModelSource, NamedVoice, SourceError};
 pub use speech::{Interrupted, SpeechStream, SpeechText};
 pub use tts_core::{
     Audio, Config, DeviceError, DeviceKind, Error as CoreError, ErrorKind, GenerateOptions,
-    ModelSize, PreparedText, Progress, Segment, SpeechRequest, ThreadsError, Voice, VoiceError,
-    WeightsError, audio, config,
+    MemoryError, ModelSize, PreparedText, Progress, Segment, SpeechRequest, ThreadsError, Voice,
+    VoiceError, WeightsError, audio, config,
 };

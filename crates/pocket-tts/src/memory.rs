@@ -76,7 +76,7 @@ pub use batch_planner::{
     BatchSize, BatchSizeOptimizer, DEFAULT_MODEL_SIZE_MB, Estimate, LimitedBy, MemoryModel, Term,
 };
 pub use context::{MemoryContext, MemoryContextGuard, memory_efficient_context, with_memory_limit};
-pub use error::MemoryError;
+pub use error::SessionError;
 pub use globals::{get_cycle_detector, get_memory_monitor, get_memory_pool, span_layer};
 pub use leak_detect::{BrokenCycles, CycleReport, ReferenceCycleDetector, Trace, Tracer, Unlink};
 pub use mem_monitor::{

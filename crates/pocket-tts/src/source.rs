@@ -151,7 +151,8 @@ fn open_weights(
 ) -> Result<(Weights, Option<String>), OpenError> {
     let (whole, open, mimi) = match location {
         WeightsLocation::Split { flow_lm, mimi } => {
-            let weights = Weights::open_parts(&files.resolve(flow_lm)?, &files.resolve(mimi)?)?;
+            let weights =
+                Weights::open_components(&files.resolve(flow_lm)?, &files.resolve(mimi)?)?;
             return Ok((weights, None));
         }
         WeightsLocation::Whole {

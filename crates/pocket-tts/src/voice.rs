@@ -102,9 +102,9 @@ impl TtsModel {
     /// # let model = pocket_tts::TtsModel::builtin()?;
     /// let voice = model.voice("slt")?;
     /// assert_eq!(model.evict_voices().get(), 0);
-    /// let bytes = voice.bytes();
+    /// let bytes = voice.size_bytes();
     /// drop(voice);
-    /// assert_eq!(model.evict_voices().get(), bytes as u64);
+    /// assert_eq!(model.evict_voices().get(), bytes);
     /// # }
     /// # Ok::<(), pocket_tts::Error>(())
     /// ```

@@ -81,7 +81,7 @@ struct CachedVoice {
 
 impl CachedVoice {
     fn bytes(&self) -> Bytes {
-        Bytes::from(self.voice.bytes())
+        Bytes(self.voice.size_bytes())
     }
 }
 

@@ -319,7 +319,10 @@ fn cached_voices_are_dropped_before_a_stream_ends() {
     let recording = folder.path().join("hum.wav");
     hum(25.0).write_wav(&recording).unwrap();
     let (text, options) = many_segments();
-    let cached = model.voice(recording.to_str().unwrap()).unwrap().bytes() as u64;
+    let cached = model
+        .voice(recording.to_str().unwrap())
+        .unwrap()
+        .size_bytes();
     model_without_encoder(&model);
     let plan = model.plan_stream_memory(&voice, &text, &options).unwrap();
     let limit_mb = plan.peak_bytes / MIB + 1;

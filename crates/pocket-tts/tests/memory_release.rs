@@ -77,7 +77,7 @@ fn releases_idle_memory_and_reports_each_byte_once() {
     let model = TtsModel::builtin().unwrap();
     speak(&model);
     let used = model.voice(&recording()).unwrap();
-    let slt = model.voice("slt").unwrap().bytes() as u64;
+    let slt = model.voice("slt").unwrap().size_bytes();
     let allocated = || {
         let stats = ALLOCATOR.stats();
         stats.live + stats.padding + stats.retained
@@ -121,8 +121,8 @@ fn the_summary_has_the_categories_of_a_model() {
         size.flow_lm_bytes + size.decoder_bytes
     );
     assert_eq!(
-        category("cached voices") as usize,
-        model.voice("slt").unwrap().bytes()
+        category("cached voices") as u64,
+        model.voice("slt").unwrap().size_bytes()
     );
     assert_eq!(category("pool idle") as u64, summary.pool.idle_bytes);
     assert!(category("scratch, other heap") > 0 && category("allocator slack") > 0);

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pocket_tts::memory::{
-    MemoryContext, MemoryError, PoolAllocator, ProfileReport, Settings, get_cycle_detector,
+    MemoryContext, PoolAllocator, ProfileReport, SessionError, Settings, get_cycle_detector,
     get_memory_monitor, get_memory_pool, init, memory_efficient_context, memory_summary, profile,
 };
 use pocket_tts::{Error, GenerateOptions, TtsModel};
@@ -78,7 +78,7 @@ fn settings_apply_while_their_session_lives() {
         assert_eq!(limit(), Some(100 << 20));
     }
     let own_limit = get_memory_monitor().sample().limit.clone().unwrap();
-    assert!(own_limit.bytes.0 <= 500 << 20);
+    assert!(own_limit.limit_bytes <= 500 << 20);
     speak(&TtsModel::builtin().unwrap()).unwrap();
     assert_eq!(get_memory_pool().get_stats().pooled_tensors, 0);
     assert_eq!(session.finish().unwrap(), None);
@@ -104,7 +104,7 @@ fn rejects_a_second_session_without_effect() {
     let lower = Settings::default().with_memory_limit_bytes(1 << 20);
     let error = init(lower.clone()).unwrap_err();
     assert!(
-        matches!(error, Error::Memory(MemoryError::SessionOpen)),
+        matches!(error, Error::Session(SessionError::SessionOpen)),
         "{error}"
     );
     assert!(
@@ -123,7 +123,7 @@ fn rejects_invalid_settings_and_leaves_no_session_open() {
     let missing = folder.path().join("missing");
     let error = init(recording_to(&missing)).unwrap_err();
     assert!(
-        matches!(error, Error::Memory(MemoryError::Recording { .. })),
+        matches!(error, Error::Session(SessionError::Recording { .. })),
         "{error}"
     );
     for expected in ["missing", "create the folder"] {
@@ -232,7 +232,7 @@ fn reports_a_removed_folder_and_ends_the_session() {
     folder.close().unwrap();
     let error = session.finish().unwrap_err();
     assert!(
-        matches!(error, Error::Memory(MemoryError::Recording { .. })),
+        matches!(error, Error::Session(SessionError::Recording { .. })),
         "{error}"
     );
     assert!(!get_memory_monitor().is_monitoring());

@@ -182,8 +182,8 @@ fn an_exported_voice_equals_the_original() {
     model.export_voice(&voice, &path).unwrap();
     let again = model.voice(path.to_str().unwrap()).unwrap();
     assert_eq!(
-        (again.positions(), again.bytes()),
-        (voice.positions(), voice.bytes())
+        (again.positions(), again.size_bytes()),
+        (voice.positions(), voice.size_bytes())
     );
     let say = |voice| model.generate(voice, "Hi.", &seeded(1)).unwrap();
     assert!(say(&again) == say(&voice));

@@ -10,9 +10,13 @@ use pocket_tts::{LoadOptions, ModelSource, TtsModel, Voice};
 
 /// Loads the built-in model with a cache for `voices` copies of its voice.
 fn model_with_room_for(voices: u64) -> TtsModel {
-    let bytes = TtsModel::builtin().unwrap().voice("slt").unwrap().bytes();
+    let bytes = TtsModel::builtin()
+        .unwrap()
+        .voice("slt")
+        .unwrap()
+        .size_bytes();
     let options = LoadOptions {
-        voice_cache_bytes: voices * bytes as u64,
+        voice_cache_bytes: voices * bytes,
         ..LoadOptions::default()
     };
     TtsModel::load(ModelSource::BuiltIn, options).unwrap()
@@ -96,7 +100,7 @@ fn eviction_skips_voices_in_use() {
     model.evict_voices();
     let used = load(&model, &paths[0]);
     drop(load(&model, &paths[1]));
-    let bytes = Bytes::from(used.bytes());
+    let bytes = Bytes(used.size_bytes());
     assert_eq!(model.evict_voices(), bytes);
     assert!(used.is_shared());
     drop(used);
@@ -116,7 +120,7 @@ fn concurrent_loads_share_one_voice() {
             .map(|thread| thread.join().unwrap())
             .collect()
     });
-    let bytes = Bytes::from(voices[0].bytes());
+    let bytes = Bytes(voices[0].size_bytes());
     assert_eq!(model.evict_voices(), Bytes::ZERO);
     drop(voices);
     assert_eq!(model.evict_voices(), bytes);

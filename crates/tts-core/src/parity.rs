@@ -1,6 +1,7 @@
-//! What the reference computes, for five small models, on every device that the build has.
+//! Comparison with recorded outputs of the reference, for five small models on every device of the
+//! build.
 //!
-//! Everything is compared through [`compare`]: relative L2 error for tensors, signal to noise for
+//! All comparisons go through [`compare`]: relative L2 error for tensors, signal-to-noise ratio for
 //! audio.
 
 mod batch;

@@ -85,11 +85,10 @@ impl Voice {
     }
 
     /// Bytes of the keys and values.
-    pub fn bytes(&self) -> usize {
-        self.kv
-            .layers
-            .iter()
-            .map(|layer| layer.shape().num_elements() * size_of::<f32>())
+    pub fn size_bytes(&self) -> u64 {
+        let layers = self.kv.layers.iter();
+        layers
+            .map(|layer| (layer.shape().num_elements() * size_of::<f32>()) as u64)
             .sum()
     }
 }

@@ -59,7 +59,7 @@ impl Weights {
     /// # Errors
     ///
     /// As [`Self::open`].
-    pub fn open_parts(flow_lm: impl AsRef<Path>, mimi: impl AsRef<Path>) -> Result<Self> {
+    pub fn open_components(flow_lm: impl AsRef<Path>, mimi: impl AsRef<Path>) -> Result<Self> {
         let mut directory = names::flow_lm(Directory::open(flow_lm.as_ref())?);
         directory.extend(names::mimi(Directory::open(mimi.as_ref())?)?);
         Ok(Self { directory })

@@ -1,5 +1,6 @@
-//! Loading holds the final weights and one tensor more, never two copies of a model. In a binary of
-//! its own, because it counts every byte of the process.
+//! Peak memory of loading: the final weights and the largest tensor, never two copies of the model.
+//!
+//! A test binary of its own, because it counts all bytes of the process.
 
 mod support;
 
@@ -8,11 +9,11 @@ use safetensors::tensor::TensorView;
 use tensor_pool::{PeakWindow, PoolAllocator};
 use tts_core::{Config, Model, RunOptions, expected_tensors};
 
-/// What it retains for later is not live, so it may retain.
+/// Retained blocks are not live, so they do not affect the counts.
 #[global_allocator]
 static ALLOCATOR: PoolAllocator = PoolAllocator::new();
 
-/// What is not weights: names, shapes, the thread pool, packing buffers.
+/// Bytes that are not weights: names, shapes, the thread pool, packing buffers.
 const SLACK: usize = 512 * 1024;
 
 #[test]
@@ -20,7 +21,7 @@ fn peak_heap_while_loading_is_the_final_weights_and_the_largest_tensor() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = support::fixture("lsd_bf16/config.yaml");
     let mut config = Config::read(&path).expect("the config is valid");
-    // Large enough that the weights outweigh everything else.
+    // Large enough that the weights dominate.
     config.flow_lm.transformer.d_model = 512;
     config.flow_lm.lookup_table.dim = 512;
     let weights = folder.path().join("model.safetensors");
@@ -32,7 +33,7 @@ fn peak_heap_while_loading_is_the_final_weights_and_the_largest_tensor() {
         .max()
         .expect("a model has tensors");
     {
-        // Stored as bf16, so that every tensor is converted while it is loaded.
+        // bf16, so every tensor is converted while it is loaded.
         let zeros = vec![0u8; largest / 2];
         let views = specs.iter().map(|spec| {
             let bytes = 2 * spec.shape.iter().product::<usize>();
@@ -53,15 +54,18 @@ fn peak_heap_while_loading_is_the_final_weights_and_the_largest_tensor() {
     let before = live();
     let window = PeakWindow::new();
     let model = Model::load(parts, options).expect("the model loads");
-    let peak = window.peak().expect("it is installed").get() as usize - before;
-    let kept = live() - before;
+    let peak = window.peak().expect("the allocator is installed").get() as usize - before;
+    let loaded = live() - before;
     println!(
-        "peak {peak}, kept {kept}, largest tensor {largest}, {:?}",
+        "peak {peak}, loaded {loaded}, largest tensor {largest}, {:?}",
         model.size()
     );
-    assert!(kept > 8 * largest, "the weights should outweigh the rest");
     assert!(
-        peak <= kept + largest + SLACK,
-        "loading took {peak} bytes at its peak; {kept} are kept, the largest tensor has {largest}"
+        loaded > 8 * largest,
+        "the largest tensor must be small compared to the model"
+    );
+    assert!(
+        peak <= loaded + largest + SLACK,
+        "loading peaks at {peak} bytes; the model takes {loaded}, the largest tensor {largest}"
     );
 }

@@ -7,14 +7,14 @@ use crate::{Metric, Pressure, Stall};
 
 fn reading(rss: u64) -> Reading {
     let mut reading = Reading::default();
-    reading.set(Metric::Rss, Some(Bytes(rss)));
+    reading.set_bytes(Metric::Rss, Some(rss));
     reading
 }
 
 fn limit(used: u64, bytes: u64) -> Limit {
     Limit {
-        bytes: Bytes(bytes),
-        used: Some(Bytes(used)),
+        limit_bytes: bytes,
+        used_bytes: Some(used),
         origin: LimitOrigin::CgroupMax(
             std::path::Path::new("/sys/fs/cgroup/app/memory.max").into(),
         ),
@@ -137,12 +137,10 @@ fn messages_name_figures_limit_and_way_out() {
          group: release memory, take on no new work, or raise the group's limit"
     );
     assert!(
-        say(AlertRule::usage_above(Bytes::from_mib(500)))
+        say(AlertRule::usage_above(500 << 20))
             .contains("uses 850.0 MiB, the threshold is 500.0 MiB")
     );
-    assert!(
-        say(AlertRule::growth_above(Bytes::from_mib(1))).contains("grows by at least 10.0 MiB/s")
-    );
+    assert!(say(AlertRule::growth_above(1 << 20)).contains("grows by at least 10.0 MiB/s"));
     assert!(
         say(AlertRule::time_to_limit_below(Duration::from_secs(60)))
             .contains("reached in about 15 s")
@@ -155,8 +153,8 @@ fn rules_that_make_no_sense_are_refused_with_the_reason() {
         AlertRule::share_of_limit(0.0),
         AlertRule::share_of_limit(f64::NAN),
         AlertRule::share_of_limit(-0.5),
-        AlertRule::usage_above(Bytes(0)),
-        AlertRule::growth_above(Bytes(0)),
+        AlertRule::usage_above(0),
+        AlertRule::growth_above(0),
         AlertRule::pressure_above(101.0),
         AlertRule::time_to_limit_below(Duration::ZERO),
         AlertRule::share_of_limit(0.8).with_hysteresis(1.0),

@@ -8,7 +8,7 @@ use std::{
 
 use super::{DEFAULT_CHECK_INTERVAL, MemoryMonitor, Shared, sampling::State, sources::Sources};
 use crate::{
-    AlertRule, Bytes, Error, History, Source,
+    AlertRule, Error, History, Source,
     history::LEAST_CAPACITY,
     source::{
         CgroupSource, HeapCounter, MachineSource, PressureSource, ProcessSource, PssSource,
@@ -31,7 +31,7 @@ const DEFAULT_TREND_WINDOW: Duration = Duration::from_secs(30);
 pub struct MemoryMonitorBuilder {
     check_interval: Duration,
     root: PathBuf,
-    limit: Option<Bytes>,
+    limit_bytes: Option<u64>,
     rules: Vec<AlertRule>,
     heap: Option<HeapCounter>,
     sources: Vec<Box<dyn Source>>,
@@ -45,7 +45,7 @@ impl Default for MemoryMonitorBuilder {
         Self {
             check_interval: DEFAULT_CHECK_INTERVAL,
             root: PathBuf::from("/"),
-            limit: None,
+            limit_bytes: None,
             rules: AlertRule::defaults().to_vec(),
             heap: None,
             sources: Vec::new(),
@@ -64,8 +64,8 @@ impl MemoryMonitorBuilder {
     }
 
     /// A limit for this process, beside those of the machine and the control groups.
-    pub fn limit(mut self, limit: Bytes) -> Self {
-        self.limit = Some(limit);
+    pub fn limit_bytes(mut self, limit_bytes: u64) -> Self {
+        self.limit_bytes = Some(limit_bytes);
         self
     }
 
@@ -127,7 +127,7 @@ impl MemoryMonitorBuilder {
                 least: LEAST_CAPACITY,
             });
         }
-        if self.limit == Some(Bytes(0)) {
+        if self.limit_bytes == Some(0) {
             return Err(Error::ZeroLimit);
         }
         for rule in &self.rules {
@@ -163,7 +163,7 @@ impl MemoryMonitorBuilder {
                 History::new(self.history_capacity),
                 &self.rules,
                 self.trend_window,
-                self.limit,
+                self.limit_bytes,
             )),
             subscribers: Mutex::default(),
             parts: Mutex::default(),
@@ -194,7 +194,7 @@ impl std::fmt::Debug for MemoryMonitorBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("MemoryMonitorBuilder")
             .field("check_interval", &self.check_interval)
-            .field("limit", &self.limit)
+            .field("limit_bytes", &self.limit_bytes)
             .field("rules", &self.rules)
             .finish_non_exhaustive()
     }

@@ -4,8 +4,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use super::{AtPeak, Shared, peak::Peaks};
 use crate::{
-    Alert, AlertRule, Breakdown, Bytes, Event, History, LimitOrigin, Metric, Reading, Sample,
-    Source,
+    Alert, AlertRule, Breakdown, Event, History, LimitOrigin, Metric, Reading, Sample, Source,
     alert::{Armed, Situation, time_to_limit},
     limit::effective_limit,
     lock,
@@ -26,7 +25,7 @@ pub(super) struct State {
     usage_trend: Trend,
     limit_trend: Trend,
     limit_origin: Option<LimitOrigin>,
-    pub(super) configured_limit: Option<Bytes>,
+    pub(super) configured_limit: Option<u64>,
     sequence: u64,
 }
 
@@ -35,7 +34,7 @@ impl State {
         history: History,
         rules: &[AlertRule],
         trend_window: Duration,
-        configured_limit: Option<Bytes>,
+        configured_limit: Option<u64>,
     ) -> Self {
         Self {
             history,
@@ -68,11 +67,11 @@ impl State {
             self.limit_trend.clear();
             self.limit_origin = origin.cloned();
         }
-        if let Some(used) = limit.as_ref().and_then(|limit| limit.used) {
-            self.limit_trend.push(elapsed, used.0);
+        if let Some(used) = limit.as_ref().and_then(|limit| limit.used_bytes) {
+            self.limit_trend.push(elapsed, used);
         }
-        if let Some(usage) = reading.usage() {
-            self.usage_trend.push(elapsed, usage.0);
+        if let Some(usage) = reading.usage_bytes() {
+            self.usage_trend.push(elapsed, usage);
         }
         let growth = self.usage_trend.bytes_per_second();
         let limit_growth = self.limit_trend.bytes_per_second();
@@ -98,9 +97,9 @@ impl State {
             sequence: self.sequence,
             time,
             elapsed,
-            usage: reading.usage(),
-            peak: self.peaks.usage,
-            rss_peak: self.peaks.rss,
+            usage_bytes: reading.usage_bytes(),
+            peak_bytes: self.peaks.usage,
+            rss_peak_bytes: self.peaks.rss,
             time_to_limit: time_to_limit(limit.as_ref(), limit_growth),
             growth_bytes_per_second: growth,
             limit,
@@ -130,7 +129,7 @@ impl Shared {
 
     /// Asks the parts for their sizes if there were never as many bytes as now.
     fn see_parts(&self, reading: &Reading) {
-        let now = reading.get(Metric::Heap).or(reading.usage());
+        let now = reading.bytes(Metric::Heap).or(reading.usage_bytes());
         let mut at_peak = lock(&self.parts_at_peak);
         let before = at_peak.as_ref().map(|at_peak| at_peak.bytes);
         if let Some(bytes) = now.filter(|_| now > before) {
@@ -143,11 +142,11 @@ impl Shared {
     }
 
     /// The peak, with everything that tells of one looked at anew.
-    pub(super) fn peak_now(&self) -> Option<Bytes> {
+    pub(super) fn peak_now(&self) -> Option<u64> {
         let _ordered = lock(&self.sources);
         let mut reading = Reading::default();
-        reading.set(Metric::Rss, self.rss_now());
-        reading.set(Metric::RssHighWater, self.high_water_now());
+        reading.set_bytes(Metric::Rss, self.rss_now());
+        reading.set_bytes(Metric::RssHighWater, self.high_water_now());
         if let Some(heap) = &self.heap {
             heap.read(&mut reading);
         }

@@ -20,15 +20,15 @@ pub(super) fn sample(out: &mut impl Write, sample: &Sample) -> io::Result<()> {
     let time = unix_seconds(sample.time);
     write!(out, "{time:.4},{:.4}", sample.elapsed.as_secs_f64())?;
     let own = [
-        sample.usage,
-        sample.peak,
-        limit.map(|limit| limit.bytes),
-        limit.and_then(|limit| limit.used),
+        sample.usage_bytes,
+        sample.peak_bytes,
+        limit.map(|limit| limit.limit_bytes),
+        limit.and_then(|limit| limit.used_bytes),
     ];
-    let metrics = Metric::ALL.map(|metric| sample.reading.get(metric));
+    let metrics = Metric::ALL.map(|metric| sample.reading.bytes(metric));
     for bytes in own.into_iter().chain(metrics) {
         match bytes {
-            Some(bytes) => write!(out, ",{}", bytes.0)?,
+            Some(bytes) => write!(out, ",{}", bytes)?,
             None => write!(out, ",")?,
         }
     }

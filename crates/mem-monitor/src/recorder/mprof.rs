@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::{Bytes, Sample, SpanCall, alert::unix_seconds};
+use crate::{Sample, SpanCall, alert::unix_seconds};
 
 /// `mprof plot` draws two brackets and a legend row for each span: more make it unreadable.
 const SPANS: usize = 30;
@@ -19,7 +19,7 @@ const SPANS_OF_A_NAME: usize = 3;
 #[derive(Default)]
 pub(super) struct Mprof {
     /// Time and peak of the sample before.
-    before: Option<(SystemTime, Option<Bytes>)>,
+    before: Option<(SystemTime, Option<u64>)>,
     spans: HashMap<(&'static str, &'static str), usize>,
 }
 
@@ -45,20 +45,20 @@ fn quote(argument: &str) -> String {
 impl Mprof {
     pub(super) fn sample(&mut self, out: &mut impl Write, sample: &Sample) -> io::Result<()> {
         if let Some((time, peak)) = self.before
-            && sample.rss_peak > peak
-            && sample.rss_peak > sample.reading.get(crate::Metric::Rss)
+            && sample.rss_peak_bytes > peak
+            && sample.rss_peak_bytes > sample.reading.bytes(crate::Metric::Rss)
         {
             // The kernel saw a peak since the sample before, but not when: the middle is closest.
             let middle = time + sample.time.duration_since(time).unwrap_or_default() / 2;
-            mem(out, sample.rss_peak, middle)?;
+            mem(out, sample.rss_peak_bytes, middle)?;
         }
-        self.before = Some((sample.time, sample.rss_peak));
-        mem(out, sample.reading.get(crate::Metric::Rss), sample.time)
+        self.before = Some((sample.time, sample.rss_peak_bytes));
+        mem(out, sample.reading.bytes(crate::Metric::Rss), sample.time)
     }
 
     pub(super) fn span(&mut self, out: &mut impl Write, call: &SpanCall) -> io::Result<()> {
         // The curve and the brackets must be of the same quantity.
-        let (Some(entry), Some(exit)) = (call.rss_entry, call.rss_exit) else {
+        let (Some(entry), Some(exit)) = (call.rss_entry_bytes, call.rss_exit_bytes) else {
             return Ok(());
         };
         if self.spans.values().sum::<usize>() >= SPANS {
@@ -73,18 +73,23 @@ impl Mprof {
             out,
             "FUNC {} {:.4} {:.4} {:.4} {:.4} {}",
             dotted(call.target, call.name),
-            entry.as_mib(),
+            crate::as_mib(entry),
             unix_seconds(call.time),
-            exit.as_mib(),
+            crate::as_mib(exit),
             unix_seconds(call.time + call.duration()),
             call.level
         )
     }
 }
 
-fn mem(out: &mut impl Write, bytes: Option<Bytes>, time: SystemTime) -> io::Result<()> {
+fn mem(out: &mut impl Write, bytes: Option<u64>, time: SystemTime) -> io::Result<()> {
     match bytes {
-        Some(bytes) => writeln!(out, "MEM {:.6} {:.4}", bytes.as_mib(), unix_seconds(time)),
+        Some(bytes) => writeln!(
+            out,
+            "MEM {:.6} {:.4}",
+            crate::as_mib(bytes),
+            unix_seconds(time)
+        ),
         None => Ok(()),
     }
 }
@@ -144,11 +149,11 @@ mod tests {
             start: Duration::ZERO,
             end: Duration::from_millis(500),
             counted: crate::Counted::Rss,
-            entry: None,
-            exit: None,
-            peak: None,
-            rss_entry: Some(Bytes::from_kib(1536)),
-            rss_exit: Some(Bytes::from_mib(2)),
+            entry_bytes: None,
+            exit_bytes: None,
+            peak_bytes: None,
+            rss_entry_bytes: Some(1536 << 10),
+            rss_exit_bytes: Some(2 << 20),
         }
     }
 

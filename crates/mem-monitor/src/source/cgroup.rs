@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{Source, text, under};
-use crate::{Bytes, Limit, LimitOrigin, Metric, Reading};
+use crate::{Limit, LimitOrigin, Metric, Reading};
 
 mod locate;
 
@@ -84,7 +84,7 @@ impl CgroupSource {
     }
 
     /// The least limit among the levels, each with what is charged against it there.
-    fn least(&self, limit: impl Fn(&Level) -> Option<Bytes>) -> Option<(&Level, Bytes)> {
+    fn least(&self, limit: impl Fn(&Level) -> Option<u64>) -> Option<(&Level, u64)> {
         self.levels
             .iter()
             .filter_map(|level| Some((level, limit(level)?)))
@@ -93,7 +93,7 @@ impl CgroupSource {
 
     /// The charge less the page cache that the kernel can drop at once: what container tools call
     /// the working set.
-    fn working_set(&self, level: &Level) -> Option<Bytes> {
+    fn working_set(&self, level: &Level) -> Option<u64> {
         let current = number(&level.folder.join(self.files.current))?;
         let droppable = text(level.folder.join("memory.stat"))
             .and_then(|stat| keyed(&stat, self.files.droppable))
@@ -101,7 +101,7 @@ impl CgroupSource {
         Some(current.saturating_sub(droppable))
     }
 
-    fn max(&self, level: &Level) -> Option<Bytes> {
+    fn max(&self, level: &Level) -> Option<u64> {
         let own = number(&level.folder.join(self.files.max));
         let inherited = if self.files.high.is_none() {
             text(level.folder.join("memory.stat"))
@@ -111,7 +111,7 @@ impl CgroupSource {
         };
         own.into_iter()
             .chain(inherited)
-            .filter(|bytes| bytes.0 < UNLIMITED_FROM)
+            .filter(|bytes| *bytes < UNLIMITED_FROM)
             .min()
     }
 }
@@ -125,27 +125,30 @@ impl Source for CgroupSource {
                 .iter()
                 .find_map(|level| number(&level.folder.join(file)))
         };
-        reading.set(Metric::CgroupCurrent, innermost(self.files.current));
-        reading.set(Metric::CgroupPeak, innermost(self.files.peak));
+        reading.set_bytes(Metric::CgroupCurrent, innermost(self.files.current));
+        reading.set_bytes(Metric::CgroupPeak, innermost(self.files.peak));
 
         let max = self.least(|level| self.max(level));
-        reading.set(Metric::CgroupMax, max.map(|(_, bytes)| bytes));
+        reading.set_bytes(Metric::CgroupMax, max.map(|(_, bytes)| bytes));
         let high = self
             .files
             .high
             .and_then(|file| self.least(|level| number(&level.folder.join(file))));
-        reading.set(Metric::CgroupHigh, high.map(|(_, bytes)| bytes));
+        reading.set_bytes(Metric::CgroupHigh, high.map(|(_, bytes)| bytes));
 
-        let limit = |found: Option<(&Level, Bytes)>, file: &str, origin: fn(Arc<Path>) -> _| {
+        let limit = |found: Option<(&Level, u64)>, file: &str, origin: fn(Arc<Path>) -> _| {
             found.map(|(level, bytes)| Limit {
-                bytes,
-                used: self.working_set(level),
+                limit_bytes: bytes,
+                used_bytes: self.working_set(level),
                 origin: origin(level.shown.join(file).into()),
             })
         };
         let max = limit(max, self.files.max, LimitOrigin::CgroupMax);
         let high = limit(high, self.files.high.unwrap_or(""), LimitOrigin::CgroupHigh);
-        reading.cgroup_limit = max.into_iter().chain(high).min_by_key(|limit| limit.bytes);
+        reading.cgroup_limit = max
+            .into_iter()
+            .chain(high)
+            .min_by_key(|limit| limit.limit_bytes);
     }
 
     fn min_interval(&self) -> Duration {
@@ -169,14 +172,13 @@ pub(super) fn unified_folder(root: &Path) -> Option<PathBuf> {
 }
 
 /// The number in a file; `max` and whatever else is no number is unknown.
-fn number(path: &Path) -> Option<Bytes> {
-    text(path)?.trim().parse().ok().map(Bytes)
+fn number(path: &Path) -> Option<u64> {
+    text(path)?.trim().parse().ok()
 }
 
 /// The value of a line `key 123`.
-fn keyed(text: &str, key: &str) -> Option<Bytes> {
+fn keyed(text: &str, key: &str) -> Option<u64> {
     text.lines()
         .find_map(|line| line.strip_prefix(key)?.strip_prefix(' '))
         .and_then(|value| value.trim().parse().ok())
-        .map(Bytes)
 }

@@ -3,12 +3,12 @@
 use std::{fmt, sync::Arc};
 
 use super::Source;
-use crate::{Bytes, DeviceReading, Metric, Reading};
+use crate::{DeviceReading, Metric, Reading};
 
-type Read = Box<dyn Fn() -> Option<Bytes> + Send + Sync>;
+type Read = Box<dyn Fn() -> Option<u64> + Send + Sync>;
 
 /// Reads the greatest number of live bytes since the window was opened; dropping it closes it.
-pub type PeakWindow = Box<dyn Fn() -> Option<Bytes> + Send + Sync>;
+pub type PeakWindow = Box<dyn Fn() -> Option<u64> + Send + Sync>;
 
 /// A heap counter that the program plugs in, such as a counting global allocator.
 ///
@@ -17,14 +17,14 @@ pub type PeakWindow = Box<dyn Fn() -> Option<Bytes> + Send + Sync>;
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-/// use mem_monitor::{Bytes, HeapCounter, MemoryMonitor};
+/// use mem_monitor::{HeapCounter, MemoryMonitor};
 ///
 /// static LIVE: AtomicU64 = AtomicU64::new(0); // kept by the program's allocator
 /// static PEAK: AtomicU64 = AtomicU64::new(0);
 ///
 /// # fn main() -> Result<(), mem_monitor::Error> {
-/// let heap = HeapCounter::new(|| Some(Bytes(LIVE.load(Relaxed))))
-///     .with_peak(|| Some(Bytes(PEAK.load(Relaxed))))
+/// let heap = HeapCounter::new(|| Some(LIVE.load(Relaxed)))
+///     .with_peak(|| Some(PEAK.load(Relaxed)))
 ///     .with_reset(|| PEAK.store(LIVE.load(Relaxed), Relaxed));
 /// let monitor = MemoryMonitor::builder().heap(heap).build()?;
 /// # Ok(())
@@ -40,7 +40,7 @@ pub struct HeapCounter {
 
 impl HeapCounter {
     /// A counter of live bytes; `None` while it does not count.
-    pub fn new(live: impl Fn() -> Option<Bytes> + Send + Sync + 'static) -> Self {
+    pub fn new(live: impl Fn() -> Option<u64> + Send + Sync + 'static) -> Self {
         Self {
             live: Box::new(live),
             peak: None,
@@ -51,7 +51,7 @@ impl HeapCounter {
     }
 
     /// The counter's own peak of live bytes, for spikes between two samples.
-    pub fn with_peak(mut self, peak: impl Fn() -> Option<Bytes> + Send + Sync + 'static) -> Self {
+    pub fn with_peak(mut self, peak: impl Fn() -> Option<u64> + Send + Sync + 'static) -> Self {
         self.peak = Some(Box::new(peak));
         self
     }
@@ -73,16 +73,16 @@ impl HeapCounter {
     }
 
     /// Bytes that the allocator holds beyond the live ones: padding, free lists, retained blocks.
-    pub fn with_slack(mut self, slack: impl Fn() -> Option<Bytes> + Send + Sync + 'static) -> Self {
+    pub fn with_slack(mut self, slack: impl Fn() -> Option<u64> + Send + Sync + 'static) -> Self {
         self.slack = Some(Box::new(slack));
         self
     }
 
-    pub(crate) fn live(&self) -> Option<Bytes> {
+    pub(crate) fn live(&self) -> Option<u64> {
         (self.live)()
     }
 
-    pub(crate) fn peak(&self) -> Option<Bytes> {
+    pub(crate) fn peak(&self) -> Option<u64> {
         self.peak.as_ref().and_then(|peak| peak())
     }
 
@@ -99,9 +99,9 @@ impl HeapCounter {
 
 impl Source for HeapCounter {
     fn read(&self, reading: &mut Reading) {
-        reading.set(Metric::Heap, self.live());
-        reading.set(Metric::HeapPeak, self.peak());
-        reading.set(
+        reading.set_bytes(Metric::Heap, self.live());
+        reading.set_bytes(Metric::HeapPeak, self.peak());
+        reading.set_bytes(
             Metric::AllocatorSlack,
             self.slack.as_ref().and_then(|slack| slack()),
         );
@@ -120,14 +120,14 @@ impl fmt::Debug for HeapCounter {
 /// A device's memory pool (a GPU, another allocator) that the program plugs in.
 ///
 /// ```
-/// use mem_monitor::{Bytes, DevicePool, MemoryMonitor};
+/// use mem_monitor::{DevicePool, MemoryMonitor};
 ///
 /// # fn main() -> Result<(), mem_monitor::Error> {
-/// let pool = DevicePool::new("gpu0", || Some(Bytes::from_mib(40)))
-///     .with_reserved(|| Some(Bytes::from_mib(64)));
+/// let pool = DevicePool::new("gpu0", || Some(40 << 20))
+///     .with_reserved(|| Some(64 << 20));
 /// let monitor = MemoryMonitor::builder().source(pool).build()?;
 /// let reading = &monitor.sample().reading;
-/// assert_eq!(reading.devices[0].reserved, Some(Bytes::from_mib(64)));
+/// assert_eq!(reading.devices[0].reserved_bytes, Some(64 << 20));
 /// # Ok(())
 /// # }
 /// ```
@@ -141,7 +141,7 @@ impl DevicePool {
     /// A pool by its name, with the bytes that live objects use.
     pub fn new(
         name: impl Into<Arc<str>>,
-        in_use: impl Fn() -> Option<Bytes> + Send + Sync + 'static,
+        in_use: impl Fn() -> Option<u64> + Send + Sync + 'static,
     ) -> Self {
         Self {
             name: name.into(),
@@ -153,7 +153,7 @@ impl DevicePool {
     /// The bytes that the pool has taken from the device.
     pub fn with_reserved(
         mut self,
-        reserved: impl Fn() -> Option<Bytes> + Send + Sync + 'static,
+        reserved: impl Fn() -> Option<u64> + Send + Sync + 'static,
     ) -> Self {
         self.reserved = Some(Box::new(reserved));
         self
@@ -164,16 +164,13 @@ impl Source for DevicePool {
     fn read(&self, reading: &mut Reading) {
         let in_use = (self.in_use)();
         if let Some(bytes) = in_use {
-            let others = reading.get(Metric::Device).unwrap_or_default();
-            reading.set(
-                Metric::Device,
-                Some(Bytes(others.0.saturating_add(bytes.0))),
-            );
+            let others = reading.bytes(Metric::Device).unwrap_or_default();
+            reading.set_bytes(Metric::Device, Some(others.saturating_add(bytes)));
         }
         reading.devices.push(DeviceReading {
             name: self.name.clone(),
-            in_use,
-            reserved: self.reserved.as_ref().and_then(|reserved| reserved()),
+            in_use_bytes: in_use,
+            reserved_bytes: self.reserved.as_ref().and_then(|reserved| reserved()),
         });
     }
 }

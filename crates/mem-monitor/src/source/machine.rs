@@ -12,7 +12,7 @@ use sysinfo::{
 };
 
 use super::{Source, under};
-use crate::{Bytes, Metric, Reading};
+use crate::{Metric, Reading};
 
 /// The machine's memory is looked at once a second: a look costs sysinfo about 13 us, several times
 /// that when it is cold, and what a whole machine has left does not matter at a finer grain.
@@ -52,7 +52,7 @@ impl ProcessSource {
     }
 
     /// Resident set and address space now.
-    fn sizes(&self) -> (Option<Bytes>, Option<Bytes>) {
+    fn sizes(&self) -> (Option<u64>, Option<u64>) {
         #[cfg(target_os = "linux")]
         if let Some(statm) = &self.statm {
             return statm.sizes();
@@ -60,7 +60,7 @@ impl ProcessSource {
         self.own.as_ref().map_or((None, None), |own| own.sizes())
     }
 
-    pub(crate) fn rss(&self) -> Option<Bytes> {
+    pub(crate) fn rss(&self) -> Option<u64> {
         self.sizes().0
     }
 }
@@ -73,7 +73,7 @@ impl OwnProcess {
         })
     }
 
-    fn sizes(&self) -> (Option<Bytes>, Option<Bytes>) {
+    fn sizes(&self) -> (Option<u64>, Option<u64>) {
         let mut system = self.system.lock().unwrap_or_else(PoisonError::into_inner);
         system.refresh_processes_specifics(
             ProcessesToUpdate::Some(&[self.pid]),
@@ -83,8 +83,8 @@ impl OwnProcess {
         match system.process(self.pid) {
             // sysinfo says 0 for what it could not read.
             Some(process) => (
-                Some(Bytes(process.memory())).filter(|b| b.0 > 0),
-                Some(Bytes(process.virtual_memory())).filter(|b| b.0 > 0),
+                Some(process.memory()).filter(|b| *b > 0),
+                Some(process.virtual_memory()).filter(|b| *b > 0),
             ),
             None => (None, None),
         }
@@ -94,8 +94,8 @@ impl OwnProcess {
 impl Source for ProcessSource {
     fn read(&self, reading: &mut Reading) {
         let (rss, virtual_size) = self.sizes();
-        reading.set(Metric::Rss, rss);
-        reading.set(Metric::Virtual, virtual_size);
+        reading.set_bytes(Metric::Rss, rss);
+        reading.set_bytes(Metric::Virtual, virtual_size);
     }
 }
 
@@ -132,11 +132,8 @@ impl Source for MachineSource {
         system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
         // sysinfo says 0 for what it could not read.
         if system.total_memory() > 0 {
-            reading.set(Metric::MachineTotal, Some(Bytes(system.total_memory())));
-            reading.set(
-                Metric::MachineAvailable,
-                Some(Bytes(system.available_memory())),
-            );
+            reading.set_bytes(Metric::MachineTotal, Some(system.total_memory()));
+            reading.set_bytes(Metric::MachineAvailable, Some(system.available_memory()));
         }
     }
 

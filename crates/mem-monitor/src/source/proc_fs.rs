@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{Source, text, under};
-use crate::{Bytes, Metric, Reading};
+use crate::{Metric, Reading};
 
 /// The high-water mark only rises, so it is enough to look at it twice a second and when somebody
 /// asks for a peak; a look costs 6 to 16 us, several times that when it is cold.
@@ -30,7 +30,7 @@ impl StatusSource {
         }
     }
 
-    pub(crate) fn high_water(&self) -> Option<Bytes> {
+    pub(crate) fn high_water(&self) -> Option<u64> {
         kib_field(&text(&self.path)?, "VmHWM")
     }
 }
@@ -38,8 +38,8 @@ impl StatusSource {
 impl Source for StatusSource {
     fn read(&self, reading: &mut Reading) {
         if let Some(status) = text(&self.path) {
-            reading.set(Metric::RssHighWater, kib_field(&status, "VmHWM"));
-            reading.set(Metric::RssFile, kib_field(&status, "RssFile"));
+            reading.set_bytes(Metric::RssHighWater, kib_field(&status, "VmHWM"));
+            reading.set_bytes(Metric::RssFile, kib_field(&status, "RssFile"));
         }
     }
 
@@ -66,7 +66,7 @@ impl PssSource {
 impl Source for PssSource {
     fn read(&self, reading: &mut Reading) {
         if let Some(rollup) = text(&self.path) {
-            reading.set(Metric::Pss, kib_field(&rollup, "Pss"));
+            reading.set_bytes(Metric::Pss, kib_field(&rollup, "Pss"));
         }
     }
 
@@ -76,12 +76,11 @@ impl Source for PssSource {
 }
 
 /// The value of a line `name:   123 kB`.
-fn kib_field(text: &str, name: &str) -> Option<Bytes> {
+fn kib_field(text: &str, name: &str) -> Option<u64> {
     text.lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
         .and_then(|value| value.trim().strip_suffix("kB")?.trim().parse::<u64>().ok())
         .and_then(|kib| kib.checked_mul(1024))
-        .map(Bytes)
 }
 
 #[cfg(test)]
@@ -92,7 +91,7 @@ mod tests {
     #[test]
     fn a_field_is_found_by_its_whole_name() {
         let rollup = "Rss: 1 kB\nPss:   324 kB\nPss_Dirty: 108 kB\n";
-        assert_eq!(kib_field(rollup, "Pss"), Some(Bytes::from_kib(324)));
+        assert_eq!(kib_field(rollup, "Pss"), Some(324 << 10));
         assert_eq!(kib_field(rollup, "Pss_Anon"), None);
         assert_eq!(kib_field("VmHWM: many kB\n", "VmHWM"), None);
         assert_eq!(kib_field("VmHWM: 18446744073709551615 kB", "VmHWM"), None);

@@ -3,7 +3,6 @@
 use std::{fs::File, os::unix::fs::FileExt, path::Path};
 
 use super::under;
-use crate::Bytes;
 
 /// `/proc/self/statm`, kept open.
 pub(super) struct Statm {
@@ -20,7 +19,7 @@ impl Statm {
     }
 
     /// Resident set and address space.
-    pub(super) fn sizes(&self) -> (Option<Bytes>, Option<Bytes>) {
+    pub(super) fn sizes(&self) -> (Option<u64>, Option<u64>) {
         // Seven numbers of at most 20 digits.
         let mut buffer = [0; 160];
         let read = self.file.read_at(&mut buffer, 0).unwrap_or(0);
@@ -32,7 +31,6 @@ impl Statm {
                     .parse::<u64>()
                     .ok()?
                     .checked_mul(self.page_bytes)
-                    .map(Bytes)
             });
         let virtual_size = pages.next().flatten();
         let rss = pages.next().flatten();
@@ -55,9 +53,6 @@ mod tests {
         .unwrap();
         let statm = Statm::open(root.path()).unwrap();
         let page = rustix::param::page_size() as u64;
-        assert_eq!(
-            statm.sizes(),
-            (Some(Bytes(200 * page)), Some(Bytes(300 * page)))
-        );
+        assert_eq!(statm.sizes(), (Some(200 * page), Some(300 * page)));
     }
 }

@@ -12,7 +12,7 @@ use tracing_subscriber::{
 };
 
 use super::{Counted, Open, SpanCall};
-use crate::{Bytes, Event, monitor::Shared, source::PeakWindow};
+use crate::{Event, monitor::Shared, source::PeakWindow};
 
 /// A `tracing` layer that gives every span its memory at entry and exit, its peak, and counts calls.
 ///
@@ -50,7 +50,7 @@ impl SpanLayer {
         Arc::as_ptr(&self.shared) as usize
     }
 
-    fn value_now(&self, counted: Counted) -> Option<Bytes> {
+    fn value_now(&self, counted: Counted) -> Option<u64> {
         match counted {
             Counted::Heap => self.shared.heap()?.live(),
             Counted::Rss => self.shared.rss_now(),
@@ -77,10 +77,10 @@ impl SpanLayer {
 
 /// Memory at one moment.
 struct Look {
-    rss: Option<Bytes>,
-    value: Option<Bytes>,
+    rss: Option<u64>,
+    value: Option<u64>,
     /// A peak over the process's life: where it rises, the peak is here and now.
-    mark: Option<Bytes>,
+    mark: Option<u64>,
 }
 
 /// What is noted on an open span.
@@ -94,9 +94,9 @@ struct Track {
 
 struct Exit {
     end: Duration,
-    value: Option<Bytes>,
-    rss: Option<Bytes>,
-    peak: Option<Bytes>,
+    value: Option<u64>,
+    rss: Option<u64>,
+    peak: Option<u64>,
 }
 
 /// The notes of all layers of this kind, by their key.
@@ -161,7 +161,7 @@ where
         if let Some(value) = exit.value {
             self.shared.spans.raise(track.open.counted, value);
         }
-        let seen = Some(Bytes(track.open.peak.load(Ordering::Relaxed))).filter(|b| b.0 > 0);
+        let seen = Some(track.open.peak.load(Ordering::Relaxed)).filter(|b| *b > 0);
         let window = track.window.as_ref().and_then(|read| read());
         let risen = exit.mark.filter(|_| exit.mark > track.entry.mark);
         track.last_exit = Some(Exit {
@@ -195,11 +195,11 @@ where
             start: track.start,
             end: exit.end,
             counted: track.open.counted,
-            entry: track.entry.value,
-            exit: exit.value,
-            peak: exit.peak,
-            rss_entry: track.entry.rss,
-            rss_exit: exit.rss,
+            entry_bytes: track.entry.value,
+            exit_bytes: exit.value,
+            peak_bytes: exit.peak,
+            rss_entry_bytes: track.entry.rss,
+            rss_exit_bytes: exit.rss,
         });
         self.shared.spans.close(&track.open, &call);
         self.shared.publish(&Event::Span(call));

@@ -178,11 +178,11 @@ mod tests {
             start: Duration::from_millis(start_ms),
             end: Duration::from_millis(end_ms),
             counted: Counted::Rss,
-            entry: None,
-            exit: None,
-            peak: None,
-            rss_entry: None,
-            rss_exit: None,
+            entry_bytes: None,
+            exit_bytes: None,
+            peak_bytes: None,
+            rss_entry_bytes: None,
+            rss_exit_bytes: None,
         })
     }
 

@@ -18,7 +18,8 @@ use super::{
     bands::{self, Layout},
     style::{self, Paint},
 };
-use crate::{Bucket, Bytes, Error, Metric};
+use crate::{Bucket, Error, Metric};
+use bytesize::ByteSize;
 
 const FONT: &str = "system-ui, -apple-system, Segoe UI, Helvetica, Arial, sans-serif";
 /// The back end divides sizes by this before it writes them.
@@ -172,24 +173,22 @@ impl Picture<'_, '_> {
     /// The greatest value that is drawn, in bytes.
     fn greatest(&self) -> f64 {
         let greatest = self.greatest_seen();
-        let limit = self
-            .shown_limit(greatest)
-            .map_or(0.0, |limit| limit.0 as f64);
+        let limit = self.shown_limit(greatest).map_or(0.0, |limit| limit as f64);
         greatest.max(limit)
     }
 
     /// The same without the limit.
     fn greatest_seen(&self) -> f64 {
         let series = self.timeline.series.iter();
-        let seen = series.filter_map(|metric| self.timeline.history.max(*metric));
+        let seen = series.filter_map(|metric| self.timeline.history.max_bytes(*metric));
         let greatest = seen.chain(self.timeline.peak).max().unwrap_or_default();
-        (greatest.0 as f64).max(1.0)
+        (greatest as f64).max(1.0)
     }
 
     /// The limit, if it is not too far above what is drawn.
-    fn shown_limit(&self, greatest: f64) -> Option<Bytes> {
-        let limit = self.timeline.limit.as_ref()?.bytes;
-        (limit.0 as f64 <= greatest * LIMIT_SHOWN_UP_TO).then_some(limit)
+    fn shown_limit(&self, greatest: f64) -> Option<u64> {
+        let limit = self.timeline.limit.as_ref()?.limit_bytes;
+        (limit as f64 <= greatest * LIMIT_SHOWN_UP_TO).then_some(limit)
     }
 
     fn heading(&self, layout: &Layout) -> Drawn {
@@ -313,8 +312,8 @@ impl Picture<'_, '_> {
             let below: Vec<_> = line.iter().copied().chain(ground).collect();
             self.area
                 .draw(&Polygon::new(below, paint.light.mix(0.10)))?;
-            let low = corners(|stat| stat.min.0 as f64);
-            let high = corners(|stat| stat.max.0 as f64);
+            let low = corners(|stat| stat.min_bytes as f64);
+            let high = corners(|stat| stat.max_bytes as f64);
             if low != high {
                 let around: Vec<_> = high.into_iter().chain(low.into_iter().rev()).collect();
                 self.area
@@ -333,7 +332,7 @@ impl Picture<'_, '_> {
         let Some(bytes) = self.shown_limit(self.greatest_seen()) else {
             return Ok(());
         };
-        let y = frame.y(bytes.0 as f64);
+        let y = frame.y(bytes as f64);
         let mut x = frame.left;
         while x < frame.right {
             self.line(&[(x, y), ((x + 7).min(frame.right), y)], style::LIMIT, 1)?;
@@ -349,7 +348,7 @@ impl Picture<'_, '_> {
             false => (frame.right - 6, HPos::Right),
         };
         self.text(
-            &format!("limit {bytes}"),
+            &format!("limit {}", ByteSize::b(bytes)),
             12.0,
             style::LIMIT,
             (x, y - 17),
@@ -373,12 +372,12 @@ impl Picture<'_, '_> {
         let Some((at, bytes)) = self.timeline.peak_at() else {
             return Ok(());
         };
-        let (x, y) = (frame.x(at.as_secs_f64()), frame.y(bytes.0 as f64));
+        let (x, y) = (frame.x(at.as_secs_f64()), frame.y(bytes as f64));
         self.area
             .draw(&Circle::new((x, y), 5, style::GROUND.light.filled()))?;
         self.area
             .draw(&Circle::new((x, y), 4, style::PEAK.light.filled()))?;
-        let label = format!("peak {bytes}");
+        let label = format!("peak {}", ByteSize::b(bytes));
         // Towards the side with more room, above the point: curves lie below it.
         let (at, side) = match x > (frame.left + frame.right) / 2 {
             true => ((x - 9, y - 16), HPos::Right),
@@ -423,10 +422,14 @@ fn summary(timeline: &Timeline, layout: &Layout) -> String {
     }
     parts.push(format!("{} samples", timeline.history.samples()));
     if let Some(peak) = timeline.peak {
-        parts.push(format!("peak {peak}"));
+        parts.push(format!("peak {}", ByteSize::b(peak)));
     }
     if let Some(limit) = &timeline.limit {
-        parts.push(format!("limit {} ({})", limit.bytes, limit.origin));
+        parts.push(format!(
+            "limit {} ({})",
+            ByteSize::b(limit.limit_bytes),
+            limit.origin
+        ));
     }
     if layout.left_out > 0 {
         parts.push(format!("{} spans have no room", layout.left_out));

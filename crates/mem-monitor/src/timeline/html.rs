@@ -5,7 +5,8 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::{Timeline, draw::Drawing, style};
-use crate::{Breakdown, Bytes, parts::signed};
+use crate::{Breakdown, parts::signed};
+use bytesize::ByteSize;
 
 const STYLE: &str = include_str!("html/page.css");
 const SCRIPT: &str = include_str!("html/page.js");
@@ -57,15 +58,15 @@ fn spans(timeline: &Timeline, drawing: &Drawing) -> String {
     if timeline.stats.is_empty() {
         return String::new();
     }
-    let shown = |bytes: Option<Bytes>| bytes.map_or_else(String::new, |b| b.to_string());
+    let shown = |bytes: Option<u64>| bytes.map_or_else(String::new, |b| ByteSize::b(b).to_string());
     let rows = timeline.stats.iter().map(|span| {
         let full = format!("{}::{}", span.target, span.name);
         [
             format!("{}{}", swatch(drawing, span.name), escape(&full)),
             span.calls.to_string(),
             format!("{:.3} s", span.total_time.as_secs_f64()),
-            shown(span.peak),
-            shown(span.greatest_rise),
+            shown(span.peak_bytes),
+            shown(span.greatest_rise_bytes),
             span.total_net_bytes.map_or_else(String::new, signed),
         ]
     });
@@ -83,12 +84,12 @@ fn swatch(drawing: &Drawing, name: &str) -> String {
 
 fn parts(caption: &str, breakdown: &Breakdown) -> String {
     let rows = breakdown.rows.iter().map(|row| {
-        let [bytes, share] = row.cells(breakdown.rss);
+        let [bytes, share] = row.cells(breakdown.rss_bytes);
         [escape(&row.name), bytes, share]
     });
     let total = breakdown
-        .rss
-        .map_or_else(|| "unknown".to_owned(), |rss| rss.to_string());
+        .rss_bytes
+        .map_or_else(|| "unknown".to_owned(), |rss| ByteSize::b(rss).to_string());
     let total = ["resident set".to_owned(), total, String::new()];
     let columns = ["part", "bytes", "share"];
     table(caption, "figures", &columns, rows.chain([total]))
@@ -140,10 +141,11 @@ fn data(timeline: &Timeline, drawing: &Drawing) -> String {
     let frame = drawing.frame;
     let points = timeline.history.iter().map(|bucket| {
         let middle = bucket.start + (bucket.end - bucket.start) / 2;
-        let values = timeline
-            .series
-            .iter()
-            .map(|metric| bucket.get(*metric).map(|stat| rounded(stat.max.as_mib())));
+        let values = timeline.series.iter().map(|metric| {
+            bucket
+                .get(*metric)
+                .map(|stat| rounded(crate::as_mib(stat.max_bytes)))
+        });
         [Some(rounded(middle.as_secs_f64()))]
             .into_iter()
             .chain(values)

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use tts_core::ErrorKind;
+
 /// A file could not be found or downloaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -78,6 +80,21 @@ pub enum HubError {
         /// The file to store.
         location: String,
     },
+}
+
+impl HubError {
+    /// Returns the kind of the error.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::LocalFile { source, .. } | Self::Cache { source, .. } => ErrorKind::of_io(source),
+            Self::Offline { .. } | Self::NotFound { .. } | Self::NoCacheFolder { .. } => {
+                ErrorKind::NotFound
+            }
+            Self::AccessDenied { .. } => ErrorKind::NoAccess,
+            Self::Download { .. } => ErrorKind::Internal,
+        }
+    }
 }
 
 fn cache_remedy(error: &io::Error) -> &'static str {

@@ -14,7 +14,7 @@ const KV_CACHE_TAG: &str = "keys and values";
 pub(super) fn register(monitor: &MemoryMonitor, pool: &MemoryPool, models: &'static ModelRegistry) {
     let add = |name, backing, bytes: Box<dyn Fn(&MemoryPool) -> u64 + Send + Sync>| {
         let pool = pool.clone();
-        monitor.register_part(Part::new(name, backing, move || Some(bytes(&pool).into())));
+        monitor.register_part(Part::new(name, backing, move || Some(bytes(&pool))));
     };
     add(
         "weights",

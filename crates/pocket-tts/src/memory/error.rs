@@ -3,10 +3,12 @@
 use std::io;
 use std::path::PathBuf;
 
+use tts_core::ErrorKind;
+
 /// Memory settings could not be applied, or a recording could not be written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum MemoryError {
+pub enum SessionError {
     /// An environment variable has an invalid value.
     #[error("the environment variable {variable} is {value:?}; set it to {allowed}, or unset it")]
     Variable {
@@ -43,6 +45,18 @@ pub enum MemoryError {
     Monitor(#[source] mem_monitor::Error),
 }
 
+impl SessionError {
+    /// Returns the kind of the error.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Variable { .. } | Self::ZeroLimit | Self::SessionOpen => ErrorKind::BadInput,
+            Self::Recording { source, .. } => ErrorKind::of_io(source),
+            Self::Monitor(_) => ErrorKind::Internal,
+        }
+    }
+}
+
 fn recording_remedy(error: &io::Error) -> &'static str {
     use io::ErrorKind;
     match error.kind() {
@@ -54,7 +68,7 @@ fn recording_remedy(error: &io::Error) -> &'static str {
     }
 }
 
-impl From<mem_monitor::Error> for MemoryError {
+impl From<mem_monitor::Error> for SessionError {
     fn from(error: mem_monitor::Error) -> Self {
         match error {
             mem_monitor::Error::Write { path, source } => Self::Recording { path, source },
@@ -82,7 +96,7 @@ mod tests {
                 path: "somewhere/mprofile_1.dat".into(),
                 source: kind.into(),
             };
-            let message = MemoryError::from(error).to_string();
+            let message = SessionError::from(error).to_string();
             assert!(
                 message.contains("somewhere") && message.contains(remedy),
                 "{message}"

@@ -77,11 +77,6 @@ pub(super) mod path {
     }
 }
 
-/// Converts the monitor's amounts.
-pub(super) fn of_monitor(bytes: Option<mem_monitor::Bytes>) -> Option<u64> {
-    bytes.map(|bytes| bytes.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

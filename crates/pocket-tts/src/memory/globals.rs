@@ -16,7 +16,7 @@ static MONITOR: LazyLock<MemoryMonitor> = LazyLock::new(|| {
     let device = |read: fn(&tensor_pool::DeviceMemory) -> u64| {
         move || {
             let devices = get_memory_pool().get_stats().devices;
-            (!devices.is_empty()).then(|| devices.iter().map(read).sum::<u64>().into())
+            (!devices.is_empty()).then(|| devices.iter().map(read).sum::<u64>())
         }
     };
     let monitor = MemoryMonitor::builder()
@@ -72,13 +72,14 @@ pub fn get_memory_pool() -> MemoryPool {
 /// [installed](tensor_pool::PoolAllocator::install) a [`PoolAllocator`](super::PoolAllocator).
 ///
 /// ```
+/// use bytesize::ByteSize;
 /// use pocket_tts::memory::get_memory_monitor;
 ///
 /// let monitor = get_memory_monitor();
 /// monitor.start_monitoring().expect("a thread can start");
 /// // … speak …
 /// if let Some(peak) = monitor.get_peak_memory_usage() {
-///     println!("peak {peak}");
+///     println!("peak {}", ByteSize::b(peak));
 /// }
 /// for alert in monitor.get_memory_alerts() {
 ///     eprintln!("{alert}");
@@ -192,11 +193,11 @@ impl Drop for SessionToken {
 
 /// Reads the program's allocator once it is installed.
 fn heap_counter() -> HeapCounter {
-    HeapCounter::new(|| Some(heap()?.stats().live.get().into()))
-        .with_peak(|| Some(heap()?.stats().peak.get().into()))
+    HeapCounter::new(|| Some(heap()?.stats().live.get()))
+        .with_peak(|| Some(heap()?.stats().peak.get()))
         .with_slack(|| {
             let stats = heap()?.stats();
-            Some((stats.retained + stats.padding).get().into())
+            Some((stats.retained + stats.padding).get())
         })
         .with_reset(|| {
             if let Some(heap) = heap() {
@@ -205,6 +206,6 @@ fn heap_counter() -> HeapCounter {
         })
         .with_peak_window(|| {
             let window = PeakWindow::new();
-            Box::new(move || window.peak().map(|peak| peak.get().into()))
+            Box::new(move || window.peak().map(|peak| peak.get()))
         })
 }

@@ -66,9 +66,9 @@ impl BatchOptimizer {
         let effective = monitor.effective_limit().and_then(|limit| {
             let headroom = match limit.origin {
                 LimitOrigin::Configured => None,
-                _ => limit.headroom(),
+                _ => limit.headroom_bytes(),
             };
-            Some(present(model.memory_pool()).saturating_add(headroom?.0))
+            Some(present(model.memory_pool()).saturating_add(headroom?))
         });
         let limits = [context, effective];
         Self {

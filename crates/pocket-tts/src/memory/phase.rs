@@ -7,7 +7,7 @@ use std::time::Duration;
 use mem_monitor::{Counted, SpanStats};
 use serde::{Deserialize, Serialize};
 
-use super::format::{amount, of_monitor, write_table};
+use super::format::{amount, write_table};
 
 /// The engine's phases, in the order in which they occur.
 const ORDER: [&str; 6] = [
@@ -54,10 +54,10 @@ impl Phase {
             calls: stats.calls,
             total_time: stats.total_time,
             counted: stats.counted,
-            memory_in_bytes: of_monitor(stats.first_entry),
-            memory_out_bytes: of_monitor(stats.last_exit),
-            memory_peak_bytes: of_monitor(stats.peak),
-            greatest_rise_bytes: of_monitor(stats.greatest_rise),
+            memory_in_bytes: stats.first_entry_bytes,
+            memory_out_bytes: stats.last_exit_bytes,
+            memory_peak_bytes: stats.peak_bytes,
+            greatest_rise_bytes: stats.greatest_rise_bytes,
         }
     }
 }

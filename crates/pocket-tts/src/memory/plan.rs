@@ -111,7 +111,7 @@ impl MemoryPlan {
                 voices.push(&request.voice);
             }
         }
-        let voice_bytes = voices.iter().map(|voice| voice.bytes() as u64).sum::<u64>();
+        let voice_bytes = voices.iter().map(|voice| voice.size_bytes()).sum::<u64>();
         let times = |bytes: u64| bytes.saturating_mul(batch_size as u64);
         let known_bytes = weights_bytes + mapped_bytes + voice_bytes;
         let terms = [

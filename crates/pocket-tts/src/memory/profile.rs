@@ -7,7 +7,7 @@ use mem_monitor::MemoryMonitor;
 use serde::{Deserialize, Serialize};
 use tensor_pool::{PeakWindow, heap};
 
-use super::format::{amount, of_monitor};
+use super::format::amount;
 use super::globals::get_memory_monitor;
 use super::phase::{self, Phase};
 
@@ -76,7 +76,7 @@ pub fn profile<T>(name: &'static str, work: impl FnOnce() -> T) -> (T, Profile) 
         .unwrap_or_default();
     // If the thread cannot start, the kernel's high-water mark remains.
     let _ = monitor.start_monitoring();
-    let rss = || of_monitor(monitor.get_current_memory_usage());
+    let rss = || monitor.get_current_memory_usage();
     let live = || heap().map(|heap| heap.stats().live.get());
 
     let (rss_before_bytes, window, heap_in_bytes) = (rss(), PeakWindow::new(), live());
@@ -94,7 +94,8 @@ pub fn profile<T>(name: &'static str, work: impl FnOnce() -> T) -> (T, Profile) 
         heap_peak_bytes: heap_peak.map(|peak| peak.get()),
         rss_before_bytes,
         rss_after_bytes,
-        rss_peak_bytes: of_monitor(monitor.get_peak_memory_usage())
+        rss_peak_bytes: monitor
+            .get_peak_memory_usage()
             .max(rss_before_bytes)
             .max(rss_after_bytes),
         phases: phase::phases(&spans.stats()),

@@ -7,7 +7,6 @@ use mem_monitor::{Breakdown, MemoryMonitor};
 use serde::{Deserialize, Serialize};
 use tensor_pool::heap;
 
-use super::format::of_monitor;
 use super::phase;
 use super::settings::Settings;
 use super::summary::{MemorySummary, memory_summary, named};
@@ -62,12 +61,12 @@ pub struct ProfileReport {
 impl ProfileReport {
     pub(super) fn new(monitor: &MemoryMonitor, settings: &Settings, time: Duration) -> Self {
         let summary = memory_summary();
-        let rss = monitor.latest().and_then(|sample| sample.rss_peak);
+        let rss = monitor.latest().and_then(|sample| sample.rss_peak_bytes);
         Self {
             settings: settings.clone(),
             time,
             peak: PeakFigures {
-                rss_bytes: of_monitor(rss),
+                rss_bytes: rss,
                 heap_bytes: heap().map(|heap| heap.stats().peak.get()),
                 pool_bytes: summary.pool.peak_bytes,
             },

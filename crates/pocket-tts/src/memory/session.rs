@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use leak_detect::Trace;
 use tensor_pool::DEFAULT_MAX_POOL_SIZE;
 
-use super::error::MemoryError;
+use super::error::SessionError;
 use super::globals::{
     SessionToken, get_memory_monitor, get_memory_pool, set_default_limit_bytes, track,
 };
@@ -42,20 +42,23 @@ use recording::Recording;
 ///
 /// # Errors
 ///
-/// [`MemoryError::SessionOpen`] if a session is open, [`MemoryError::ZeroLimit`] for a limit of 0
-/// bytes, [`MemoryError::Recording`] if the recording cannot be written, for example because its folder
+/// [`SessionError::SessionOpen`] if a session is open, [`SessionError::ZeroLimit`] for a limit of 0
+/// bytes, [`SessionError::Recording`] if the recording cannot be written, for example because its folder
 /// does not exist.
 pub fn init(settings: Settings) -> Result<Session> {
-    let token = SessionToken::acquire().ok_or(MemoryError::SessionOpen)?;
+    let token = SessionToken::acquire().ok_or(SessionError::SessionOpen)?;
     // From here on, an early return restores the defaults.
     let applied = Applied { _token: token };
     if settings.memory_limit_bytes == Some(0) {
-        return Err(MemoryError::ZeroLimit.into());
+        return Err(SessionError::ZeroLimit.into());
     }
     let monitor = get_memory_monitor();
     get_memory_pool().set_max_pool_size(settings.pool_size);
     set_default_limit_bytes(settings.memory_limit_bytes);
-    monitor.set_limit(settings.memory_limit_bytes.map(Into::into))?;
+    match settings.memory_limit_bytes {
+        Some(limit) => monitor.set_limit_bytes(limit)?,
+        None => monitor.clear_limit(),
+    }
     let recording = match settings.profiling {
         true => Some(Recording::begin(monitor, &settings)?),
         false => None,
@@ -83,7 +86,7 @@ pub fn init(settings: Settings) -> Result<Session> {
 ///
 /// # Errors
 ///
-/// Those of [`init`], and [`MemoryError::Variable`] for a variable with an invalid value.
+/// Those of [`init`], and [`SessionError::Variable`] for a variable with an invalid value.
 pub fn init_from_env() -> Result<Session> {
     init(Settings::from_env()?)
 }
@@ -125,7 +128,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`MemoryError::Recording`] for the first file that cannot be written. The other files are
+    /// [`SessionError::Recording`] for the first file that cannot be written. The other files are
     /// written.
     pub fn finish(self) -> Result<Option<ProfileFiles>> {
         self.shared.end()
@@ -165,7 +168,6 @@ impl Drop for Applied {
     fn drop(&mut self) {
         set_default_limit_bytes(None);
         get_memory_pool().set_max_pool_size(DEFAULT_MAX_POOL_SIZE);
-        // Only a limit of 0 bytes is refused.
-        let _ = get_memory_monitor().set_limit(None);
+        get_memory_monitor().clear_limit();
     }
 }

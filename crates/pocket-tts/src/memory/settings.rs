@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tensor_pool::DEFAULT_MAX_POOL_SIZE;
 
-use super::error::MemoryError;
+use super::error::SessionError;
 use crate::error::Result;
 
 const MEMORY_LIMIT_MB: &str = "POCKET_TTS_MEMORY_LIMIT_MB";
@@ -91,7 +91,7 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// [`MemoryError::Variable`] for an invalid value.
+    /// [`SessionError::Variable`] for an invalid value.
     pub fn from_env() -> Result<Self> {
         Self::from_variables(|name| std::env::var_os(name))
     }
@@ -112,7 +112,7 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// [`MemoryError::Variable`] for an invalid value.
+    /// [`SessionError::Variable`] for an invalid value.
     pub fn from_variables(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self> {
         let read = |name| variable(name).filter(|value| !value.is_empty());
         let mut settings = Self::default();
@@ -146,8 +146,8 @@ fn number<T: std::str::FromStr>(value: &OsStr) -> Option<T> {
     value.to_str()?.trim().parse().ok()
 }
 
-fn invalid(variable: &'static str, value: &OsStr, allowed: &'static str) -> MemoryError {
-    MemoryError::Variable {
+fn invalid(variable: &'static str, value: &OsStr, allowed: &'static str) -> SessionError {
+    SessionError::Variable {
         variable,
         value: value.to_string_lossy().into_owned(),
         allowed,
@@ -212,7 +212,7 @@ mod tests {
         let error = Settings::from_variables(|_| Some(OsString::from_vec(vec![0xff])));
         assert!(matches!(
             error,
-            Err(Error::Memory(MemoryError::Variable { .. }))
+            Err(Error::Session(SessionError::Variable { .. }))
         ));
     }
 

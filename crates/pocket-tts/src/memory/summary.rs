@@ -9,7 +9,7 @@ use tensor_pool::heap;
 use tts_core::memory::counted;
 
 use super::context::MemoryContext;
-use super::format::{amount, of_monitor};
+use super::format::amount;
 use super::globals::{get_memory_monitor, get_memory_pool};
 use super::phase::{self, Phase};
 
@@ -178,11 +178,11 @@ pub fn memory_summary() -> MemorySummary {
     MemorySummary {
         counted: CountedBytes::now(),
         limit_bytes: MemoryContext::current().limit_bytes(),
-        rss_bytes: of_monitor(categories.rss),
-        peak_bytes: of_monitor(monitor.get_peak_memory_usage()),
+        rss_bytes: categories.rss_bytes,
+        peak_bytes: monitor.get_peak_memory_usage(),
         effective_limit: monitor.effective_limit().map(|limit| EffectiveLimit {
-            limit_bytes: limit.bytes.0,
-            used_bytes: of_monitor(limit.used),
+            limit_bytes: limit.limit_bytes,
+            used_bytes: limit.used_bytes,
             origin: limit.origin.to_string(),
         }),
         allocator: AllocatorSummary::now(),

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
 
+use tts_core::ErrorKind;
+
 #[cfg(feature = "hub")]
 use crate::hub::HubError;
 use crate::location::LocationError;
@@ -95,6 +97,23 @@ pub enum SourceError {
         /// The model's voice names.
         known: Vec<String>,
     },
+}
+
+impl SourceError {
+    /// Returns the kind of the error.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::LocalFile { source, .. } => ErrorKind::of_io(source),
+            Self::NoDownloads { .. } | Self::Name(_) | Self::UnknownVoice { .. } => {
+                ErrorKind::NotFound
+            }
+            Self::Location(_)
+            | Self::ConfigLocation { .. }
+            | Self::NoWeights { .. }
+            | Self::VoiceOfReleasedModels { .. } => ErrorKind::BadInput,
+        }
+    }
 }
 
 /// A model's files could not be found or read.

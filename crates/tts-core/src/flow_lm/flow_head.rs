@@ -49,7 +49,7 @@ struct Block {
 /// The embedded times of each solver step.
 #[derive(Clone, Debug)]
 pub(crate) struct TimeSchedule {
-    steps: usize,
+    solver_steps: usize,
     /// The vector that each step adds to the condition, [1, 1, width]; empty for heads without times.
     embedded: Vec<Tensor<3>>,
 }
@@ -90,18 +90,18 @@ impl FlowHead {
 
     /// Embeds the times of `solver_steps` steps. Heads without times take one step.
     pub(super) fn time_schedule(&self, solver_steps: usize, backend: &Backend) -> TimeSchedule {
-        let steps = if self.times.is_empty() {
+        let solver_steps = if self.times.is_empty() {
             1
         } else {
             solver_steps
         };
         let mut embedded = Vec::new();
         if !self.times.is_empty() {
-            for step in 0..steps {
+            for step in 0..solver_steps {
                 let mut sum: Option<Tensor<3>> = None;
                 for (index, time) in self.times.iter().enumerate() {
                     // The first time is the start of a step, the second its end.
-                    let t = (step + index) as f32 / steps as f32;
+                    let t = (step + index) as f32 / solver_steps as f32;
                     let vector = time.forward(t, self.width, backend);
                     sum = Some(match sum {
                         Some(sum) => sum + vector,
@@ -111,7 +111,10 @@ impl FlowHead {
                 embedded.extend(sum.map(|sum| sum / self.times.len() as f32));
             }
         }
-        TimeSchedule { steps, embedded }
+        TimeSchedule {
+            solver_steps,
+            embedded,
+        }
     }
 
     /// Samples latents from noise.
@@ -138,10 +141,12 @@ impl FlowHead {
         match self.kind {
             FlowType::Drifting => self.velocity(noise, at_step(0), backend),
             FlowType::Pointwise => noise.clone() + self.velocity(noise, at_step(0), backend),
-            FlowType::Lsd | FlowType::FlowMatching => (0..times.steps).fold(noise, |x, step| {
-                let velocity = self.velocity(x.clone(), at_step(step), backend);
-                x + velocity / times.steps as f32
-            }),
+            FlowType::Lsd | FlowType::FlowMatching => {
+                (0..times.solver_steps).fold(noise, |x, step| {
+                    let velocity = self.velocity(x.clone(), at_step(step), backend);
+                    x + velocity / times.solver_steps as f32
+                })
+            }
         }
     }
 

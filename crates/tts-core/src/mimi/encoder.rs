@@ -52,7 +52,7 @@ impl MimiEncoder {
             seanet,
             transformer,
             downsample,
-            speaker: loader.linear_with("flow_lm.speaker_proj_weight", &shape, shape, |_| None)?,
+            speaker: loader.linear_tensor("flow_lm.speaker_proj_weight", shape)?,
             frame_samples: sizes.frame_samples(),
             backend: loader.backend().clone(),
         })

@@ -1,39 +1,39 @@
-//! A batch speaks as its rows would alone.
+//! Every row of a batch equals the same sequence on its own.
 
 use burn::tensor::Tensor;
 
 use super::compare;
-use super::fixture::{Fixture, everywhere};
+use super::fixture::{Fixture, for_all_models};
 
 /// Frames compared.
 const FRAMES: usize = 8;
 
-/// Latents, end-of-speech logits and audio of each text.
-fn speak(fixture: &Fixture, texts: &[Vec<u32>], noise: &[Vec<f32>]) -> Vec<[Vec<f32>; 3]> {
-    let shared = &fixture.model.engine;
-    let flow_lm = &shared.flow_lm;
+/// Generates each text in one batch. Returns its latents, end-of-speech logits and audio.
+fn generate(fixture: &Fixture, texts: &[Vec<u32>], noise: &[Vec<f32>]) -> Vec<[Vec<f32>; 3]> {
+    let engine = &fixture.model.engine;
+    let flow_lm = &engine.flow_lm;
     let width = flow_lm.latent_dim();
     let batch = texts.len();
-    shared.threads.all().install(|| {
+    engine.threads.all().install(|| {
         let times = flow_lm.time_schedule(2);
         let voice = fixture.voice();
         let mut states: Vec<_> = (0..batch)
             .map(|_| {
                 flow_lm
-                    .state(voice.kv.clone(), &shared.memory)
-                    .expect("there is memory")
+                    .state(voice.kv.clone(), &engine.memory)
+                    .expect("the pool has memory")
             })
             .collect();
-        let mut decoding = shared
+        let mut decoder_state = engine
             .decoder
-            .state(batch, &shared.memory)
-            .expect("there is memory");
+            .state(batch, &engine.memory)
+            .expect("the pool has memory");
         let prompted = states
             .iter_mut()
             .zip(texts)
             .map(|(state, tokens)| flow_lm.prefill(state, tokens).expect("the prompt is valid"));
         let mut condition = Tensor::cat(prompted.collect(), 0);
-        let mut spoken = vec![[vec![], vec![], vec![]]; batch];
+        let mut outputs = vec![[vec![], vec![], vec![]]; batch];
         for frame in 0..FRAMES {
             let noise = noise
                 .iter()
@@ -42,28 +42,28 @@ fn speak(fixture: &Fixture, texts: &[Vec<u32>], noise: &[Vec<f32>]) -> Vec<[Vec<
                 .collect();
             let output = flow_lm
                 .sample(condition, noise, &times)
-                .expect("latents are drawn");
-            let audio = shared
+                .expect("sampling succeeds");
+            let audio = engine
                 .decoder
-                .decode(output.latents.clone(), &mut decoding)
+                .decode(output.latents.clone(), &mut decoder_state)
                 .expect("latents decode");
             let samples = audio.len() / batch;
-            for (row, spoken) in spoken.iter_mut().enumerate() {
-                spoken[0].extend_from_slice(&output.latents[row * width..(row + 1) * width]);
-                spoken[1].push(output.eos_logits[row]);
-                spoken[2].extend_from_slice(&audio[row * samples..(row + 1) * samples]);
+            for (row, output_row) in outputs.iter_mut().enumerate() {
+                output_row[0].extend_from_slice(&output.latents[row * width..(row + 1) * width]);
+                output_row[1].push(output.eos_logits[row]);
+                output_row[2].extend_from_slice(&audio[row * samples..(row + 1) * samples]);
             }
             condition = flow_lm
                 .advance(&mut states.iter_mut().collect::<Vec<_>>(), &output.latents)
-                .expect("there is memory");
+                .expect("the pool has memory");
         }
-        spoken
+        outputs
     })
 }
 
 #[test]
-fn four_texts_of_unequal_length_equal_four_singles() {
-    everywhere(|fixture| {
+fn batch_of_unequal_texts_equals_single_texts() {
+    for_all_models(|fixture| {
         let ids = &fixture.golden.prompt_ids;
         let texts: Vec<Vec<u32>> = [ids.len(), 3, 9, 1]
             .map(|count| ids[..count].to_vec())
@@ -72,11 +72,11 @@ fn four_texts_of_unequal_length_equal_four_singles() {
         let noise: Vec<Vec<f32>> = (0..4)
             .map(|seed| crate::noise::Noise::new(seed, 0.5, None).sample(FRAMES * width))
             .collect();
-        let together = speak(fixture, &texts, &noise);
+        let together = generate(fixture, &texts, &noise);
         for row in 0..4 {
-            let alone = speak(fixture, &texts[row..=row], &noise[row..=row]);
-            for (part, what) in ["latents", "eos logits", "audio"].into_iter().enumerate() {
-                let (together, alone) = (&together[row][part], &alone[0][part]);
+            let alone = generate(fixture, &texts[row..=row], &noise[row..=row]);
+            for (output, what) in ["latents", "eos logits", "audio"].into_iter().enumerate() {
+                let (together, alone) = (&together[row][output], &alone[0][output]);
                 if fixture.device == crate::DeviceKind::Flex {
                     let bits =
                         |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();

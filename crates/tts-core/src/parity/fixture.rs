@@ -1,4 +1,4 @@
-//! Loading of the fixture models and of the recorded numbers.
+//! Loading of the fixture models and of the recorded values.
 
 use std::path::PathBuf;
 
@@ -20,7 +20,7 @@ pub(super) const MODELS: [&str; 5] = [
     "flow_matching",
 ];
 
-/// The devices of this build.
+/// The devices that the build supports.
 pub(super) fn devices() -> impl Iterator<Item = DeviceKind> {
     DeviceKind::ALL
         .into_iter()
@@ -28,7 +28,7 @@ pub(super) fn devices() -> impl Iterator<Item = DeviceKind> {
 }
 
 /// Runs `test` for every model on every device.
-pub(super) fn everywhere(test: impl Fn(&Fixture)) {
+pub(super) fn for_all_models(test: impl Fn(&Fixture)) {
     for device in devices() {
         for name in MODELS {
             test(&Fixture::load(name, device));
@@ -36,7 +36,7 @@ pub(super) fn everywhere(test: impl Fn(&Fixture)) {
     }
 }
 
-/// A path below the recorded numbers.
+/// A path below the recorded values.
 pub(super) fn path(file: &str) -> PathBuf {
     PathBuf::from(concat!(
         env!("CARGO_MANIFEST_DIR"),
@@ -45,7 +45,7 @@ pub(super) fn path(file: &str) -> PathBuf {
     .join(file)
 }
 
-/// Named tensors of a recorded file.
+/// Reads a tensor of a recorded file.
 pub(super) fn recorded(file: &str, name: &str) -> Floats {
     Directory::open(&path(file))
         .and_then(|file| file.floats(name))
@@ -96,7 +96,12 @@ impl Fixture {
         let bytes = std::fs::read(&tokenizer_path).expect("the tokenizer is readable");
         let tokenizer = Tokenizer::from_bytes(table.tokenizer, &bytes, &tokenizer_path)
             .expect("the tokenizer is valid");
-        let weights = local(config.weights_path.as_ref().expect("weights are named"));
+        let weights = local(
+            config
+                .weights_path
+                .as_ref()
+                .expect("the config names its weights"),
+        );
         let weights = Weights::open(&weights).expect("the weights are readable");
         let parts = ModelParts {
             config,
@@ -104,7 +109,7 @@ impl Fixture {
             tokenizer,
             no_voice_cloning: None,
         };
-        let golden = std::fs::read(path(name).join("golden.json")).expect("golden.json is there");
+        let golden = std::fs::read(path(name).join("golden.json")).expect("golden.json exists");
         Self {
             name,
             device,
@@ -121,24 +126,24 @@ impl Fixture {
         }
     }
 
-    /// A recorded tensor of this model.
+    /// Reads a recorded tensor of this model.
     pub(super) fn recorded(&self, name: &str) -> Floats {
         recorded(&format!("{}/golden.safetensors", self.name), name)
     }
 
-    /// Compares with a recorded tensor of this model.
+    /// Compares `found` with a recorded tensor of this model.
     pub(super) fn check(&self, name: &str, found: &[f32]) {
         let what = format!("{} {name}", self.name);
         super::compare::tensor(&what, self.device, found, &self.recorded(name));
     }
 
-    /// Compares with recorded audio of this model.
+    /// Compares `found` with recorded audio of this model.
     pub(super) fn check_audio(&self, name: &str, found: &[f32]) {
         let what = format!("{} {name}", self.name);
         super::compare::audio(&what, self.device, found, &self.recorded(name));
     }
 
-    /// The recorded voice.
+    /// Loads the recorded voice.
     pub(super) fn voice(&self) -> crate::voice::Voice {
         self.model
             .load_voice(&path(self.name).join("voice.safetensors"))

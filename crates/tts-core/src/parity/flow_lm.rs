@@ -1,10 +1,10 @@
-//! FlowLM: embeddings, backbone, keys and values, end-of-speech logits, latents.
+//! FlowLM: embeddings, backbone, KV cache, end-of-speech logits and latents.
 
-use super::fixture::{Fixture, everywhere};
+use super::fixture::{Fixture, for_all_models};
 use crate::flow_lm::FlowLmState;
 use crate::ops::vec_from;
 
-/// Frames that were recorded.
+/// Recorded frames.
 const FRAMES: usize = 24;
 
 struct Run {
@@ -14,15 +14,15 @@ struct Run {
     state: FlowLmState,
 }
 
-/// Speaks the recorded prompt for the recorded number of frames, with the given noise.
+/// Generates the recorded number of frames of the recorded prompt, with the given noise.
 fn run(fixture: &Fixture, noise: &[f32]) -> Run {
-    let shared = &fixture.model.engine;
-    let flow_lm = &shared.flow_lm;
-    shared.threads.all().install(|| {
+    let engine = &fixture.model.engine;
+    let flow_lm = &engine.flow_lm;
+    engine.threads.all().install(|| {
         let times = flow_lm.time_schedule(fixture.golden.sampler_decode_steps);
         let mut state = flow_lm
-            .state(fixture.voice().kv.clone(), &shared.memory)
-            .expect("there is memory");
+            .state(fixture.voice().kv.clone(), &engine.memory)
+            .expect("the pool has memory");
         let mut condition = flow_lm
             .prefill(&mut state, &fixture.golden.prompt_ids)
             .expect("the prompt is valid");
@@ -31,7 +31,7 @@ fn run(fixture: &Fixture, noise: &[f32]) -> Run {
             backbone.extend(vec_from(condition.clone()).expect("readable"));
             let output = flow_lm
                 .sample(condition, noise.to_vec(), &times)
-                .expect("a latent is drawn");
+                .expect("sampling succeeds");
             eos_logits.extend(&output.eos_logits);
             latents.extend(&output.latents);
             condition = if frame + 1 == FRAMES {
@@ -39,7 +39,7 @@ fn run(fixture: &Fixture, noise: &[f32]) -> Run {
             } else {
                 flow_lm
                     .advance(&mut [&mut state], &output.latents)
-                    .expect("there is memory")
+                    .expect("the pool has memory")
             };
         }
         Run {
@@ -53,12 +53,12 @@ fn run(fixture: &Fixture, noise: &[f32]) -> Run {
 
 #[test]
 fn text_embeddings_equal_the_reference() {
-    everywhere(|fixture| {
-        let shared = &fixture.model.engine;
-        let embedded = shared
+    for_all_models(|fixture| {
+        let engine = &fixture.model.engine;
+        let embedded = engine
             .threads
             .all()
-            .install(|| shared.flow_lm.embed(&fixture.golden.prompt_ids))
+            .install(|| engine.flow_lm.embed(&fixture.golden.prompt_ids))
             .expect("tokens embed");
         fixture.check("text.embeddings", &vec_from(embedded).expect("readable"));
     });
@@ -66,15 +66,17 @@ fn text_embeddings_equal_the_reference() {
 
 #[test]
 fn greedy_frames_equal_the_reference() {
-    everywhere(|fixture| {
-        let silence = vec![0.0; FRAMES * fixture.model.engine.flow_lm.latent_dim()];
-        let run = run(fixture, &silence);
+    for_all_models(|fixture| {
+        let no_noise = vec![0.0; FRAMES * fixture.model.engine.flow_lm.latent_dim()];
+        let run = run(fixture, &no_noise);
         fixture.check("greedy.backbone", &run.backbone);
         fixture.check("greedy.eos_logits", &run.eos_logits);
         fixture.check("greedy.latents", &run.latents);
 
         let voice = fixture.voice();
-        let pages = run.state.layers()[0].contiguous().expect("steps were kept");
+        let pages = run.state.layers()[0]
+            .contiguous()
+            .expect("the cache has positions");
         let kv = burn::tensor::Tensor::cat(vec![voice.kv.layers[0].clone(), pages], 2);
         assert_eq!(kv.dims()[2], fixture.golden.kv_end, "{}", fixture.name);
         fixture.check("greedy.kv_cache_layer0", &vec_from(kv).expect("readable"));
@@ -83,7 +85,7 @@ fn greedy_frames_equal_the_reference() {
 
 #[test]
 fn noisy_frames_equal_the_reference() {
-    everywhere(|fixture| {
+    for_all_models(|fixture| {
         let run = run(fixture, &fixture.recorded("noise"));
         fixture.check("noisy.eos_logits", &run.eos_logits);
         fixture.check("noisy.latents", &run.latents);
@@ -91,8 +93,8 @@ fn noisy_frames_equal_the_reference() {
 }
 
 #[test]
-fn most_frames_of_a_text_equal_the_reference() {
-    everywhere(|fixture| {
+fn max_frames_equal_the_reference() {
+    for_all_models(|fixture| {
         let rate = fixture.model.config().mimi.frame_rate;
         assert!(!fixture.golden.max_gen_len.is_empty());
         for (tokens, frames) in &fixture.golden.max_gen_len {

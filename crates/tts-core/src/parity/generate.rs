@@ -1,7 +1,7 @@
-//! Whole generations.
+//! Generation of whole texts.
 
 use super::compare;
-use super::fixture::{Fixture, everywhere};
+use super::fixture::{Fixture, for_all_models};
 use crate::DeviceKind;
 use crate::audio::Audio;
 use crate::options::GenerateOptions;
@@ -29,8 +29,8 @@ fn recorded_options(fixture: &Fixture) -> GenerateOptions {
 }
 
 #[test]
-fn a_generation_equals_the_reference() {
-    everywhere(|fixture| {
+fn generated_audio_equals_the_reference() {
+    for_all_models(|fixture| {
         let text = &fixture.golden.generate.text;
         let audio = generate(fixture, text, &recorded_options(fixture));
         assert_eq!(audio.samples().len(), fixture.golden.generate.samples);
@@ -40,8 +40,8 @@ fn a_generation_equals_the_reference() {
     });
 }
 
-/// Noisy speech of a fixture, as bits.
-fn speak(fixture: &Fixture, seed: u64) -> Vec<u32> {
+/// Generates audio with noise. Returns the bits of its samples.
+fn generate_bits(fixture: &Fixture, seed: u64) -> Vec<u32> {
     let options = GenerateOptions {
         temperature: Some(0.7),
         noise_clamp: Some(2.0),
@@ -55,33 +55,39 @@ fn speak(fixture: &Fixture, seed: u64) -> Vec<u32> {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_bits_on_every_run_and_thread_count() {
+fn audio_depends_on_the_seed_but_not_on_the_thread_count() {
     if !DeviceKind::Flex.is_built_in() {
         return;
     }
     for name in ["lsd", "small_pointwise"] {
-        let first = speak(&Fixture::load_with(name, DeviceKind::Flex, Some(1)), 7);
+        let first = generate_bits(&Fixture::load_with(name, DeviceKind::Flex, Some(1)), 7);
         for threads in [1, 2, 3, 8] {
             let fixture = Fixture::load_with(name, DeviceKind::Flex, Some(threads));
-            assert!(speak(&fixture, 7) == first, "{name}, {threads} threads");
-            assert!(speak(&fixture, 8) != first, "{name}: the seed is ignored");
+            assert!(
+                generate_bits(&fixture, 7) == first,
+                "{name}, {threads} threads"
+            );
+            assert!(
+                generate_bits(&fixture, 8) != first,
+                "{name}: the seed is ignored"
+            );
         }
     }
 }
 
 #[test]
-fn streams_of_one_model_do_not_disturb_each_other() {
+fn concurrent_streams_give_the_same_bits_as_single_streams() {
     if !DeviceKind::Flex.is_built_in() {
         return;
     }
     let fixture = &Fixture::load("lsd", DeviceKind::Flex);
-    let alone: Vec<_> = (0..4).map(|seed| speak(fixture, seed)).collect();
+    let alone: Vec<_> = (0..4).map(|seed| generate_bits(fixture, seed)).collect();
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..4)
-            .map(|seed| scope.spawn(move || speak(fixture, seed)))
+            .map(|seed| scope.spawn(move || generate_bits(fixture, seed)))
             .collect();
         for (thread, alone) in threads.into_iter().zip(&alone) {
-            assert!(&thread.join().expect("it speaks") == alone);
+            assert!(&thread.join().expect("generation succeeds") == alone);
         }
     });
 }

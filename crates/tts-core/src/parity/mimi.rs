@@ -1,27 +1,27 @@
-//! Mimi: audio from latents, and latents from audio.
+//! Mimi: decoded audio and encoded latents.
 
-use super::fixture::{everywhere, recorded};
+use super::fixture::{for_all_models, recorded};
 use crate::ops::vec_from;
 
-/// Samples that SEANet's recorded features were made of.
+/// Samples of SEANet's recorded features.
 const SEANET_SAMPLES: usize = 5760;
 
 #[test]
-fn decoded_audio_equals_the_reference_one_frame_or_many_per_call() {
-    everywhere(|fixture| {
+fn decoded_audio_equals_the_reference_for_one_and_many_frames_per_call() {
+    for_all_models(|fixture| {
         let latents = fixture.recorded("greedy.latents");
-        let shared = &fixture.model.engine;
-        let width = shared.flow_lm.latent_dim();
+        let engine = &fixture.model.engine;
+        let width = engine.flow_lm.latent_dim();
         for (name, frames) in [("mimi.audio_one", 1), ("mimi.audio_many", 5)] {
-            let audio: Vec<f32> = shared.threads.all().install(|| {
-                let mut state = shared
+            let audio: Vec<f32> = engine.threads.all().install(|| {
+                let mut state = engine
                     .decoder
-                    .state(1, &shared.memory)
-                    .expect("there is memory");
+                    .state(1, &engine.memory)
+                    .expect("the pool has memory");
                 latents
                     .chunks(frames * width)
                     .flat_map(|latents| {
-                        shared
+                        engine
                             .decoder
                             .decode(latents.to_vec(), &mut state)
                             .expect("latents decode")
@@ -35,23 +35,23 @@ fn decoded_audio_equals_the_reference_one_frame_or_many_per_call() {
 
 #[test]
 fn decoding_in_calls_of_any_size_gives_the_same_bits_on_flex() {
-    everywhere(|fixture| {
+    for_all_models(|fixture| {
         if fixture.device != crate::DeviceKind::Flex {
             return;
         }
         let latents = fixture.recorded("greedy.latents");
-        let shared = &fixture.model.engine;
-        let width = shared.flow_lm.latent_dim();
+        let engine = &fixture.model.engine;
+        let width = engine.flow_lm.latent_dim();
         let decode = |sizes: &[usize]| -> Vec<u32> {
-            shared.threads.all().install(|| {
-                let mut state = shared
+            engine.threads.all().install(|| {
+                let mut state = engine
                     .decoder
-                    .state(1, &shared.memory)
-                    .expect("there is memory");
+                    .state(1, &engine.memory)
+                    .expect("the pool has memory");
                 let (mut rest, mut audio) = (&latents[..], Vec::new());
                 for size in sizes.iter().cycle() {
                     let (now, later) = rest.split_at((size * width).min(rest.len()));
-                    let samples = shared.decoder.decode(now.to_vec(), &mut state);
+                    let samples = engine.decoder.decode(now.to_vec(), &mut state);
                     audio.extend(
                         samples
                             .expect("latents decode")
@@ -76,20 +76,20 @@ fn decoding_in_calls_of_any_size_gives_the_same_bits_on_flex() {
 fn encoder_equals_the_reference() {
     let ended = recorded("audio.safetensors", "ended_on_pause");
     let voice = recorded("audio.safetensors", "voice_24k");
-    everywhere(|fixture| {
+    for_all_models(|fixture| {
         let encoder = fixture.model.engine.encoder().expect("the encoder loads");
         let memory = &fixture.model.engine.memory;
         fixture.model.engine.threads.all().install(|| {
-            // Recorded as [channel, step].
+            // Recorded as [channel, time].
             let features = encoder
                 .features(&voice[..SEANET_SAMPLES], memory)
-                .expect("there is memory")
+                .expect("the pool has memory")
                 .swap_dims(1, 2);
             fixture.check(
                 "mimi.seanet_encoder",
                 &vec_from(features).expect("readable"),
             );
-            let latents = encoder.encode(&ended, memory).expect("there is memory");
+            let latents = encoder.encode(&ended, memory).expect("the pool has memory");
             fixture.check(
                 "mimi.latents",
                 &vec_from(latents.clone()).expect("readable"),

@@ -1,23 +1,26 @@
-//! Voices made here equal voices made by the reference.
+//! Cloned and exported voices.
 
 use std::collections::BTreeMap;
 
 use super::compare;
-use super::fixture::{everywhere, path};
+use super::fixture::{for_all_models, path};
 use crate::audio::Audio;
 use crate::weights::{Directory, convert};
 
 #[test]
-fn an_exported_voice_has_the_reference_s_keys_shapes_and_values() {
-    everywhere(|fixture| {
+fn exported_voice_equals_the_reference() {
+    for_all_models(|fixture| {
         let speech = Audio::read(&path("voice_24k.wav")).expect("the prompt is readable");
-        let voice = fixture.model.clone_voice(&speech).expect("it clones");
+        let voice = fixture
+            .model
+            .clone_voice(&speech)
+            .expect("cloning succeeds");
         let folder = tempfile::tempdir().expect("a temporary folder");
         let ours = folder.path().join("voice.safetensors");
         fixture
             .model
             .export_voice(&voice, &ours)
-            .expect("it is written");
+            .expect("the voice is written");
         let theirs = path(fixture.name).join("voice.safetensors");
 
         let keys = |path| -> BTreeMap<String, (String, Vec<usize>)> {
@@ -34,8 +37,11 @@ fn an_exported_voice_has_the_reference_s_keys_shapes_and_values() {
 
         let [ours, theirs] = [&ours, &theirs].map(|path| Directory::open(path).expect("readable"));
         for name in names.keys() {
-            let [(found, dtype, _), (expected, ..)] = [&ours, &theirs]
-                .map(|file| file.stored(name).expect("readable").expect("it is there"));
+            let [(found, dtype, _), (expected, ..)] = [&ours, &theirs].map(|file| {
+                file.stored(name)
+                    .expect("readable")
+                    .expect("the tensor exists")
+            });
             if name.ends_with("/cache") {
                 let floats = |bytes: &[u8]| {
                     let mut values = vec![0.0; bytes.len() / 4];
@@ -52,16 +58,16 @@ fn an_exported_voice_has_the_reference_s_keys_shapes_and_values() {
 }
 
 #[test]
-fn a_voice_survives_export_and_load() {
-    everywhere(|fixture| {
+fn exported_voice_loads_unchanged() {
+    for_all_models(|fixture| {
         let voice = fixture.voice();
         let folder = tempfile::tempdir().expect("a temporary folder");
         let file = folder.path().join("voice.safetensors");
         fixture
             .model
             .export_voice(&voice, &file)
-            .expect("it is written");
-        let again = fixture.model.load_voice(&file).expect("it loads");
+            .expect("the voice is written");
+        let again = fixture.model.load_voice(&file).expect("the voice loads");
         assert_eq!(again.positions(), voice.positions());
         for (a, b) in voice.kv.layers.iter().zip(&again.kv.layers) {
             let [a, b] = [a, b].map(|layer| crate::ops::vec_from(layer.clone()).expect("readable"));

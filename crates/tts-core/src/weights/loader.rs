@@ -129,7 +129,12 @@ impl<'a> Loader<'a> {
 
     /// Loads `name.weight` [outputs, inputs].
     pub(crate) fn linear(&self, name: &str, shape: [usize; 2]) -> Result<Linear> {
-        let weights = self.floats(&format!("{name}.weight"), &shape)?;
+        self.linear_tensor(&format!("{name}.weight"), shape)
+    }
+
+    /// Loads the tensor `name` [outputs, inputs] as a linear layer.
+    pub(crate) fn linear_tensor(&self, name: &str, shape: [usize; 2]) -> Result<Linear> {
+        let weights = self.floats(name, &shape)?;
         Ok(self.prepared(Linear::new(values(&weights), shape, None, &self.backend)))
     }
 

@@ -208,15 +208,14 @@ fn two_files_with_training_names_give_the_same_model() {
 
     let flow_lm = write(folder.path(), "flow_lm.safetensors", &flow_lm);
     let mimi = write(folder.path(), "mimi.safetensors", &mimi);
-    let parts = Weights::open_parts(&flow_lm, &mimi).expect("both are valid");
+    let pair = Weights::open_components(&flow_lm, &mimi).expect("both are valid");
     assert!(
-        parts
-            .check(&expected_tensors(&config()))
+        pair.check(&expected_tensors(&config()))
             .expect("together they are a model")
     );
     let whole = Weights::open(&fixture("model.safetensors")).expect("it is valid");
     for spec in expected_tensors(&config()) {
-        let [a, b] = [&parts, &whole].map(|file| file.directory.floats(&spec.name).expect("there"));
+        let [a, b] = [&pair, &whole].map(|file| file.directory.floats(&spec.name).expect("there"));
         for (a, b) in a.iter().zip(b.iter()) {
             assert!(
                 (a - b).abs() <= 1e-6 * b.abs(),

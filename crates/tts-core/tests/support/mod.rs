@@ -1,4 +1,4 @@
-//! The fixture models, through the public API.
+//! Fixture models, loaded through the public API.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use tts_core::{
     Config, GenerateOptions, Model, ModelParts, RunOptions, SpeechRequest, Voice, Weights,
 };
 
-/// A path below the recorded numbers.
+/// A path below the recorded values.
 pub fn fixture(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/fixtures/parity")
@@ -30,11 +30,8 @@ pub fn parts(config: Config, folder: &Path) -> ModelParts {
     }
 }
 
-/// A fixture model and its recorded voice.
-#[allow(
-    dead_code,
-    reason = "each test binary uses its own part of this module"
-)]
+/// Loads a fixture model and its recorded voice.
+#[allow(dead_code, reason = "not every test binary uses all of this module")]
 pub fn model(name: &str) -> (Model, Voice) {
     let config = Config::read(&fixture(name).join("config.yaml")).expect("the config is valid");
     let parts = parts(config, &fixture(name));

@@ -4,7 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::memory::error::MemoryError;
+use crate::memory::error::SessionError;
 
 /// The files of a recording, which differ only in their extension.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct ProfileFiles {
 }
 
 /// Writes a file under a temporary name, then renames it, so that it is never incomplete.
-pub(super) fn write_whole(path: &Path, contents: &[u8]) -> Result<(), MemoryError> {
+pub(super) fn write_whole(path: &Path, contents: &[u8]) -> Result<(), SessionError> {
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     let part = PathBuf::from(part);
@@ -40,8 +40,8 @@ fn write_new(path: &Path, contents: &[u8]) -> io::Result<()> {
 }
 
 /// Creates the error for a file that cannot be written.
-pub(super) fn failed(path: &Path, source: io::Error) -> MemoryError {
-    MemoryError::Recording {
+pub(super) fn failed(path: &Path, source: io::Error) -> SessionError {
+    SessionError::Recording {
         path: path.to_owned(),
         source,
     }

@@ -9,7 +9,7 @@ use tracing_subscriber::registry::Registry;
 
 use super::files::{self, ProfileFiles};
 use crate::error::Result;
-use crate::memory::error::MemoryError;
+use crate::memory::error::SessionError;
 use crate::memory::globals::{get_memory_monitor, models, set_tracking, span_layer};
 use crate::memory::profile::CHECK_INTERVAL;
 use crate::memory::report::ProfileReport;
@@ -95,7 +95,7 @@ fn write(
     recording: &Path,
     extension: &str,
     contents: std::result::Result<String, mem_monitor::Error>,
-) -> Result<PathBuf, MemoryError> {
+) -> Result<PathBuf, SessionError> {
     let path = recording.with_extension(extension);
     files::write_whole(&path, contents?.as_bytes())?;
     Ok(path)
