@@ -13,8 +13,7 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 use crate::listen;
-use crate::python::environment;
-use crate::shell::{cargo, run as execute, target_folder, workspace_root};
+use crate::shell::{cargo, python_environment, run as execute, target_folder, workspace_root};
 
 /// The features of all devices, so that one build tests every device.
 const ALL_DEVICES: &str = "flex,ndarray,wgpu";
@@ -118,7 +117,7 @@ impl Step {
             Self::Mprof => {
                 let folder = "crates/mem-monitor/tests/mprof";
                 let python =
-                    environment(None, "mprof-venv", &format!("{folder}/requirements.txt"))?;
+                    python_environment(None, "mprof-venv", &format!("{folder}/requirements.txt"))?;
                 let check = workspace_root().join(folder).join("check.py");
                 // `-B`: Python writes no bytecode beside the script.
                 execute(
@@ -182,7 +181,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// Checks every text file with the spelling checker `typos`, as `typos.toml` configures it.
 fn spelling() -> Result<()> {
-    let python = environment(None, "typos-venv", "xtask/spelling/requirements.txt")?;
+    let python = python_environment(None, "typos-venv", "xtask/spelling/requirements.txt")?;
     let typos = python.with_file_name("typos");
     execute(Command::new(typos).current_dir(workspace_root()))
 }

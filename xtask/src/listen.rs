@@ -12,8 +12,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::program;
-use crate::shell::{output, run as execute};
+use crate::shell::{build_program, output, run as execute};
 use sentences::{Group, SHORT_TEXT, groups};
 use word_errors::WordErrors;
 
@@ -74,7 +73,7 @@ struct Spoken<'a> {
 /// sentences has more wrong words than its bar allows.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let python = recogniser::python(args.python.as_deref())?;
-    let program = program::build(&[])?;
+    let program = build_program(&[])?;
     let rate_hz = sample_rate_hz(&program)?;
     let temporary = tempfile::tempdir().context("cannot create a temporary folder")?;
     let folder = args.keep.as_deref().unwrap_or(temporary.path());

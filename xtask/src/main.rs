@@ -7,8 +7,6 @@ mod bench;
 mod ci;
 mod listen;
 mod profile;
-mod program;
-mod python;
 mod shell;
 mod table;
 

@@ -9,8 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 
-use crate::program;
-use crate::shell::{run as execute, target_folder};
+use crate::shell::{build_program, run as execute, target_folder};
 use tables::Profile;
 
 /// Two sentences, so that there is a second segment or at least a long one.
@@ -72,7 +71,7 @@ impl Device {
 ///
 /// The program does not build or fails, or it does not write a file of the profile.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let program = program::build(args.device.features())?;
+    let program = build_program(args.device.features())?;
     let folder = match &args.out {
         Some(folder) => folder.clone(),
         None => target_folder()?.join("profile"),

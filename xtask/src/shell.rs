@@ -1,4 +1,4 @@
-//! Running other programs: where, and what is said when they fail.
+//! Running cargo, the program, Python and other commands.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -7,16 +7,16 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-/// The workspace's folder.
+/// Returns the folder of the workspace.
 pub(crate) fn workspace_root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
-        .expect("this package is a folder of the workspace")
+        .expect("this package is a subfolder of the workspace")
 }
 
-/// A `cargo` command in the workspace's folder, with arguments as one types them.
+/// Returns a `cargo` command in the folder of the workspace, with whitespace-separated arguments.
 ///
-/// It is the cargo that runs this program.
+/// The command uses the same cargo that runs this program.
 pub(crate) fn cargo(arguments: &str) -> Command {
     let program = std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from);
     let mut command = Command::new(program);
@@ -25,11 +25,11 @@ pub(crate) fn cargo(arguments: &str) -> Command {
     command
 }
 
-/// Runs a command with its output shown.
+/// Runs a command. Its output is printed.
 ///
 /// # Errors
 ///
-/// It cannot be started, or it fails: the message has the command.
+/// The command cannot be started or fails; the message contains the command.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command
         .status()
@@ -40,12 +40,11 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command and returns what it writes to its standard output; what it writes to its standard
-/// error is shown.
+/// Runs a command and returns its standard output. Its standard error is printed.
 ///
 /// # Errors
 ///
-/// It cannot be started, it fails, or it writes something other than UTF-8.
+/// The command cannot be started or fails, or its output is not UTF-8.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command
         .stderr(Stdio::inherit())
@@ -55,20 +54,80 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
         bail!("`{}` failed: {}", words(command), output.status);
     }
     String::from_utf8(output.stdout)
-        .with_context(|| format!("`{}` wrote something other than UTF-8", words(command)))
+        .with_context(|| format!("the output of `{}` is not UTF-8", words(command)))
 }
 
-/// The folder that cargo builds into.
+/// Returns cargo's target folder.
 pub(crate) fn target_folder() -> Result<PathBuf> {
     let metadata = output(&mut cargo("metadata --no-deps --format-version 1"))?;
-    let metadata: Value = serde_json::from_str(&metadata).context("cargo printed no JSON")?;
+    let metadata: Value =
+        serde_json::from_str(&metadata).context("the output of cargo metadata is not JSON")?;
     let folder = metadata["target_directory"].as_str();
     folder
         .map(PathBuf::from)
-        .context("cargo metadata names no target_directory")
+        .context("the output of cargo metadata has no target_directory")
 }
 
-/// The command as one would type it.
+/// Builds the program `pocket-tts` like the README's first command, with additional features, and returns
+/// its path.
+///
+/// # Errors
+///
+/// The program does not compile.
+pub(crate) fn build_program(features: &[&str]) -> Result<PathBuf> {
+    let mut build = cargo("build --release --package pocket-tts-cli --bin pocket-tts");
+    build.args(["--message-format", "json-render-diagnostics"]);
+    if !features.is_empty() {
+        build.arg("--features").arg(features.join(","));
+    }
+    let messages = output(&mut build)?;
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|message| message["target"]["name"] == "pocket-tts")
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .context("cargo built no program named pocket-tts")
+}
+
+/// Returns `requested`, or the Python of a virtual environment in the user's cache folder, which `.ci/run`
+/// creates.
+///
+/// # Errors
+///
+/// The environment does not exist: the message contains the commands that create it.
+pub(crate) fn python_environment(
+    requested: Option<&Path>,
+    name: &str,
+    requirements: &str,
+) -> Result<PathBuf> {
+    let python = match requested {
+        Some(path) => path.to_owned(),
+        None => cache_folder()?
+            .join("pocket-tts")
+            .join(name)
+            .join("bin/python"),
+    };
+    if !python.is_file() {
+        let environment = python.ancestors().nth(2).unwrap_or(&python).display();
+        bail!(
+            "{} does not exist; to create it, run:\n  \
+             python3 -m venv {environment}\n  \
+             {environment}/bin/pip install -r {requirements}",
+            python.display()
+        );
+    }
+    Ok(python)
+}
+
+fn cache_folder() -> Result<PathBuf> {
+    let folder = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    folder("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| folder("HOME").map(|home| Path::new(&home).join(".cache")))
+        .context("neither XDG_CACHE_HOME nor HOME is set")
+}
+
+/// Formats a command as a shell command line.
 pub(crate) fn words(command: &Command) -> String {
     let program = Path::new(command.get_program());
     let mut text = program.file_name().map_or_else(
@@ -91,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_names_the_command_and_how_it_ended() {
+    fn error_names_the_command_and_its_status() {
         let error = run(cargo("no-such-command --flag").stderr(Stdio::null())).unwrap_err();
         assert!(
             error.to_string().contains("no-such-command --flag` failed"),
@@ -100,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_with_spaces_are_quoted() {
+    fn quotes_arguments_with_spaces() {
         let mut command = Command::new("bin/speak");
         command.args(["Hello world", "-o", "out.wav"]);
         assert_eq!(words(&command), "speak 'Hello world' -o out.wav");

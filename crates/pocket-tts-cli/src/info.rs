@@ -86,7 +86,7 @@ impl Info {
             ("FlowLM, prepared", bytes(self.flow_lm_bytes as f64)),
             ("Mimi decoder, prepared", bytes(self.decoder_bytes as f64)),
             (
-                "keys and values",
+                "KV cache",
                 format!(
                     "{} for each second of a stream",
                     bytes(self.kv_bytes_per_second)

@@ -14,7 +14,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tensor_pool::PeakWindow;
 use tts_core::MemoryError;
-use tts_core::memory::{counted, present, reserved};
+use tts_core::memory::{KV_CACHE_TAG, counted, present, reserved};
 
 #[global_allocator]
 static ALLOCATOR: PoolAllocator = PoolAllocator::new();
@@ -363,14 +363,11 @@ fn the_batch_shrinks_before_a_stream_ends() {
     assert_eq!(stream.batch_size(), 4);
     let kv_cache_bytes = || -> u64 {
         let leases = get_memory_pool().outstanding();
-        let pages = leases.iter().filter(|lease| lease.tag == "keys and values");
+        let pages = leases.iter().filter(|lease| lease.tag == KV_CACHE_TAG);
         pages.map(|lease| lease.size.get()).sum()
     };
-    let keys_and_values = plan
-        .terms
-        .iter()
-        .find(|term| term.name == "keys and values");
-    let of_four = keys_and_values.unwrap().bytes;
+    let kv_cache = plan.terms.iter().find(|term| term.name == "KV cache");
+    let of_four = kv_cache.unwrap().bytes;
     while kv_cache_bytes() < of_four {
         stream.next().unwrap().unwrap();
     }

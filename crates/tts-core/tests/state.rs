@@ -75,7 +75,7 @@ fn every_lease_has_a_tag() {
     let outstanding = model.memory_pool().outstanding();
     let has = |tag| outstanding.iter().any(|lease| lease.tag == tag);
     assert!(outstanding.iter().all(|lease| !lease.tag.is_empty()));
-    for tag in ["keys and values", "attention window", "convolution history"] {
+    for tag in ["KV cache", "attention window", "convolution history"] {
         assert!(has(tag), "{tag}");
     }
 }

@@ -1,4 +1,4 @@
-//! What each crate must never know, checked against `cargo tree`.
+//! The forbidden dependencies of each crate, checked with `cargo tree`.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::shell::{cargo, output};
 
-/// Reading the network.
+/// Network access.
 const NETWORK: &[&str] = &[
     "attohttpc",
     "curl",
@@ -25,7 +25,7 @@ const NETWORK: &[&str] = &[
     "tungstenite",
     "ureq",
 ];
-/// Talking with a person at a terminal.
+/// Command lines and terminals.
 const COMMAND_LINE: &[&str] = &[
     "argh",
     "clap",
@@ -37,9 +37,9 @@ const COMMAND_LINE: &[&str] = &[
     "lexopt",
     "pico-args",
 ];
-/// Writing logs, which is a program's choice.
+/// Log output, which is for programs to choose.
 const LOGS: &[&str] = &["tracing-subscriber"];
-/// Finding a person's folders.
+/// Locations of user folders.
 const USER_FOLDERS: &[&str] = &["directories", "dirs", "home"];
 
 /// Tensors and speech.
@@ -51,7 +51,7 @@ const TENSORS: &[&str] = &[
     "pocket-tts-cli",
     "builtin-voice",
 ];
-/// The other crates of this workspace, for those that can be used alone.
+/// The crates of this workspace. Crates that can be used alone depend on none of them.
 const SIBLINGS: &[&str] = &[
     "batch-planner",
     "bench-report",
@@ -65,22 +65,22 @@ const SIBLINGS: &[&str] = &[
     "tts-core",
 ];
 
-/// One rule on a crate's dependencies, with all of its features unless it says otherwise.
+/// A rule on the dependencies of a crate. All features are enabled unless stated otherwise.
 enum Rule {
-    /// These are nowhere in the tree.
+    /// The dependency tree has none of these.
     Never(&'static [&'static str]),
-    /// These are nowhere in the tree of the crate without features.
+    /// The dependency tree without features has none of these.
     NeverWithoutFeatures(&'static [&'static str]),
-    /// These are nowhere in the tree, nor in that of its tests.
+    /// The dependency tree has none of these, even with dependencies of tests.
     NeverEvenInTests(&'static [&'static str]),
-    /// The crate itself does not ask for these.
+    /// The direct dependencies have none of these.
     NeverDirectly(&'static [&'static str]),
-    /// The crate itself asks for nothing but these.
+    /// The direct dependencies are only these.
     Only(&'static [&'static str]),
 }
 
-/// The arrows between crates run one way: `pocket-tts-cli -> pocket-tts -> tts-core ->
-/// tensor-pool`, and from `pocket-tts` to `builtin-voice`.
+/// Dependencies between crates run in one direction: `pocket-tts-cli -> pocket-tts -> tts-core ->
+/// tensor-pool`, and `pocket-tts -> builtin-voice`.
 const RULES: &[(&str, Rule)] = &[
     ("tensor-pool", Rule::NeverWithoutFeatures(TENSORS)),
     ("tensor-pool", Rule::NeverEvenInTests(SIBLINGS)),
@@ -93,7 +93,7 @@ const RULES: &[(&str, Rule)] = &[
     ("leak-detect", Rule::NeverEvenInTests(SIBLINGS)),
     ("tts-core", Rule::Never(NETWORK)),
     ("tts-core", Rule::Never(COMMAND_LINE)),
-    // The facade may: it installs the layer that makes a memory profile of spans when it is asked to.
+    // The facade may: it offers a layer that turns spans into a memory profile.
     ("tts-core", Rule::Never(LOGS)),
     ("tts-core", Rule::Never(USER_FOLDERS)),
     (
@@ -107,14 +107,14 @@ const RULES: &[(&str, Rule)] = &[
             "leak-detect",
         ]),
     ),
-    // Errors of a library are values that a caller can match on.
+    // Callers can match on the errors of a library.
     ("tts-core", Rule::NeverDirectly(&["anyhow"])),
-    // Not further down: hf-hub has a progress bar of its own, which stays unused.
+    // Only directly: hf-hub depends on a progress bar, which stays unused.
     ("pocket-tts", Rule::NeverDirectly(COMMAND_LINE)),
     ("pocket-tts", Rule::Never(&["pocket-tts-cli"])),
-    // The facade holds no algorithm, so it has no use for tensors.
+    // The facade has no algorithms, so it needs no tensors.
     ("pocket-tts", Rule::NeverDirectly(&["anyhow", "burn"])),
-    // It gives out bytes.
+    // It contains only data.
     ("builtin-voice", Rule::Only(&[])),
 ];
 
@@ -122,14 +122,14 @@ const RULES: &[(&str, Rule)] = &[
 ///
 /// # Errors
 ///
-/// Names each crate that breaks one, and the command that shows how the dependency came in.
+/// Lists each violation, with the command that shows where the dependency comes from.
 pub(super) fn check() -> Result<()> {
     let mut broken = Vec::new();
     for (package, rule) in RULES {
         let dependencies = dependencies(package, rule)?;
         broken.extend(rule.broken_by(&dependencies).iter().map(|dependency| {
             format!(
-                "{package} must not depend on {dependency}; to see how it does: \
+                "{package} must not depend on {dependency}; to see where it comes from: \
                  cargo tree -p {package} {} -i {dependency}",
                 rule.edges().join(" ")
             )
@@ -138,12 +138,12 @@ pub(super) fn check() -> Result<()> {
     if !broken.is_empty() {
         bail!("{}", broken.join("\n"));
     }
-    println!("{} rules kept", RULES.len());
+    println!("{} rules checked", RULES.len());
     Ok(())
 }
 
 impl Rule {
-    /// What `cargo tree` shows the dependencies that the rule is about with.
+    /// Returns the arguments of `cargo tree` that list the dependencies this rule applies to.
     fn edges(&self) -> &'static [&'static str] {
         match self {
             Self::Never(_) => &["--all-features", "--edges=normal"],
@@ -170,17 +170,17 @@ impl Rule {
     }
 }
 
-/// The names of those of a package's dependencies on this platform that a rule is about.
+/// Returns the dependencies of a package, on this platform, that a rule applies to.
 fn dependencies(package: &str, rule: &Rule) -> Result<BTreeSet<String>> {
     let mut tree = cargo("tree --prefix none --format {p}");
     tree.args(["--package", package]).args(rule.edges());
     let mut names = names(&output(&mut tree)?);
-    // A crate's tests may depend on the crate itself.
+    // The tests of a crate may depend on the crate itself.
     names.remove(package);
     Ok(names)
 }
 
-/// The package names in lines of `NAME vVERSION …`, but for the first, which is the root.
+/// Returns the package names in lines of the form `NAME vVERSION …`, without the root in the first line.
 fn names(tree: &str) -> BTreeSet<String> {
     tree.lines()
         .skip(1)
@@ -196,22 +196,22 @@ mod tests {
     const TREE: &str = "core v0.1.0 (/somewhere)\nburn v0.22.1\nureq v3.5.0 (*)\n\n";
 
     #[test]
-    fn a_forbidden_dependency_is_found_by_its_whole_name() {
+    fn finds_forbidden_dependencies_by_their_whole_name() {
         let tree = names(TREE);
         assert_eq!(Rule::Never(&["ureq", "bur"]).broken_by(&tree), ["ureq"]);
         assert_eq!(Rule::NeverDirectly(&["burn"]).broken_by(&tree), ["burn"]);
     }
 
     #[test]
-    fn only_the_allowed_may_be_there_and_the_crate_itself_does_not_count() {
+    fn allows_only_listed_dependencies_and_the_crate_itself() {
         let tree = names(TREE);
         assert_eq!(Rule::Only(&["burn"]).broken_by(&tree), ["ureq"]);
         assert!(Rule::Only(&["burn", "ureq"]).broken_by(&tree).is_empty());
     }
 
     #[test]
-    fn cargo_tree_is_read_as_it_is_written() {
-        // This very package: its direct dependencies are in its manifest.
+    fn parses_the_output_of_cargo_tree() {
+        // The direct dependencies of this package are in its manifest.
         let direct = dependencies("xtask", &Rule::Only(&[])).unwrap();
         assert!(direct.contains("serde_json"), "{direct:?}");
         assert!(!direct.contains("itoa"), "{direct:?}");

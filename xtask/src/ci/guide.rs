@@ -1,4 +1,4 @@
-//! The memory guide's promise: each of its programs is there, and the tests run all of them.
+//! The programs of the memory guide: all are present, and the tests run them.
 
 use std::fs;
 
@@ -7,34 +7,39 @@ use anyhow::{Context, Result, bail};
 use crate::shell::workspace_root;
 
 const GUIDE: &str = "docs/memory-guide.md";
-/// As many programs as the guide for the original has code blocks: each has its counterpart.
+/// The number of programs: one for each code block of the original's guide.
 const PROGRAMS: usize = 23;
-/// Where the guide becomes documentation, whose programs `cargo test` runs.
+/// The file that includes the guide as documentation, so that `cargo test` runs its programs.
 const RUNNER: &str = "crates/pocket-tts/src/memory.rs";
-/// How. With less than these features there is no voice to speak with.
+/// The lines that include it. Without these features there is no voice to generate speech with.
 const RUNS: &str = "\
 #[cfg(all(doctest, feature = \"flex\", feature = \"builtin-voice\"))]
 #[doc = include_str!(\"../../../docs/memory-guide.md\")]
 struct ";
-/// What a block may be marked with so that it is compiled and run: alone, or in one program with others.
+/// The info strings of blocks that rustdoc compiles and runs.
 const RUN: [&str; 2] = ["rust", "rust,standalone_crate"];
-/// Other languages, which rustdoc leaves alone.
+/// The info strings of blocks that rustdoc ignores.
 const OTHERS: [&str; 2] = ["sh", "text"];
 
-/// Checks that the guide has its programs, in order, that rustdoc is told to run each, and that the guide
-/// is part of the crate's documentation.
+/// Checks that the guide has all of its programs in order, that rustdoc runs each of them, and that the
+/// guide is part of the crate's documentation.
 ///
 /// # Errors
 ///
-/// What is missing or wrong, or a file cannot be read.
+/// Lists every problem with its line. Fails if a file cannot be read.
 pub(super) fn check() -> Result<()> {
     let found = problems(&read(GUIDE)?, PROGRAMS);
     if !found.is_empty() {
-        let found: Vec<_> = found.iter().map(|what| format!("{GUIDE}:{what}")).collect();
+        let found: Vec<_> = found
+            .iter()
+            .map(|problem| format!("{GUIDE}:{problem}"))
+            .collect();
         bail!("{}", found.join("\n"));
     }
     if !read(RUNNER)?.contains(RUNS) {
-        bail!("{RUNNER} must have these lines, so that the programs of {GUIDE} are run:\n{RUNS}…;");
+        bail!(
+            "{RUNNER} must have these lines, so that the tests run the programs of {GUIDE}:\n{RUNS}…;"
+        );
     }
     println!("{PROGRAMS} programs in {GUIDE}");
     Ok(())
@@ -44,12 +49,12 @@ fn read(name: &str) -> Result<String> {
     fs::read_to_string(workspace_root().join(name)).with_context(|| format!("cannot read {name}"))
 }
 
-/// What is wrong with a Markdown text that should have so many programs, each below a comment
-/// `<!-- block NUMBER: its name -->`; each with its line.
+/// Returns the problems of a Markdown text, each with its line. The text must have `programs` programs,
+/// each directly after a comment `<!-- block NUMBER: NAME -->`.
 fn problems(markdown: &str, programs: usize) -> Vec<String> {
     let mut found = Vec::new();
     let mut seen = 0;
-    // The number that the last comment gave, as long as nothing but it was read.
+    // The number in the comment directly before the current line.
     let mut announced: Option<Option<usize>> = None;
     let mut fence: Option<&str> = None;
     for (index, line) in markdown.lines().enumerate() {
@@ -67,7 +72,7 @@ fn problems(markdown: &str, programs: usize) -> Vec<String> {
                 announced = Some(comment.split(':').next().and_then(|n| n.parse().ok()));
             } else if !line.is_empty() && announced.take().is_some() {
                 found.push(format!(
-                    "{number}: a program must follow its comment at once"
+                    "{number}: a program must directly follow its comment"
                 ));
             }
             continue;
@@ -79,32 +84,32 @@ fn problems(markdown: &str, programs: usize) -> Vec<String> {
             seen += 1;
             if announced != Some(Some(seen)) {
                 found.push(format!(
-                    "{number}: this is program {seen}; above it there must be \
-                     `<!-- block {seen}: its name -->`"
+                    "{number}: this is program {seen}; the line before it must be \
+                     `<!-- block {seen}: NAME -->`"
                 ));
             }
         } else if !OTHERS.contains(&language) {
-            // Without a language it would be Rust too.
+            // A block without an info string is Rust for rustdoc.
             found.push(format!(
-                "{number}: a block is marked `{language}`; programs are {}, and others {}",
+                "{number}: the block is marked `{language}`; mark programs {}, and other blocks {}",
                 RUN.join(" or "),
                 OTHERS.join(" or ")
             ));
         } else if announced.is_some() {
             found.push(format!(
-                "{number}: a program is announced, and this is none"
+                "{number}: this block is not a program, but its comment announces one"
             ));
         }
     }
     if fence.is_some() {
         found.push(format!(
-            "{}: the last block has no end",
+            "{}: the last block is not closed",
             markdown.lines().count()
         ));
     }
     if seen != programs {
         found.push(format!(
-            "{}: there are {seen} programs, and must be {programs}",
+            "{}: there are {seen} programs, expected {programs}",
             markdown.lines().count()
         ));
     }
@@ -120,7 +125,7 @@ mod tests {
 
 <!-- block 1: the first -->
 ```rust
-// ```rust would be no end, nor is this: <!-- block 7: -->
+// Neither ```rust nor this ends the block: <!-- block 7: -->
 let x = 1;
 ```
 
@@ -137,15 +142,15 @@ cargo test
 ";
 
     #[test]
-    fn programs_are_counted_and_other_blocks_are_not() {
+    fn counts_programs_but_no_other_blocks() {
         assert!(problems(GOOD, 2).is_empty(), "{:?}", problems(GOOD, 2));
         let missing = problems(GOOD, 3);
-        assert_eq!(missing, ["18: there are 2 programs, and must be 3"]);
+        assert_eq!(missing, ["18: there are 2 programs, expected 3"]);
         assert_eq!(problems(GOOD, 1).len(), 1);
     }
 
     #[test]
-    fn programs_that_are_not_run_are_found() {
+    fn reports_programs_that_are_not_run() {
         for mark in [
             "rust,ignore",
             "rust,no_run",
@@ -153,7 +158,7 @@ cargo test
             "rust,should_panic",
             "ignore",
             "python",
-            // Rustdoc takes it for Rust, and nobody sees that.
+            // Rustdoc treats it as Rust.
             "",
         ] {
             let text = GOOD.replacen("```rust\n", &format!("```{mark}\n"), 1);
@@ -163,7 +168,7 @@ cargo test
     }
 
     #[test]
-    fn programs_come_in_order_each_below_its_comment() {
+    fn requires_programs_in_order_after_their_comments() {
         for (from, to, line) in [
             ("block 2", "block 3", "16: "),
             ("block 2", "block two", "16: "),
@@ -181,8 +186,8 @@ cargo test
     }
 
     #[test]
-    fn a_block_without_an_end_is_found() {
+    fn reports_a_block_that_is_not_closed() {
         let found = problems(GOOD.trim_end_matches("```\n"), 2);
-        assert!(found[0].contains("no end"), "{found:?}");
+        assert!(found[0].contains("not closed"), "{found:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! The README's promise: two commands, one that speaks and one that tests.
+//! The first two commands of the README: one generates speech, one runs the tests.
 
 use std::fs;
 
@@ -6,17 +6,17 @@ use anyhow::{Context, Result, bail};
 
 use crate::shell::workspace_root;
 
-/// The command that speaks. `cargo xtask listen` builds and runs the same program the same way.
+/// The command that generates speech. `cargo xtask listen` builds the same program with the same flags.
 pub(super) const SPEAK: &str = "cargo run --release -p pocket-tts-cli -- generate \"Hello world\"";
 /// The command that runs all tests.
 pub(super) const TEST: &str = "cargo test --workspace";
 
-/// Checks that the README's first two commands are those that run here, and that the script for build
-/// machines runs the second as it stands.
+/// Checks that the README's first two commands are the ones above, and that `.ci/run` runs the second one
+/// unchanged.
 ///
 /// # Errors
 ///
-/// They differ, or a file cannot be read.
+/// The commands differ, or a file cannot be read.
 pub(super) fn check() -> Result<()> {
     let readme = read("README.md")?;
     let mut commands = shell_commands(&readme);
@@ -24,14 +24,14 @@ pub(super) fn check() -> Result<()> {
         match commands.next() {
             Some(found) if found == expected => {}
             found => bail!(
-                "README.md says `{}` where the checks run `{expected}`",
-                found.unwrap_or("nothing")
+                "README.md has the command `{}`, expected `{expected}`",
+                found.unwrap_or("")
             ),
         }
     }
     let script = read(".ci/run")?;
     if !script.lines().any(|line| line.trim() == TEST) {
-        bail!(".ci/run has no line `{TEST}`, which is the README's command to run all tests");
+        bail!(".ci/run has no line `{TEST}`, the README's command to run all tests");
     }
     println!("{SPEAK}\n{TEST}");
     Ok(())
@@ -41,7 +41,7 @@ fn read(name: &str) -> Result<String> {
     fs::read_to_string(workspace_root().join(name)).with_context(|| format!("cannot read {name}"))
 }
 
-/// The commands in the fenced shell blocks of a Markdown text, without prompts and comments.
+/// Returns the commands in the fenced shell blocks of a Markdown text, without prompts and comments.
 fn shell_commands(markdown: &str) -> impl Iterator<Item = &str> {
     let mut in_block = false;
     let mut in_shell = false;
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands_are_read_from_shell_blocks_only() {
+    fn reads_commands_from_shell_blocks_only() {
         let markdown = "\
 # Title
 ```rust

@@ -1,4 +1,4 @@
-//! What no source may say.
+//! Forbidden words in source files.
 
 use std::fs;
 use std::path::Path;
@@ -8,8 +8,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::shell::{output, workspace_root};
 
-/// Ways to the environment, the command line and the network in the standard library. The model's
-/// crate is given what it needs by its caller.
+/// Paths of the standard library to the environment, the command line and the network. `tts-core` gets
+/// these values from its caller.
 const OUTSIDE_WORLD: &[&str] = &[
     "std::env",
     "std::net",
@@ -20,8 +20,8 @@ const OUTSIDE_WORLD: &[&str] = &[
     "env::var",
 ];
 
-/// Top-level folders where one person, or one build machine, keeps things.
-const PERSONAL_FOLDERS: &[&str] = &[
+/// Top-level folders whose content differs between machines.
+const MACHINE_FOLDERS: &[&str] = &[
     "builds",
     "home",
     "mnt",
@@ -33,11 +33,11 @@ const PERSONAL_FOLDERS: &[&str] = &[
     "workspace",
 ];
 
-/// Checks every file that git tracks or would track.
+/// Checks every file that git tracks or would add.
 ///
 /// # Errors
 ///
-/// Each offending line.
+/// Lists each violation with its line.
 pub(super) fn check() -> Result<()> {
     let root = workspace_root();
     let mut list = Command::new("git");
@@ -53,12 +53,12 @@ pub(super) fn check() -> Result<()> {
     let mut read = 0;
     for file in files.split('\0').filter(|name| !name.is_empty()) {
         let path = root.join(file);
-        // Tracked, but deleted in the working tree.
+        // The file is tracked, but deleted in the working tree.
         if !path.exists() {
             continue;
         }
         let bytes = fs::read(&path).with_context(|| format!("cannot read {file}"))?;
-        // Weights, audio and the like are no sources.
+        // Weights, audio and other binary files.
         let Ok(text) = String::from_utf8(bytes) else {
             continue;
         };
@@ -68,17 +68,17 @@ pub(super) fn check() -> Result<()> {
     if !found.is_empty() {
         bail!("{}", found.join("\n"));
     }
-    println!("{read} files read");
+    println!("{read} files checked");
     Ok(())
 }
 
-/// What is wrong in one file.
+/// Returns the problems of a file.
 fn problems(file: &str, text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (number, line) in text.lines().enumerate() {
-        if let Some(path) = personal_path(line) {
+        if let Some(path) = machine_path(line) {
             found.push(format!(
-                "{file}:{}: {path} is a place on one machine; write a path that holds everywhere",
+                "{file}:{}: {path} is a path of one machine; use a path that is valid everywhere",
                 number + 1
             ));
         }
@@ -96,27 +96,27 @@ fn problems(file: &str, text: &str) -> Vec<String> {
     found
 }
 
-/// The lines before the test module, which by our convention ends a file.
+/// Returns the lines before the test module, which is at the end of a file by convention.
 fn without_tests(text: &str) -> impl Iterator<Item = &str> {
     text.lines()
         .take_while(|line| line.trim_end() != "#[cfg(test)]")
 }
 
-/// The first absolute path into a personal folder.
-fn personal_path(line: &str) -> Option<&str> {
+/// Returns the first absolute path into a folder that differs between machines.
+fn machine_path(line: &str) -> Option<&str> {
     line.match_indices('/').find_map(|(slash, _)| {
         let before = line[..slash].chars().next_back();
-        // Anything else continues a relative path, an address or a variable's value.
+        // After any other character, the slash continues a relative path or a URL.
         let starts_a_path = before.is_none_or(|c| c.is_whitespace() || "\"'`(=:<>[,;|".contains(c));
         let rest = &line[slash + 1..];
-        let is_personal = PERSONAL_FOLDERS.iter().any(|folder| {
+        let is_machine_path = MACHINE_FOLDERS.iter().any(|folder| {
             rest.strip_prefix(folder)
                 .is_some_and(|rest| rest.starts_with('/'))
         });
         let end = rest
             .find(|c: char| c.is_whitespace() || "\"'`)>],;|".contains(c))
             .unwrap_or(rest.len());
-        (starts_a_path && is_personal).then(|| &line[slash..slash + 1 + end])
+        (starts_a_path && is_machine_path).then(|| &line[slash..slash + 1 + end])
     })
 }
 
@@ -124,13 +124,13 @@ fn personal_path(line: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    /// A path made here, so that this file itself passes the check.
-    fn absolute(parts: &[&str]) -> String {
-        parts.iter().map(|part| format!("/{part}")).collect()
+    /// Builds a path at run time, so that this file passes the check.
+    fn absolute(names: &[&str]) -> String {
+        names.iter().map(|name| format!("/{name}")).collect()
     }
 
     #[test]
-    fn a_machine_path_is_found_and_told_with_its_place() {
+    fn reports_a_machine_path_with_its_line() {
         let path = absolute(&["home", "someone", "voice.wav"]);
         let text = format!("fine\nlet voice = \"{path}\";\n");
         let found = problems("README.md", &text);
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn relative_paths_addresses_and_shared_places_are_fine() {
+    fn accepts_relative_paths_urls_and_standard_paths() {
         let inner = absolute(&["home", "page"]);
         for line in [
             format!("https://example.com{inner}"),
@@ -150,12 +150,12 @@ mod tests {
             absolute(&["dev", "full"]),
             "homework/home".to_owned(),
         ] {
-            assert_eq!(personal_path(&line), None, "{line}");
+            assert_eq!(machine_path(&line), None, "{line}");
         }
     }
 
     #[test]
-    fn the_environment_is_closed_to_the_model_but_not_to_its_tests_or_others() {
+    fn forbids_the_environment_in_tts_core_except_in_tests() {
         let bad = "fn f() {\n    std::env::var(\"X\");\n}\n";
         let tested = format!("fn f() {{}}\n#[cfg(test)]\nmod tests {{\n{bad}}}\n");
         let core = "crates/tts-core/src/model.rs";

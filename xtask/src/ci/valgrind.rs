@@ -6,21 +6,21 @@ use anyhow::{Result, bail};
 
 use crate::shell::{cargo, run as execute};
 
-/// Runs every test binary, and the processes that it starts, under valgrind.
+/// Cargo configuration that runs every test binary, and its child processes, under valgrind.
 const RUNNER: &str =
     r#"target."cfg(all())".runner = "valgrind --quiet --error-exitcode=1 --trace-children=yes""#;
 
-/// Cases of each property test: a program is some twenty times slower under valgrind.
+/// Cases of each property test. Programs are about twenty times slower under valgrind.
 const CASES: &str = "8";
 
-/// These measure the process from outside, or the system's malloc, in whose place valgrind has its own.
+/// Skipped tests: they measure the process from outside, or the system's malloc, which valgrind replaces.
 const SKIPPED: [&str; 2] = ["trim_returns", "small_blocks"];
 
-/// Runs the tests of the crate whose unsafe code allocates.
+/// Runs the tests of `tensor-pool`, whose unsafe code allocates memory.
 ///
 /// # Errors
 ///
-/// Valgrind is not installed, or it finds an error.
+/// Valgrind is not installed, or it reports an error.
 pub(super) fn run() -> Result<()> {
     let version = Command::new("valgrind")
         .arg("--version")
@@ -28,7 +28,7 @@ pub(super) fn run() -> Result<()> {
         .status();
     if version.is_err() {
         bail!(
-            "there is no valgrind; install it (Debian's package is `valgrind`), or leave this step out with `--skip valgrind`"
+            "valgrind is not installed; install it (Debian package `valgrind`), or skip this step with `--skip valgrind`"
         );
     }
     execute(

@@ -5,12 +5,11 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::python::environment;
-use crate::shell::{output, workspace_root};
+use crate::shell::{output, python_environment, workspace_root};
 
 /// Returns the Python to run the recogniser with: `requested`, or that of the default environment.
 pub(super) fn python(requested: Option<&Path>) -> Result<PathBuf> {
-    environment(requested, "listen-venv", "xtask/listen/requirements.txt")
+    python_environment(requested, "listen-venv", "xtask/listen/requirements.txt")
 }
 
 /// Returns one transcript for each recording.

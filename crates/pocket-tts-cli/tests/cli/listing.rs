@@ -117,15 +117,10 @@ fn info_prints_the_sizes_of_a_model() {
         assert!(json["encoder_bytes"].is_null());
         assert!(json["no_voice_cloning"].is_null());
     }
-    // Three layers of keys and values of 64 f32, 12.5 times a second.
+    // Three layers with keys and values of 64 f32, 12.5 times a second.
     assert_eq!(other["kv_bytes_per_second"], 3.0 * 2.0 * 64.0 * 4.0 * 12.5);
     let list = lines(place.run(&["info"]));
-    for row in [
-        "model  ",
-        "weights as stored",
-        "keys and values",
-        "voice cloning",
-    ] {
+    for row in ["model  ", "weights as stored", "KV cache", "voice cloning"] {
         assert!(list.contains(row), "{row} is not in {list}");
     }
 }

@@ -144,7 +144,7 @@ fn plan_prints_its_categories() {
     let place = Place::new();
     let run = place.run(&["memory", "Hi."]).succeeds();
     let plan = String::from_utf8(run.stdout).unwrap();
-    for words in ["weights", "keys and values", "peak", "1 part", "1 at once"] {
+    for words in ["weights", "KV cache", "peak", "1 part", "1 at once"] {
         assert!(plan.contains(words), "{words:?}: {plan}");
     }
     assert_eq!(run.stderr, "");
@@ -166,7 +166,7 @@ fn prints_a_plan_that_does_not_fit_and_fails_with_a_sufficient_limit() {
         assert_eq!(run.code, 1, "{}", run.stderr);
         assert!(run.stderr.contains("too little"), "{}", run.stderr);
         let shown = String::from_utf8_lossy(&run.stdout);
-        for words in ["keys and values", &format!("{enough_to_load}.0 MiB")] {
+        for words in ["KV cache", &format!("{enough_to_load}.0 MiB")] {
             assert!(shown.contains(words), "{words}: {shown}");
         }
         assert!(!shown.contains("measured"), "{shown}");

@@ -3,12 +3,9 @@
 use mem_monitor::{Backing, MemoryMonitor, Part};
 use tensor_pool::MemoryPool;
 use tts_core::DeviceKind;
-use tts_core::memory::counted;
+use tts_core::memory::{KV_CACHE_TAG, counted};
 
 use super::models::ModelRegistry;
-
-/// Tag of KV cache leases in `tts-core`. All other leases are streaming state.
-const KV_CACHE_TAG: &str = "keys and values";
 
 /// Registers the categories of a pool and of loaded models.
 pub(super) fn register(monitor: &MemoryMonitor, pool: &MemoryPool, models: &'static ModelRegistry) {

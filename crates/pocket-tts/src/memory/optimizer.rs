@@ -170,7 +170,7 @@ impl BatchOptimizer {
                     .fixed(present(model.memory_pool())),
             )
             .with(
-                Term::new("keys and values")
+                Term::new("KV cache")
                     .per_item_step(cost.page_bytes / positions)
                     .paged(positions),
             )

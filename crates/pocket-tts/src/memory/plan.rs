@@ -122,7 +122,7 @@ impl MemoryPlan {
                 "rest of the program",
                 present_bytes.saturating_sub(known_bytes),
             ),
-            ("keys and values", times(need.kv_bytes_per_segment)),
+            ("KV cache", times(need.kv_bytes_per_segment)),
             ("decoder state", need.decoder_state_bytes),
             (
                 "scratch and pending latents",

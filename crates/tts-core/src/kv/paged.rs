@@ -15,6 +15,9 @@ pub(crate) const PAGE_POSITIONS: usize = 64;
 /// The axis of positions in `[k/v, batch, position, kv_head, head_dim]`.
 const POSITION_AXIS: usize = 2;
 
+/// Tag of the pages' leases.
+pub const KV_CACHE_TAG: &str = "KV cache";
+
 /// The KV cache of one sequence in one layer.
 #[derive(Debug)]
 pub(crate) struct PagedKv {
@@ -37,7 +40,7 @@ impl PagedKv {
     pub(crate) fn new(heads: &Heads, memory: &StateMemory) -> Result<Self, tensor_pool::Error> {
         let page = [2, 1, PAGE_POSITIONS, heads.kv_heads, heads.head_dim];
         Ok(Self {
-            pages: memory.pages(page, POSITION_AXIS, "keys and values")?,
+            pages: memory.pages(page, POSITION_AXIS, KV_CACHE_TAG)?,
         })
     }
 
