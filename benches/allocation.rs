@@ -12,7 +12,7 @@ use bench_report::allocation::{
 };
 use bench_report::{LoadAverage, Spread};
 use benches::allocation::{
-    AllocatorKind, POOL, Pass, RECORDING, Reached, Replay, Replayed, SwitchedAllocator,
+    AllocatorKind, CalledLikeGlobal, POOL, Pass, RECORDING, Replay, Replayed, SwitchedAllocator,
     TOUCH_STRIDE_BYTES, VARIABLE, replay, replay_in_new_process, serve_replay,
 };
 use benches::{BenchModel, Result, Speech, Worker, load_average, serve, write_report};
@@ -99,19 +99,19 @@ struct OnSystem;
 struct OnMiMalloc;
 struct OnPool;
 
-impl Reached for OnSystem {
+impl CalledLikeGlobal for OnSystem {
     fn allocator() -> &'static (impl GlobalAlloc + 'static) {
         &System
     }
 }
 
-impl Reached for OnMiMalloc {
+impl CalledLikeGlobal for OnMiMalloc {
     fn allocator() -> &'static (impl GlobalAlloc + 'static) {
         &MiMalloc
     }
 }
 
-impl Reached for OnPool {
+impl CalledLikeGlobal for OnPool {
     fn allocator() -> &'static (impl GlobalAlloc + 'static) {
         &POOL
     }

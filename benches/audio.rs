@@ -1,9 +1,9 @@
-//! Changing the sample rate of a voice recording.
+//! Sample rate conversion of a voice recording.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tts_core::Audio;
 
-/// Length of the recording: the most that is heard of a voice.
+/// Length of the recording: the longest voice prompt.
 const SECONDS: u32 = 30;
 
 fn resampling(criterion: &mut Criterion) {
@@ -17,7 +17,11 @@ fn resampling(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(u64::from(SECONDS * from_hz)));
         let id = BenchmarkId::from_parameter(format!("{from_hz} to {to_hz} Hz"));
         group.bench_function(id, |bencher| {
-            bencher.iter(|| recording.resampled(to_hz).expect("both rates are common"));
+            bencher.iter(|| {
+                recording
+                    .resampled(to_hz)
+                    .expect("both rates are supported")
+            });
         });
     }
     group.finish();

@@ -1,9 +1,9 @@
-//! Cycle detection beside `dumpster::sync` on the same graph, and what each asks of every handle.
+//! Cycle detection compared with `dumpster::sync` on the same graph, and the cost of handles.
 //!
-//! The graph: 90 000 living objects, each owned by one vector and by its neighbour, and 10 000 in
-//! leaked rings of ten. The two do not do the same with it. `leak-detect` finds and names the
-//! cycles; breaking them is a second figure. `dumpster` frees what it finds in the same pass, and
-//! looks only at objects of which a handle was dropped.
+//! The graph has 90 000 live objects, each owned by a vector and by its neighbour, and 10 000 objects in
+//! leaked rings of ten. The two crates do different work: `leak-detect` finds and names the cycles, and
+//! breaking them is a separate figure; `dumpster` frees them in the same pass and visits only objects of
+//! which a handle was dropped.
 
 use std::hint::black_box;
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use leak_detect::{ReferenceCycleDetector, Trace, Unlink};
 
-const LIVING: usize = 90_000;
+const LIVE: usize = 90_000;
 const LEAKED: usize = 10_000;
 const RING: usize = 10;
 
@@ -38,8 +38,8 @@ struct GcNode {
 fn arc_graph() -> (ReferenceCycleDetector, Vec<Arc<Node>>) {
     let detector = ReferenceCycleDetector::new();
     let make = |count: usize| -> Vec<Arc<Node>> { (0..count).map(|_| Arc::default()).collect() };
-    let living = make(LIVING);
-    for (node, next) in living.iter().zip(&living[1..]) {
+    let live = make(LIVE);
+    for (node, next) in live.iter().zip(&live[1..]) {
         *node.next.lock().unwrap() = Some(Arc::clone(next));
     }
     let leaked = make(LEAKED);
@@ -48,14 +48,14 @@ fn arc_graph() -> (ReferenceCycleDetector, Vec<Arc<Node>>) {
             *node.next.lock().unwrap() = Some(Arc::clone(&ring[(i + 1) % RING]));
         }
     }
-    for node in living.iter().chain(&leaked) {
+    for node in live.iter().chain(&leaked) {
         detector.track_object(node);
     }
-    (detector, living)
+    (detector, live)
 }
 
-/// The living objects and handles to the rings' members, which the measured code drops before it
-/// collects.
+/// The live objects, and handles to the members of the rings, which the measured code drops before the
+/// collection.
 type GcGraph = (
     Vec<dumpster::sync::Gc<GcNode>>,
     Vec<dumpster::sync::Gc<GcNode>>,
@@ -69,8 +69,8 @@ fn gc_graph() -> GcGraph {
             payload: [0; 4],
         })
     };
-    let living: Vec<Gc<GcNode>> = (0..LIVING).map(|_| new()).collect();
-    for (node, next) in living.iter().zip(&living[1..]) {
+    let live: Vec<Gc<GcNode>> = (0..LIVE).map(|_| new()).collect();
+    for (node, next) in live.iter().zip(&live[1..]) {
         *node.next.lock().unwrap() = Some(next.clone());
     }
     let leaked: Vec<Gc<GcNode>> = (0..LEAKED).map(|_| new()).collect();
@@ -79,24 +79,23 @@ fn gc_graph() -> GcGraph {
             *node.next.lock().unwrap() = Some(ring[(i + 1) % RING].clone());
         }
     }
-    black_box(living[0].payload);
-    (living, leaked)
+    black_box(live[0].payload);
+    (live, leaked)
 }
 
-/// Takes a chain of living objects apart from its head, which would otherwise be dropped by
-/// recursion.
-fn take_apart(living: Vec<Arc<Node>>) {
-    black_box(living[0].payload);
-    living.iter().for_each(|node| node.unlink());
+/// Unlinks a chain of live objects from its head to avoid a recursive drop.
+fn take_apart(live: Vec<Arc<Node>>) {
+    black_box(live[0].payload);
+    live.iter().for_each(|node| node.unlink());
 }
 
 fn detect(criterion: &mut Criterion) {
-    // Only what is measured below collects.
+    // Disables automatic collection.
     dumpster::sync::set_collect_condition(|_| false);
     let mut group = criterion.benchmark_group("100k_objects_10k_in_cycles");
     group.sample_size(10);
 
-    let (detector, living) = arc_graph();
+    let (detector, live) = arc_graph();
     assert_eq!(detector.detect_cycles(), LEAKED);
     group.bench_function("leak-detect/detect", |bencher| {
         bencher.iter(|| detector.detect_cycles())
@@ -105,14 +104,14 @@ fn detect(criterion: &mut Criterion) {
     group.bench_function("leak-detect/detect, none leaked", |bencher| {
         bencher.iter(|| detector.detect_cycles())
     });
-    take_apart(living);
+    take_apart(live);
 
     group.bench_function("leak-detect/detect and break", |bencher| {
         bencher.iter_batched(
             arc_graph,
-            |(detector, living)| {
+            |(detector, live)| {
                 assert_eq!(detector.break_cycles().objects_unlinked, LEAKED);
-                take_apart(living);
+                take_apart(live);
             },
             BatchSize::PerIteration,
         );
@@ -120,10 +119,10 @@ fn detect(criterion: &mut Criterion) {
     group.bench_function("dumpster/drop handles and collect", |bencher| {
         bencher.iter_batched(
             gc_graph,
-            |(living, leaked)| {
+            |(live, leaked)| {
                 drop(leaked);
                 dumpster::sync::collect();
-                living
+                live
             },
             BatchSize::PerIteration,
         );

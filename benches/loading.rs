@@ -1,4 +1,4 @@
-//! Loading a model and its voice.
+//! Loading of a model and its voice.
 
 use std::path::Path;
 
@@ -8,11 +8,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 fn loading(criterion: &mut Criterion) {
     let model = BenchModel::BuiltIn;
     criterion.bench_function("loading/built-in", |bencher| {
-        bencher.iter(|| {
-            model
-                .load(Path::new(""), 2)
-                .expect("it is part of the program")
-        });
+        bencher.iter(|| model.load(Path::new(""), 2).expect("the model is built in"));
     });
 }
 

@@ -1,4 +1,4 @@
-//! Speech from text with the built-in voice, through the library's public interface.
+//! Speech generation with the built-in model, through the public API.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ fn main() -> Result<()> {
 
         group.throughput(Throughput::Elements(speak(&loaded, &text)? as u64));
         group.bench_function(id("samples of a long sentence"), |bencher| {
-            bencher.iter(|| speak(&loaded, &text).expect("it was just spoken"));
+            bencher.iter(|| speak(&loaded, &text).expect("the same call succeeded before"));
         });
 
         group.throughput(Throughput::Elements(1));
@@ -32,7 +32,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Speaks, and counts the samples.
+/// Generates the text and returns the number of samples.
 fn speak(loaded: &Loaded, text: &str) -> Result<usize> {
     let audio = loaded.generate(text, &without_end())?;
     Ok(audio.samples().len())

@@ -1,4 +1,4 @@
-//! Cutting a long text into chunks.
+//! Splitting of a long text into segments.
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -12,13 +12,13 @@ use tts_core::text::{TextOptions, segment_text};
 /// Length of the text.
 const BYTES: usize = 64 << 10;
 
-const SENTENCES: &str = "The boat left the harbour at seven, and nobody waved. Was it the rain? \
+const SENTENCES: &str = "The boat left the harbour at seven, and no one waved. Was it the rain? \
     We counted 3.5 miles: first along the wall, then over the bridge; at the end we ran! ";
 
-fn chunking(criterion: &mut Criterion) {
+fn segmentation(criterion: &mut Criterion) {
     let tokenizer = BenchModel::BuiltIn
         .open(Path::new(""))
-        .expect("it is part of the program")
+        .expect("the model is built in")
         .tokenizer;
     let tokenizer = Arc::new(tokenizer);
     let text: String = SENTENCES.chars().cycle().take(BYTES).collect();
@@ -39,12 +39,12 @@ fn chunking(criterion: &mut Criterion) {
         bencher.iter(|| {
             start()
                 .next()
-                .expect("there is one")
+                .expect("the text has a segment")
                 .expect("the text has words")
         });
     });
     group.finish();
 }
 
-criterion_group!(suite, chunking);
+criterion_group!(suite, segmentation);
 criterion_main!(suite);

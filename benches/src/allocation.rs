@@ -1,9 +1,8 @@
-//! The allocations of one speech: recorded, and replayed on several allocators.
+//! The allocations of one speech, recorded and replayed on several allocators.
 //!
-//! What is replayed calls the allocator that is measured directly, while the replaying process itself
-//! lives on the system's: its own memory is then neither measured nor in the way, and the calls are
-//! not looked up. Where a whole program is measured on an allocator, [`SwitchedAllocator`] is its
-//! global one.
+//! A replay calls the measured allocator directly, while the replaying process itself uses the system's
+//! allocator. The memory of the process is therefore not measured, and the calls need no dispatch. To
+//! measure a whole program on an allocator, [`SwitchedAllocator`] is its global allocator.
 
 mod kind;
 mod recorder;
@@ -14,7 +13,7 @@ mod trace;
 pub use kind::{AllocatorKind, POOL};
 pub use recorder::record;
 pub use replay::{
-    Pass, Reached, Replay, Replayed, TOUCH_STRIDE_BYTES, replay, replay_in_new_process,
+    CalledLikeGlobal, Pass, Replay, Replayed, TOUCH_STRIDE_BYTES, replay, replay_in_new_process,
     serve_replay,
 };
 pub use switch::{RECORDING, SwitchedAllocator, VARIABLE};

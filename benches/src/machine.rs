@@ -1,4 +1,4 @@
-//! What the machine can do, and what this process has taken of it.
+//! The limits of the machine, and the memory of this process.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -8,26 +8,26 @@ use rten_tensor::NdTensorView;
 
 use crate::Result;
 
-/// Length of the memory that is read: far more than any cache holds.
+/// Size of the buffer that is read: far larger than any cache.
 pub const BUFFER_BYTES: usize = 1 << 30;
 
-/// Sides of the product of matrices: large enough that its time is all arithmetic.
+/// Side of the multiplied matrices: large enough that arithmetic dominates the time.
 const MATRIX: usize = 1024;
 
-/// How often each is measured. The best is the limit; what is slower was held up by something else.
+/// Repetitions of each measurement. The fastest is the limit, since slower ones were disturbed.
 const TAKES: usize = 7;
 
-/// The machine's limits for a number of threads.
+/// The limits of the machine for a number of threads.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bytes read from memory in a second.
+    /// Bytes read from memory per second.
     pub bytes_per_second: f64,
-    /// Additions and multiplications of f32 in a second, in products of matrices.
+    /// Additions and multiplications per second in f32 matrix products.
     pub flops_per_second: f64,
 }
 
 impl Limits {
-    /// Measures them.
+    /// Measures the limits.
     ///
     /// # Errors
     ///
@@ -42,11 +42,11 @@ impl Limits {
 
 fn bytes_per_second(threads: usize) -> f64 {
     let buffer = vec![1_u64; BUFFER_BYTES / size_of::<u64>()];
-    let part = buffer.len().div_ceil(threads);
+    let share = buffer.len().div_ceil(threads);
     let best = best_of(|| {
         std::thread::scope(|scope| {
-            for part in buffer.chunks(part) {
-                let sum = move || part.iter().fold(0_u64, |sum, &x| sum.wrapping_add(x));
+            for share in buffer.chunks(share) {
+                let sum = move || share.iter().fold(0_u64, |sum, &x| sum.wrapping_add(x));
                 scope.spawn(move || black_box(sum()));
             }
         });
@@ -111,8 +111,8 @@ fn status_bytes(key: &str) -> Option<u64> {
     Some(kib << 10)
 }
 
-/// Programs that were running or waiting to run, on average over the last minute; `None` where the
-/// system does not tell.
+/// Returns the number of running and runnable processes, averaged over the last minute; `None` if the
+/// system does not report it.
 pub fn load_average() -> Option<f64> {
     let line = std::fs::read_to_string("/proc/loadavg").ok()?;
     line.split_whitespace().next()?.parse().ok()

@@ -1,8 +1,8 @@
-//! What the memory optimisations buy: the same work with all of them, without any, and with all but
-//! one, each time in a process of its own.
+//! The effect of the memory optimisations: the same work with all of them, without any, and with all but
+//! one, each in a fresh process.
 //!
-//! A [`Setup`] says which optimisations a process has, a [`Case`] what it does, a [`Task`] is both
-//! together, and a [`Comparison`] runs several tasks in turn. [`run`] goes through all of them.
+//! A [`Setup`] is the set of optimisations of a process, a [`Case`] is its work, and a [`Task`] combines
+//! both. [`run`] runs all tasks; the processes of a comparison take turns.
 
 mod case;
 mod cloning;

@@ -1,4 +1,4 @@
-//! How long the library's own spans last: the time inside of its phases.
+//! The time spent in the spans of `tts-core`.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,31 +8,31 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::{Interest, SetGlobalDefaultError};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// The spans that are watched: text is read, a latent is drawn, latents are decoded.
-const NAMES: [&str; 3] = ["prompt", "step", "decode"];
+/// The measured spans: prefill, sampling of a latent, decoding of latents.
+const NAMES: [&str; 3] = ["prompt", "frame", "decode"];
 
 /// Nanoseconds spent in each of [`NAMES`].
 static SPENT: [AtomicU64; NAMES.len()] = [const { AtomicU64::new(0) }; NAMES.len()];
 
 thread_local! {
-    /// When the open spans of this thread were entered, and how long spans inside of them took: a
-    /// thread that waits for its part of a product may take up other work meanwhile.
+    /// The entry time of each open span of this thread, and the time of the spans nested in it. Spans
+    /// nest because a thread that waits for a parallel matrix product may run another task.
     static ENTERED: RefCell<Vec<(Instant, Duration)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Time spent in the phases of all streams of this process so far.
+/// The time that all streams of this process have spent in each phase.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SpanTimes {
-    /// FlowLM reads the text and draws the first latent.
+    /// Prefill and sampling of the first latent.
     pub prompt: Duration,
-    /// FlowLM draws the other latents.
+    /// Sampling of the other latents.
     pub step: Duration,
-    /// Mimi makes audio of latents.
+    /// Decoding of latents to audio.
     pub decode: Duration,
 }
 
 impl SpanTimes {
-    /// Reads them.
+    /// Returns the times so far.
     pub fn read() -> Self {
         let [prompt, step, decode] =
             [0, 1, 2].map(|kind| Duration::from_nanos(SPENT[kind].load(Ordering::Relaxed)));
@@ -43,7 +43,7 @@ impl SpanTimes {
         }
     }
 
-    /// What was added since `earlier`.
+    /// Returns the time since `earlier`.
     #[must_use]
     pub fn since(self, earlier: Self) -> Self {
         Self {
@@ -54,17 +54,17 @@ impl SpanTimes {
     }
 }
 
-/// Watches the spans of this process from now on.
+/// Starts to measure the spans of this process.
 ///
 /// # Errors
 ///
-/// Something else watches them.
-pub fn watch_spans() -> Result<(), SetGlobalDefaultError> {
-    tracing::subscriber::set_global_default(Watcher)
+/// Another subscriber is installed.
+pub fn measure_spans() -> Result<(), SetGlobalDefaultError> {
+    tracing::subscriber::set_global_default(SpanTimer)
 }
 
-/// Counts time and nothing else. A span's id is its place in [`NAMES`], plus one.
-struct Watcher;
+/// Measures time only. The id of a span is its index in [`NAMES`], plus one.
+struct SpanTimer;
 
 fn kind(metadata: &Metadata<'_>) -> Option<usize> {
     let is_ours = metadata.is_span() && metadata.target().starts_with("tts_core");
@@ -73,7 +73,7 @@ fn kind(metadata: &Metadata<'_>) -> Option<usize> {
         .position(|&name| is_ours && name == metadata.name())
 }
 
-impl Subscriber for Watcher {
+impl Subscriber for SpanTimer {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
         match kind(metadata) {
             Some(_) => Interest::always(),
@@ -90,7 +90,7 @@ impl Subscriber for Watcher {
     }
 
     fn new_span(&self, span: &Attributes<'_>) -> Id {
-        // Only the watched are enabled.
+        // Only spans in `NAMES` are enabled.
         Id::from_u64(kind(span.metadata()).unwrap_or(0) as u64 + 1)
     }
 

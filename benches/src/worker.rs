@@ -12,7 +12,7 @@ use tts_core::GenerateOptions;
 use crate::allocation::{Trace, record};
 use crate::process::{Process, own_task, requests, send};
 use crate::{BenchModel, Loaded, Result, SHORT_TEXT, SpanTimes};
-use crate::{long_text, peak_rss_bytes, watch_spans, without_end};
+use crate::{long_text, measure_spans, peak_rss_bytes, without_end};
 
 /// The role of a process that serves one model.
 const ROLE: &str = "serve-one-model";
@@ -148,7 +148,7 @@ pub fn serve() -> Result<bool> {
     let Some(task) = own_task::<ServeTask>(ROLE)? else {
         return Ok(false);
     };
-    watch_spans()?;
+    measure_spans()?;
     let start = Instant::now();
     let loaded = task.model.load(&task.folder, task.threads)?;
     send(&Ready {

@@ -11,7 +11,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use tempfile::NamedTempFile;
-use tts_core::audio::{Audio, SAMPLE_RATES_HZ, prepare_voice_prompt};
+use tts_core::audio::{Audio, PromptLength, SAMPLE_RATES_HZ, prepare_voice_prompt};
 use tts_core::text::{TextError, TextOptions, Tokenizer, TokenizerFormat, normalize, segment_text};
 use tts_core::{Config, Model, ModelParts, RunOptions, Weights, expected_tensors};
 
@@ -86,7 +86,7 @@ pub fn wav(data: &[u8]) {
     // Half of 48 kHz as most files, so that the filter is short: a ratio of large numbers takes
     // the fuzzer's time without showing anything new.
     if audio.sample_rate_hz().is_multiple_of(1000)
-        && let Ok(prompt) = prepare_voice_prompt(&audio, 24_000, true)
+        && let Ok(prompt) = prepare_voice_prompt(&audio, 24_000, PromptLength::Truncated)
     {
         assert!(prompt.samples().iter().all(|sample| sample.is_finite()));
     }

@@ -1,43 +1,41 @@
-//! The allocators that are compared.
+//! The compared allocators.
 
 use std::process::Command;
 
 use serde::{Deserialize, Serialize};
 use tensor_pool::{Bytes, PoolAllocator};
 
-use crate::Result;
-
-/// Ours, as it comes unless told otherwise.
+/// `PoolAllocator` with its defaults.
 pub static POOL: PoolAllocator = PoolAllocator::new();
 
-/// What an expert raises first, as glibc's malloc reads it from the environment: no block gets a
-/// mapping of its own, memory stays with the process when it is freed, and the heap grows in large
-/// steps. 32 MiB is the most that the first may be; the others are beyond what speech needs.
+/// The usual tuning of glibc's malloc, through environment variables: no block gets its own mapping,
+/// freed memory stays in the process, and the heap grows in large increments. 32 MiB is the maximum of
+/// the first; the others exceed what speech needs.
 const RAISED: [(&str, &str); 3] = [
     ("MALLOC_MMAP_THRESHOLD_", "33554432"),
     ("MALLOC_TRIM_THRESHOLD_", "1073741824"),
     ("MALLOC_TOP_PAD_", "67108864"),
 ];
 
-/// An allocator that is measured, and how it is set.
+/// A measured allocator and its settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AllocatorKind {
-    /// The system's.
+    /// The system's allocator.
     System,
-    /// The system's, with its thresholds raised.
+    /// The system's allocator with raised thresholds.
     SystemRaised,
-    /// Microsoft's.
+    /// mimalloc.
     MiMalloc,
-    /// Ours, counting only.
+    /// `PoolAllocator` with capacity 0, which only counts.
     PoolOff,
-    /// Ours.
+    /// `PoolAllocator`.
     Pool,
-    /// Ours, with huge pages, as the program sets it.
+    /// `PoolAllocator` with huge pages, as in the program.
     PoolHugePages,
 }
 
 impl AllocatorKind {
-    /// All of them, in the order of the report.
+    /// All allocators, in the order of the report.
     pub const ALL: [Self; 6] = [
         Self::System,
         Self::SystemRaised,
@@ -47,7 +45,7 @@ impl AllocatorKind {
         Self::PoolHugePages,
     ];
 
-    /// Its name in reports.
+    /// Returns the name in reports.
     pub const fn name(self) -> &'static str {
         match self {
             Self::System => "system",
@@ -59,19 +57,7 @@ impl AllocatorKind {
         }
     }
 
-    /// The allocator of a name.
-    ///
-    /// # Errors
-    ///
-    /// There is none.
-    pub fn named(name: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.name() == name)
-            .ok_or_else(|| format!("no allocator to measure is called {name:?}").into())
-    }
-
-    /// The environment that goes with it, whatever this process's own says.
+    /// Sets the environment of a process that runs on this allocator.
     pub fn set_environment(self, command: &mut Command) {
         command.env_remove("GLIBC_TUNABLES");
         for (variable, value) in RAISED {
@@ -82,7 +68,7 @@ impl AllocatorKind {
         }
     }
 
-    /// Sets it up. Allocates nothing.
+    /// Applies the settings, without allocating.
     pub(super) fn prepare(self) {
         match self {
             Self::PoolOff => POOL.set_capacity(Bytes::ZERO),
@@ -91,13 +77,13 @@ impl AllocatorKind {
         }
     }
 
-    /// Sets what [`PoolAllocator::install`] sets, which is for processes that live on it: what malloc
-    /// keeps free at the end of its heap.
+    /// Applies the setting of [`PoolAllocator::install`]: the free memory that malloc retains at the end of
+    /// its heap.
     pub(super) fn set_as_installed(self) {
         match self {
             #[cfg(all(target_os = "linux", target_env = "gnu"))]
             Self::Pool | Self::PoolHugePages => {
-                // SAFETY: it may be called at any time and by any thread.
+                // SAFETY: may be called at any time and by any thread.
                 unsafe {
                     libc::mallopt(libc::M_TRIM_THRESHOLD, 8 << 20);
                 }
@@ -106,17 +92,17 @@ impl AllocatorKind {
         }
     }
 
-    /// Gives back to the kernel what can be given back, each in its own way.
+    /// Releases free memory to the kernel, as far as the allocator supports it.
     pub(super) fn trim(self) {
         match self {
             Self::System | Self::SystemRaised => {
                 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-                // SAFETY: it may be called at any time and by any thread.
+                // SAFETY: may be called at any time and by any thread.
                 unsafe {
                     libc::malloc_trim(0);
                 }
             }
-            // SAFETY: it may be called at any time and by any thread.
+            // SAFETY: may be called at any time and by any thread.
             Self::MiMalloc => unsafe { libmimalloc_sys::mi_collect(true) },
             Self::PoolOff | Self::Pool | Self::PoolHugePages => {
                 POOL.trim(Bytes::ZERO);

@@ -1,4 +1,4 @@
-//! Does again what was asked of an allocator, as fast as the allocator allows.
+//! Replays recorded requests on an allocator, as fast as possible.
 
 use std::alloc::{GlobalAlloc, Layout, handle_alloc_error};
 use std::path::{Path, PathBuf};
@@ -14,36 +14,36 @@ use super::{AllocatorKind, Trace};
 use crate::process::{Process, own_task, send};
 use crate::{Result, peak_rss_bytes, reset_peak_rss, rss_bytes};
 
-/// A byte is written every so many into each new block, and the last one: every page is touched, and
-/// hardly any time goes into writing. The pages of all systems in question are at least so large.
+/// Distance of the bytes that are written into each new block, in addition to its last byte. This touches
+/// every page and takes little time, since the pages of all supported systems are at least this large.
 pub const TOUCH_STRIDE_BYTES: usize = 4096;
 
 /// The role of a process that replays a trace.
 const ROLE: &str = "replay-allocations";
 
-/// How often a thread looks again before it lets others run.
+/// Spins of a waiting thread before it yields.
 const SPINS: u32 = 100;
 
-/// The whole trace, once.
+/// One pass over the whole trace.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Pass {
-    /// From the first request to the last.
+    /// Time from the first request to the last.
     pub wall: Duration,
-    /// Minor page faults meanwhile; `None` where the system does not tell.
+    /// Minor page faults of the pass; `None` if the system does not report them.
     pub minor_faults: Option<u64>,
 }
 
-/// What a process that replayed a trace has measured; memory is beyond what it held before the first
-/// request, and `None` where the system does not tell.
+/// The measurements of a replaying process. Memory is relative to the RSS before the first request, and
+/// `None` if the system does not report it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Replayed {
-    /// One after the other. The first one begins with nothing.
+    /// The passes in order. Before the first one, the allocator has no memory.
     pub passes: Vec<Pass>,
-    /// The most that was resident.
+    /// Peak RSS.
     pub peak_rss_bytes: Option<u64>,
-    /// Resident after the last pass, when no block was left.
+    /// RSS after the last pass, when all blocks are freed.
     pub idle_rss_bytes: Option<u64>,
-    /// Resident after the allocator was told to give back what it can.
+    /// RSS after the allocator was trimmed.
     pub trimmed_rss_bytes: Option<u64>,
 }
 
@@ -75,7 +75,7 @@ pub fn replay_in_new_process(kind: AllocatorKind, trace: &Path, passes: usize) -
         .map_err(|error| format!("replay on {}: {error}", kind.name()).into())
 }
 
-/// Replays a trace several times in this process, on one allocator: [`replay`].
+/// A function that replays a trace several times in this process on one allocator: [`replay`].
 pub type Replay = fn(AllocatorKind, &Trace, usize) -> Result<Replayed>;
 
 /// Replays the trace of this process's task, if it was started for one. Returns whether it was.
@@ -92,43 +92,43 @@ pub fn serve_replay(on: fn(AllocatorKind) -> Replay) -> Result<bool> {
     Ok(true)
 }
 
-/// An allocator as a program reaches the global one: by calls that the compiler does not look into.
+/// An allocator that is called like a global allocator, through calls that are not inlined.
 ///
-/// To be implemented by the program, not by a library, so that the calls are compiled as those to its
-/// global allocator are: in a library it takes more to find thread locals.
-pub trait Reached {
+/// The program implements this trait, not a library, so that access to thread-local variables is compiled
+/// as for its global allocator.
+pub trait CalledLikeGlobal {
     /// The allocator.
     fn allocator() -> &'static (impl GlobalAlloc + 'static);
 
     /// # Safety
-    /// As [`GlobalAlloc::alloc`].
+    /// See [`GlobalAlloc::alloc`].
     #[inline(never)]
     unsafe fn alloc(layout: Layout) -> *mut u8 {
-        // SAFETY: as for this function.
+        // SAFETY: the caller upholds the same contract.
         unsafe { Self::allocator().alloc(layout) }
     }
 
     /// # Safety
-    /// As [`GlobalAlloc::alloc_zeroed`].
+    /// See [`GlobalAlloc::alloc_zeroed`].
     #[inline(never)]
     unsafe fn alloc_zeroed(layout: Layout) -> *mut u8 {
-        // SAFETY: as for this function.
+        // SAFETY: the caller upholds the same contract.
         unsafe { Self::allocator().alloc_zeroed(layout) }
     }
 
     /// # Safety
-    /// As [`GlobalAlloc::dealloc`].
+    /// See [`GlobalAlloc::dealloc`].
     #[inline(never)]
     unsafe fn dealloc(block: *mut u8, layout: Layout) {
-        // SAFETY: as for this function.
+        // SAFETY: the caller upholds the same contract.
         unsafe { Self::allocator().dealloc(block, layout) }
     }
 
     /// # Safety
-    /// As [`GlobalAlloc::realloc`].
+    /// See [`GlobalAlloc::realloc`].
     #[inline(never)]
     unsafe fn realloc(block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        // SAFETY: as for this function.
+        // SAFETY: the caller upholds the same contract.
         unsafe { Self::allocator().realloc(block, layout, new_size) }
     }
 }
@@ -137,12 +137,16 @@ pub trait Reached {
 ///
 /// # Errors
 ///
-/// There is no memory for the table of blocks.
-pub fn replay<A: Reached>(kind: AllocatorKind, trace: &Trace, passes: usize) -> Result<Replayed> {
+/// The table of blocks cannot be allocated.
+pub fn replay<A: CalledLikeGlobal>(
+    kind: AllocatorKind,
+    trace: &Trace,
+    passes: usize,
+) -> Result<Replayed> {
     kind.prepare();
     kind.set_as_installed();
     let blocks = Blocks::new(trace.blocks())?;
-    // So that the pages of the file are resident.
+    // Makes the pages of the file resident.
     let requests: usize = (0..trace.threads())
         .flat_map(|thread| (0..trace.spans()).map(move |span| trace.steps(thread, span).count()))
         .sum();
@@ -150,7 +154,7 @@ pub fn replay<A: Reached>(kind: AllocatorKind, trace: &Trace, passes: usize) -> 
     Ok(measure::<A>(kind, trace, &blocks, passes))
 }
 
-fn measure<A: Reached>(
+fn measure<A: CalledLikeGlobal>(
     kind: AllocatorKind,
     trace: &Trace,
     blocks: &Blocks,
@@ -173,13 +177,13 @@ fn measure<A: Reached>(
     }
 }
 
-/// As the process that was recorded had done before: glibc's allocator raises its thresholds by it.
-/// Not touched, so that no page of it becomes resident.
-fn make_and_free<A: Reached>(size: usize) {
+/// Allocates and frees a block like the recorded process did, since glibc raises its thresholds then. The
+/// block is not touched, so no page of it becomes resident.
+fn make_and_free<A: CalledLikeGlobal>(size: usize) {
     let Ok(layout) = Layout::from_size_align(size.max(1), 16) else {
         return;
     };
-    // SAFETY: the size is not zero, and the block goes back with the same layout.
+    // SAFETY: the size is not zero, and the block is freed with the same layout.
     unsafe {
         let block = std::hint::black_box(A::alloc(layout));
         if !block.is_null() {
@@ -188,14 +192,14 @@ fn make_and_free<A: Reached>(size: usize) {
     }
 }
 
-fn run<A: Reached>(trace: &Trace, blocks: &Blocks, results: &mut [Pass]) {
+fn run<A: CalledLikeGlobal>(trace: &Trace, blocks: &Blocks, results: &mut [Pass]) {
     let passes = results.len();
-    let meeting = &Meeting::new(trace.threads());
+    let barrier = &Barrier::new(trace.threads());
     let pass = |thread: usize| {
-        meeting.meet();
+        barrier.wait_for_all();
         for span in 0..trace.spans() {
             work::<A>(blocks, trace.steps(thread, span));
-            meeting.meet();
+            barrier.wait_for_all();
         }
     };
     std::thread::scope(|scope| {
@@ -215,7 +219,7 @@ fn run<A: Reached>(trace: &Trace, blocks: &Blocks, results: &mut [Pass]) {
     });
 }
 
-fn work<A: Reached>(blocks: &Blocks, mut steps: impl Iterator<Item = Step>) {
+fn work<A: CalledLikeGlobal>(blocks: &Blocks, mut steps: impl Iterator<Item = Step>) {
     while let Some(step) = steps.next() {
         let layout = layout(step);
         match step.operation {
@@ -231,20 +235,18 @@ fn work<A: Reached>(blocks: &Blocks, mut steps: impl Iterator<Item = Step>) {
                 touch(block, 0, layout);
                 blocks.put(step.block, block);
             }
-            // SAFETY: the block was made by this allocator with this layout, and is taken once.
+            // SAFETY: the block was allocated by this allocator with this layout, and is taken once.
             Operation::Free => unsafe { A::dealloc(blocks.take(step.block), layout) },
             Operation::ResizeFrom => {
                 let old = blocks.take(step.block);
-                let to = steps
-                    .next()
-                    .expect("a block that is resized becomes another one");
+                let to = steps.next().expect("a resize consists of two steps");
                 let resized = self::layout(to);
                 // SAFETY: as for `Free`; the new size is a recorded one with the same alignment.
                 let block = unsafe { A::realloc(old, layout, resized.size()) };
                 touch(block, layout.size(), resized);
                 blocks.put(to.block, block);
             }
-            Operation::ResizeTo => unreachable!("it follows what it was before"),
+            Operation::ResizeTo => unreachable!("ResizeTo follows ResizeFrom"),
         }
     }
 }
@@ -252,10 +254,10 @@ fn work<A: Reached>(blocks: &Blocks, mut steps: impl Iterator<Item = Step>) {
 #[inline]
 fn layout(step: Step) -> Layout {
     Layout::from_size_align(step.size as usize, 1 << step.align_log2)
-        .expect("it was a layout when it was recorded")
+        .expect("the recorded layout was valid")
 }
 
-/// Writes into every page of a block, from an offset on.
+/// Writes into every page of a block, starting at an offset.
 #[inline]
 fn touch(block: *mut u8, from: usize, layout: Layout) {
     if block.is_null() {
@@ -263,20 +265,19 @@ fn touch(block: *mut u8, from: usize, layout: Layout) {
     }
     let offsets = (from..layout.size()).step_by(TOUCH_STRIDE_BYTES);
     for offset in offsets.chain(from.max(layout.size() - 1)..layout.size()) {
-        // SAFETY: the offset is within the block. Volatile, so that it is really written.
+        // SAFETY: the offset is within the block. A volatile write is not optimised away.
         unsafe { block.add(offset).write_volatile(1) };
     }
 }
 
-/// Where each block is while it exists. In a mapping of its own, so that the measured allocator has
-/// no part in it and is not set by it: glibc's raises its threshold for mappings when a large block
-/// is freed.
+/// The address of each live block. The table is a separate mapping, so that it does not affect the
+/// measured allocator: glibc raises its mapping threshold when a large block is freed.
 struct Blocks(MmapMut);
 
 impl Blocks {
     fn new(count: usize) -> Result<Self> {
         let mut map = MmapMut::map_anon(count.max(1) * size_of::<AtomicPtr<u8>>())?;
-        // So that its pages are resident.
+        // Makes the pages resident.
         map.fill(0);
         Ok(Self(map))
     }
@@ -284,8 +285,11 @@ impl Blocks {
     #[inline]
     fn place(&self, block: u32) -> &AtomicPtr<u8> {
         let places = self.0.len() / size_of::<AtomicPtr<u8>>();
-        assert!((block as usize) < places, "the trace says how many blocks");
-        // SAFETY: it is within the mapping, which is aligned to pages and was zero, a valid value.
+        assert!(
+            (block as usize) < places,
+            "the trace states the number of blocks"
+        );
+        // SAFETY: the index is within the mapping, which is page-aligned and was zero, a valid value.
         unsafe { &*self.0.as_ptr().cast::<AtomicPtr<u8>>().add(block as usize) }
     }
 
@@ -294,7 +298,7 @@ impl Blocks {
         self.place(block).store(address, Ordering::Release);
     }
 
-    /// Waits until another thread has made it.
+    /// Waits until another thread has allocated the block, and removes its address.
     #[inline]
     fn take(&self, block: u32) -> *mut u8 {
         let place = self.place(block);
@@ -309,14 +313,14 @@ impl Blocks {
     }
 }
 
-/// A point where threads wait for each other; it allocates nothing and does not sleep.
-struct Meeting {
+/// A barrier that neither allocates nor sleeps.
+struct Barrier {
     threads: usize,
     arrived: AtomicUsize,
     round: AtomicUsize,
 }
 
-impl Meeting {
+impl Barrier {
     fn new(threads: usize) -> Self {
         Self {
             threads,
@@ -325,7 +329,7 @@ impl Meeting {
         }
     }
 
-    fn meet(&self) {
+    fn wait_for_all(&self) {
         let round = self.round.load(Ordering::Acquire);
         if self.arrived.fetch_add(1, Ordering::AcqRel) + 1 == self.threads {
             self.arrived.store(0, Ordering::Relaxed);

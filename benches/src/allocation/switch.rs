@@ -1,4 +1,4 @@
-//! A global allocator that is chosen when the program starts.
+//! A global allocator that is selected when the program starts.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ffi::CStr;
@@ -10,10 +10,10 @@ use super::AllocatorKind;
 use super::kind::POOL;
 use super::recorder::Recorder;
 
-/// The environment variable with the allocator's name; the system's if it is not set.
+/// The environment variable with the name of the allocator. The default is the system's.
 pub const VARIABLE: &str = "BENCH_ALLOCATOR";
 
-/// The name in [`VARIABLE`] of the system's allocator with what is asked of it written down.
+/// The name in [`VARIABLE`] of the system's allocator with recording.
 pub const RECORDING: &str = "recording";
 
 const NOT_CHOSEN: u8 = 0;
@@ -22,17 +22,17 @@ const MIMALLOC: u8 = 2;
 const POOLED: u8 = 3;
 const RECORDED: u8 = 4;
 
-/// Passes everything to the allocator that [`VARIABLE`] names.
+/// Passes all requests to the allocator that [`VARIABLE`] names.
 ///
-/// It looks once, at the very first request, so every block goes back to where it came from. Each
-/// request costs a read, a branch and an indirect call more, with each allocator the same.
+/// The variable is read once, at the first request, so every block is freed by its own allocator. Each
+/// request costs an additional read, a branch and an indirect call, for every allocator alike.
 #[derive(Debug)]
 pub struct SwitchedAllocator {
     chosen: AtomicU8,
 }
 
 impl SwitchedAllocator {
-    /// Nothing is chosen yet.
+    /// Creates an allocator without a selection.
     #[expect(clippy::new_without_default, reason = "it is for a static")]
     pub const fn new() -> Self {
         Self {
@@ -40,11 +40,11 @@ impl SwitchedAllocator {
         }
     }
 
-    /// Installs ours where that is what was chosen, as a program does that runs on it.
+    /// Installs `PoolAllocator` if it is selected, like a program that uses it.
     pub fn install(&self) {
         self.chosen();
         if self.chosen.load(Ordering::Relaxed) == POOLED {
-            // Refused only where it is installed already.
+            // Fails only if it is already installed.
             let _ = POOL.install();
         }
     }
@@ -62,11 +62,11 @@ impl SwitchedAllocator {
         }
     }
 
-    /// Without allocating, as this is the allocator: `std` would copy the variable.
+    /// Reads the variable without allocating; `std` would copy it.
     #[cold]
     fn choose(&self) -> u8 {
-        // SAFETY: the name ends with a NUL. This is the process's first allocation, so no other
-        // thread has been started that could change the environment, and the value is only read here.
+        // SAFETY: the name ends with a NUL. This is the first allocation of the process, so no other
+        // thread can change the environment, and the value is only read here.
         let name = unsafe {
             let value = libc::getenv(c"BENCH_ALLOCATOR".as_ptr());
             (!value.is_null()).then(|| CStr::from_ptr(value).to_bytes())
@@ -89,25 +89,25 @@ impl SwitchedAllocator {
     }
 }
 
-// SAFETY: every request goes to one and the same allocator, which keeps the contract.
+// SAFETY: every request is passed to the same allocator, which upholds the contract.
 unsafe impl GlobalAlloc for SwitchedAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promises are passed on.
+        // SAFETY: the caller upholds the same contract.
         unsafe { self.chosen().alloc(layout) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promises are passed on.
+        // SAFETY: the caller upholds the same contract.
         unsafe { self.chosen().dealloc(block, layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promises are passed on.
+        // SAFETY: the caller upholds the same contract.
         unsafe { self.chosen().alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        // SAFETY: the caller's promises are passed on.
+        // SAFETY: the caller upholds the same contract.
         unsafe { self.chosen().realloc(block, layout, new_size) }
     }
 }

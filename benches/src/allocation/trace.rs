@@ -1,4 +1,4 @@
-//! What was asked of the allocator, in a form that can be done again.
+//! Recorded requests to the allocator, in a form that can be replayed.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -10,24 +10,24 @@ use memmap2::Mmap;
 
 use crate::Result;
 
-/// What is asked. None is zero.
+/// A kind of request. No value is zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Operation {
-    /// A block.
+    /// Allocates a block.
     Alloc = 1,
-    /// A block filled with zeros.
+    /// Allocates a block filled with zeros.
     AllocZeroed = 2,
-    /// A block ends.
+    /// Frees a block.
     Free = 3,
-    /// A block ends as it is resized; the thread's next step is what becomes of it.
+    /// The old block of a resize; the next request of the thread is the new block.
     ResizeFrom = 4,
-    /// A block begins as another one is resized.
+    /// The new block of a resize.
     ResizeTo = 5,
 }
 
 impl Operation {
-    /// The operation of a number.
+    /// Returns the operation with this number.
     #[inline]
     pub(super) fn numbered(number: u64) -> Option<Self> {
         [
@@ -42,45 +42,45 @@ impl Operation {
     }
 }
 
-/// A request as it was recorded.
+/// A recorded request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// What was asked.
+    /// Kind of the request.
     pub operation: Operation,
-    /// By which thread, counted from 0.
+    /// Number of the thread, from 0.
     pub thread: usize,
-    /// Where the block is.
+    /// Address of the block.
     pub address: u64,
-    /// The block's bytes.
+    /// Size of the block in bytes.
     pub size: u64,
-    /// Its alignment, as a power of two.
+    /// Alignment of the block, as the exponent of a power of two.
     pub align_log2: u8,
 }
 
-/// What was recorded.
+/// A recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recording {
-    /// In the order in which it happened.
+    /// The requests in order.
     pub requests: Vec<Request>,
-    /// The largest block that the process had freed before; of those that matter to glibc, which
-    /// raises its thresholds by them.
+    /// The largest block that the process had freed before, of those for which glibc raises its
+    /// thresholds.
     pub largest_freed_before: u64,
 }
 
-/// A request that can be done again.
+/// A request that can be replayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// What is asked.
+    /// Kind of the request.
     pub operation: Operation,
-    /// Which block, counted from 0. A resized block is another one.
+    /// Number of the block, from 0. A resized block gets a new number.
     pub block: u32,
-    /// The block's bytes.
+    /// Size of the block in bytes.
     pub size: u32,
-    /// Its alignment, as a power of two.
+    /// Alignment of the block, as the exponent of a power of two.
     pub align_log2: u8,
 }
 
-/// A step as it is in the file: operation and alignment, block, size.
+/// A request in the file: operation and alignment, block, size.
 type Words = [u32; 3];
 
 impl Step {
@@ -100,20 +100,20 @@ impl Step {
     }
 }
 
-/// A thread with less than this share of the requests and of their bytes does not do them again
-/// itself. Speech is made by two threads; the others ask for something when it begins and ends.
-const LEAST_SHARE: f64 = 0.01;
+/// Requests of a thread with a smaller share of all requests and bytes are replayed by another thread. Two
+/// threads generate speech; the others allocate only at its start and end.
+const MIN_SHARE: f64 = 0.01;
 
-/// Where the pool of ours begins; only to tell in the summary how much is large.
+/// The smallest block that `PoolAllocator` pools; used only for the summary.
 const LARGE_BYTES: u64 = 64 << 10;
 
-/// What was asked of the allocator, thread by thread.
+/// The requests of each thread.
 ///
-/// It is cut into spans of equally many requests, between which the threads wait for each other when
-/// it is done again, so that none runs ahead of the others by more than it did. The file is a list of
-/// 32-bit numbers in the machine's byte order: numbers of threads, spans and blocks, and the largest
-/// block that was freed before; for each thread where each of its spans begins, and where its last one
-/// ends; and the steps.
+/// The trace is divided into spans with equal numbers of requests. In a replay the threads wait for each
+/// other after each span, so that no thread runs further ahead than in the recording. The file is a
+/// sequence of 32-bit integers in native byte order: the numbers of threads, spans and blocks, and the
+/// largest block that was freed before; for each thread the start of each span and the end of the last
+/// one; then the requests.
 #[derive(Debug)]
 pub struct Trace {
     map: Mmap,
@@ -123,13 +123,13 @@ pub struct Trace {
     largest_freed_before: usize,
 }
 
-/// Numbers of threads, spans and blocks, and the largest block that was freed before.
+/// The numbers of threads, spans and blocks, and the largest block that was freed before.
 const HEAD_WORDS: usize = 4;
 
 impl Trace {
-    /// Writes a file from what was recorded. What was there before the recording is left out: its end
-    /// is, and where it was resized a block begins. What is left at the end is freed then, by the
-    /// thread that made it.
+    /// Writes a recording to a file. Blocks from before the recording are left out: freeing them is
+    /// omitted, and resizing them becomes an allocation. Blocks that are live at the end are freed there,
+    /// by the thread that allocated them.
     ///
     /// # Errors
     ///
@@ -165,16 +165,16 @@ impl Trace {
         Ok(resolved.summary)
     }
 
-    /// Maps a file.
+    /// Maps a trace file.
     ///
     /// # Errors
     ///
-    /// It cannot be read, or is no trace.
+    /// The file cannot be read or is not a trace.
     pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path)?;
-        // SAFETY: the file is written by this program before, and by nothing meanwhile.
+        // SAFETY: this program wrote the file before, and nothing modifies it now.
         let map = unsafe { Mmap::map(&file)? };
-        let damaged = || format!("{} is no trace of allocations", path.display());
+        let damaged = || format!("{} is not a trace of allocations", path.display());
         let words: &[u32] = bytemuck::try_cast_slice(&map).map_err(|_| damaged())?;
         let &[threads, spans, blocks, largest_freed_before] =
             words.first_chunk().ok_or_else(damaged)?;
@@ -196,7 +196,7 @@ impl Trace {
 
     #[inline]
     fn words(&self) -> &[u32] {
-        // It was cast once when it was opened.
+        // The same cast succeeded in `open`.
         bytemuck::cast_slice(&self.map)
     }
 
@@ -205,31 +205,31 @@ impl Trace {
         HEAD_WORDS + self.threads * (self.spans + 1)
     }
 
-    /// Threads.
+    /// Returns the number of threads.
     pub fn threads(&self) -> usize {
         self.threads
     }
 
-    /// Spans of each thread, some of them empty.
+    /// Returns the number of spans of each thread; spans may be empty.
     pub fn spans(&self) -> usize {
         self.spans
     }
 
-    /// Blocks of all threads.
+    /// Returns the number of blocks of all threads.
     pub fn blocks(&self) -> usize {
         self.blocks
     }
 
-    /// The largest block that the process had freed before it was recorded.
+    /// Returns the largest block that the process had freed before the recording.
     pub fn largest_freed_before(&self) -> usize {
         self.largest_freed_before
     }
 
-    /// What a thread does in a span.
+    /// Returns the requests of a thread in a span.
     ///
     /// # Panics
     ///
-    /// There is no such thread or span, or the file was changed.
+    /// The thread or the span does not exist, or the file was modified.
     #[inline]
     pub fn steps(&self, thread: usize, span: usize) -> impl Iterator<Item = Step> {
         let (words, place) = (self.words(), HEAD_WORDS + thread * (self.spans + 1) + span);
@@ -237,13 +237,13 @@ impl Trace {
         let steps = &steps[words[place] as usize..words[place + 1] as usize];
         steps
             .iter()
-            .map(|&words| Step::of(words).expect("the file is as this program wrote it"))
+            .map(|&words| Step::of(words).expect("the file was not modified"))
     }
 }
 
-/// For each thread, which one of those that replay does its requests.
+/// Returns, for each recorded thread, the number of the thread that replays its requests.
 fn replaying_threads(requests: &[Request]) -> Vec<usize> {
-    // Per thread: requests, and their bytes.
+    // Per thread: number of requests, and their bytes.
     let mut asked: Vec<[u64; 2]> = Vec::new();
     for request in requests {
         asked.resize(asked.len().max(request.thread + 1), [0; 2]);
@@ -255,7 +255,7 @@ fn replaying_threads(requests: &[Request]) -> Vec<usize> {
         asked
             .iter()
             .zip(all)
-            .any(|(&asked, all)| asked as f64 >= LEAST_SHARE * all)
+            .any(|(&asked, all)| asked as f64 >= MIN_SHARE * all)
     };
     let busy: Vec<u64> = asked
         .iter()
@@ -277,7 +277,7 @@ fn replaying_threads(requests: &[Request]) -> Vec<usize> {
         .collect()
 }
 
-/// Requests with numbers for addresses: per thread, per span.
+/// Requests with block numbers instead of addresses, per thread and span.
 struct Resolved {
     threads: Vec<Vec<Vec<Step>>>,
     summary: TraceSummary,
@@ -307,7 +307,7 @@ impl Resolved {
         };
         let mut live: HashMap<u64, Live> = HashMap::new();
         let mut live_bytes = 0;
-        // Per thread: what it is resizing, if that was made within the recording.
+        // Per thread: the block that it is resizing, if it was allocated in the recording.
         let mut resizing: Vec<Option<Live>> = (0..threads).map(|_| None).collect();
         for (number, request) in requests.iter().enumerate() {
             let span = number * spans / requests.len();
@@ -316,7 +316,7 @@ impl Resolved {
             match operation {
                 Operation::Alloc | Operation::AllocZeroed | Operation::ResizeTo => {
                     if operation == Operation::ResizeTo {
-                        // Both in one span, as they are one request.
+                        // Both are in the same span, since they are one request.
                         match resizing[request.thread].take() {
                             Some(old) => {
                                 resolved.add(thread, span, Operation::ResizeFrom, &old);
@@ -350,9 +350,9 @@ impl Resolved {
             let peak = &mut resolved.summary.peak_live_bytes;
             *peak = live_bytes.max(*peak);
         }
-        let mut left: Vec<Live> = live.into_values().collect();
-        left.sort_by_key(|block| block.block);
-        for block in left {
+        let mut remaining: Vec<Live> = live.into_values().collect();
+        remaining.sort_by_key(|block| block.block);
+        for block in remaining {
             resolved.add(block.thread, spans - 1, Operation::Free, &block);
         }
         Ok(resolved)
@@ -392,7 +392,7 @@ mod tests {
         }
     }
 
-    /// Operation, block and size of each step of a thread.
+    /// Operation, block and size of each request of a thread.
     fn steps(trace: &Trace, thread: usize) -> Vec<(Operation, u32, u32)> {
         (0..trace.spans())
             .flat_map(|span| trace.steps(thread, span))
@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_keep_their_numbers_when_an_address_is_used_again_and_when_they_are_resized() {
+    fn numbers_blocks_across_reused_addresses_and_resizes() {
         use Operation::*;
         let (trace, summary) = written(
             "numbers",
@@ -462,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_there_before_is_left_out_and_what_is_left_is_freed() {
+    fn omits_earlier_blocks_and_frees_remaining_ones() {
         use Operation::*;
         let (trace, _) = written(
             "ends",
@@ -481,7 +481,7 @@ mod tests {
     }
 
     #[test]
-    fn the_busiest_thread_does_the_requests_of_those_that_have_hardly_any() {
+    fn busiest_thread_replays_requests_of_idle_threads() {
         use Operation::*;
         let mut requests = vec![request(Alloc, 0, 0x10, 1)];
         for _ in 0..100 {
@@ -498,7 +498,7 @@ mod tests {
     }
 
     #[test]
-    fn another_file_is_refused() {
+    fn rejects_other_files() {
         let path = std::env::temp_dir().join(format!("no-trace-{}", std::process::id()));
         std::fs::write(&path, [1; 40]).unwrap();
         assert!(Trace::open(&path).is_err());

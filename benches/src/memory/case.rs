@@ -1,4 +1,4 @@
-//! What a process does and measures.
+//! The measured cases.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,39 +6,40 @@ use super::{Figures, Task};
 use super::{cloning, cycles, generation, leases, limits, loading, long_text, streaming};
 use crate::Result;
 
-/// What a process does.
+/// The work of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Case {
     /// Loads a model and its voice.
     Loading,
-    /// Speaks a text of one part, from the call to the whole audio.
+    /// Generates the audio of a text of one segment.
     Generation,
-    /// Speaks it as a stream.
+    /// Generates the same text as a stream.
     Streaming,
-    /// Watches the engine's pool while it speaks, and leases by itself.
+    /// Measures the pool of the model during generation, and the cost of a lease.
     Leases,
-    /// Makes cycles of references, finds them and breaks them.
+    /// Creates, finds and breaks reference cycles.
     Cycles,
-    /// Looks for cycles after real speech.
+    /// Looks for reference cycles after generation.
     CyclesInSpeech,
-    /// Speaks a text of several parts.
+    /// Generates the audio of a text of several segments.
     LongText {
-        /// Parts that are spoken at once.
-        at_once: usize,
+        /// Segments that are generated together.
+        batch_size: usize,
     },
-    /// Makes a voice of a recording.
+    /// Clones a voice from a recording.
     Cloning,
-    /// Speaks a text of several parts under a limit; measures nothing where that is refused.
+    /// Generates the audio of a text of several segments under a limit. Without figures if the limit is too
+    /// low.
     Limit {
-        /// In units of 1,048,576 bytes.
+        /// The limit in units of 1,048,576 bytes.
         megabytes: u64,
     },
-    /// Says what such a text is predicted to take.
+    /// Predicts the memory of such a text.
     Prediction,
 }
 
 impl Case {
-    /// Its name in reports.
+    /// Returns the name in reports.
     pub fn name(self) -> String {
         match self {
             Self::Loading => "model loading".to_owned(),
@@ -47,14 +48,14 @@ impl Case {
             Self::Leases => "pool effectiveness".to_owned(),
             Self::Cycles => "reference cycles".to_owned(),
             Self::CyclesInSpeech => "cycles in speech".to_owned(),
-            Self::LongText { at_once } => format!("long text, {at_once} at once"),
+            Self::LongText { batch_size } => format!("long text, batch size {batch_size}"),
             Self::Cloning => "voice cloning".to_owned(),
             Self::Limit { megabytes } => format!("limit of {megabytes} MiB"),
             Self::Prediction => "prediction".to_owned(),
         }
     }
 
-    /// Does it, in this process.
+    /// Runs the case in this process.
     pub(super) fn measure(self, task: &Task) -> Result<Figures> {
         match self {
             Self::Loading => loading::measure(task),
@@ -63,7 +64,7 @@ impl Case {
             Self::Leases => leases::measure(task),
             Self::Cycles => cycles::measure(),
             Self::CyclesInSpeech => cycles::measure_in_speech(task),
-            Self::LongText { at_once } => long_text::measure(task, at_once),
+            Self::LongText { batch_size } => long_text::measure(task, batch_size),
             Self::Cloning => cloning::measure(task),
             Self::Limit { megabytes } => limits::measure(task, megabytes),
             Self::Prediction => limits::predict(task),

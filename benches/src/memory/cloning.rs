@@ -1,4 +1,4 @@
-//! A voice made of a recording.
+//! Cloning of a voice from a recording.
 
 use bench_report::memory::{HEAP_PEAK, PEAK_RSS, TIME};
 use std::path::{Path, PathBuf};
@@ -15,21 +15,21 @@ use crate::{Result, peak_rss_bytes, rss_bytes};
 /// The length of the recording.
 const SECONDS: usize = 5;
 
-/// Not the models' own, so that it is resampled as most recordings are.
+/// Different from the models', so that the recording is resampled like most recordings.
 const SAMPLE_RATE_HZ: u32 = 44_100;
 
 fn path(folder: &Path) -> PathBuf {
     folder.join("recording.wav")
 }
 
-/// Writes the recording into a folder.
+/// Writes the recording to a folder.
 pub(super) fn prepare(folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder)?;
     let recording: Audio = murmur(SAMPLE_RATE_HZ, SECONDS);
     Ok(recording.write_wav(&path(folder))?)
 }
 
-/// Makes a voice, and gives back what speech does not need where that is on.
+/// Clones the voice, and releases what generation does not need if that is enabled.
 pub(super) fn measure(task: &Task) -> Result<Figures> {
     let _session = task.begin(MemorySettings::default())?;
     let model = task.load_model()?;

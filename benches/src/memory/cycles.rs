@@ -1,4 +1,4 @@
-//! Cycles of references: made on purpose, and looked for after real speech.
+//! Reference cycles: created on purpose, and searched for after generation.
 
 use bench_report::memory::Unit;
 use std::path::Path;
@@ -11,14 +11,14 @@ use pocket_tts::memory::{Settings as MemorySettings, get_cycle_detector};
 use super::{Figures, Task};
 use crate::{Result, without_end};
 
-/// Cycles of two nodes that are made.
+/// The number of created cycles of two nodes.
 const CYCLES: usize = 1000;
 
 #[derive(Trace, Default)]
 #[trace(unlink)]
 struct Node {
     other: Mutex<Option<Arc<Node>>>,
-    /// Only takes room.
+    /// Only uses memory.
     payload: [u64; 32],
 }
 
@@ -32,7 +32,7 @@ impl Unlink for Node {
     }
 }
 
-/// Makes, finds and breaks them, after it was done once for what stays with the process.
+/// Creates, finds and breaks cycles. The first run is a warm-up for allocations that stay.
 pub(super) fn measure() -> Result<Figures> {
     made_on_purpose()?;
     made_on_purpose()
@@ -78,10 +78,9 @@ fn made_on_purpose() -> Result<Figures> {
     Ok(figures)
 }
 
-/// Speaks and streams with the engine's own objects tracked, lets go of all of them, and looks for those
-/// that only own each other.
+/// Generates and streams with tracking of the model's objects, drops them, and searches for cycles.
 pub(super) fn measure_in_speech(task: &Task) -> Result<Figures> {
-    // Where a profiling session writes its files, which nobody wants.
+    // A temporary folder for the files of the profiling session.
     let profiles = task.folder.join(format!("profile-{}", std::process::id()));
     std::fs::create_dir_all(&profiles)?;
     let measured = in_speech(task, &profiles);
@@ -95,9 +94,9 @@ fn in_speech(task: &Task, profiles: &Path) -> Result<Figures> {
     let model = task.load_model()?;
     let voice = task.load_voice(&model)?;
     model.generate(&voice, &task.text, &without_end())?;
-    // A stream that is left in the middle, too.
+    // Also a cancelled stream.
     let mut stream = model.stream(&voice, &task.text, &without_end())?;
-    stream.next().ok_or("the stream gave no audio")??;
+    stream.next().ok_or("the stream produced no audio")??;
     drop(stream);
     let mut figures = Figures::default();
     figures.count("objects tracked", detector.get_tracked_count());

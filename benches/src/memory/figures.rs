@@ -1,4 +1,4 @@
-//! What a process measured.
+//! The figures of a process.
 
 use std::time::Duration;
 
@@ -9,22 +9,21 @@ use tensor_pool::Bytes;
 /// One figure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Figure {
-    /// What it is of.
+    /// Name of the figure.
     pub name: String,
-    /// Its unit.
+    /// Unit of the value.
     pub unit: Unit,
-    /// Its value.
+    /// The value.
     pub value: f64,
 }
 
-/// All figures of a process, in the order in which they are to be shown. What could not be known is
-/// not among them.
+/// The figures of a process in display order. Unknown values are omitted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Figures(Vec<Figure>);
 
 impl Figures {
-    /// One figure more.
+    /// Adds a figure, unless its value is unknown.
     pub fn put(&mut self, name: &str, unit: Unit, value: impl Into<Option<f64>>) {
         if let Some(value) = value.into() {
             self.0.push(Figure {
@@ -35,12 +34,12 @@ impl Figures {
         }
     }
 
-    /// A time.
+    /// Adds a time.
     pub fn time(&mut self, name: &str, time: Duration) {
         self.put(name, Unit::Milliseconds, time.as_secs_f64() * 1e3);
     }
 
-    /// A number of bytes, if it is known.
+    /// Adds a number of bytes, unless it is unknown.
     pub fn bytes(&mut self, name: &str, bytes: impl Into<Option<u64>>) {
         self.put(name, Unit::Bytes, bytes.into().map(|bytes| bytes as f64));
     }
@@ -50,23 +49,23 @@ impl Figures {
         self.bytes(name, bytes.map(Bytes::get));
     }
 
-    /// A number of things.
+    /// Adds a count.
     pub fn count(&mut self, name: &str, count: usize) {
         self.put(name, Unit::Count, count as f64);
     }
 
-    /// The value of a name.
+    /// Returns the value of a figure.
     pub fn get(&self, name: &str) -> Option<f64> {
         let figure = self.0.iter().find(|figure| figure.name == name)?;
         Some(figure.value)
     }
 
-    /// Whether nothing was measured.
+    /// Whether there are no figures.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// All of them.
+    /// Returns all figures.
     pub fn iter(&self) -> impl Iterator<Item = &Figure> {
         self.0.iter()
     }
@@ -77,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_unknown_is_left_out_and_the_order_is_kept() {
+    fn omits_unknown_values_and_preserves_the_order() {
         let mut figures = Figures::default();
         figures.bytes("b", 1);
         figures.counted("unknown", None);

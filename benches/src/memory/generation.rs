@@ -1,4 +1,4 @@
-//! A text of one part, from the call to the whole audio.
+//! Generation of a text of one segment.
 
 use bench_report::memory::{PEAK_RSS, SECOND};
 use std::time::Instant;
@@ -10,11 +10,11 @@ use super::watch::{Spoken, Watch};
 use super::{Figures, Task};
 use crate::{Result, peak_rss_bytes, without_end};
 
-/// The name of the time that a program takes which loads and speaks once.
+/// Figure: the time to load the model and generate once.
 pub(super) const LOADING_AND_SPEAKING: &str = "loading and speaking";
 
-/// Speaks twice: as the program does, which loads and speaks once, and as a server does, for which
-/// all but the first time is like the second.
+/// Generates twice: the first time represents a program that loads and generates once, the second time a
+/// server.
 pub(super) fn measure(task: &Task) -> Result<Figures> {
     let start = Instant::now();
     let Loaded {
@@ -37,7 +37,7 @@ pub(super) fn measure(task: &Task) -> Result<Figures> {
 fn speak(task: &Task, model: &TtsModel, voice: &Voice) -> Result<Spoken> {
     let audio = model.generate(voice, &task.text, &without_end())?;
     if !audio.samples().iter().all(|sample| sample.is_finite()) {
-        return Err("the audio is not finite: the random weights do not keep their size".into());
+        return Err("the audio is not finite: the random weights are badly scaled".into());
     }
     Ok(Spoken::new(model, audio.samples().len()))
 }

@@ -1,4 +1,4 @@
-//! The engine's pool while it speaks, and what a lease costs by itself.
+//! The pool of the model during generation, and the cost of a lease.
 
 use bench_report::memory::Unit;
 use std::time::{Duration, Instant};
@@ -12,14 +12,14 @@ use super::setup::Loaded;
 use super::{Figures, Task};
 use crate::{Result, without_end};
 
-/// A page of keys and values of one layer of the released models: keys and values, batch, steps,
-/// heads, width of a head. Most leases of a stream are such.
+/// The shape of most leases of a stream: one KV page of a layer of the released models, with the axes
+/// keys and values, batch, positions, heads, head width.
 const PAGE: [usize; 5] = [2, 1, 64, 16, 64];
 
-/// Leased at once, as many as a stream of the released models holds after half a minute.
+/// Simultaneous leases: as many as a stream of the released models has after half a minute.
 const LEASES: usize = 32;
 
-/// How often they are all leased and given back.
+/// Rounds of leasing and releasing all of them.
 const ROUNDS: u32 = 50;
 
 pub(super) fn measure(task: &Task) -> Result<Figures> {
@@ -47,19 +47,18 @@ pub(super) fn measure(task: &Task) -> Result<Figures> {
     };
     let [first, again] = lease_times(&MemoryPool::new(max_pool_size))?;
     figures.put("a lease from an empty pool", Unit::Nanoseconds, first);
-    figures.put("a lease of what was given back", Unit::Nanoseconds, again);
+    figures.put("a lease of a released tensor", Unit::Nanoseconds, again);
     Ok(figures)
 }
 
-/// The share of the leases between two moments that an idle tensor served; unknown without any.
+/// Returns the percentage of leases between two snapshots that reused an idle tensor; `None` without leases.
 fn percent_found(before: &PoolStats, after: &PoolStats) -> Option<f64> {
     let hits = after.hits - before.hits;
     let leases = hits + after.misses - before.misses;
     (leases > 0).then(|| 100.0 * hits as f64 / leases as f64)
 }
 
-/// Nanoseconds that a lease takes, of a pool without idle tensors and of one to which as many were
-/// given back.
+/// Returns the nanoseconds per lease from an empty pool, and from a pool with enough idle tensors.
 fn lease_times(pool: &MemoryPool) -> Result<[f64; 2]> {
     let device = Device::flex();
     let mut spent = [Duration::ZERO; 2];
@@ -67,14 +66,14 @@ fn lease_times(pool: &MemoryPool) -> Result<[f64; 2]> {
         pool.clear();
         for spent in &mut spent {
             let start = Instant::now();
-            let held: tensor_pool::Result<Vec<PooledTensor<5>>> = (0..LEASES)
+            let leases: tensor_pool::Result<Vec<PooledTensor<5>>> = (0..LEASES)
                 .map(|_| {
                     let page = TensorRequest::new(PAGE, DType::F32, &device);
                     pool.lease(page.reuse(Reuse::AsIs))
                 })
                 .collect();
             *spent += start.elapsed();
-            drop(held?);
+            drop(leases?);
         }
     }
     Ok(spent.map(|spent| spent.as_nanos() as f64 / f64::from(ROUNDS) / LEASES as f64))
@@ -85,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_share_is_of_the_leases_between_the_two_moments() {
+    fn percentage_counts_leases_between_the_snapshots() {
         let stats = |hits, misses| PoolStats {
             hits,
             misses,

@@ -1,4 +1,4 @@
-//! Speech under a limit: the smallest that still works, and how fast it is at several.
+//! Speech under a limit: the lowest sufficient limit, and the speed at several limits.
 
 use bench_report::memory::{Comparison, LIMIT, PEAK_RSS};
 use pocket_tts::memory::memory_efficient_context;
@@ -11,40 +11,36 @@ use super::watch::{Spoken, Watch};
 use super::{Case, Figures, Setup, Task};
 use crate::{Result, peak_rss_bytes};
 
-/// What speaking the parts one after the other is predicted to take.
-const LEAST_PREDICTED: &str = "predicted peak, one at once";
+/// Figure: predicted peak of generating one segment at a time.
+const PREDICTED_MIN: &str = "predicted peak, batch size 1";
 
-/// What speaking as many at once as are asked for is predicted to take.
-const MOST_PREDICTED: &str = "predicted peak, 8 at once";
+/// Figure: predicted peak of the largest batch.
+const PREDICTED_MAX: &str = "predicted peak, batch size 8";
 
-/// Parts that are asked for at once; a limit makes them fewer.
-const AT_ONCE: usize = 8;
+/// The requested batch size; a limit can lower it.
+const BATCH_SIZE: usize = 8;
 
-/// The smallest limit with which all of it is spoken.
-const SMALLEST: &str = "smallest limit";
+/// Figure: the lowest limit with which the whole text is generated.
+const LOWEST: &str = "lowest limit";
 
-/// Limits at which speech is timed.
+/// The number of measured limits.
 const LIMITS: usize = 5;
 
-/// Limits are looked for up to this many times the prediction.
-const FARTHEST: u64 = 16;
+/// The search ends at this multiple of the prediction.
+const MAX_FACTOR: u64 = 16;
 
 const MEGABYTE: u64 = 1 << 20;
 
-/// The smallest limit that works, if one up to `most` does: `guess` is where the search begins, and all
-/// above one that works is taken to work.
-fn smallest(
-    guess: u64,
-    most: u64,
-    mut works: impl FnMut(u64) -> Result<bool>,
-) -> Result<Option<u64>> {
-    let (mut refused, mut working) = (0, guess.clamp(1, most));
+/// Returns the lowest limit that works, if any limit up to `max` does. The search starts at `guess`, and
+/// assumes that all limits above a working one work.
+fn lowest(guess: u64, max: u64, mut works: impl FnMut(u64) -> Result<bool>) -> Result<Option<u64>> {
+    let (mut refused, mut working) = (0, guess.clamp(1, max));
     while !works(working)? {
-        if working == most {
+        if working == max {
             return Ok(None);
         }
         refused = working;
-        working = (2 * working).min(most);
+        working = (2 * working).min(max);
     }
     while working - refused > 1 {
         let middle = refused + (working - refused) / 2;
@@ -56,28 +52,35 @@ fn smallest(
     Ok(Some(working))
 }
 
-/// So many limits from the least to the most, equally far apart but for rounding; fewer where there are
-/// no more.
-fn spaced(least: u64, most: u64, count: usize) -> Vec<u64> {
-    let steps = count.max(2) as u64 - 1;
-    let mut limits: Vec<u64> = (0..=steps)
-        .map(|step| least + (most.max(least) - least) * step / steps)
+/// Returns `count` limits from `min` to `max` at equal distances, except for rounding; fewer if the range
+/// is too small.
+fn spaced(min: u64, max: u64, count: usize) -> Vec<u64> {
+    let intervals = count.max(2) as u64 - 1;
+    let mut limits: Vec<u64> = (0..=intervals)
+        .map(|index| min + (max.max(min) - min) * index / intervals)
         .collect();
     limits.dedup();
     limits
 }
 
-/// Speaks under a limit; nothing is measured where that is refused.
+/// Generates the text under a limit. There are no figures if the limit is too low.
 pub(super) fn measure(task: &Task, megabytes: u64) -> Result<Figures> {
     let Loaded {
         model,
         voice,
         session: _session,
     } = task.load()?;
+<<<<<<< HEAD
     let options = options(task).with_batch_size(AT_ONCE);
+=======
+    let options = GenerateOptions {
+        batch_size: Some(BATCH_SIZE),
+        ..options(task)
+    };
+>>>>>>> main
     let mut figures = Figures::default();
     let _context = memory_efficient_context(megabytes);
-    let at_once = model.plan_memory(&voice, &task.text, &options)?.batch_size;
+    let batch_size = model.plan_memory(&voice, &task.text, &options)?.batch_size;
     let watch = Watch::start();
     let audio = match model.generate(&voice, &task.text, &options) {
         Err(end) if matches!(&end.error, Error::Core(error) if error.kind() == ErrorKind::OutOfMemory) =>
@@ -90,11 +93,11 @@ pub(super) fn measure(task: &Task, megabytes: u64) -> Result<Figures> {
     figures.bytes(LIMIT, megabytes * MEGABYTE);
     watch.stop().speech(&mut figures, "", spoken);
     figures.bytes(PEAK_RSS, peak_rss_bytes());
-    figures.count("parts at once", at_once);
+    figures.count("batch size", batch_size);
     Ok(figures)
 }
 
-/// Plans the same without a limit, one part at a time and all at once.
+/// Predicts the peak without a limit, for batch size 1 and for the largest batch.
 pub(super) fn predict(task: &Task) -> Result<Figures> {
     let Loaded {
         model,
@@ -106,30 +109,30 @@ pub(super) fn predict(task: &Task) -> Result<Figures> {
         model.plan_memory(&voice, &task.text, &options)
     };
     let mut figures = Figures::default();
-    figures.bytes(LEAST_PREDICTED, plan(1)?.peak_bytes);
-    figures.bytes(MOST_PREDICTED, plan(AT_ONCE)?.peak_bytes);
+    figures.bytes(PREDICTED_MIN, plan(1)?.peak_bytes);
+    figures.bytes(PREDICTED_MAX, plan(BATCH_SIZE)?.peak_bytes);
     Ok(figures)
 }
 
-/// Looks for the smallest limit that works, on and off.
+/// Searches for the lowest sufficient limit, with all optimisations and without any.
 pub(super) fn find(task: &Task) -> Result<Comparison> {
     let search = |name: &str, setup: Setup| -> Way<'_> {
         let task = task.with(Case::Prediction, setup);
-        (name.to_owned(), Box::new(move || find_smallest(&task)))
+        (name.to_owned(), Box::new(move || find_lowest(&task)))
     };
     let ways = Setup::ON_AND_OFF.map(|(name, setup)| search(name, setup));
-    comparison::measure("smallest limit", task.model.name(), &ways, 1)
+    comparison::measure("lowest limit", task.model.name(), &ways, 1)
 }
 
-/// Times speech at limits from the smallest to what all parts at once take.
+/// Measures speech at limits from the lowest sufficient one to the prediction for the largest batch.
 pub(super) fn sweep(task: &Task, found: &Comparison, repeats: usize) -> Result<Vec<Comparison>> {
     let megabytes = |figure: &str| {
         let values = found.row(figure).map_or(&[][..], |row| &row.values);
         let values = values.iter().flatten();
         values.map(|value| (value.median as u64).div_ceil(MEGABYTE))
     };
-    let least = megabytes(SMALLEST).min().ok_or("no limit works")?;
-    let most = megabytes(MOST_PREDICTED).max().unwrap_or(least);
+    let least = megabytes(LOWEST).min().ok_or("no limit is sufficient")?;
+    let most = megabytes(PREDICTED_MAX).max().unwrap_or(least);
     let limits = spaced(least, most, LIMITS).into_iter().map(|megabytes| {
         let task = task.with(Case::Limit { megabytes }, Setup::ON);
         of_setups(&task, &Setup::ON_AND_OFF, repeats)
@@ -137,16 +140,18 @@ pub(super) fn sweep(task: &Task, found: &Comparison, repeats: usize) -> Result<V
     limits.collect()
 }
 
-/// What is predicted, and the smallest limit that works.
-fn find_smallest(task: &Task) -> Result<Figures> {
+/// Returns the predictions and the lowest sufficient limit.
+fn find_lowest(task: &Task) -> Result<Figures> {
     let mut figures = task.run()?;
-    let predicted = figures.get(LEAST_PREDICTED).ok_or("nothing is predicted")? as u64;
+    let predicted = figures
+        .get(PREDICTED_MIN)
+        .ok_or("the process made no prediction")? as u64;
     let guess = predicted.div_ceil(MEGABYTE);
-    let found = smallest(guess, FARTHEST * guess, |megabytes| {
+    let found = lowest(guess, MAX_FACTOR * guess, |megabytes| {
         let limited = task.with(Case::Limit { megabytes }, task.setup);
         Ok(!limited.run()?.is_empty())
     })?;
-    figures.bytes(SMALLEST, found.map(|megabytes| megabytes * MEGABYTE));
+    figures.bytes(LOWEST, found.map(|megabytes| megabytes * MEGABYTE));
     Ok(figures)
 }
 
@@ -155,23 +160,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_smallest_limit_is_found_from_either_side() {
+    fn finds_the_lowest_limit_from_either_side() {
         for guess in [1, 20, 36, 37, 38, 500] {
             let mut tried = Vec::new();
-            let found = smallest(guess, 500, |limit| {
+            let found = lowest(guess, 500, |limit| {
                 tried.push(limit);
                 Ok(limit >= 37)
             });
             assert_eq!(found.unwrap(), Some(37), "{guess}");
             assert!(tried.len() < 16, "{tried:?}");
         }
-        assert_eq!(smallest(0, 500, |_| Ok(true)).unwrap(), Some(1));
-        assert_eq!(smallest(7, 500, |_| Ok(false)).unwrap(), None);
-        assert!(smallest(7, 500, |_| Err("broken".into())).is_err());
+        assert_eq!(lowest(0, 500, |_| Ok(true)).unwrap(), Some(1));
+        assert_eq!(lowest(7, 500, |_| Ok(false)).unwrap(), None);
+        assert!(lowest(7, 500, |_| Err("broken".into())).is_err());
     }
 
     #[test]
-    fn limits_lie_between_the_least_and_the_most() {
+    fn limits_are_between_minimum_and_maximum() {
         assert_eq!(spaced(20, 70, 6), [20, 30, 40, 50, 60, 70]);
         assert_eq!(spaced(20, 22, 6), [20, 21, 22]);
         assert_eq!(spaced(20, 10, 6), [20]);

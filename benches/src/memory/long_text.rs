@@ -1,4 +1,4 @@
-//! A text of several parts, one after the other and several at once.
+//! A text of several segments at several batch sizes.
 
 use bench_report::memory::PEAK_RSS;
 use pocket_tts::GenerateOptions;
@@ -8,20 +8,27 @@ use super::watch::{Spoken, Watch};
 use super::{Figures, Task};
 use crate::{Result, peak_rss_bytes, without_end};
 
-/// Tokens of the text's sentences. Each is a part of its own where a part takes at most
-/// [`MAX_TOKENS`], as no two neighbours fit into one.
+/// Tokens of each sentence of the text. With [`MAX_TOKENS`] each sentence is one segment, because no two
+/// neighbours fit into one segment.
 pub(super) const SENTENCES: [usize; 8] = [8, 6, 7, 5, 8, 6, 7, 5];
 
-/// Tokens of the longest of them.
+/// Tokens of the longest sentence.
 pub(super) const MAX_TOKENS: usize = 8;
 
-pub(super) fn measure(task: &Task, at_once: usize) -> Result<Figures> {
+pub(super) fn measure(task: &Task, batch_size: usize) -> Result<Figures> {
     let Loaded {
         model,
         voice,
         session: _session,
     } = task.load()?;
+<<<<<<< HEAD
     let options = options(task).with_batch_size(at_once);
+=======
+    let options = GenerateOptions {
+        batch_size: Some(batch_size),
+        ..options(task)
+    };
+>>>>>>> main
     let predicted = model.plan_memory(&voice, &task.text, &options)?.peak_bytes;
     let mut figures = Figures::default();
     let watch = Watch::start();
@@ -33,7 +40,7 @@ pub(super) fn measure(task: &Task, at_once: usize) -> Result<Figures> {
     Ok(figures)
 }
 
-/// How the parts of a long text are spoken.
+/// Returns the options for a long text.
 pub(super) fn options(task: &Task) -> GenerateOptions {
     without_end().with_max_tokens(task.max_tokens)
 }

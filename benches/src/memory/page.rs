@@ -1,4 +1,4 @@
-//! The page with plots.
+//! The HTML page with plots.
 
 use bench_report::Spread;
 use bench_report::memory::{
@@ -12,14 +12,14 @@ use crate::{BenchModel, Result};
 
 const STYLE: &str = include_str!("page/page.css");
 
-/// A page that loads nothing: plots, and below them every figure.
+/// Returns a self-contained page with plots and all figures.
 ///
 /// # Errors
 ///
 /// A plot cannot be drawn.
 pub fn page(report: &Report) -> Result<String> {
     let mut body = introduction(report);
-    body.push_str("<h2>With and without</h2>\n");
+    body.push_str("<h2>With and without optimisations</h2>\n");
     for model in BenchModel::ALL {
         for plot in on_and_off(report, model)? {
             figure(&mut body, &plot);
@@ -27,14 +27,14 @@ pub fn page(report: &Report) -> Result<String> {
     }
     if let Some(plot) = limits(report)? {
         body.push_str(
-            "<h2>Speech under a limit</h2>\n<p>A text of eight parts. Where the limit allows, \
-             several of them are spoken at once.</p>\n",
+            "<h2>Speech under a limit</h2>\n<p>A text of eight segments. The batch size is \
+             as large as the limit allows.</p>\n",
         );
         figure(&mut body, &plot);
     }
     body.push_str(
-        "<h2>What bought it</h2>\n<p>Speech with all optimisations but one, and on other \
-         allocators. There what our allocator does is missing, and the rest is on.</p>\n",
+        "<h2>Effect of each optimisation</h2>\n<p>Speech with all optimisations but one, and on \
+         other allocators, with the optimisations that do not depend on ours.</p>\n",
     );
     for plot in setups(report)? {
         figure(&mut body, &plot);
@@ -57,11 +57,11 @@ pub fn page(report: &Report) -> Result<String> {
 fn introduction(report: &Report) -> String {
     let load = |load: Option<f64>| load.map_or("unknown".to_owned(), |load| format!("{load:.2}"));
     format!(
-        "<h1>Memory benchmark</h1>\n<p><em>On</em> is the program as it comes: its allocator keeps \
-         large blocks and asks for huge pages, the engine keeps tensors, and a model gives up what \
-         speech does not need. <em>Off</em> is the same program with an allocator that keeps \
-         nothing, a pool that keeps nothing, and models left as they were loaded.</p>\n\
-         <p>Each figure is the median (min - max) of {} processes, which took turns. {} cores; \
+        "<h1>Memory benchmark</h1>\n<p><em>On</em> is the program with its defaults: the \
+         allocator retains large blocks and requests huge pages, the pool retains tensors, and a model \
+         releases the weights that generation does not need. <em>Off</em> is the same program with an \
+         allocator and a pool that retain nothing, and with models that release nothing.</p>\n\
+         <p>Each figure is the median (min - max) of {} processes, which took turns. {} cores, \
          load average {} before and {} after.</p>\n",
         report.repeats,
         report.cores,
@@ -70,7 +70,7 @@ fn introduction(report: &Report) -> String {
     )
 }
 
-/// Peaks and times of everything that was done with a model both on and off.
+/// Returns plots of the peaks and times of a model, on and off.
 fn on_and_off(report: &Report, model: BenchModel) -> Result<Vec<String>> {
     let name = model.name();
     let groups = |figure: &str| -> Vec<Group> {
@@ -96,7 +96,7 @@ fn on_and_off(report: &Report, model: BenchModel) -> Result<Vec<String>> {
         .collect()
 }
 
-/// A bar for each column that knows the figure.
+/// Returns a bar for each column with a value of the figure.
 fn bars(comparison: &Comparison, figure: &str) -> Option<Vec<(String, Spread)>> {
     let row = comparison.row(figure)?;
     let columns = comparison.columns.iter().cloned();
@@ -139,7 +139,7 @@ fn setups(report: &Report) -> Result<Vec<String>> {
     Ok(plots)
 }
 
-/// Speed over the limit; nothing where no limit was tried.
+/// Returns a plot of the speed over the limit; `None` without measured limits.
 fn limits(report: &Report) -> Result<Option<String>> {
     let Some(first) = report.limits.first() else {
         return Ok(None);
@@ -164,11 +164,11 @@ fn limits(report: &Report) -> Result<Option<String>> {
 }
 
 fn figure(body: &mut String, svg: &str) {
-    // Writing to a string does not fail.
+    // Writing to a string cannot fail.
     let _ = writeln!(body, "<figure>\n{svg}</figure>");
 }
 
-/// Ways are columns where there are few, else rows.
+/// Writes a table. Few setups are columns; many are rows.
 fn table(body: &mut String, comparison: &Comparison) {
     const FEW: usize = 3;
     let rows = &comparison.rows;
@@ -197,7 +197,7 @@ fn table(body: &mut String, comparison: &Comparison) {
         }
     }
     let (case, model) = (escape(&comparison.case), escape(&comparison.model));
-    // Writing to a string does not fail.
+    // Writing to a string cannot fail.
     let _ = writeln!(body, "<section><h3>{case}, {model}</h3>\n<table>");
     for (number, line) in lines.iter().enumerate() {
         let tag = if number == 0 { "th" } else { "td" };
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn all_figures_are_on_the_page_and_it_loads_nothing() {
+    fn page_has_all_figures_and_loads_nothing() {
         let page = page(&report()).unwrap();
         assert!(
             page.contains("load average 0.25 before and unknown after"),
@@ -296,13 +296,13 @@ mod tests {
         );
         assert!(page.contains("<td>System</td><td>-</td>"), "{page}");
         assert!(page.contains("<td>a &lt; b</td>"), "{page}");
-        // A point for each limit that works: two on, one off.
+        // A point for each sufficient limit: two on, one off.
         assert_eq!(page.matches("<circle").count(), 3, "{page}");
         assert!(!page.contains("src=") && !page.contains("href="), "{page}");
     }
 
     #[test]
-    fn a_report_without_figures_is_a_page_without_plots() {
+    fn report_without_figures_has_no_plots() {
         let empty = Report {
             comparisons: Vec::new(),
             setups: Vec::new(),

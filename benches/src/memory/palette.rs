@@ -1,11 +1,11 @@
-//! Colours, in a light and a dark version.
+//! The colours of the plots, for light and dark pages.
 
 use std::fmt::Write as _;
 
 use plotters::style::RGBColor;
 
-/// A colour on a light ground and the one that takes its place on a dark one: plots are written with
-/// the light one, and the page replaces it.
+/// A colour for a light background and its replacement for a dark one. Plots are drawn with the light
+/// colour; the style sheet of the page replaces it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Paint {
     pub(super) light: RGBColor,
@@ -33,7 +33,7 @@ pub(super) const OTHER: Paint = paint(0x8592A6, 0x7A879B);
 
 const ALL: [Paint; 8] = [GRID, AXIS, LABEL, TITLE, WHISKER, ON, OFF, OTHER];
 
-/// The colour of a setup.
+/// Returns the colour of a setup.
 pub(super) fn of(setup: &str) -> Paint {
     match setup {
         "on" => ON,
@@ -42,13 +42,13 @@ pub(super) fn of(setup: &str) -> Paint {
     }
 }
 
-/// The rules that turn light plots dark.
+/// Returns the style rules for a dark background.
 pub(super) fn dark_rules() -> String {
     let mut css = String::new();
     for Paint { light, dark } in ALL {
         let (light, dark) = (hex(light), hex(dark));
         for attribute in ["fill", "stroke"] {
-            // Writing to a string does not fail.
+            // Writing to a string cannot fail.
             let _ = writeln!(
                 css,
                 "  [{attribute}=\"{light}\"] {{ {attribute}: {dark}; }}"
@@ -58,7 +58,7 @@ pub(super) fn dark_rules() -> String {
     css
 }
 
-/// As the SVG back end writes it.
+/// Formats a colour like the SVG backend.
 fn hex(RGBColor(r, g, b): RGBColor) -> String {
     format!("#{r:02X}{g:02X}{b:02X}")
 }
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_light_colour_stands_for_two_things() {
+    fn every_light_colour_is_used_once() {
         let mut all = ALL.map(|paint| hex(paint.light)).to_vec();
         all.sort();
         all.dedup();

@@ -1,4 +1,4 @@
-//! The Python package's figures, of a process of its own too.
+//! The figures of the Python package, from a fresh process.
 
 use bench_report::memory::{PEAK_RSS, TIME, TIMES_REAL_TIME, Unit};
 use std::path::Path;
@@ -10,10 +10,10 @@ use super::generation::LOADING_AND_SPEAKING;
 use super::{Figures, Task};
 use crate::Result;
 
-/// What its figures are called.
+/// The name of its column.
 pub(super) const NAME: &str = "Python";
 
-/// What `reference.py` prints.
+/// The output of `reference.py`.
 #[derive(Debug, Deserialize)]
 struct Printed {
     time_ms: f64,
@@ -22,7 +22,7 @@ struct Printed {
     peak_rss_bytes: Option<u64>,
 }
 
-/// Has the Python package load the task's model and speak its text, once.
+/// Loads the task's model and generates its text once with the Python package.
 pub(super) fn measure(python: &Path, task: &Task) -> Result<Figures> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("reference.py");
     let (config, voice) = task.model.files(&task.folder);
@@ -37,14 +37,14 @@ pub(super) fn measure(python: &Path, task: &Task) -> Result<Figures> {
         .map_err(|error| format!("cannot start {}: {error}", python.display()))?;
     if !output.status.success() {
         let status = output.status;
-        return Err(format!("reference.py: {status}; its message is above").into());
+        return Err(format!("reference.py failed ({status}); its error is printed above").into());
     }
     figures(&output.stdout)
 }
 
 fn figures(printed: &[u8]) -> Result<Figures> {
     let printed: Printed = serde_json::from_slice(printed)
-        .map_err(|error| format!("reference.py printed other figures: {error}"))?;
+        .map_err(|error| format!("unexpected output of reference.py: {error}"))?;
     let mut figures = Figures::default();
     figures.put(TIME, Unit::Milliseconds, printed.time_ms);
     figures.put(
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_script_prints_has_the_names_of_our_figures() {
+    fn parses_the_output_of_the_script() {
         let printed = br#"{"time_ms": 7000.5, "loading_and_speaking_ms": 9000,
             "times_real_time": 2.25, "peak_rss_bytes": null}"#;
         let figures = figures(printed).unwrap();
@@ -75,7 +75,7 @@ mod tests {
         assert_eq!(figures.get(PEAK_RSS), None);
         let error = super::figures(b"{}").unwrap_err().to_string();
         assert!(
-            error.starts_with("reference.py printed other figures"),
+            error.starts_with("unexpected output of reference.py"),
             "{error}"
         );
     }

@@ -1,4 +1,4 @@
-//! Which optimisations a process has.
+//! The optimisations of a process.
 
 use std::process::Command;
 
@@ -10,36 +10,37 @@ use super::Task;
 use crate::allocation::{AllocatorKind, VARIABLE};
 use crate::{BenchModel, Result};
 
-/// Which optimisations a process has.
+/// The optimisations of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setup {
-    /// What its requests go to.
+    /// The global allocator.
     pub allocator: AllocatorKind,
-    /// Whether the engine's pool keeps tensors that are given back.
+    /// Whether the pool of the process retains released tensors.
     pub pool: bool,
-    /// Whether a model gives up what speech does not need as soon as it is loaded.
+    /// Whether a loaded model releases what generation does not need.
     pub optimize: bool,
 }
 
 impl Setup {
-    /// All of them, as in the program.
+    /// All optimisations, as in the program.
     pub const ON: Self = Self {
         allocator: AllocatorKind::PoolHugePages,
         pool: true,
         optimize: true,
     };
 
-    /// None of them: the allocator only counts.
+    /// No optimisation; the allocator only counts.
     pub const OFF: Self = Self {
         allocator: AllocatorKind::PoolOff,
         pool: false,
         optimize: false,
     };
 
-    /// What is compared throughout.
+    /// The setups of most comparisons.
     pub const ON_AND_OFF: [(&'static str, Self); 2] = [("on", Self::ON), ("off", Self::OFF)];
 
-    /// Both of these, all of them but one, and other allocators with what does not depend on ours.
+    /// On, off, all optimisations but one, and other allocators with the optimisations that do not depend on
+    /// ours.
     pub const ALL: [(&'static str, Self); 9] = [
         ("on", Self::ON),
         ("off", Self::OFF),
@@ -68,23 +69,23 @@ impl Setup {
         Self { allocator, ..self }
     }
 
-    /// Has the process that a command starts run on the allocator.
+    /// Sets the environment of a process that runs on the allocator.
     pub(super) fn set_environment(self, command: &mut Command) {
         self.allocator.set_environment(command);
         command.env(VARIABLE, self.allocator.name());
     }
 }
 
-/// A model that is ready to be measured.
+/// A loaded model and voice.
 pub(super) struct Loaded {
     pub(super) model: TtsModel,
     pub(super) voice: Voice,
-    /// Keeps the setup in force; dropped last.
+    /// Keeps the settings active; dropped last.
     pub(super) session: Session,
 }
 
 impl Task {
-    /// Puts the setup in force, and loads the task's model and a voice of it.
+    /// Applies the setup, and loads the model of the task and a voice.
     pub(super) fn load(&self) -> Result<Loaded> {
         let session = self.begin(MemorySettings::default())?;
         let model = self.load_model()?;
@@ -96,7 +97,7 @@ impl Task {
         })
     }
 
-    /// Puts the setup in force, besides other settings, for as long as the session lives.
+    /// Applies the setup and other settings for the lifetime of the session.
     pub(super) fn begin(&self, settings: MemorySettings) -> Result<Session> {
         let pool_size = match self.setup.pool {
             true => settings.pool_size,
@@ -105,7 +106,7 @@ impl Task {
         Ok(init(settings.with_pool_size(pool_size))?)
     }
 
-    /// Loads the task's model.
+    /// Loads the model of the task.
     pub(super) fn load_model(&self) -> Result<TtsModel> {
         let source = match self.model {
             BenchModel::BuiltIn => ModelSource::BuiltIn,
@@ -120,7 +121,7 @@ impl Task {
         Ok(TtsModel::load(source, options)?)
     }
 
-    /// Loads a voice of it.
+    /// Loads a voice of the model.
     pub(super) fn load_voice(&self, model: &TtsModel) -> Result<Voice> {
         Ok(match self.model {
             BenchModel::BuiltIn => model.default_voice()?,

@@ -1,4 +1,4 @@
-//! A text of one part as a stream of audio.
+//! Streaming of a text of one segment.
 
 use super::setup::Loaded;
 use super::watch::{Spoken, Watch};
@@ -28,7 +28,7 @@ pub(super) fn measure(task: &Task) -> Result<Figures> {
     figures.bytes(PEAK_RSS, peak_rss_bytes());
     figures.time(
         "first audio",
-        first_audio.ok_or("the stream gave no audio")?,
+        first_audio.ok_or("the stream produced no audio")?,
     );
     figures.count("chunks", chunks);
     Ok(figures)

@@ -1,4 +1,4 @@
-//! All cases, one after the other.
+//! The sequence of all cases.
 
 use bench_report::LoadAverage;
 use bench_report::memory::{Comparison, Report};
@@ -9,29 +9,29 @@ use super::long_text::{MAX_TOKENS, SENTENCES};
 use super::{Case, Setup, Task, cloning, limits, reference};
 use crate::{BenchModel, Result, load_average, long_text, several_sentences};
 
-/// Processes for each case and setup unless told otherwise: the fewest whose median two bad ones do
-/// not move.
+/// Default number of processes for each case and setup: the smallest number for which two outliers do not
+/// change the median.
 pub const DEFAULT_REPEATS: usize = 5;
 
-/// Tokens of the sentence that the large model speaks in every setup: six seconds, so that all nine
-/// take two minutes and not five.
+/// Tokens of the sentence that the large model generates in every setup. Its six seconds of audio keep the
+/// nine setups at two minutes instead of five.
 const SETUPS_TOKENS: usize = 12;
 
-/// How the suite is run.
+/// The settings of the suite.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Processes for each case and setup.
     pub repeats: usize,
-    /// A Python that has the package `pocket-tts`, to be measured beside.
+    /// A Python with the package `pocket-tts`, to be measured too.
     pub reference: Option<PathBuf>,
 }
 
 impl Settings {
-    /// Reads a command line, without the program's name.
+    /// Parses a command line without the program's name.
     ///
     /// # Errors
     ///
-    /// It holds something else than `--repeats NUMBER`, `--reference PYTHON` and cargo's `--bench`.
+    /// An argument is not `--repeats NUMBER`, `--reference PYTHON` or cargo's `--bench`.
     pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Self> {
         let mut settings = Self {
             repeats: DEFAULT_REPEATS,
@@ -44,19 +44,21 @@ impl Settings {
                 value.ok_or_else(|| format!("{argument} needs a value"))
             };
             match argument.as_str() {
-                // Cargo tells benchmarks so that they are none of its tests.
+                // Cargo passes this flag to benchmarks.
                 "--bench" => {}
                 "--repeats" => {
                     let value = value()?;
                     let repeats = value.parse().ok().filter(|&repeats| repeats > 0);
                     settings.repeats = repeats.ok_or_else(|| {
-                        format!("--repeats is {value:?}; it may be a number from 1 up")
+                        format!("--repeats is {value:?}; it must be a number from 1 up")
                     })?;
                 }
                 "--reference" => settings.reference = Some(value()?.into()),
                 _ => {
-                    let known = "--repeats NUMBER and --reference PYTHON";
-                    return Err(format!("{argument:?} is not known; {known} are").into());
+                    return Err(format!(
+                        "unknown argument {argument:?}; valid are --repeats NUMBER and --reference PYTHON"
+                    )
+                    .into());
                 }
             }
         }
@@ -64,7 +66,7 @@ impl Settings {
     }
 }
 
-/// Measures everything. Files that are not part of the repository are made in `folder`.
+/// Measures all cases. Files that are not part of the repository are created in `folder`.
 ///
 /// # Errors
 ///
@@ -87,7 +89,7 @@ pub fn run(settings: &Settings, folder: &Path) -> Result<Report> {
             setup: Setup::ON,
             folder: folder.to_owned(),
             text: long_text(&parts)?,
-            // All of it is one part.
+            // The whole text is one segment.
             max_tokens: pocket_tts::GenerateOptions::default().max_tokens,
         };
         let several = Task {
@@ -98,13 +100,13 @@ pub fn run(settings: &Settings, folder: &Path) -> Result<Report> {
         suite.compare(&task, Case::Loading)?;
         suite.generation(&task)?;
         suite.compare(&task, Case::Streaming)?;
-        for at_once in [1, 4, 8] {
-            suite.compare(&several, Case::LongText { at_once })?;
+        for batch_size in [1, 4, 8] {
+            suite.compare(&several, Case::LongText { batch_size })?;
         }
         suite.compare(&task, Case::Cloning)?;
         let setups = match model {
             BenchModel::BuiltIn => {
-                // What is left does not depend on the size of the model.
+                // The remaining cases do not depend on the size of the model.
                 suite.compare(&task, Case::Leases)?;
                 suite.compare(&task, Case::Cycles)?;
                 suite.compare(&task, Case::CyclesInSpeech)?;
@@ -112,7 +114,7 @@ pub fn run(settings: &Settings, folder: &Path) -> Result<Report> {
                 task
             }
             BenchModel::English110M => {
-                // Here a limit has a choice to make: more parts at once are faster, and take more.
+                // With this model, larger batches are faster and need more memory, so limits matter.
                 let found = limits::find(&several)?;
                 limits = limits::sweep(&several, &found, settings.repeats)?;
                 suite.comparisons.push(found);
@@ -146,7 +148,7 @@ struct Suite<'a> {
 }
 
 impl Suite<'_> {
-    /// A case on and off.
+    /// Measures a case with all optimisations and without any.
     fn compare(&mut self, task: &Task, case: Case) -> Result<()> {
         let task = task.with(case, Setup::ON);
         let setups = &Setup::ON_AND_OFF;
@@ -155,8 +157,8 @@ impl Suite<'_> {
         Ok(())
     }
 
-    /// Generation on and off, and where it is asked for by the Python package, of which there is no
-    /// built-in model.
+    /// Measures generation with all optimisations, without any, and with the Python package if requested. The
+    /// package has no built-in model.
     fn generation(&mut self, task: &Task) -> Result<()> {
         let python = match task.model {
             BenchModel::English110M => self.settings.reference.as_deref(),
@@ -185,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_is_read() {
+    fn parses_the_command_line() {
         assert_eq!(
             parsed("--bench").unwrap(),
             Settings {
@@ -203,13 +205,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_said() {
-        let refused = |line| parsed(line).unwrap_err().to_string();
+    fn rejects_invalid_arguments() {
+        let error = |line| parsed(line).unwrap_err().to_string();
         assert_eq!(
-            refused("--repeats 0"),
-            "--repeats is \"0\"; it may be a number from 1 up"
+            error("--repeats 0"),
+            "--repeats is \"0\"; it must be a number from 1 up"
         );
-        assert_eq!(refused("--reference"), "--reference needs a value");
-        assert!(refused("--fast").starts_with("\"--fast\" is not known"));
+        assert_eq!(error("--reference"), "--reference needs a value");
+        assert!(error("--fast").starts_with("unknown argument \"--fast\""));
     }
 }

@@ -1,4 +1,4 @@
-//! What some work takes of this process's memory and time.
+//! Measurement of the time and memory of some work in this process.
 
 use bench_report::memory::{COUNTED_PEAK, FAULTS_PER_FRAME, TIME, TIMES_REAL_TIME, Unit};
 use std::time::{Duration, Instant};
@@ -9,19 +9,19 @@ use tts_core::memory::counted;
 
 use super::Figures;
 
-/// Watches this process from its making on.
+/// A running measurement.
 pub(super) struct Watch {
     window: PeakWindow,
     faults: Option<u64>,
     start: Instant,
 }
 
-/// What was seen.
+/// The result of a measurement.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Watched {
-    /// How long it was watched.
+    /// Duration.
     pub(super) time: Duration,
-    /// The most bytes that were live in the allocator at once; unknown where it is not ours.
+    /// Peak of live bytes in the allocator; unknown for other allocators than ours.
     pub(super) heap_peak: Option<Bytes>,
     /// Minor page faults.
     pub(super) faults: Option<u64>,
@@ -47,7 +47,7 @@ impl Watch {
     }
 }
 
-/// How much was spoken.
+/// The generated audio.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Spoken {
     pub(super) seconds: f64,
@@ -65,7 +65,7 @@ impl Spoken {
 }
 
 impl Watched {
-    /// What speech took, with the names of figures beginning with `prefix`.
+    /// Adds the figures of generation, with a prefix to their names.
     pub(super) fn speech(&self, figures: &mut Figures, prefix: &str, spoken: Spoken) {
         let name = |name: &str| format!("{prefix}{name}");
         figures.time(&name(TIME), self.time);
@@ -74,7 +74,7 @@ impl Watched {
             Unit::TimesRealTime,
             spoken.seconds / self.time.as_secs_f64(),
         );
-        // While speech is made, no weights are mapped and none given back.
+        // Generation neither maps nor unmaps weights.
         let mapped = counted(&get_memory_pool()).mapped;
         let counted_peak = self.heap_peak.map(|heap| heap + mapped);
         figures.counted(&name(COUNTED_PEAK), counted_peak);

@@ -7,7 +7,7 @@ pub(crate) fn is_skipped(attributes: &[Attribute]) -> Result<bool> {
     has_word(
         attributes,
         "skip",
-        "a field takes `#[trace(skip)]` and nothing else",
+        "the only attribute of a field is `#[trace(skip)]`",
     )
 }
 
@@ -16,16 +16,16 @@ pub(crate) fn is_unlink(attributes: &[Attribute]) -> Result<bool> {
     has_word(
         attributes,
         "unlink",
-        "a type takes `#[trace(unlink)]` and nothing else",
+        "the only attribute of a type is `#[trace(unlink)]`",
     )
 }
 
-/// That an enum's variant has no `#[trace(…)]`, which would otherwise be ignored without a word.
-pub(crate) fn refuse(attributes: &[Attribute]) -> Result<()> {
+/// Rejects `#[trace(…)]` on an enum's variant, which would otherwise be ignored.
+pub(crate) fn reject(attributes: &[Attribute]) -> Result<()> {
     has_word(
         attributes,
         "",
-        "a variant takes no `#[trace(…)]`: put it on a field or on the type",
+        "`#[trace(…)]` is not allowed on a variant; use it on a field or on the type",
     )
     .map(drop)
 }

@@ -1,4 +1,4 @@
-//! The code that the derive writes.
+//! The generated code.
 
 use std::collections::HashSet;
 
@@ -9,7 +9,7 @@ use syn::{Data, DeriveInput, Error, Fields, GenericParam, Generics, Result, Type
 
 use crate::attributes;
 
-/// `impl Trace` for the type.
+/// Generates `impl Trace` for the type.
 pub(crate) fn trace(input: &DeriveInput) -> Result<TokenStream> {
     let mut traced = Vec::new();
     let body = match &input.data {
@@ -21,7 +21,7 @@ pub(crate) fn trace(input: &DeriveInput) -> Result<TokenStream> {
         Data::Enum(data) => {
             let mut arms = TokenStream::new();
             for variant in &data.variants {
-                attributes::refuse(&variant.attrs)?;
+                attributes::reject(&variant.attrs)?;
                 let name = &variant.ident;
                 arms.extend(arm(
                     &quote!(Self::#name),
@@ -35,7 +35,7 @@ pub(crate) fn trace(input: &DeriveInput) -> Result<TokenStream> {
         Data::Union(data) => {
             return Err(Error::new(
                 data.union_token.span,
-                "a union does not know which of its fields it holds: implement `Trace` by hand",
+                "unions are not supported, since the active field is unknown; implement `Trace` manually",
             ));
         }
     };
@@ -65,8 +65,8 @@ pub(crate) fn trace(input: &DeriveInput) -> Result<TokenStream> {
     })
 }
 
-/// One arm of the match: each traced field is bound and passed to the tracer under its name. The
-/// types of the traced fields are added to `traced`.
+/// Generates one arm of the match, which passes each traced field to the tracer under its name. Adds the
+/// types of the traced fields to `traced`.
 fn arm<'f>(
     constructor: &TokenStream,
     variant: Option<&str>,
@@ -96,12 +96,12 @@ fn arm<'f>(
         bindings.extend(quote!(#member: #binding,));
         calls.extend(quote!(__tracer.field(#label, #binding);));
     }
-    // Braces with indices also match tuple-like and unit-like constructors.
+    // Braces with indices also match tuple and unit constructors.
     Ok(quote!(#constructor { #bindings .. } => { #calls }))
 }
 
-/// Adds `Trace + 'static` to the type parameters that occur in the traced fields: a parameter used
-/// in skipped fields only needs neither.
+/// Adds `Trace + 'static` to the type parameters of traced fields. Parameters used only in skipped fields
+/// need no bound.
 fn bounded(mut generics: Generics, traced: &[&Type]) -> Generics {
     let mut mentioned = HashSet::new();
     for ty in traced.iter().filter(|ty| !is_phantom(ty)) {
@@ -120,7 +120,7 @@ fn bounded(mut generics: Generics, traced: &[&Type]) -> Generics {
     generics
 }
 
-/// `PhantomData<T>` is `Trace` whatever `T` is. The name is all a derive can see.
+/// `PhantomData<T>` is `Trace` for every `T`. A derive can only compare the name.
 fn is_phantom(ty: &Type) -> bool {
     let Type::Path(path) = ty else {
         return false;

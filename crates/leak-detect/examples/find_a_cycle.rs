@@ -1,5 +1,4 @@
-//! A session and its decoder own each other. Finds the cycle, prints it as text and as a graph, and
-//! breaks it.
+//! Finds a cycle between a session and its decoder, prints it as text and as a graph, and breaks it.
 //!
 //! `cargo run -p leak-detect --example find_a_cycle > leak.dot && dot -Tsvg leak.dot > leak.svg`
 
@@ -35,7 +34,7 @@ impl Unlink for Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        eprintln!("the session is dropped");
+        eprintln!("session dropped");
     }
 }
 
@@ -54,12 +53,17 @@ fn open_and_close_a_session(detector: &ReferenceCycleDetector) {
         .unwrap()
         .push(Arc::new(Message { text }));
 
-    let decoder = session.decoder.lock().unwrap().clone().expect("set above");
-    let sessions_messages = decoder.owner.history.lock().unwrap().clone();
+    let decoder = session
+        .decoder
+        .lock()
+        .unwrap()
+        .clone()
+        .expect("the decoder is set");
+    let messages = decoder.owner.history.lock().unwrap().clone();
     eprintln!(
-        "{} bytes of buffer for {:?}",
+        "buffer of {} bytes, message {:?}",
         decoder.buffer.len(),
-        sessions_messages[0].text
+        messages[0].text
     );
 }
 
@@ -73,7 +77,7 @@ fn main() {
 
     let broken = detector.break_cycles();
     eprintln!(
-        "unlinked {} object, {} left",
+        "{} object unlinked, {} objects in leaked cycles",
         broken.objects_unlinked,
         detector.detect_cycles()
     );

@@ -1,4 +1,4 @@
-//! Judges two kinds of work by the thread's live heap and by the process's resident set (Linux).
+//! Tests two workloads for growth of the thread's live heap and the process's resident set (Linux).
 //!
 //! `cargo run --release -p leak-detect --example growth`
 
@@ -9,7 +9,7 @@ use leak_detect::{CountingAllocator, GrowthProbe, assert_peak, heap_source};
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator::new();
 
-/// The resident set in bytes. A source of your own choice: the crate reads nothing from the system.
+/// Returns the resident set in bytes. The crate itself reads nothing from the operating system.
 fn resident_bytes() -> Option<u64> {
     let statm = fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = statm.split_whitespace().nth(1)?.parse().ok()?;
@@ -26,12 +26,12 @@ fn probe<'a>() -> GrowthProbe<'a> {
 }
 
 fn main() {
-    println!("tidy work:");
+    println!("without a leak:");
     for growth in probe().run(20, 300, |i| drop(vec![1u8; 1000 * (1 + i as usize % 50)])) {
         println!("  {growth}");
     }
 
-    println!("work that forgets 2 KiB each time:");
+    println!("with a leak of 2 KiB per iteration:");
     for growth in probe().run(20, 300, |_| std::mem::forget(vec![1u8; 2048])) {
         println!("  {growth}");
     }
@@ -40,5 +40,5 @@ fn main() {
         .collect::<Vec<_>>()
         .iter()
         .sum::<u64>());
-    println!("a sum of {sum} within 64 KiB");
+    println!("sum {sum}, computed within 64 KiB");
 }

@@ -1,18 +1,17 @@
-//! The assertions for tests.
+//! Assertions for tests.
 
 use crate::growth::{GrowthProbe, Verdict};
 use crate::heap::{HeapSource, heap_source};
 
-/// Does some work repeatedly and panics if the live heap grows with it, or if that cannot be told.
+/// Runs a closure repeatedly and panics if the live heap grows, or if the result is inconclusive.
 ///
-/// `assert_no_growth!(warmup, iterations, |i| …)`: the work is done `warmup` times first (caches
-/// fill), then `iterations` times with a reading after each. See
-/// [`GrowthProbe`](crate::GrowthProbe) for how it is judged; use that for several sources or
-/// another smallest leak than 1 KiB per iteration.
+/// `assert_no_growth!(warmup, iterations, |i| …)` runs the closure `warmup` times to fill caches, then
+/// `iterations` times with a reading after each. [`GrowthProbe`](crate::GrowthProbe) documents the
+/// method; use it directly for several sources or for a smallest leak other than 1 KiB per iteration.
 ///
-/// The bytes come from [`heap_source`](crate::heap_source): the calling thread's with
-/// [`CountingAllocator`](crate::CountingAllocator), so tests may run in parallel. A source that
-/// counts the whole process needs a test in a process of its own.
+/// The bytes come from [`heap_source`](crate::heap_source). With
+/// [`CountingAllocator`](crate::CountingAllocator) they are those of the calling thread, so tests may
+/// run in parallel. A process-wide source requires a test in its own process.
 ///
 /// ```standalone_crate
 /// #[global_allocator]
@@ -26,8 +25,8 @@ use crate::heap::{HeapSource, heap_source};
 ///
 /// # Panics
 ///
-/// If the heap grows, if the readings are inconclusive, and if there is no source. Ten iterations
-/// are needed at least.
+/// If the heap grows, if the readings are inconclusive, or if there is no source. At least ten
+/// iterations are required.
 #[macro_export]
 macro_rules! assert_no_growth {
     ($warmup:expr, $iterations:expr, $work:expr $(,)?) => {
@@ -35,8 +34,8 @@ macro_rules! assert_no_growth {
     };
 }
 
-/// Runs a closure, panics if it had more than `bytes` live on the heap at some moment, above what
-/// was live when it began, and returns its result.
+/// Runs a closure and returns its result; panics if its peak of live heap bytes, relative to its start,
+/// exceeds `bytes`.
 ///
 /// The bytes come from [`heap_source`](crate::heap_source), as for
 /// [`assert_no_growth!`](crate::assert_no_growth).
@@ -53,7 +52,7 @@ macro_rules! assert_no_growth {
 ///
 /// # Panics
 ///
-/// If the peak is higher, and if there is no source.
+/// If the peak is higher, or if there is no source.
 #[macro_export]
 macro_rules! assert_peak {
     ($bytes:expr, $work:expr $(,)?) => {
@@ -61,11 +60,11 @@ macro_rules! assert_peak {
     };
 }
 
-/// What [`assert_no_growth!`](crate::assert_no_growth) calls.
+/// Implements [`assert_no_growth!`](crate::assert_no_growth).
 ///
 /// # Panics
 ///
-/// As it says there.
+/// The same as the macro.
 #[doc(hidden)]
 #[track_caller]
 pub fn check_no_growth(warmup: u32, iterations: u32, work: impl FnMut(u32)) {
@@ -78,11 +77,11 @@ pub fn check_no_growth(warmup: u32, iterations: u32, work: impl FnMut(u32)) {
     }
 }
 
-/// What [`assert_peak!`](crate::assert_peak) calls.
+/// Implements [`assert_peak!`](crate::assert_peak).
 ///
 /// # Panics
 ///
-/// As it says there.
+/// The same as the macro.
 #[doc(hidden)]
 #[track_caller]
 pub fn check_peak<R>(bytes: u64, work: impl FnOnce() -> R) -> R {
@@ -96,12 +95,12 @@ pub fn check_peak<R>(bytes: u64, work: impl FnOnce() -> R) -> R {
     });
     assert!(
         peak <= bytes,
-        "the heap's peak was {peak} bytes above its start, {} more than the {bytes} allowed",
+        "peak heap use was {peak} bytes, {} above the limit of {bytes}",
         peak - bytes
     );
     match result {
         Some(result) => result,
-        None => panic!("the heap source's `peak_of` did not run the closure it was given"),
+        None => panic!("`peak_of` of the heap source did not run its closure"),
     }
 }
 
@@ -110,7 +109,7 @@ fn source(assertion: &str) -> HeapSource {
     match heap_source() {
         Some(source) => source,
         None => panic!(
-            "{assertion} has no heap to read: make `leak_detect::CountingAllocator` the \
+            "{assertion} has no heap source: make `leak_detect::CountingAllocator` the \
              `#[global_allocator]` of this test, or pass the counters of another allocator to \
              `leak_detect::set_heap_source`"
         ),

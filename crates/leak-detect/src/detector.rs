@@ -1,4 +1,4 @@
-//! The detector and what one detection does.
+//! The detector of reference cycles.
 
 mod components;
 mod confirm;
@@ -8,7 +8,7 @@ mod snapshot;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::report::{BrokenCycles, Cycle, CycleReport, Object, ObjectStatus, Ownership, PathStep};
+use crate::report::{BrokenCycles, Cycle, CycleReport, Object, ObjectStatus, Ownership, PathEdge};
 use crate::trace::{Handle, Trace};
 
 use components::{cyclic_components, shortest_cycle};
@@ -16,45 +16,40 @@ use confirm::Confirmed;
 use registry::Registry;
 use snapshot::Snapshot;
 
-/// Finds `Arc`s that only own each other: objects that no one can drop any more.
+/// Finds leaked cycles: `Arc`s that only own each other.
 ///
-/// An object is *leaked* when no chain of `Arc`s leads to it from outside. Outside is all that the
-/// detector does not look into: the stack, closures, channels, skipped fields, untracked objects
-/// that no tracked one leads to, the inside of a lock that someone holds. The number of an object's
-/// outside owners is its strong count less the `Arc`s found in other objects less the detector's
-/// own.
+/// An object is *leaked* if no external owner leads to it through a chain of `Arc`s. External owners are
+/// all owners that the detector does not trace: the stack, closures, channels, skipped fields, untracked
+/// objects that are unreachable from tracked ones, and values behind a locked lock. The number of an
+/// object's external owners is its strong count minus the `Arc`s found in other objects minus the
+/// detector's own handle.
 ///
-/// # What it promises
+/// # Guarantees
 ///
-/// - It keeps [`Weak`](std::sync::Weak)s only. Between calls no strong count differs from what it
-///   would be without the detector.
-/// - A leak may be missed (this time, or always if a part cannot be looked at), none is made up.
-///   With nothing moving the answer is exact for what can be looked at. While other threads move
-///   `Arc`s, a cycle is reported only if a second pass, which holds every lock of the suspects,
-///   finds the same members, edges and counts, the counts being read again and again in random
-///   order; what differs is [unsettled](ObjectStatus::Unsettled). Plain `Arc`s allow no snapshot of
-///   several counts, so this rests on chance: the odds of a false report are below one in 4 * 10^8
-///   for each living cycle that both passes mistook for a leaked one.
-/// - It never waits for a lock of yours and calls none of your code but [`Trace`] and, in
-///   [`break_cycles`](Self::break_cycles), [`Unlink`](crate::Unlink). Objects of which it became
-///   the last owner are dropped after all locks are released, so their `Drop` may call the
-///   detector.
+/// - Between calls the detector stores only [`Weak`](std::sync::Weak)s, so strong counts are unaffected.
+/// - Leaks may be missed, but there are no false reports. Without concurrent changes the result is exact
+///   for everything that can be traced. While other threads move `Arc`s, a cycle is reported only if a
+///   second pass, which holds every lock of the suspects, finds the same members, edges and counts. The
+///   counts are read repeatedly in random order. Suspects that differ are
+///   [unsettled](ObjectStatus::Unsettled). Plain `Arc`s have no atomic snapshot of several counts, so
+///   the guarantee is probabilistic: the probability of a false report is below one in 4 * 10^8 for
+///   each live cycle that both passes mistook for a leaked one.
+/// - The detector never blocks on a lock of the program. It calls only [`Trace`] and, in
+///   [`break_cycles`](Self::break_cycles), [`Unlink`](crate::Unlink). Objects whose last owner is the
+///   detector are dropped after all locks are released, so their `Drop` may call the detector.
 ///
-/// # What a detection does to the rest of the program
+/// # Side effects
 ///
-/// For as long as it runs, each object looked at has one more owner, so `Arc::try_unwrap`,
-/// `Arc::into_inner` and `Arc::get_mut` may fail and `Arc::make_mut` may copy. It takes each free
-/// lock (`RwLock`s for reading), so others may wait for it briefly and a `try_lock` may fail.
-/// Detections that run at the same time over the same objects see each other's handles as outside
-/// owners and find nothing there.
+/// During a detection each visited object has one more owner, so `Arc::try_unwrap`, `Arc::into_inner`
+/// and `Arc::get_mut` may fail and `Arc::make_mut` may copy. The detection locks each free lock
+/// (`RwLock`s for reading), so other threads may wait briefly and `try_lock` may fail. Concurrent
+/// detections over the same objects count each other's handles as external owners and find nothing.
 ///
-/// Tracking alone has the effects of any `Weak`: `Arc::get_mut` fails, `Arc::make_mut` moves the
-/// value to a new allocation (and the old one counts as dead), and the allocation of a dead object
-/// is kept, its value dropped, until the next purge: at each detection and whenever the registry
-/// has doubled.
+/// Tracking has the side effects of a `Weak`: `Arc::get_mut` fails, and `Arc::make_mut` moves the value
+/// to a new allocation (the old one counts as dead). The allocation of a dead object, without its value,
+/// remains until the next purge: at each detection and whenever the registry has doubled.
 ///
-/// A cycle that the program can still reach through a `Weak` is reported: nothing but itself keeps
-/// it alive.
+/// A cycle that is still reachable through a `Weak` is reported, since only the cycle keeps itself alive.
 ///
 /// ```
 /// use leak_detect::{ReferenceCycleDetector, Trace};
@@ -76,7 +71,7 @@ use snapshot::Snapshot;
 /// let decoder = Arc::new(Decoder { owner: Arc::clone(&session) });
 /// *session.decoder.lock().unwrap() = Some(decoder);
 ///
-/// assert_eq!(detector.detect_cycles(), 0); // `session` owns it from outside
+/// assert_eq!(detector.detect_cycles(), 0); // `session` is an external owner
 /// drop(session);
 /// let report = detector.report();
 /// assert_eq!(report.objects_in_cycles(), 2);
@@ -90,46 +85,45 @@ pub struct ReferenceCycleDetector {
 }
 
 impl ReferenceCycleDetector {
-    /// A detector that tracks nothing yet; also as the value of a `static`.
+    /// Creates a detector; usable as the value of a `static`.
     pub const fn new() -> Self {
         ReferenceCycleDetector {
             registry: Mutex::new(Registry::new()),
         }
     }
 
-    /// Watches `object`, and in each detection all that it leads to. Keeps a `Weak`; tracking an
-    /// object again does nothing. Amortised O(1).
+    /// Tracks `object` and everything reachable from it through a `Weak`. Tracking an object again has no
+    /// effect. Amortised O(1).
     pub fn track_object<T: Trace + Send + Sync + ?Sized + 'static>(&self, object: &Arc<T>) {
         self.registry().insert(object);
     }
 
-    /// How many objects are in leaked cycles: members of a cycle of `Arc`s that no outside owner
-    /// leads to. Objects that such a cycle merely owns are in the [`report`](Self::report) only.
-    /// Untracked objects that a tracked one leads to are counted too.
+    /// Returns the number of objects in leaked cycles, including untracked objects that are reachable
+    /// from tracked ones. Objects that are only owned by such a cycle are in the
+    /// [`report`](Self::report).
     ///
-    /// O(objects + edges) with nothing leaked; leaked objects cost a sort of their edges and twenty
-    /// reads each besides.
+    /// O(objects + edges) without leaks; leaked objects add a sort of their edges and twenty reads each.
     pub fn detect_cycles(&self) -> usize {
         self.report().objects_in_cycles()
     }
 
-    /// The same detection with all that it found.
+    /// Runs a detection and returns all results.
     pub fn report(&self) -> CycleReport {
         self.detect().report
     }
 
-    /// Detects, then calls [`Unlink::unlink`](crate::Unlink::unlink) on each member of a leaked
-    /// cycle whose type is marked `#[trace(unlink)]`. The objects are dropped before this returns,
-    /// unless something else in the cycle still owns them.
+    /// Runs a detection and calls [`Unlink::unlink`](crate::Unlink::unlink) on each member of a leaked
+    /// cycle whose type has `#[trace(unlink)]`. The objects are dropped before this returns, unless
+    /// another member still owns them.
     ///
-    /// A thread that upgrades a `Weak` to a leaked object meanwhile gets one that is or will be
-    /// unlinked.
+    /// A thread that upgrades a `Weak` to a leaked object in the meantime gets an object that is or will
+    /// be unlinked.
     pub fn break_cycles(&self) -> BrokenCycles {
         let detection = self.detect();
         let mut objects_unlinked = 0;
         let mut cycles_left = 0;
-        // All handles are kept until the end: no unlinked object is dropped while another is being
-        // unlinked, and rings of any length come apart without recursion.
+        // The handles outlive the loop: no object is dropped while another is unlinked, and rings of any
+        // length are dropped without recursion.
         for cycle in detection.report.cycles() {
             let before = objects_unlinked;
             for &member in &cycle.members {
@@ -146,18 +140,18 @@ impl ReferenceCycleDetector {
         }
     }
 
-    /// How many tracked objects are alive. O(tracked).
+    /// Returns the number of live tracked objects. O(tracked).
     pub fn get_tracked_count(&self) -> usize {
         self.registry().live_count()
     }
 
-    /// Stops watching everything.
+    /// Stops tracking all objects.
     pub fn clear_registry(&self) {
         let cleared = std::mem::replace(&mut *self.registry(), Registry::new());
         drop(cleared);
     }
 
-    /// None of the code that runs under this lock is the user's.
+    /// Locks the registry. No user code runs under this lock.
     fn registry(&self) -> MutexGuard<'_, Registry> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -191,8 +185,7 @@ impl fmt::Debug for ReferenceCycleDetector {
     }
 }
 
-/// A finished detection. Its handles may be the last owners of what they hold; no lock is held by
-/// now.
+/// A finished detection. Its handles may be the last owners; no lock is held.
 struct Detection {
     report: CycleReport,
     handles: Vec<Box<dyn Handle>>,
@@ -206,9 +199,9 @@ fn describe(snapshot: &Snapshot, confirmed: Confirmed, handles: &[Box<dyn Handle
             address: handle.address(),
             bytes: node.bytes,
             strong_count: node.strong_count,
-            inside_owners: node.inside_owners,
-            outside_owners: node.outside_owners(),
-            fully_seen: node.known,
+            internal_owners: node.internal_owners,
+            external_owners: node.external_owners(),
+            fully_traced: node.known,
             status: ObjectStatus::Live,
         })
         .collect();
@@ -218,7 +211,7 @@ fn describe(snapshot: &Snapshot, confirmed: Confirmed, handles: &[Box<dyn Handle
         settled,
         edges,
     } = confirmed;
-    // All owners of a settled object are settled, so leaving out the others' edges cuts no cycle.
+    // All owners of a settled object are settled, so edges of unsettled objects are in no cycle.
     let successors: Vec<Vec<usize>> = edges
         .iter()
         .zip(&settled)
@@ -245,7 +238,7 @@ fn describe(snapshot: &Snapshot, confirmed: Confirmed, handles: &[Box<dyn Handle
                     .map(|&position| members[position])
                     .collect(),
                 path: path
-                    .map(|(position, edge)| PathStep {
+                    .map(|(position, edge)| PathEdge {
                         object: members[position],
                         type_name: objects[members[position]].type_name,
                         field: edges[position][edge].label.clone(),
@@ -278,13 +271,13 @@ fn describe(snapshot: &Snapshot, confirmed: Confirmed, handles: &[Box<dyn Handle
     }
 }
 
-/// The status of each suspect.
+/// Returns the status of each suspect.
 fn statuses(
     settled: &[bool],
     successors: &[Vec<usize>],
     components: &[Vec<usize>],
 ) -> Vec<ObjectStatus> {
-    // Settled, yet neither on a cycle nor owned by one: nothing owns it any more but the detection.
+    // A settled object that is neither in a cycle nor owned by one is owned only by the detection.
     let mut statuses: Vec<ObjectStatus> = settled
         .iter()
         .map(|&settled| match settled {

@@ -1,4 +1,4 @@
-//! Does memory grow with every repetition of some work?
+//! Growth of byte counters over repeated work.
 
 mod series;
 mod theil_sen;
@@ -7,29 +7,28 @@ use std::fmt;
 
 use series::Series;
 
-/// Bytes per step that a clean verdict rules out unless asked for another: one small allocation
-/// that is forgotten each time and then some; 1 GiB after a million repetitions.
+/// Default bytes per iteration that a clean verdict rules out: somewhat more than one small leaked
+/// allocation; 1 GiB after a million iterations.
 const DEFAULT_SMALLEST_LEAK: f64 = 1024.0;
 
-/// Watches any number of byte counters over repeated work and says of each whether it grows.
+/// Reads byte counters over repeated work and determines for each whether it grows.
 ///
 /// A source is a closure that returns bytes: the live heap, a pool's idle bytes, the resident set.
-/// Only differences between its readings count, so a counter may also wrap around.
+/// Only differences between readings are used, so a counter may wrap around.
 ///
-/// The slope per step is Theil and Sen's, which jumps and outliers hardly move; its interval (99 %)
-/// allows for readings that resemble their neighbours, as those of a buffer that fills and empties
-/// do. Half the interval's width is the smallest leak that these readings could show.
+/// The growth per iteration is a Theil–Sen slope, which is robust against jumps and outliers. Its 99 %
+/// confidence interval accounts for autocorrelated readings, such as those of a buffer that fills and
+/// empties. Half the width of the interval is the smallest leak that the readings can show.
 ///
-/// The probe takes constant memory, all of it before the first reading: after 256 readings
-/// neighbours are averaged.
+/// The probe uses constant memory, allocated before the first reading: after 256 readings, neighbours
+/// are averaged.
 ///
 /// # Parallel tests
 ///
-/// `cargo test` runs tests as threads of one process. A source that counts the whole process (its
-/// resident set, a global allocator's total) then sees what the other tests allocate. Use a source
-/// that counts its own thread, as [`CountingAllocator`](crate::CountingAllocator) does, with all
-/// the work on that thread; or give the test a process of its own: alone in a file under `tests/`,
-/// or in a child process.
+/// `cargo test` runs tests as threads of one process. A source of the whole process (its resident set,
+/// the total of a global allocator) then includes allocations of other tests. Use a per-thread source
+/// such as [`CountingAllocator`](crate::CountingAllocator), with all work on that thread, or run the
+/// test in its own process: alone in a file under `tests/`, or in a child process.
 ///
 /// ```
 /// use leak_detect::{GrowthProbe, Verdict};
@@ -43,7 +42,7 @@ const DEFAULT_SMALLEST_LEAK: f64 = 1024.0;
 ///         CACHED.fetch_add(48, Relaxed);
 ///     });
 /// assert_eq!(verdicts[0].verdict, Verdict::Growing);
-/// assert_eq!(verdicts[0].slope.unwrap().bytes_per_step, 48.0);
+/// assert_eq!(verdicts[0].slope.unwrap().bytes_per_iteration, 48.0);
 /// ```
 pub struct GrowthProbe<'a> {
     sources: Vec<Source<'a>>,
@@ -56,7 +55,7 @@ struct Source<'a> {
     series: Series,
 }
 
-/// What was seen of one source.
+/// The result for one source.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Growth {
@@ -66,9 +65,9 @@ pub struct Growth {
     pub verdict: Verdict,
     /// `None` for fewer than ten readings.
     pub slope: Option<Slope>,
-    /// Readings taken.
-    pub steps: u64,
-    /// Bytes per step that a clean verdict rules out.
+    /// Number of readings.
+    pub readings: u64,
+    /// Bytes per iteration that a clean verdict rules out.
     pub smallest_leak: f64,
 }
 
@@ -76,37 +75,36 @@ pub struct Growth {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// It does not grow by as much as the smallest leak that matters: the whole interval lies below
-    /// it, and includes zero or less.
+    /// It grows by less than the smallest leak: the interval is below it and includes zero or less.
     Clean,
-    /// It grows, by however little: the whole interval lies above zero.
+    /// It grows: the whole interval is above zero.
     Growing,
-    /// The readings scatter too much, or are too few, to say. Not a pass.
+    /// The readings vary too much or are too few for a verdict.
     Inconclusive,
 }
 
-/// A slope in bytes per step, with the interval in which it lies with a confidence of 99 %.
+/// A slope in bytes per iteration with its 99 % confidence interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Slope {
-    /// The most likely slope.
-    pub bytes_per_step: f64,
-    /// The interval's lower end.
+    /// The estimated slope.
+    pub bytes_per_iteration: f64,
+    /// The lower end of the interval.
     pub low: f64,
-    /// The interval's upper end.
+    /// The upper end of the interval.
     pub high: f64,
 }
 
 impl Slope {
-    /// Half the interval's width: the smallest leak, in bytes per step, that the readings could
-    /// show.
+    /// Returns half the width of the interval: the smallest leak, in bytes per iteration, that the
+    /// readings can show.
     pub fn half_width(&self) -> f64 {
         (self.high - self.low) / 2.0
     }
 }
 
 impl<'a> GrowthProbe<'a> {
-    /// A probe without sources.
+    /// Creates a probe without sources.
     pub fn new() -> Self {
         GrowthProbe {
             sources: Vec::new(),
@@ -124,22 +122,22 @@ impl<'a> GrowthProbe<'a> {
         self
     }
 
-    /// Sets how many bytes per step a clean verdict must rule out (1024 unless set). Smaller leaks
-    /// still make a source growing if the readings show them.
-    pub fn smallest_leak(mut self, bytes_per_step: f64) -> Self {
-        self.smallest_leak = bytes_per_step;
+    /// Sets the bytes per iteration that a clean verdict must rule out (1024 by default). Smaller leaks
+    /// are still reported as growing if the readings show them.
+    pub fn smallest_leak(mut self, bytes_per_iteration: f64) -> Self {
+        self.smallest_leak = bytes_per_iteration;
         self
     }
 
-    /// Takes a reading of each source. Allocates nothing.
+    /// Takes a reading of each source without allocating.
     pub fn sample(&mut self) {
         for source in &mut self.sources {
             source.series.push((source.read)());
         }
     }
 
-    /// Does `work` `warmup` times without and `iterations` times with a reading after each, and
-    /// judges. The argument of `work` counts from 0 through both.
+    /// Runs `work` `warmup` times without readings and `iterations` times with a reading after each;
+    /// returns the verdicts. The argument of `work` counts from 0 across both.
     pub fn run(mut self, warmup: u32, iterations: u32, mut work: impl FnMut(u32)) -> Vec<Growth> {
         for i in 0..warmup {
             work(i);
@@ -151,8 +149,7 @@ impl<'a> GrowthProbe<'a> {
         self.verdicts()
     }
 
-    /// The verdict on each source's readings so far. Allocates; takes a millisecond per source at
-    /// most.
+    /// Returns the verdict for each source. Allocates; takes at most a millisecond per source.
     pub fn verdicts(&self) -> Vec<Growth> {
         self.sources
             .iter()
@@ -162,7 +159,7 @@ impl<'a> GrowthProbe<'a> {
 
     fn judge(&self, source: &Source<'a>) -> Growth {
         let slope = source.series.trend().map(|trend| Slope {
-            bytes_per_step: trend.slope,
+            bytes_per_iteration: trend.slope,
             low: trend.low,
             high: trend.high,
         });
@@ -175,7 +172,7 @@ impl<'a> GrowthProbe<'a> {
             source: source.name.clone(),
             verdict,
             slope,
-            steps: source.series.steps(),
+            readings: source.series.readings(),
             smallest_leak: self.smallest_leak,
         }
     }
@@ -209,9 +206,9 @@ impl fmt::Display for Growth {
         let Some(slope) = self.slope else {
             return write!(
                 f,
-                "inconclusive: {} readings, at least {} are needed",
-                self.steps,
-                theil_sen::FEWEST_POINTS
+                "inconclusive: {} readings, at least {} are required",
+                self.readings,
+                theil_sen::MIN_POINTS
             );
         };
         match self.verdict {
@@ -221,19 +218,19 @@ impl fmt::Display for Growth {
         }
         write!(
             f,
-            ": {:.1} bytes per step, between {:.1} and {:.1} (99 %) from {} readings, \
-             which could show a leak of {:.1}",
-            slope.bytes_per_step,
+            ": {:.1} bytes per iteration, 99 % interval {:.1} to {:.1} from {} readings, \
+             smallest detectable leak {:.1}",
+            slope.bytes_per_iteration,
             slope.low,
             slope.high,
-            self.steps,
+            self.readings,
             slope.half_width(),
         )?;
         if self.verdict == Verdict::Inconclusive {
             write!(
                 f,
-                "; a leak of {:.1} is not ruled out: take more steps, warm up longer \
-                 or accept a larger smallest leak",
+                "; a leak of {:.1} is not ruled out: use more iterations or a longer warm-up, \
+                 or raise `smallest_leak`",
                 self.smallest_leak
             )?;
         }

@@ -1,4 +1,4 @@
-//! Where the assertions get the heap's bytes from.
+//! Heap sources of the assertions.
 
 mod counting;
 
@@ -6,13 +6,13 @@ use std::sync::{PoisonError, RwLock};
 
 pub use counting::CountingAllocator;
 
-/// Two functions that tell what the heap does, given by whatever counts it.
+/// Two functions that read the heap, provided by an allocator or another counter.
 ///
 /// ```standalone_crate
 /// use leak_detect::{HeapSource, set_heap_source};
 /// use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 ///
-/// // Stands for the counters of an allocator that the program already has.
+/// // Stands for the counters of the program's allocator.
 /// static LIVE: AtomicU64 = AtomicU64::new(0);
 ///
 /// set_heap_source(HeapSource {
@@ -29,24 +29,22 @@ pub use counting::CountingAllocator;
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct HeapSource {
-    /// Bytes allocated and not yet freed. Only differences between readings count.
+    /// Returns the bytes allocated and not yet freed. Only differences between readings are used.
     pub live_bytes: fn() -> u64,
-    /// Runs the closure once and returns the most bytes that were live meanwhile, above those live
-    /// when it began.
+    /// Runs the closure once and returns the peak of live bytes during it, relative to its start.
     pub peak_of: fn(&mut dyn FnMut()) -> u64,
 }
 
 static REGISTERED: RwLock<Option<HeapSource>> = RwLock::new(None);
 
-/// Makes the assertions of the whole process read `source`, in place of the one set before or of
+/// Sets the heap source for the assertions of the whole process. It replaces a previous one and
 /// [`CountingAllocator`].
 pub fn set_heap_source(source: HeapSource) {
     *REGISTERED.write().unwrap_or_else(PoisonError::into_inner) = Some(source);
 }
 
-/// The source that the assertions read: the one set by [`set_heap_source`], else
-/// [`CountingAllocator`]'s counters of the calling thread if it is the global allocator, else
-/// `None`.
+/// Returns the source that the assertions read: the one set by [`set_heap_source`], or the calling
+/// thread's counters of [`CountingAllocator`] if it is the global allocator.
 ///
 /// ```standalone_crate
 /// # use leak_detect::{CountingAllocator, GrowthProbe, Verdict, heap_source};

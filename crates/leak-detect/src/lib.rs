@@ -1,13 +1,10 @@
-//! Finds `Arc`s that only own each other, and memory that grows with every repetition.
+//! Finds leaked cycles of `Arc`s, and memory that grows with repeated work.
 //!
-//! Three parts, each of use without the others:
-//!
-//! - [`ReferenceCycleDetector`] watches plain [`std::sync::Arc`]s, says which are leaked in cycles
-//!   and how the cycles run, and can break them. Types tell it what they own with
-//!   `#[derive(Trace)]`.
-//! - [`GrowthProbe`] judges whether byte counters grow over repeated work; [`assert_no_growth!`]
-//!   does so for the heap.
-//! - [`assert_peak!`] limits how much heap some work may need.
+//! - [`ReferenceCycleDetector`] tracks plain [`std::sync::Arc`]s, reports which objects are leaked in
+//!   cycles and along which fields, and can break the cycles. Types implement `#[derive(Trace)]`.
+//! - [`GrowthProbe`] tests whether byte counters grow over repeated work; [`assert_no_growth!`] does
+//!   so for the heap.
+//! - [`assert_peak!`] limits the peak heap use of a closure.
 //!
 //! ```
 //! use leak_detect::{ReferenceCycleDetector, Trace, Unlink};
@@ -40,10 +37,10 @@
 //! assert_eq!(detector.get_tracked_count(), 0);
 //! ```
 //!
-//! It is no garbage collector: nothing is freed but by
-//! [`break_cycles`](ReferenceCycleDetector::break_cycles), and there by your own [`Unlink`]. It
-//! finds no leak of other kinds (`mem::forget`, `Rc`, raw pointers) but by growth, and does not say
-//! where memory was allocated.
+//! The crate is not a garbage collector: only
+//! [`break_cycles`](ReferenceCycleDetector::break_cycles) frees objects, through your [`Unlink`]
+//! implementations. Other leaks (`mem::forget`, `Rc`, raw pointers) are visible only as growth. The
+//! crate does not report where memory was allocated.
 
 mod assertions;
 mod detector;
@@ -58,10 +55,10 @@ pub use detector::ReferenceCycleDetector;
 pub use growth::{Growth, GrowthProbe, Slope, Verdict};
 pub use heap::{CountingAllocator, HeapSource, heap_source, set_heap_source};
 pub use leak_detect_derive::Trace;
-pub use report::{BrokenCycles, Cycle, CycleReport, Object, ObjectStatus, Ownership, PathStep};
+pub use report::{BrokenCycles, Cycle, CycleReport, Object, ObjectStatus, Ownership, PathEdge};
 pub use trace::{Trace, Tracer, Unlink};
 
-/// Runs the README's examples.
+/// Runs the README's examples as doctests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,22 +1,19 @@
-//! What a detection found.
+//! The results of a detection.
 
 mod dot;
-mod names;
 
 use std::borrow::Cow;
 use std::fmt;
 
-use names::short;
+/// Edges of a path that `Display` prints; the others are counted.
+const MAX_EDGES: usize = 12;
 
-/// Steps of a path that are written out before the rest is only counted.
-const STEPS_SHOWN: usize = 12;
+/// Cycles that `Display` prints; the others are counted.
+const MAX_CYCLES: usize = 20;
 
-/// Cycles that the summary writes out before the rest is only counted.
-const CYCLES_SHOWN: usize = 20;
-
-/// All that one detection found. Holds numbers and names, no handle to any object.
+/// The results of a detection, without handles to objects.
 ///
-/// `Display` writes a summary with one line per cycle.
+/// `Display` prints a summary with one line per cycle.
 #[derive(Debug, Clone)]
 pub struct CycleReport {
     pub(crate) objects: Vec<Object>,
@@ -24,45 +21,43 @@ pub struct CycleReport {
     pub(crate) ownerships: Vec<Ownership>,
 }
 
-/// One object that was looked at.
+/// A visited object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Object {
-    /// With its module path.
+    /// Type name with its module path.
     pub type_name: &'static str,
-    /// Where its value lies, as in the output of `{:p}` for its `Arc`. Another object may be there
-    /// later.
+    /// Address of the value, as printed by `{:p}` for its `Arc`. It may be reused later.
     pub address: usize,
-    /// The value and what its collections own on the heap, in bytes, as far as it could be looked
-    /// at: skipped fields' heaps and the other objects it owns are not in it.
+    /// Size of the value and of its collections' heap, in bytes. Excludes heap data of skipped fields
+    /// and other objects that it owns.
     pub bytes: usize,
-    /// The `Arc`s that own it.
+    /// The number of `Arc`s that own it.
     pub strong_count: usize,
-    /// Those of them that lie in objects of this report.
-    pub inside_owners: usize,
-    /// The other ones. `None` if more were found inside than there are in all: something moved
-    /// meanwhile, or a `Trace` written by hand passes on what it does not own.
-    pub outside_owners: Option<usize>,
-    /// No lock in it was taken.
-    pub fully_seen: bool,
-    /// What became of it.
+    /// The number of owners in objects of this report.
+    pub internal_owners: usize,
+    /// The number of other owners. `None` if it would be negative: an `Arc` moved during the detection,
+    /// or a manual `Trace` reports `Arc`s that it does not own.
+    pub external_owners: Option<usize>,
+    /// Whether all fields could be traced: no lock was locked elsewhere.
+    pub fully_traced: bool,
+    /// The result for this object.
     pub status: ObjectStatus,
 }
 
-/// What a detection says about one object.
+/// The result for one object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ObjectStatus {
-    /// It may still be dropped: an outside owner leads to it.
+    /// Reachable from an external owner.
     Live,
-    /// Leaked, and on a cycle of `Arc`s.
+    /// Leaked, in a cycle of `Arc`s.
     InLeakedCycle,
-    /// Leaked, but not on a cycle: it goes when the cycles that lead to it are broken.
+    /// Leaked, but not in a cycle: dropped when the cycles that lead to it are broken.
     OwnedByLeakedCycle,
-    /// Not leaked: its last owner went while the detection held a handle, and it is dropped with
-    /// that.
+    /// Not leaked: its last owner was dropped during the detection, whose handle then drops it.
     Expiring,
-    /// It looked leaked, but the second pass saw something else. Try again.
+    /// It looked leaked, but the second pass differs. Run another detection.
     Unsettled,
 }
 
@@ -72,36 +67,35 @@ impl ObjectStatus {
     }
 }
 
-/// A strongly connected component of leaked objects: all lie on cycles through each other.
+/// A strongly connected component of leaked objects.
 ///
-/// `Display` writes the path, such as `Session.decoder -> Decoder.owner -> Session`.
+/// `Display` prints the path, such as `Session.decoder -> Decoder.owner -> Session`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Cycle {
     /// Indices into [`CycleReport::objects`].
     pub members: Vec<usize>,
-    /// A shortest way around; in components with very many edges, the shortest found in a bounded
-    /// search.
-    pub path: Vec<PathStep>,
-    /// The members' bytes.
+    /// A shortest cycle; in components with very many edges, the shortest one of a bounded search.
+    pub path: Vec<PathEdge>,
+    /// Total size of the members in bytes.
     pub bytes: usize,
 }
 
-/// One step of a path: from this object through this field to the next step's object, from the last
-/// to the first.
+/// An edge of a path: from this object through this field to the object of the next edge. The last edge
+/// leads to the first object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct PathStep {
+pub struct PathEdge {
     /// Index into [`CycleReport::objects`].
     pub object: usize,
-    /// The object's type, with its module path.
+    /// Type name of the object, with its module path.
     pub type_name: &'static str,
-    /// The field, with those of nested values: `inner.decoder`. Empty if the object is itself a
-    /// collection or lock.
+    /// The field, including nested fields: `inner.decoder`. Empty if the object itself is a collection
+    /// or lock.
     pub field: Cow<'static, str>,
 }
 
-/// An `Arc` in one leaked object that owns another.
+/// An `Arc` in a leaked object that owns another leaked object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Ownership {
@@ -109,43 +103,43 @@ pub struct Ownership {
     pub owner: usize,
     /// Index into [`CycleReport::objects`].
     pub owned: usize,
-    /// The owner's field.
+    /// The field of the owner.
     pub field: Cow<'static, str>,
 }
 
-/// What [`break_cycles`](crate::ReferenceCycleDetector::break_cycles) did.
+/// The result of [`break_cycles`](crate::ReferenceCycleDetector::break_cycles).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BrokenCycles {
-    /// Members of leaked cycles that were unlinked.
+    /// The number of unlinked objects.
     pub objects_unlinked: usize,
-    /// Leaked cycles in which no member implements `Unlink`.
+    /// The number of leaked cycles in which no member implements `Unlink`.
     pub cycles_left: usize,
 }
 
 impl CycleReport {
-    /// How many objects are in leaked cycles.
+    /// Returns the number of objects in leaked cycles.
     pub fn objects_in_cycles(&self) -> usize {
         self.cycles.iter().map(|cycle| cycle.members.len()).sum()
     }
 
-    /// The leaked cycles, in the order in which their first members were tracked.
+    /// Returns the leaked cycles, in the order in which their first members were tracked.
     pub fn cycles(&self) -> &[Cycle] {
         &self.cycles
     }
 
-    /// All objects that were looked at: the tracked ones in the order of tracking, then those they
-    /// lead to.
+    /// Returns all visited objects: the tracked ones in order of tracking, then those reachable from
+    /// them.
     pub fn objects(&self) -> &[Object] {
         &self.objects
     }
 
-    /// The `Arc`s between leaked objects.
+    /// Returns the `Arc`s between leaked objects.
     pub fn ownerships(&self) -> &[Ownership] {
         &self.ownerships
     }
 
-    /// How many objects have the status. O(objects).
+    /// Returns the number of objects with this status. O(objects).
     pub fn count(&self, status: ObjectStatus) -> usize {
         self.objects
             .iter()
@@ -153,7 +147,7 @@ impl CycleReport {
             .count()
     }
 
-    /// Bytes of all leaked objects, on cycles or owned by them. O(objects).
+    /// Returns the size of all leaked objects, in cycles or owned by them. O(objects).
     pub fn leaked_bytes(&self) -> usize {
         let leaked = self
             .objects
@@ -162,8 +156,8 @@ impl CycleReport {
         leaked.map(|object| object.bytes).sum()
     }
 
-    /// The leaked objects and the `Arc`s between them as a graph in the DOT language, for Graphviz:
-    /// `dot -Tsvg`. Each cycle is a box.
+    /// Returns the leaked objects and the `Arc`s between them as a graph in the DOT language, for
+    /// Graphviz (`dot -Tsvg`). Each cycle is a box.
     pub fn to_dot(&self) -> String {
         dot::write(self)
     }
@@ -173,8 +167,8 @@ impl fmt::Display for CycleReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} in {}, {} more owned by them, {} bytes in all; \
-             {} looked at, {} unsettled, {} seen in part",
+            "{} in {}, {} more owned by them, {} bytes in total; \
+             {} visited, {} unsettled, {} partly traced",
             counted(self.objects_in_cycles(), "object"),
             counted(self.cycles.len(), "leaked cycle"),
             self.count(ObjectStatus::OwnedByLeakedCycle),
@@ -183,14 +177,14 @@ impl fmt::Display for CycleReport {
             self.count(ObjectStatus::Unsettled),
             self.objects
                 .iter()
-                .filter(|object| !object.fully_seen)
+                .filter(|object| !object.fully_traced)
                 .count(),
         )?;
-        for cycle in self.cycles.iter().take(CYCLES_SHOWN) {
+        for cycle in self.cycles.iter().take(MAX_CYCLES) {
             let objects = counted(cycle.members.len(), "object");
             write!(f, "\n  {cycle} ({objects}, {} bytes)", cycle.bytes)?;
         }
-        match self.cycles.len().checked_sub(CYCLES_SHOWN) {
+        match self.cycles.len().checked_sub(MAX_CYCLES) {
             None | Some(0) => Ok(()),
             Some(more) => write!(f, "\n  and {}", counted(more, "more cycle")),
         }
@@ -199,13 +193,13 @@ impl fmt::Display for CycleReport {
 
 impl fmt::Display for Cycle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for step in self.path.iter().take(STEPS_SHOWN) {
-            write!(f, "{step} -> ")?;
+        for edge in self.path.iter().take(MAX_EDGES) {
+            write!(f, "{edge} -> ")?;
         }
         if let Some(more) = self
             .path
             .len()
-            .checked_sub(STEPS_SHOWN)
+            .checked_sub(MAX_EDGES)
             .filter(|&more| more > 0)
         {
             write!(f, "({more} more) -> ")?;
@@ -217,7 +211,7 @@ impl fmt::Display for Cycle {
     }
 }
 
-impl fmt::Display for PathStep {
+impl fmt::Display for PathEdge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", short(self.type_name))?;
         if self.field.is_empty() {
@@ -231,4 +225,41 @@ impl fmt::Display for PathStep {
 fn counted(count: usize, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {noun}{plural}")
+}
+
+/// Removes module paths from a type name: `a::b::Node<c::D>` becomes `Node<D>`.
+fn short(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    let mut segment = String::new();
+    let mut chars = name.chars().peekable();
+    while let Some(c) = chars.next() {
+        if c.is_alphanumeric() || c == '_' {
+            segment.push(c);
+        } else if c == ':' && chars.peek() == Some(&':') && !segment.is_empty() {
+            chars.next();
+            segment.clear();
+        } else {
+            out.push_str(&segment);
+            segment.clear();
+            out.push(c);
+        }
+    }
+    out + &segment
+}
+
+#[cfg(test)]
+mod tests {
+    use super::short;
+
+    #[test]
+    fn module_paths_are_removed_everywhere() {
+        assert_eq!(short("u8"), "u8");
+        assert_eq!(short("a::b::Node<c::D, [e::F; 3]>"), "Node<D, [F; 3]>");
+        assert_eq!(short("(a::B, &str)"), "(B, &str)");
+        assert_eq!(
+            short("dyn a::Plugin + core::marker::Send"),
+            "dyn Plugin + Send"
+        );
+        assert_eq!(short("<a::B as c::D>::E"), "<B as D>::E");
+    }
 }

@@ -1,4 +1,4 @@
-//! What the detector reports, with nothing moving.
+//! Reports of the detector without concurrent changes.
 
 use std::sync::{Arc, Barrier, Mutex, OnceLock, RwLock, Weak, mpsc};
 use std::thread;
@@ -24,7 +24,7 @@ impl Unlink for Node {
     }
 }
 
-/// `count` tracked nodes, each pointing to the next and the last to the first.
+/// Returns `count` tracked nodes that form a ring.
 fn ring(detector: &ReferenceCycleDetector, count: usize) -> Vec<Arc<Node>> {
     let nodes: Vec<Arc<Node>> = (0..count).map(|_| Arc::default()).collect();
     for (i, node) in nodes.iter().enumerate() {
@@ -39,7 +39,7 @@ fn status_of(report: &CycleReport, address: usize) -> ObjectStatus {
         .objects()
         .iter()
         .find(|object| object.address == address);
-    object.expect("an object that was looked at").status
+    object.expect("a visited object").status
 }
 
 fn address(node: &Arc<Node>) -> usize {
@@ -47,7 +47,7 @@ fn address(node: &Arc<Node>) -> usize {
 }
 
 #[test]
-fn a_cycle_is_leaked_once_its_last_outside_owner_is_gone() {
+fn cycle_is_leaked_without_external_owners() {
     let detector = ReferenceCycleDetector::new();
     let mut nodes = ring(&detector, 3);
     let last = nodes.pop();
@@ -57,14 +57,14 @@ fn a_cycle_is_leaked_once_its_last_outside_owner_is_gone() {
     let owners: Vec<_> = report
         .objects()
         .iter()
-        .map(|object| object.outside_owners)
+        .map(|object| object.external_owners)
         .collect();
     assert_eq!(owners, [Some(0), Some(0), Some(1)]);
     assert!(
         report
             .objects()
             .iter()
-            .all(|object| object.inside_owners == 1)
+            .all(|object| object.internal_owners == 1)
     );
 
     drop(last);
@@ -74,7 +74,7 @@ fn a_cycle_is_leaked_once_its_last_outside_owner_is_gone() {
 }
 
 #[test]
-fn a_detection_leaves_all_counts_as_they_were() {
+fn detection_leaves_all_counts_unchanged() {
     let detector = ReferenceCycleDetector::new();
     let nodes = ring(&detector, 4);
     let untracked = Arc::new(Node::default());
@@ -92,7 +92,7 @@ fn a_detection_leaves_all_counts_as_they_were() {
 }
 
 #[test]
-fn untracked_objects_on_the_way_are_followed() {
+fn untracked_reachable_objects_are_followed() {
     let detector = ReferenceCycleDetector::new();
     let (a, b, c) = (
         Arc::<Node>::default(),
@@ -110,7 +110,7 @@ fn untracked_objects_on_the_way_are_followed() {
 }
 
 #[test]
-fn what_a_leaked_cycle_owns_is_told_apart_from_its_members() {
+fn objects_owned_by_a_leaked_cycle_have_their_own_status() {
     let detector = ReferenceCycleDetector::new();
     let nodes = ring(&detector, 2);
     let hanging = Arc::new(Node::default());
@@ -127,7 +127,7 @@ fn what_a_leaked_cycle_owns_is_told_apart_from_its_members() {
 }
 
 #[test]
-fn two_cycles_joined_one_way_are_two_cycles() {
+fn two_cycles_joined_one_way_are_separate() {
     let detector = ReferenceCycleDetector::new();
     let (first, second) = (ring(&detector, 2), ring(&detector, 3));
     first[0].points_to(&second[0]);
@@ -143,7 +143,7 @@ fn two_cycles_joined_one_way_are_two_cycles() {
 }
 
 #[test]
-fn an_owner_of_the_first_cycle_keeps_the_second_alive() {
+fn owner_of_the_first_cycle_keeps_the_second_alive() {
     let detector = ReferenceCycleDetector::new();
     let (first, second) = (ring(&detector, 2), ring(&detector, 3));
     first[0].points_to(&second[0]);
@@ -156,7 +156,7 @@ fn an_owner_of_the_first_cycle_keeps_the_second_alive() {
 }
 
 #[test]
-fn an_object_that_owns_itself_is_a_cycle() {
+fn object_that_owns_itself_is_a_cycle() {
     let detector = ReferenceCycleDetector::new();
     drop(ring(&detector, 1));
     let report = detector.report();
@@ -193,17 +193,17 @@ fn weak_references_own_nothing() {
 }
 
 #[test]
-fn an_arc_in_a_closure_a_channel_or_a_skipped_field_is_an_outside_owner() {
+fn closures_channels_and_skipped_fields_are_external_owners() {
     #[derive(Trace, Default)]
     struct Holder {
-        itself: Mutex<Option<Arc<Holder>>>,
+        own: Mutex<Option<Arc<Holder>>>,
         #[trace(skip)]
         skipped: Mutex<Option<Arc<Holder>>>,
     }
 
     let detector = ReferenceCycleDetector::new();
     let holder = Arc::new(Holder::default());
-    *holder.itself.lock().unwrap() = Some(Arc::clone(&holder));
+    *holder.own.lock().unwrap() = Some(Arc::clone(&holder));
     detector.track_object(&holder);
     let weak = Arc::downgrade(&holder);
 
@@ -229,11 +229,11 @@ fn an_arc_in_a_closure_a_channel_or_a_skipped_field_is_an_outside_owner() {
     drop(holder);
     assert_eq!(detector.detect_cycles(), 1);
     let holder = weak.upgrade().unwrap();
-    *holder.itself.lock().unwrap() = None;
+    *holder.own.lock().unwrap() = None;
 }
 
 #[test]
-fn behind_a_lock_held_elsewhere_is_outside() {
+fn values_behind_a_locked_lock_are_external_owners() {
     let detector = ReferenceCycleDetector::new();
     let nodes = ring(&detector, 2);
     let inner = ring(&detector, 2);
@@ -251,13 +251,13 @@ fn behind_a_lock_held_elsewhere_is_outside() {
         ready.wait();
         let report = detector.report();
         assert_eq!(status_of(&report, inner_address), ObjectStatus::Live);
-        let partly: Vec<_> = report
+        let partial: Vec<_> = report
             .objects()
             .iter()
-            .filter(|object| !object.fully_seen)
+            .filter(|object| !object.fully_traced)
             .collect();
-        assert_eq!(partly.len(), 1);
-        assert_eq!(partly[0].address, locked);
+        assert_eq!(partial.len(), 1);
+        assert_eq!(partial[0].address, locked);
         done.wait();
     });
     nodes[0].unlink();
@@ -266,7 +266,7 @@ fn behind_a_lock_held_elsewhere_is_outside() {
 }
 
 #[test]
-fn a_lock_held_by_the_calling_thread_is_no_deadlock() {
+fn lock_held_by_the_calling_thread_does_not_deadlock() {
     let detector = ReferenceCycleDetector::new();
     let nodes = ring(&detector, 2);
     let guard = nodes[0].next.lock().unwrap();
@@ -276,7 +276,7 @@ fn a_lock_held_by_the_calling_thread_is_no_deadlock() {
 }
 
 #[test]
-fn a_poisoned_lock_is_looked_into() {
+fn poisoned_lock_is_traced() {
     let detector = ReferenceCycleDetector::new();
     let nodes = ring(&detector, 2);
     thread::scope(|scope| {
@@ -295,30 +295,30 @@ fn a_poisoned_lock_is_looked_into() {
 }
 
 #[test]
-fn a_read_lock_held_elsewhere_hides_nothing() {
+fn read_lock_held_elsewhere_is_traced() {
     #[derive(Trace, Default)]
     struct Shared {
-        itself: RwLock<Option<Arc<Shared>>>,
+        own: RwLock<Option<Arc<Shared>>>,
         other: RwLock<Option<Arc<Shared>>>,
     }
     let detector = ReferenceCycleDetector::new();
     let (leaked, reader) = (Arc::<Shared>::default(), Arc::<Shared>::default());
-    *leaked.itself.write().unwrap() = Some(Arc::clone(&leaked));
+    *leaked.own.write().unwrap() = Some(Arc::clone(&leaked));
     *reader.other.write().unwrap() = Some(Arc::clone(&leaked));
     detector.track_object(&reader);
     let weak = Arc::downgrade(&leaked);
     drop(leaked);
     let guard = reader.other.read().unwrap();
     let report = detector.report();
-    assert!(report.objects().iter().all(|object| object.fully_seen));
+    assert!(report.objects().iter().all(|object| object.fully_traced));
     assert_eq!(report.objects().len(), 2);
     drop(guard);
     drop(reader);
-    *weak.upgrade().unwrap().itself.write().unwrap() = None;
+    *weak.upgrade().unwrap().own.write().unwrap() = None;
 }
 
 #[test]
-fn locks_within_locks_are_released_in_order() {
+fn nested_locks_are_released_in_order() {
     #[derive(Trace, Default)]
     struct Nested {
         slots: Mutex<Vec<Slot>>,
@@ -335,7 +335,7 @@ fn locks_within_locks_are_released_in_order() {
     drop(nested);
     let report = detector.report();
     assert_eq!(report.objects_in_cycles(), 1);
-    assert_eq!(report.objects()[0].inside_owners, 3);
+    assert_eq!(report.objects()[0].internal_owners, 3);
     let nested = weak.upgrade().unwrap();
     let slots = std::mem::take(&mut *nested.slots.try_lock().unwrap());
     assert!(
@@ -346,7 +346,7 @@ fn locks_within_locks_are_released_in_order() {
 }
 
 #[test]
-fn trait_objects_are_tracked_and_followed_under_their_own_names() {
+fn trait_objects_are_reported_by_their_concrete_types() {
     trait Plugin: Trace + Send + Sync {
         fn attach(&self, other: Arc<dyn Plugin>);
         fn detach(&self) -> usize;
@@ -383,7 +383,7 @@ fn trait_objects_are_tracked_and_followed_under_their_own_names() {
 }
 
 #[test]
-fn tracking_twice_is_tracking_once() {
+fn tracking_is_idempotent() {
     let detector = ReferenceCycleDetector::new();
     let node = Arc::new(Node::default());
     for _ in 0..100 {
@@ -396,7 +396,7 @@ fn tracking_twice_is_tracking_once() {
 }
 
 #[test]
-fn a_cleared_registry_watches_nothing() {
+fn cleared_registry_tracks_nothing() {
     let detector = ReferenceCycleDetector::new();
     let nodes = ring(&detector, 5);
     detector.clear_registry();
@@ -410,7 +410,7 @@ fn a_cleared_registry_watches_nothing() {
 }
 
 #[test]
-fn one_unlinkable_member_is_enough_and_none_is_reported() {
+fn one_unlinkable_member_suffices_and_cycles_without_one_are_left() {
     #[derive(Trace)]
     struct Fixed {
         node: Arc<Switch>,
@@ -428,7 +428,7 @@ fn one_unlinkable_member_is_enough_and_none_is_reported() {
     }
     #[derive(Trace, Default)]
     struct Stuck {
-        itself: Mutex<Option<Arc<Stuck>>>,
+        own: Mutex<Option<Arc<Stuck>>>,
     }
 
     let detector = ReferenceCycleDetector::new();
@@ -443,7 +443,7 @@ fn one_unlinkable_member_is_enough_and_none_is_reported() {
     ));
     drop(switch);
     let stuck = Arc::new(Stuck::default());
-    *stuck.itself.lock().unwrap() = Some(Arc::clone(&stuck));
+    *stuck.own.lock().unwrap() = Some(Arc::clone(&stuck));
     detector.track_object(&stuck);
     let weak = Arc::downgrade(&stuck);
     drop(stuck);
@@ -451,12 +451,12 @@ fn one_unlinkable_member_is_enough_and_none_is_reported() {
     let broken = detector.break_cycles();
     assert_eq!((broken.objects_unlinked, broken.cycles_left), (1, 1));
     assert_eq!(detector.detect_cycles(), 1);
-    *weak.upgrade().unwrap().itself.lock().unwrap() = None;
+    *weak.upgrade().unwrap().own.lock().unwrap() = None;
     assert_eq!(detector.get_tracked_count(), 0);
 }
 
 #[test]
-fn a_long_ring_is_found_and_broken_without_recursion() {
+fn long_ring_is_found_and_broken_without_recursion() {
     let detector = ReferenceCycleDetector::new();
     drop(ring(&detector, 100_000));
     let report = detector.report();
@@ -489,7 +489,7 @@ fn destructors_may_call_the_detector() {
     impl Drop for Caller {
         fn drop(&mut self) {
             DETECTOR.detect_cycles();
-            // Another type: its own destructor would recurse for ever.
+            // Another type, since this destructor would recurse forever.
             DETECTOR.track_object(&Arc::new(String::new()));
             DETECTOR.break_cycles();
         }
@@ -499,13 +499,13 @@ fn destructors_may_call_the_detector() {
     *b.next.lock().unwrap() = Some(Arc::clone(&a));
     DETECTOR.track_object(&a);
     drop((a, b));
-    // The handles of the detection are the last owners, and the destructors run inside it.
+    // The detection's handles are the last owners, so the destructors run inside it.
     assert_eq!(DETECTOR.break_cycles().objects_unlinked, 2);
     assert_eq!(DETECTOR.get_tracked_count(), 0);
 }
 
 #[test]
-fn sizes_include_what_collections_own() {
+fn sizes_include_the_heap_of_collections() {
     #[derive(Trace)]
     struct Buffer {
         samples: Vec<u32>,
@@ -527,7 +527,7 @@ fn sizes_include_what_collections_own() {
 }
 
 #[test]
-fn the_summary_and_the_graph_name_the_cycle() {
+fn summary_and_graph_name_the_cycle() {
     let detector = ReferenceCycleDetector::new();
     let nodes = ring(&detector, 2);
     nodes[0].points_to(&Arc::default());
@@ -555,27 +555,27 @@ fn the_summary_and_the_graph_name_the_cycle() {
 }
 
 #[test]
-fn a_trace_that_reports_too_much_invents_no_leak() {
-    /// Reports its `Arc` three times although it owns it once.
+fn duplicate_edges_of_a_manual_trace_cause_no_false_report() {
+    /// Reports its `Arc` three times but owns it once.
     #[derive(Default)]
-    struct Liar {
-        itself: Mutex<Option<Arc<Liar>>>,
+    struct Duplicating {
+        own: Mutex<Option<Arc<Duplicating>>>,
     }
-    impl Trace for Liar {
+    impl Trace for Duplicating {
         fn trace<'a>(&'a self, tracer: &mut leak_detect::Tracer<'a>) {
-            if let Ok(itself) = self.itself.try_lock() {
-                let copies: Vec<_> = itself.iter().cycle().take(3).cloned().collect();
-                drop(itself);
+            if let Ok(own) = self.own.try_lock() {
+                let copies: Vec<_> = own.iter().cycle().take(3).cloned().collect();
+                drop(own);
                 tracer.guarded(Box::new(copies));
             }
         }
     }
     let detector = ReferenceCycleDetector::new();
-    let liar = Arc::new(Liar::default());
-    *liar.itself.lock().unwrap() = Some(Arc::clone(&liar));
-    detector.track_object(&liar);
+    let object = Arc::new(Duplicating::default());
+    *object.own.lock().unwrap() = Some(Arc::clone(&object));
+    detector.track_object(&object);
     let report = detector.report();
     assert_eq!(report.objects_in_cycles(), 0);
     drop(report);
-    *liar.itself.lock().unwrap() = None;
+    *object.own.lock().unwrap() = None;
 }

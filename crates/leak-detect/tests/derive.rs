@@ -1,4 +1,4 @@
-//! What `#[derive(Trace)]` looks into, seen through the number of inside owners.
+//! Fields traced by `#[derive(Trace)]`, measured by the number of internal owners.
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, HashMap, HashSet, LinkedList, VecDeque};
@@ -7,8 +7,8 @@ use std::sync::{Arc, LazyLock, Mutex, OnceLock, RwLock};
 
 use leak_detect::{ReferenceCycleDetector, Trace};
 
-/// How many `Arc`s to `leaf` are found in `owner`.
-fn inside<T: Trace + Send + Sync + 'static>(owner: T, leaf: &Arc<u8>) -> usize {
+/// Returns the number of `Arc`s to `leaf` found in `owner`.
+fn count_in<T: Trace + Send + Sync + 'static>(owner: T, leaf: &Arc<u8>) -> usize {
     let detector = ReferenceCycleDetector::new();
     let owner = Arc::new(owner);
     detector.track_object(&owner);
@@ -18,11 +18,11 @@ fn inside<T: Trace + Send + Sync + 'static>(owner: T, leaf: &Arc<u8>) -> usize {
         .objects()
         .iter()
         .find(|object| object.address == address);
-    object.map_or(0, |object| object.inside_owners)
+    object.map_or(0, |object| object.internal_owners)
 }
 
 #[test]
-fn every_field_of_every_shape_is_traced() {
+fn fields_of_structs_and_enums_are_traced() {
     #[derive(Trace)]
     struct Named {
         one: Arc<u8>,
@@ -44,7 +44,7 @@ fn every_field_of_every_shape_is_traced() {
     let leaf = Arc::new(0);
     let arc = || Arc::clone(&leaf);
     assert_eq!(
-        inside(
+        count_in(
             Named {
                 one: arc(),
                 r#type: arc()
@@ -53,10 +53,10 @@ fn every_field_of_every_shape_is_traced() {
         ),
         2
     );
-    assert_eq!(inside(Tuple(arc(), 1, arc()), &leaf), 2);
-    assert_eq!(inside(Unit, &leaf), 0);
+    assert_eq!(count_in(Tuple(arc(), 1, arc()), &leaf), 2);
+    assert_eq!(count_in(Unit, &leaf), 0);
     assert_eq!(
-        inside(
+        count_in(
             Shape::Named {
                 arc: arc(),
                 plain: true
@@ -65,14 +65,14 @@ fn every_field_of_every_shape_is_traced() {
         ),
         1
     );
-    assert_eq!(inside(Shape::Tuple(arc(), arc()), &leaf), 2);
-    assert_eq!(inside(Shape::Unit, &leaf), 0);
-    assert_eq!(inside(None::<Never>, &leaf), 0);
+    assert_eq!(count_in(Shape::Tuple(arc(), arc()), &leaf), 2);
+    assert_eq!(count_in(Shape::Unit, &leaf), 0);
+    assert_eq!(count_in(None::<Never>, &leaf), 0);
 }
 
 #[test]
-fn standard_containers_are_looked_into() {
-    // A box around an `Arc` is of no use but to see that it is looked into.
+fn standard_containers_are_traced() {
+    // A box around an `Arc` is used only to test that it is traced.
     #[allow(clippy::redundant_allocation)]
     #[derive(Trace)]
     struct Containers {
@@ -103,11 +103,11 @@ fn standard_containers_are_looked_into() {
         map: [(arc(), arc())].into(),
         tree: [(1, (arc(), 2))].into(),
     };
-    assert_eq!(inside(containers, &leaf), 14);
+    assert_eq!(count_in(containers, &leaf), 14);
 }
 
 #[test]
-fn locks_and_cells_are_looked_into() {
+fn locks_and_cells_are_traced() {
     #[derive(Trace)]
     struct Cells {
         mutex: Mutex<Arc<u8>>,
@@ -129,12 +129,12 @@ fn locks_and_cells_are_looked_into() {
         once_cell: Mutex::new(arc().into()),
         lazy: LazyLock::new(|| 1),
     };
-    assert_eq!(inside(cells, &leaf), 5);
+    assert_eq!(count_in(cells, &leaf), 5);
 }
 
 #[test]
-fn generic_types_ask_only_for_what_they_trace() {
-    /// Neither `Trace` nor anything else.
+fn only_traced_type_parameters_are_bound() {
+    /// A type without any trait.
     struct Opaque;
 
     #[derive(Trace)]
@@ -161,16 +161,16 @@ fn generic_types_ask_only_for_what_they_trace() {
         phantom: PhantomData,
     };
     assert!(generic.skipped.is_some());
-    assert_eq!(inside(generic, &leaf), 3);
+    assert_eq!(count_in(generic, &leaf), 3);
     let tree = Tree::Branch(vec![
         Arc::new(Tree::Leaf(arc())),
         Arc::new(Tree::Leaf(arc())),
     ]);
-    assert_eq!(inside(tree, &leaf), 2);
+    assert_eq!(count_in(tree, &leaf), 2);
 }
 
 #[test]
-fn a_skipped_field_is_not_looked_into() {
+fn skipped_field_is_not_traced() {
     #[derive(Trace)]
     struct Skips {
         #[trace(skip)]
@@ -183,11 +183,11 @@ fn a_skipped_field_is_not_looked_into() {
         shown: Arc::clone(&leaf),
     };
     assert_eq!(*skips.hidden, 0);
-    assert_eq!(inside(skips, &leaf), 1);
+    assert_eq!(count_in(skips, &leaf), 1);
 }
 
 #[test]
-fn paths_show_nested_fields_variants_and_type_arguments() {
+fn paths_have_nested_fields_variants_and_type_arguments() {
     #[derive(Trace)]
     struct Outer<T> {
         state: Mutex<State<T>>,

@@ -1,4 +1,4 @@
-//! What the detector and the assertions do to the heap.
+//! Heap use of the detector and the assertions.
 
 use std::panic::catch_unwind;
 use std::sync::{Arc, Mutex};
@@ -25,7 +25,7 @@ impl Unlink for Node {
     }
 }
 
-/// Signed: the test's thread also frees what the harness allocated on another.
+/// Signed, since the test's thread also frees memory that the harness allocated on another thread.
 fn live() -> i64 {
     let heap = heap_source().expect("the counting allocator is installed");
     (heap.live_bytes)() as i64
@@ -50,9 +50,9 @@ fn message(panic: Box<dyn std::any::Any + Send>) -> String {
 }
 
 #[test]
-fn a_million_objects_tracked_and_dropped_leave_nothing_behind() {
+fn tracking_a_million_dropped_objects_uses_constant_memory() {
     let detector = ReferenceCycleDetector::new();
-    // Sixteen dead allocations and the registry's entries at the very most.
+    // At most sixteen dead allocations and the registry's entries.
     assert_peak!(4096, || {
         for _ in 0..1_000_000 {
             detector.track_object(&Arc::new(Mutex::new(0u64)));
@@ -61,7 +61,7 @@ fn a_million_objects_tracked_and_dropped_leave_nothing_behind() {
 }
 
 #[test]
-fn a_large_registry_shrinks_when_its_objects_are_gone() {
+fn large_registry_shrinks_after_its_objects_are_dropped() {
     let detector = ReferenceCycleDetector::new();
     let before = live();
     let objects: Vec<Arc<u64>> = (0..100_000).map(Arc::new).collect();
@@ -74,7 +74,7 @@ fn a_large_registry_shrinks_when_its_objects_are_gone() {
 }
 
 #[test]
-fn broken_cycles_give_all_their_bytes_back() {
+fn broken_cycles_release_all_their_memory() {
     let detector = ReferenceCycleDetector::new();
     detector.detect_cycles();
     let before = live();
@@ -89,7 +89,7 @@ fn broken_cycles_give_all_their_bytes_back() {
 }
 
 #[test]
-fn a_leaked_cycle_per_iteration_is_growth() {
+fn leaked_cycle_per_iteration_is_growth() {
     let detector = ReferenceCycleDetector::new();
     let panic = catch_unwind(|| assert_no_growth!(2, 30, |_| leak_a_ring(&detector, 2)));
     let message = message(panic.expect_err("it grows"));
@@ -102,18 +102,18 @@ fn a_leaked_cycle_per_iteration_is_growth() {
 }
 
 #[test]
-fn a_few_bytes_per_iteration_are_growth() {
-    let mut kept = Vec::with_capacity(200);
+fn few_bytes_per_iteration_are_growth() {
+    let mut leaked = Vec::with_capacity(200);
     let verdicts = GrowthProbe::new()
         .source("live heap", heap_source().expect("installed").live_bytes)
-        .run(10, 100, |i| kept.push(Box::new(i)));
+        .run(10, 100, |i| leaked.push(Box::new(i)));
     assert_eq!(verdicts[0].verdict, Verdict::Growing);
     let slope = verdicts[0].slope.expect("enough readings");
-    assert_eq!((slope.bytes_per_step, slope.half_width()), (4.0, 0.0));
+    assert_eq!((slope.bytes_per_iteration, slope.half_width()), (4.0, 0.0));
 }
 
 #[test]
-fn sampling_itself_allocates_nothing() {
+fn sampling_does_not_allocate() {
     let heap = heap_source().expect("installed");
     let mut probe = GrowthProbe::new().source("live heap", heap.live_bytes);
     let before = live();
@@ -125,27 +125,27 @@ fn sampling_itself_allocates_nothing() {
 }
 
 #[test]
-fn too_few_iterations_are_no_pass() {
+fn too_few_iterations_are_inconclusive() {
     let panic = catch_unwind(|| assert_no_growth!(1, 5, |_| ()));
     let message = message(panic.expect_err("inconclusive"));
     assert_eq!(
         message,
-        "live heap: inconclusive: 5 readings, at least 10 are needed"
+        "live heap: inconclusive: 5 readings, at least 10 are required"
     );
 }
 
 #[test]
-fn the_peak_counts_what_is_freed_before_the_end() {
+fn peak_includes_memory_freed_before_the_end() {
     assert_eq!(assert_peak!(1000, || vec![1u8; 1000].len()), 1000);
     let panic = catch_unwind(|| assert_peak!(999, || drop(vec![1u8; 1000])));
     assert_eq!(
         message(panic.expect_err("over the limit")),
-        "the heap's peak was 1000 bytes above its start, 1 more than the 999 allowed"
+        "peak heap use was 1000 bytes, 1 above the limit of 999"
     );
 }
 
 #[test]
-fn peaks_nest() {
+fn nested_peaks_are_independent() {
     assert_peak!(6000, || {
         drop(vec![1u8; 5000]);
         assert_peak!(100, || drop(vec![1u8; 100]));
@@ -156,7 +156,7 @@ fn peaks_nest() {
             assert_peak!(100, || drop(vec![1u8; 100]));
         });
     });
-    assert!(panic.is_err(), "the inner measurement hid the outer peak");
+    assert!(panic.is_err(), "the inner measurement hides the outer peak");
 }
 
 #[test]
@@ -170,13 +170,13 @@ fn other_threads_are_not_counted() {
 }
 
 #[test]
-fn freeing_what_another_thread_allocated_hides_no_growth() {
+fn freeing_memory_of_another_thread_hides_no_growth() {
     let foreign = std::thread::spawn(|| vec![0u8; 1 << 20])
         .join()
         .expect("no panic");
     drop(foreign);
-    let mut kept = Vec::with_capacity(200);
+    let mut leaked = Vec::with_capacity(200);
     let panic =
-        std::panic::AssertUnwindSafe(|| assert_no_growth!(10, 100, |i| kept.push(Box::new(i))));
+        std::panic::AssertUnwindSafe(|| assert_no_growth!(10, 100, |i| leaked.push(Box::new(i))));
     assert!(catch_unwind(panic).is_err());
 }

@@ -1,11 +1,11 @@
-//! What a detection makes of handles that move at the worst moments. Instead of another thread,
-//! hooks in `Trace` do the moving: each stands for what that thread would do at that moment.
+//! Detections while handles move at the worst moments. Hooks in `Trace` move them in place of another
+//! thread.
 
 use std::sync::{Arc, Mutex};
 
 use leak_detect::{CycleReport, ObjectStatus, ReferenceCycleDetector, Trace, Tracer};
 
-/// Runs when the object is about to be looked into.
+/// Runs before the object is traced.
 type Hook = Box<dyn Fn() + Send + Sync>;
 
 #[derive(Default)]
@@ -53,37 +53,37 @@ fn unsettled(report: &CycleReport) -> usize {
     report.count(ObjectStatus::Unsettled)
 }
 
-/// The hand always owns one of the two. It puts its handle of `b` into `a` while `a` is looked into
-/// and takes it out again to put its handle of `a` into `b` while that is looked into. Both passes
-/// see the same edges and the same counts, and no owner from outside.
+/// An owner always owns one of the two nodes. It stores its handle of `b` in `a` while `a` is traced, and
+/// removes it again to store its handle of `a` in `b` while `b` is traced. Both passes find the same edges
+/// and counts, and no external owner.
 #[test]
-fn a_handle_that_hides_wherever_the_detector_looks_is_no_leak() {
+fn handle_that_hides_in_the_traced_object_is_no_leak() {
     let detector = ReferenceCycleDetector::new();
     let (a, b) = pair(&detector);
     let (weak_a, weak_b) = (Arc::downgrade(&a), Arc::downgrade(&b));
-    // What the hand holds besides what it has hidden.
-    let hand = Arc::new(Mutex::new(vec![a, b]));
+    // The owner's handles that are not stored in a node.
+    let owner = Arc::new(Mutex::new(vec![a, b]));
 
     let moved = |hidden_in: usize| {
         let nodes = [weak_a.clone(), weak_b.clone()];
-        let hand = Arc::clone(&hand);
+        let owner = Arc::clone(&owner);
         move || {
             let [into, out_of] =
                 [&nodes[hidden_in], &nodes[1 - hidden_in]].map(|node| node.upgrade().unwrap());
-            let mut hand = hand.lock().unwrap();
-            // Like a thread that would have to wait: if the detector holds the lock, nothing moves.
+            let mut owner = owner.lock().unwrap();
+            // If the detector holds the lock, another thread would block, so nothing moves.
             let (Ok(mut into_slot), Ok(mut out_slot)) =
                 (into.extra.try_lock(), out_of.extra.try_lock())
             else {
                 return;
             };
-            hand.extend(out_slot.take());
-            let hidden = hand
+            owner.extend(out_slot.take());
+            let hidden = owner
                 .iter()
                 .position(|node| Arc::ptr_eq(node, &out_of))
                 .unwrap();
-            *into_slot = Some(hand.swap_remove(hidden));
-            assert_eq!(hand.len(), 1);
+            *into_slot = Some(owner.swap_remove(hidden));
+            assert_eq!(owner.len(), 1);
         }
     };
     weak_a.upgrade().unwrap().before_trace(moved(0));
@@ -91,29 +91,25 @@ fn a_handle_that_hides_wherever_the_detector_looks_is_no_leak() {
 
     let report = detector.report();
     assert_eq!(report.objects_in_cycles(), 0, "{report}");
-    assert_eq!(
-        unsettled(&report),
-        2,
-        "the first pass must have been misled: {report}"
-    );
-    let hand = std::mem::take(&mut *hand.lock().unwrap());
-    hand.iter().for_each(|node| take_apart(node));
-    drop(hand);
+    assert_eq!(unsettled(&report), 2, "the first pass is misled: {report}");
+    let owner = std::mem::take(&mut *owner.lock().unwrap());
+    owner.iter().for_each(|node| take_apart(node));
+    drop(owner);
     assert_eq!(detector.get_tracked_count(), 0);
 }
 
 #[test]
-fn an_owner_that_comes_back_through_a_weak_reference_unsettles_the_cycle() {
+fn upgrade_of_a_weak_reference_unsettles_the_cycle() {
     let detector = ReferenceCycleDetector::new();
     let (a, b) = pair(&detector);
-    let hand: Arc<Mutex<Option<Arc<Node>>>> = Arc::default();
+    let owner: Arc<Mutex<Option<Arc<Node>>>> = Arc::default();
     let passes = Mutex::new(0);
-    let (weak, hook_hand) = (Arc::downgrade(&a), Arc::clone(&hand));
+    let (weak, hook_owner) = (Arc::downgrade(&a), Arc::clone(&owner));
     b.before_trace(move || {
         let mut passes = passes.lock().unwrap();
         *passes += 1;
         if *passes == 2 {
-            *hook_hand.lock().unwrap() = weak.upgrade();
+            *hook_owner.lock().unwrap() = weak.upgrade();
         }
     });
     drop((a, b));
@@ -123,14 +119,14 @@ fn an_owner_that_comes_back_through_a_weak_reference_unsettles_the_cycle() {
         (0, 2),
         "{report}"
     );
-    let a = hand.lock().unwrap().take().unwrap();
+    let a = owner.lock().unwrap().take().unwrap();
     let b = a.next.lock().unwrap().clone().unwrap();
     take_apart(&a);
     take_apart(&b);
 }
 
 #[test]
-fn an_edge_that_changes_between_the_passes_unsettles_only_what_it_leads_to() {
+fn changed_edge_unsettles_only_reachable_objects() {
     let detector = ReferenceCycleDetector::new();
     let (a, b) = pair(&detector);
     let (quiet, _) = pair(&detector);
@@ -141,7 +137,7 @@ fn an_edge_that_changes_between_the_passes_unsettles_only_what_it_leads_to() {
         let mut passes = passes.lock().unwrap();
         *passes += 1;
         if *passes == 2 {
-            // Not lost: it moves to the stack, so the count of what it points to stays the same.
+            // The `Arc` moves to the stack, so the count of its target is unchanged.
             *hook_moved.lock().unwrap() = weak.upgrade().unwrap().next.lock().unwrap().take();
         }
     });
@@ -161,7 +157,7 @@ fn an_edge_that_changes_between_the_passes_unsettles_only_what_it_leads_to() {
 }
 
 #[test]
-fn an_object_whose_last_owner_goes_meanwhile_is_dropped_and_not_reported() {
+fn object_whose_last_owner_is_dropped_during_the_detection_is_expiring() {
     let detector = ReferenceCycleDetector::new();
     let (going, hooked) = (Arc::<Node>::default(), Arc::<Node>::default());
     detector.track_object(&hooked);

@@ -1,11 +1,11 @@
-//! The assertions without any heap source: this test has the process to itself.
+//! Assertions without a heap source, in a process of their own.
 
 use std::panic::catch_unwind;
 
 use leak_detect::{HeapSource, assert_no_growth, assert_peak, heap_source, set_heap_source};
 
 #[test]
-fn without_a_source_the_assertions_say_how_to_get_one() {
+fn missing_source_panics_with_instructions() {
     assert!(heap_source().is_none());
     for assertion in [
         || assert_no_growth!(1, 20, |_| ()),
@@ -14,7 +14,7 @@ fn without_a_source_the_assertions_say_how_to_get_one() {
         let panic = catch_unwind(assertion).expect_err("no source");
         let message = panic.downcast::<String>().expect("a formatted message");
         assert!(
-            message.contains("has no heap to read: make `leak_detect::CountingAllocator`"),
+            message.contains("has no heap source: make `leak_detect::CountingAllocator`"),
             "{message}"
         );
     }

@@ -1,4 +1,4 @@
-//! Ten thousand random graphs against a brute-force oracle that knows how they were built.
+//! Compares reports on random graphs with a brute-force oracle that has the construction of each graph.
 
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex, OnceLock, RwLock, Weak};
@@ -7,7 +7,7 @@ use leak_detect::{ObjectStatus, ReferenceCycleDetector, Trace};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
-// A box around an `Arc` is of no use but to see that it is looked into.
+// A box around an `Arc` is used only to test that it is traced.
 #[allow(clippy::redundant_allocation)]
 #[derive(Trace, Default)]
 struct Node {
@@ -30,12 +30,12 @@ enum Kind {
     Skipped,
 }
 
-/// Owner, owned, and the field.
+/// Owner, owned object and field.
 type Edge = (usize, usize, Kind);
 
 #[derive(Debug, Clone)]
 struct Spec {
-    /// Held by the test, tracked, its `mutex` locked by the test (which then holds it too).
+    /// Owned by the test; tracked; its `mutex` locked by the test, which then also owns it.
     nodes: Vec<(bool, bool, bool)>,
     edges: Vec<Edge>,
 }
@@ -62,7 +62,7 @@ fn specs() -> impl Strategy<Value = Spec> {
     })
 }
 
-/// The status of each node, `None` for one that is gone or that no tracked one leads to.
+/// Returns the status of each node; `None` for dropped nodes and nodes unreachable from tracked ones.
 fn oracle(spec: &Spec, edges: &[Edge]) -> Vec<Option<ObjectStatus>> {
     let count = spec.nodes.len();
     let held = |i: usize| spec.nodes[i].0 || spec.nodes[i].2;
@@ -121,8 +121,7 @@ fn oracle(spec: &Spec, edges: &[Edge]) -> Vec<Option<ObjectStatus>> {
         .collect()
 }
 
-/// Builds the graph and returns its nodes with the edges that were made (a filled cell refuses
-/// another).
+/// Builds the graph and returns its nodes and the actual edges (a cell can be set only once).
 fn build(spec: &Spec) -> (Vec<Arc<Node>>, Vec<Edge>) {
     let nodes: Vec<Arc<Node>> = spec.nodes.iter().map(|_| Arc::default()).collect();
     let mut edges = Vec::new();
@@ -145,7 +144,7 @@ fn build(spec: &Spec) -> (Vec<Arc<Node>>, Vec<Edge>) {
                 }
                 empty
             }
-            // Not to itself: nothing could take it out again, and the test would leak.
+            // No self edges here: they could not be removed, and the test would leak.
             Kind::Once => to > from && owner.once.set(owned).is_ok(),
             Kind::Weak => {
                 owner.weak.lock().unwrap().push(Arc::downgrade(&owned));
@@ -182,7 +181,7 @@ proptest! {
     })]
 
     #[test]
-    fn every_object_has_the_oracles_status(spec in specs()) {
+    fn status_of_every_object_matches_the_oracle(spec in specs()) {
         let detector = ReferenceCycleDetector::new();
         let (nodes, edges) = build(&spec);
         let expected = oracle(&spec, &edges);

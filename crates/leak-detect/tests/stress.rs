@@ -1,5 +1,5 @@
-//! Detections while other threads move handles. Runs for a few seconds;
-//! `LEAK_DETECT_STRESS_SECONDS` sets another length (60 in a full run).
+//! Detections while other threads move handles. Runs for a few seconds; `LEAK_DETECT_STRESS_SECONDS` sets
+//! another duration (60 for a full run).
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock, Weak};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use leak_detect::{ObjectStatus, ReferenceCycleDetector, Trace};
 
-/// Long enough on two cores for some ten thousand detections.
+/// About ten thousand detections on two cores.
 const DEFAULT_SECONDS: u64 = 3;
 
 static DETECTOR: ReferenceCycleDetector = ReferenceCycleDetector::new();
@@ -23,8 +23,7 @@ struct Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        // Destructors run on the threads of the program and, where a detection was the last owner,
-        // inside it.
+        // Destructors run on the program's threads, and inside a detection if it is the last owner.
         let dropped = DROPPED.fetch_add(1, Ordering::Relaxed);
         if dropped.is_multiple_of(64) {
             DETECTOR.get_tracked_count();
@@ -35,8 +34,8 @@ impl Drop for Node {
     }
 }
 
-/// Each node points to the one tracked before it: whoever walks along meets the detector, which
-/// reads the other way.
+/// Returns a ring in which each node points to the one tracked before it, so that walks run against the
+/// detector's order.
 fn ring(count: usize) -> Vec<Arc<Node>> {
     let nodes: Vec<Arc<Node>> = (0..count).map(|_| Arc::default()).collect();
     for (i, node) in nodes.iter().enumerate() {
@@ -48,11 +47,10 @@ fn ring(count: usize) -> Vec<Arc<Node>> {
     nodes
 }
 
-/// The ring that is leaked on purpose.
+/// The intentionally leaked ring.
 static LEAKED: Mutex<Vec<usize>> = Mutex::new(Vec::new());
 
-/// Detects, and returns how many of the leaked ring were found. Anything else found is a false
-/// report.
+/// Runs a detection and returns the number of objects found in the leaked ring. Fails on false reports.
 fn check() -> usize {
     let leaked = LEAKED.lock().unwrap().clone();
     let report = DETECTOR.report();
@@ -62,39 +60,39 @@ fn check() -> usize {
         {
             assert!(
                 leaked.contains(&object.address),
-                "a living object was reported:\n{report}\n{object:?}"
+                "a live object was reported:\n{report}\n{object:?}"
             );
         }
     }
     report.objects_in_cycles()
 }
 
-/// Walks around a ring of which it always owns some node.
+/// Moves along a ring while always owning some node.
 fn walk(token: &mut Arc<Node>) {
     let next = token.next.read().unwrap().clone();
     *token = next.expect("a ring");
 }
 
-/// The same through weak references.
+/// Moves along a ring through weak references.
 fn walk_weakly(token: &mut Arc<Node>) {
     let next = token.weak.lock().unwrap().upgrade();
     *token = next.expect("a living ring");
 }
 
-/// Puts a handle into the next node and takes it out, then the other way around: whoever counts the
-/// first node while it is in and the other one while it is out finds an owner too few for each.
+/// Stores a handle in the next node and removes it, then the other way around. A pass that counts the
+/// first node while the handle is stored and the other while it is not misses one owner of each.
 fn hide_alternately(token: &mut Arc<Node>) {
     let other = token.next.read().unwrap().clone().expect("a ring");
     other.extra.lock().unwrap().push(Arc::clone(token));
     drop(std::mem::replace(token, Arc::clone(&other)));
-    let back = other.extra.lock().unwrap().pop().expect("put there above");
+    let back = other.extra.lock().unwrap().pop().expect("stored above");
     back.extra.lock().unwrap().push(other);
     *token = back;
     let taken = token.extra.lock().unwrap().pop();
     drop(taken);
 }
 
-/// Makes a ring and takes it apart again, without ever letting go of it.
+/// Creates a ring and takes it apart while owning it.
 fn churn() {
     let nodes = ring(3);
     for node in &nodes {
@@ -103,7 +101,7 @@ fn churn() {
     }
 }
 
-/// Stops the workers, also when an assertion fails: the scope waits for them.
+/// Stops the workers even if an assertion fails, since the scope waits for them.
 struct StopAtEnd<'a>(&'a AtomicBool);
 
 impl Drop for StopAtEnd<'_> {
@@ -113,7 +111,7 @@ impl Drop for StopAtEnd<'_> {
 }
 
 #[test]
-fn nothing_alive_is_reported_while_handles_move() {
+fn live_objects_are_not_reported_while_handles_move() {
     let seconds = match std::env::var("LEAK_DETECT_STRESS_SECONDS") {
         Ok(seconds) => seconds
             .parse()
@@ -122,7 +120,7 @@ fn nothing_alive_is_reported_while_handles_move() {
     };
     let leaked = ring(7);
     *LEAKED.lock().unwrap() = leaked.iter().map(|node| Arc::as_ptr(node).addr()).collect();
-    let way_in = Arc::downgrade(&leaked[0]);
+    let entry = Arc::downgrade(&leaked[0]);
     drop(leaked);
 
     let stop = AtomicBool::new(false);
@@ -133,18 +131,18 @@ fn nothing_alive_is_reported_while_handles_move() {
             scope.spawn(move || {
                 let mut tokens: Vec<Arc<Node>> =
                     [2, 3, 48].map(|count| ring(count).swap_remove(0)).into();
-                let mut step = worker;
+                let mut round = worker;
                 while !stop.load(Ordering::Relaxed) {
                     for _ in 0..50 {
                         for token in &mut tokens {
-                            match step % 3 {
+                            match round % 3 {
                                 0 => walk(token),
                                 1 => walk_weakly(token),
                                 _ => hide_alternately(token),
                             }
                         }
                     }
-                    step += 1;
+                    round += 1;
                     churn();
                 }
                 for token in tokens {
@@ -162,11 +160,11 @@ fn nothing_alive_is_reported_while_handles_move() {
             complete += u64::from(found == 7);
         }
     });
-    println!("{detections} detections, of which {complete} found the leaked ring");
+    println!("{detections} detections, {complete} found the leaked ring");
     assert!(complete > 0, "the leaked ring was never found");
-    assert_eq!(check(), 7, "with nothing moving");
+    assert_eq!(check(), 7, "without concurrent changes");
 
-    let node = way_in.upgrade().expect("the leaked ring");
+    let node = entry.upgrade().expect("the leaked ring");
     let next = node.next.write().unwrap().take();
     drop((node, next));
     assert_eq!(DETECTOR.get_tracked_count(), 0);

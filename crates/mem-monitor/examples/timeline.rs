@@ -1,4 +1,5 @@
-//! Watches a small program with phases and writes its timeline, its recording and its table of parts.
+//! Monitors a small program with phases; writes its timeline and its recording and prints its memory by
+//! category.
 //!
 //! `cargo run -p mem-monitor --example timeline -- FOLDER`
 
@@ -11,15 +12,15 @@ use std::{
 };
 
 use bytesize::ByteSize;
-use mem_monitor::{AlertRule, Backing, HeapCounter, MemoryMonitor, Part, Recorder};
+use mem_monitor::{AlertRule, Backing, Category, HeapCounter, MemoryMonitor, Recorder};
 use tracing::info_span;
 use tracing_subscriber::{layer::SubscriberExt, registry::Registry};
 
-/// What a counting allocator would tell: here the program adds up its own large blocks.
+/// Live bytes. A real program would read a counting allocator.
 static LIVE: AtomicU64 = AtomicU64::new(0);
-static WEIGHTS: AtomicU64 = AtomicU64::new(0);
+static TABLE: AtomicU64 = AtomicU64::new(0);
 
-/// A block whose pages are really used.
+/// A block whose pages are touched.
 struct Block(Vec<u8>);
 
 impl Block {
@@ -46,15 +47,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .alert_rules([AlertRule::share_of_limit(0.8)])
         .heap(HeapCounter::new(|| Some(LIVE.load(Relaxed))))
         .build()?;
-    monitor.register_part(Part::new("weights", Backing::Heap, || {
-        Some(WEIGHTS.load(Relaxed))
+    monitor.register_category(Category::new("table", Backing::Heap, || {
+        Some(TABLE.load(Relaxed))
     }));
     let subscriber = Registry::default().with(monitor.span_layer());
     tracing::subscriber::set_global_default(subscriber)?;
 
     let recorder = Recorder::mprof(&monitor, &folder)?;
     monitor.start_monitoring()?;
-    let kept = work();
+    let in_use = work();
     monitor.stop_monitoring();
 
     let file = recorder.path().to_owned();
@@ -77,13 +78,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("{alert}");
     }
     println!("mprof plot {}", file.display());
-    drop(kept);
+    drop(in_use);
     Ok(())
 }
 
-/// What is still in use at the end.
+/// Returns the blocks that are still in use at the end.
 fn work() -> [Vec<Block>; 2] {
-    let weights = {
+    let table = {
         let _load = info_span!("load").entered();
         let blocks: Vec<Block> = (0..12)
             .map(|_| {
@@ -91,21 +92,21 @@ fn work() -> [Vec<Block>; 2] {
                 Block::of_mib(10)
             })
             .collect();
-        WEIGHTS.store(120 << 20, Relaxed);
+        TABLE.store(120 << 20, Relaxed);
         blocks
     };
     sleep(Duration::from_millis(100));
     let _request = info_span!("request").entered();
     {
-        let _prompt = info_span!("prompt").entered();
+        let _parse = info_span!("parse").entered();
         let _scratch = Block::of_mib(190);
         sleep(Duration::from_millis(150));
     }
     let cache: Vec<Block> = {
-        let _generate = info_span!("generate").entered();
+        let _process = info_span!("process").entered();
         (0..60)
             .map(|_| {
-                let _frame = info_span!("frame").entered();
+                let _item = info_span!("item").entered();
                 let _scratch = Block::of_mib(30);
                 sleep(Duration::from_millis(12));
                 Block::of_mib(1)
@@ -113,5 +114,5 @@ fn work() -> [Vec<Block>; 2] {
             .collect()
     };
     sleep(Duration::from_millis(80));
-    [weights, cache]
+    [table, cache]
 }

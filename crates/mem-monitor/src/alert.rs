@@ -1,4 +1,4 @@
-//! Alerts: conditions on memory that a person should hear about, once.
+//! Alert rules and alerts.
 
 use std::{
     fmt,
@@ -10,36 +10,36 @@ use serde::Serialize;
 
 use crate::{Error, Limit, LimitOrigin, Reading};
 
-/// A value must come back this share of the threshold before a rule fires again. Memory breathes by
-/// a few percent; 5 % of a limit is beyond that.
+/// A rule fires again only after the value has gone back by this share of the threshold. Usage normally
+/// fluctuates by a few percent.
 const DEFAULT_HYSTERESIS: f64 = 0.05;
 
-/// When an alert is due.
+/// The condition of an alert rule.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Condition {
-    /// At least this share (0 to 1) of the effective limit is used.
+    /// Usage is at least this share (0 to 1) of the effective limit.
     ShareOfLimit(f64),
-    /// The process uses at least so much.
+    /// Usage of the process is at or above a threshold.
     UsageAbove {
         /// The threshold.
         usage_bytes: u64,
     },
-    /// The process grows by at least so many bytes a second.
+    /// Usage grows at or above a rate.
     GrowthAbove {
         /// The threshold.
         bytes_per_second: u64,
     },
-    /// Tasks of the control group (of the machine where the group has none) waited for memory for
-    /// at least so many percent of the last 10 s.
+    /// Tasks of the control group waited for memory for at least this percentage of the last 10 s.
+    /// Applies to the machine if the group's pressure is unknown.
     PressureAbove(f64),
-    /// At the present slope the effective limit is reached in less than this.
+    /// At the current growth the effective limit is reached in less than this time.
     TimeToLimitBelow(Duration),
 }
 
-/// A condition with its hysteresis: it fires when the condition comes to hold, and again only after
-/// the value has gone back a share of the threshold in between.
+/// A condition with hysteresis. The rule fires when the condition becomes true, and again only after
+/// the value has gone back by a share of the threshold.
 ///
 /// ```
 /// use mem_monitor::{AlertRule, MemoryMonitor};
@@ -61,7 +61,7 @@ pub struct AlertRule {
 }
 
 impl AlertRule {
-    /// A rule with the default hysteresis of 5 % of its threshold.
+    /// Creates a rule with the default hysteresis of 5 % of its threshold.
     pub const fn new(condition: Condition) -> Self {
         Self {
             condition,
@@ -69,45 +69,45 @@ impl AlertRule {
         }
     }
 
-    /// [`Condition::ShareOfLimit`]; 0.8 is 80 %.
+    /// Creates a [`Condition::ShareOfLimit`] rule; 0.8 is 80 %.
     pub const fn share_of_limit(share: f64) -> Self {
         Self::new(Condition::ShareOfLimit(share))
     }
 
-    /// [`Condition::UsageAbove`].
+    /// Creates a [`Condition::UsageAbove`] rule.
     pub const fn usage_above(usage_bytes: u64) -> Self {
         Self::new(Condition::UsageAbove { usage_bytes })
     }
 
-    /// [`Condition::GrowthAbove`].
+    /// Creates a [`Condition::GrowthAbove`] rule.
     pub const fn growth_above(bytes_per_second: u64) -> Self {
         Self::new(Condition::GrowthAbove { bytes_per_second })
     }
 
-    /// [`Condition::PressureAbove`].
+    /// Creates a [`Condition::PressureAbove`] rule.
     pub const fn pressure_above(percent: f64) -> Self {
         Self::new(Condition::PressureAbove(percent))
     }
 
-    /// [`Condition::TimeToLimitBelow`].
+    /// Creates a [`Condition::TimeToLimitBelow`] rule.
     pub const fn time_to_limit_below(time: Duration) -> Self {
         Self::new(Condition::TimeToLimitBelow(time))
     }
 
-    /// Another share of the threshold (0 to less than 1) that the value must go back before the
+    /// Sets the share of the threshold (0 to less than 1) by which the value must go back before the
     /// rule fires again.
     pub const fn with_hysteresis(mut self, share: f64) -> Self {
         self.hysteresis = share;
         self
     }
 
-    /// What the rule looks at.
+    /// Returns the condition.
     pub const fn condition(&self) -> Condition {
         self.condition
     }
 
-    /// The rules of a monitor that was given none: 80 % and 95 % of the effective limit, and less
-    /// than 60 s to the limit.
+    /// Returns the default rules: 80 % and 95 % of the effective limit, and less than 60 s to the
+    /// limit.
     pub const fn defaults() -> [Self; 3] {
         [
             Self::share_of_limit(0.8),
@@ -123,7 +123,7 @@ impl AlertRule {
             }
             Condition::UsageAbove { usage_bytes } => (usage_bytes as f64, "more than 0 bytes"),
             Condition::GrowthAbove { bytes_per_second } => {
-                (bytes_per_second as f64, "more than 0 bytes a second")
+                (bytes_per_second as f64, "more than 0 bytes per second")
             }
             Condition::PressureAbove(percent) if percent > 100.0 => {
                 (f64::NAN, "above 0 and at most 100 percent")
@@ -164,18 +164,18 @@ impl fmt::Display for AlertRule {
     }
 }
 
-/// Something that a person should hear about. `Display` gives the message.
+/// An alert that fired. `Display` prints the message.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Alert {
-    /// When the condition came to hold.
-    #[serde(serialize_with = "as_unix_seconds")]
+    /// When the condition became true.
+    #[serde(serialize_with = "crate::serialize::as_unix_seconds")]
     pub time: SystemTime,
-    /// The same since the monitor was made.
-    #[serde(serialize_with = "crate::reading::as_seconds")]
+    /// Time since the monitor was created.
+    #[serde(serialize_with = "crate::serialize::as_seconds")]
     pub elapsed: Duration,
     /// The rule that fired.
     pub rule: AlertRule,
-    /// What happened, in figures, and what can be done.
+    /// What happened, in figures, and what to do.
     pub message: String,
 }
 
@@ -185,22 +185,7 @@ impl fmt::Display for Alert {
     }
 }
 
-pub(crate) fn as_unix_seconds<S: serde::Serializer>(
-    time: &SystemTime,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(unix_seconds(*time))
-}
-
-/// Seconds since 1970, negative before.
-pub(crate) fn unix_seconds(time: SystemTime) -> f64 {
-    match time.duration_since(SystemTime::UNIX_EPOCH) {
-        Ok(since) => since.as_secs_f64(),
-        Err(before) => -before.duration().as_secs_f64(),
-    }
-}
-
-/// What the rules look at.
+/// The input of the rules.
 pub(crate) struct Situation<'a> {
     pub(crate) time: SystemTime,
     pub(crate) elapsed: Duration,
@@ -208,19 +193,18 @@ pub(crate) struct Situation<'a> {
     pub(crate) limit: Option<&'a Limit>,
     /// Growth of the process.
     pub(crate) growth_bytes_per_second: Option<f64>,
-    /// Growth of what is charged against the limit.
+    /// Growth of the usage charged against the limit.
     pub(crate) limit_growth_bytes_per_second: Option<f64>,
 }
 
-/// When the limit is reached at a steady growth; `None` without growth.
+/// Returns the time until the limit is reached at constant growth; `None` without growth.
 pub(crate) fn time_to_limit(limit: Option<&Limit>, growth: Option<f64>) -> Option<Duration> {
     let (left, growth) = limit?.headroom_bytes().zip(growth)?;
     let seconds = left as f64 / growth;
-    // A growth of zero or less gives what is no duration.
     (growth > 0.0).then(|| Duration::try_from_secs_f64(seconds).ok())?
 }
 
-/// A rule, whether it has fired and not yet come back, and how often it fired.
+/// A rule with its open alert and the number of times it fired.
 #[derive(Clone, Debug)]
 pub(crate) struct Armed {
     rule: AlertRule,
@@ -245,15 +229,15 @@ impl Armed {
         (self.rule, self.count)
     }
 
-    /// The alert that fired and has not come back.
+    /// Returns the alert if the condition is still true.
     pub(crate) const fn open(&self) -> Option<&Alert> {
         self.open.as_ref()
     }
 
-    /// The alert, if the condition has just come to hold. What is unknown changes nothing.
+    /// Returns an alert if the condition has just become true. Unknown values change nothing.
     pub(crate) fn check(&mut self, now: &Situation<'_>) -> Option<Alert> {
         let (value, threshold) = measure(self.rule.condition, now)?;
-        // For the time that is left, less is worse: with both signs turned the rest is the same.
+        // For the time to the limit, smaller is worse.
         let below = matches!(self.rule.condition, Condition::TimeToLimitBelow(_));
         let beyond = if below {
             value < threshold
@@ -283,7 +267,7 @@ impl Armed {
     }
 }
 
-/// The value a condition looks at, and its threshold.
+/// Returns the measured value and the threshold of a condition.
 fn measure(condition: Condition, now: &Situation<'_>) -> Option<(f64, f64)> {
     Some(match condition {
         Condition::ShareOfLimit(share) => (now.limit?.share()?, share),
@@ -295,7 +279,7 @@ fn measure(condition: Condition, now: &Situation<'_>) -> Option<(f64, f64)> {
         }
         Condition::PressureAbove(percent) => (stalled(now.reading)?.1, percent),
         Condition::TimeToLimitBelow(time) => (
-            // Without growth the limit is never reached; with an unknown one nothing is known.
+            // Without growth the limit is never reached; unknown growth is not zero growth.
             time_to_limit(now.limit, Some(now.limit_growth_bytes_per_second?))
                 .map_or(f64::INFINITY, |left| left.as_secs_f64()),
             time.as_secs_f64(),
@@ -303,7 +287,7 @@ fn measure(condition: Condition, now: &Situation<'_>) -> Option<(f64, f64)> {
     })
 }
 
-/// Whose tasks waited, and for how many percent of the last 10 s.
+/// Returns the scope of the pressure and the percentage of the last 10 s that tasks waited.
 fn stalled(reading: &Reading) -> Option<(&'static str, f64)> {
     let some = |pressure: &Option<crate::Pressure>| Some(pressure.as_ref()?.some?.avg10_percent);
     some(&reading.cgroup_pressure)
@@ -312,7 +296,7 @@ fn stalled(reading: &Reading) -> Option<(&'static str, f64)> {
 }
 
 fn message(condition: Condition, now: &Situation<'_>) -> String {
-    let unknown = || "an unknown number of bytes".to_owned();
+    let unknown = || "an unknown amount".to_owned();
     let shown = |bytes: Option<u64>| bytes.map_or_else(unknown, |b| ByteSize::b(b).to_string());
     let usage = shown(now.reading.usage_bytes());
     let rate = |growth: Option<f64>| ByteSize::b(growth.unwrap_or(0.0).max(0.0) as u64);
@@ -320,10 +304,10 @@ fn message(condition: Condition, now: &Situation<'_>) -> String {
         Some(limit) => format!("{} ({})", ByteSize::b(limit.limit_bytes), limit.origin),
         None => unknown(),
     };
-    let way_out = now.limit.map_or("", |limit| way_out(&limit.origin));
+    let remedy = now.limit.map_or("", |limit| remedy(&limit.origin));
     match condition {
         Condition::ShareOfLimit(_) => format!(
-            "memory: {} of the limit is used, {} of {}, {} are left; {way_out}",
+            "memory: {} of the limit is used: {} of {}, {} left; {remedy}",
             now.limit
                 .and_then(Limit::share)
                 .map_or_else(unknown, percent),
@@ -332,26 +316,26 @@ fn message(condition: Condition, now: &Situation<'_>) -> String {
             shown(now.limit.and_then(Limit::headroom_bytes)),
         ),
         Condition::UsageAbove { usage_bytes } => format!(
-            "memory: this process uses {usage}, the threshold is {}; release what is not needed, \
-             or see in the spans and parts what takes it",
+            "memory: this process uses {usage}, the threshold is {}; release unused memory, or \
+             see the spans and the breakdown by category for the largest users",
             ByteSize::b(usage_bytes),
         ),
         Condition::GrowthAbove { bytes_per_second } => format!(
-            "memory: this process grows by at least {}/s (threshold {}/s) and uses {usage}; the \
-             spans that do not give back what they take show where",
+            "memory: this process grows by at least {}/s (threshold {}/s) and uses {usage}; see the \
+             spans with positive net memory",
             rate(now.growth_bytes_per_second),
             ByteSize::b(bytes_per_second),
         ),
         Condition::PressureAbove(threshold) => {
-            let (whose, percent) = stalled(now.reading).unwrap_or(("machine", f64::NAN));
+            let (scope, percent) = stalled(now.reading).unwrap_or(("machine", f64::NAN));
             format!(
-                "memory: tasks of the {whose} waited for memory {percent:.1} % of the last 10 s (threshold \
-                 {threshold} %) while this process uses {usage}; stop or shrink something that uses memory there, \
-                 or give the {whose} more"
+                "memory: tasks of the {scope} waited for memory {percent:.1} % of the last 10 s (threshold \
+                 {threshold} %) while this process uses {usage}; stop other programs in the {scope}, or give it \
+                 more memory"
             )
         }
         Condition::TimeToLimitBelow(_) => format!(
-            "memory: the limit of {} is reached in about {:.0} s at the present growth of {}/s, {} are used; {way_out}",
+            "memory: the limit of {} is reached in about {:.0} s at the current growth of {}/s, {} used; {remedy}",
             limit(),
             time_to_limit(now.limit, now.limit_growth_bytes_per_second)
                 .unwrap_or_default()
@@ -362,21 +346,21 @@ fn message(condition: Condition, now: &Situation<'_>) -> String {
     }
 }
 
-const fn way_out(origin: &LimitOrigin) -> &'static str {
+const fn remedy(origin: &LimitOrigin) -> &'static str {
     match origin {
         LimitOrigin::Configured => {
-            "release memory, take on no new work, or configure a higher limit"
+            "release memory, accept no new work, or configure a higher limit"
         }
         LimitOrigin::CgroupMax(_) => {
-            "beyond it the kernel kills a process of the group: release memory, take on no new work, \
+            "above it the kernel kills a process of the group: release memory, accept no new work, \
              or raise the group's limit"
         }
         LimitOrigin::CgroupHigh(_) => {
-            "beyond it the kernel slows the group down: release memory, take on no new work, or \
+            "above it the kernel slows the group down: release memory, accept no new work, or \
              raise memory.high"
         }
         LimitOrigin::Machine => {
-            "beyond it the machine swaps or kills: release memory, take on no new work, or stop \
+            "above it the machine swaps or kills processes: release memory, accept no new work, or stop \
              other programs"
         }
     }

@@ -1,75 +1,76 @@
-//! What can go wrong.
+//! The crate's error type.
 
 use std::{io, path::PathBuf, time::Duration};
 
-/// What this crate can fail at. Sources never fail: what they cannot read is unknown (`None`).
+/// An error of this crate. Sources never fail: what they cannot read is unknown (`None`).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The interval between two samples is too short.
+    /// The check interval is too short.
     #[error(
-        "check interval of {found:?}: a sample takes tens of microseconds, so at least {least:?} is allowed; \
-         use a plugged-in peak counter or the high-water mark for what happens between two samples"
+        "check interval of {found:?} is too short: a sample takes tens of microseconds, so the minimum is {least:?}; \
+         for peaks between two samples use a heap counter with a peak or the high-water mark"
     )]
     IntervalTooShort {
-        /// What was asked for.
+        /// The requested interval.
         found: Duration,
-        /// The least that is allowed.
+        /// The shortest allowed interval.
         least: Duration,
     },
-    /// The history cannot hold so few buckets.
-    #[error(
-        "history of {found} buckets: at least {least} are needed to keep old samples at a coarser resolution"
-    )]
+    /// The history capacity is too small.
+    #[error("history of {found} buckets is too small: the minimum is {least}")]
     HistoryTooSmall {
-        /// What was asked for.
+        /// The requested capacity.
         found: usize,
-        /// The least that is allowed.
+        /// The smallest allowed capacity.
         least: usize,
     },
-    /// A configured limit of zero bytes, against which nothing can be measured.
-    #[error("memory limit of 0 bytes: give the bytes this process may use, or leave the limit out")]
+    /// The configured limit is 0 bytes.
+    #[error("memory limit is 0 bytes: set a positive limit or leave it out")]
     ZeroLimit,
-    /// An alert rule whose numbers make no sense.
-    #[error("alert rule {rule}: {problem}")]
+    /// An alert rule has an invalid threshold or hysteresis.
+    #[error("alert rule `{rule}` is invalid: {problem}")]
     InvalidRule {
-        /// The rule, as it describes itself.
+        /// The rule's description.
         rule: String,
-        /// What was found and what is allowed.
+        /// The invalid value and the allowed range.
         problem: String,
     },
     /// A thread could not be started.
     #[error(
-        "starting the thread {name}: {source}; the process may be at its limit of threads (`ulimit -u`, `pids.max`)"
+        "cannot start the thread {name}; the process may have reached its thread limit (`ulimit -u`, `pids.max`)"
     )]
     Thread {
         /// The thread's name.
         name: &'static str,
-        /// What the system said.
+        /// The operating system's error.
         source: io::Error,
     },
     /// A recording or a report could not be written.
-    #[error("writing {path}: {source}", path = path.display())]
+    #[error("cannot write {path}", path = path.display())]
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// A recording would have replaced a file.
-    #[error("{path} exists already: choose another name or remove it, recordings replace nothing", path = path.display())]
+    /// The file of a new recording already exists.
+    #[error(
+        "{path} already exists: recordings never overwrite files; choose another name or remove it",
+        path = path.display()
+    )]
     Exists {
         /// The file.
         path: PathBuf,
     },
-    /// A timeline's picture could not be drawn.
-    #[error("drawing a timeline of {width} x {height} pixels: {problem}")]
+    /// A timeline could not be drawn.
+    #[error("cannot draw a timeline of {width} x {height} pixels: {problem}")]
     Draw {
         /// Width in pixels.
         width: u32,
         /// Height in pixels.
         height: u32,
-        /// What was found and what is allowed.
+        /// The reason, with the allowed sizes if the size is invalid.
         problem: String,
     },
 }

@@ -1,4 +1,4 @@
-//! What a monitor tells its subscribers.
+//! Events and subscriptions.
 
 use std::{
     sync::{
@@ -11,56 +11,52 @@ use std::{
 use crossbeam_channel::{Receiver, Sender, bounded};
 use serde::Serialize;
 
-use crate::{Alert, Limit, Reading, SpanCall, alert::as_unix_seconds, reading::as_seconds};
+use crate::{
+    Alert, Limit, Reading, SpanCall,
+    serialize::{as_optional_seconds, as_seconds, as_unix_seconds},
+};
 
-/// What was known at one moment, and what follows from it.
+/// The figures of one moment and what is derived from them.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Sample {
-    /// Counts samples from 0; a gap at a subscriber is a sample that found no room.
+    /// The sample's number, from 0. A gap at a subscriber means that samples were dropped.
     pub sequence: u64,
-    /// When it was taken. The time of day is that of the monitor's making plus what has passed
-    /// since, so that it never jumps.
+    /// Wall-clock time: the monitor's creation time plus the elapsed monotonic time, so it never
+    /// jumps.
     #[serde(rename = "time_unix_s", serialize_with = "as_unix_seconds")]
     pub time: SystemTime,
-    /// The same since the monitor was made.
+    /// Time since the monitor was created.
     #[serde(rename = "elapsed_s", serialize_with = "as_seconds")]
     pub elapsed: Duration,
-    /// What this process uses.
+    /// Usage of this process; see [`Reading::usage_bytes`].
     pub usage_bytes: Option<u64>,
-    /// The most that it used since the monitor was made or reset.
+    /// Peak usage since the monitor was created or reset.
     pub peak_bytes: Option<u64>,
-    /// The same, of the resident set alone.
+    /// Peak of the resident set alone.
     pub rss_peak_bytes: Option<u64>,
     /// The effective limit.
     pub limit: Option<Limit>,
-    /// How fast usage grows by at least, in bytes a second; negative where it shrinks.
+    /// Lower bound of the growth of usage, in bytes per second; negative if it shrinks.
     pub growth_bytes_per_second: Option<f64>,
-    /// When the limit is reached at the present growth; `None` without growth or limit.
+    /// Time until the limit is reached at the current growth; `None` without growth or limit.
     #[serde(rename = "time_to_limit_s", serialize_with = "as_optional_seconds")]
     pub time_to_limit: Option<Duration>,
-    /// What the sources said.
+    /// The figures of all sources.
     pub reading: Reading,
 }
 
-fn as_optional_seconds<S: serde::Serializer>(
-    time: &Option<Duration>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    time.map(|time| time.as_secs_f64()).serialize(serializer)
-}
-
-/// Something that happened at a monitor.
+/// An event of a monitor.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {
     /// A sample was taken.
-    Sample(#[serde(serialize_with = "crate::shared::through")] Arc<Sample>),
+    Sample(#[serde(serialize_with = "crate::serialize::through")] Arc<Sample>),
     /// An alert fired.
-    Alert(#[serde(serialize_with = "crate::shared::through")] Arc<Alert>),
+    Alert(#[serde(serialize_with = "crate::serialize::through")] Arc<Alert>),
     /// A span was closed.
-    Span(#[serde(serialize_with = "crate::shared::through")] Arc<SpanCall>),
+    Span(#[serde(serialize_with = "crate::serialize::through")] Arc<SpanCall>),
 }
 
 /// The receiving end of [`MemoryMonitor::subscribe`](crate::MemoryMonitor::subscribe). Dropping it
@@ -72,12 +68,12 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// The channel; it ends when the monitor is dropped.
+    /// Returns the channel, which disconnects when the monitor is dropped.
     pub fn events(&self) -> &Receiver<Event> {
         &self.events
     }
 
-    /// How many events found no room.
+    /// Returns the number of events dropped because the channel was full.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }

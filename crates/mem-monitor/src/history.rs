@@ -1,27 +1,24 @@
-//! What was, in bounded space.
+//! A bounded history of samples.
 
 use std::{collections::VecDeque, time::Duration};
 
 use serde::Serialize;
 
-use crate::{
-    Metric, Reading,
-    reading::{Values, as_seconds},
-};
+use crate::{Metric, Reading, reading::Values, serialize::as_seconds};
 
-/// The least capacity: two buckets in each half, so that there are neighbours to merge.
-pub(crate) const LEAST_CAPACITY: usize = 4;
+/// The smallest capacity: two buckets in each half, so that neighbours can be merged.
+pub(crate) const MIN_CAPACITY: usize = 4;
 
-/// Least, mean and greatest value of one metric over the samples of a [`Bucket`].
+/// Minimum, mean and maximum of one metric over the samples of a [`Bucket`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Stat {
-    /// The least value.
+    /// The minimum.
     pub min_bytes: u64,
-    /// The mean of the samples, in bytes.
+    /// The mean of the samples.
     pub mean_bytes: f64,
-    /// The greatest value.
+    /// The maximum.
     pub max_bytes: u64,
-    /// How many samples knew the metric.
+    /// The number of samples in which the metric is known.
     pub samples: u64,
 }
 
@@ -47,14 +44,14 @@ impl Stat {
     }
 }
 
-/// One or more neighbouring samples.
+/// One or more consecutive samples.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bucket {
-    /// Time of the first sample, since the monitor was made.
+    /// Time of the first sample, since the monitor was created.
     pub start: Duration,
-    /// Time of the last sample; the same as `start` for a single one.
+    /// Time of the last sample; equal to `start` for a single sample.
     pub end: Duration,
-    /// How many samples are in it.
+    /// The number of samples.
     pub samples: u64,
     stats: [Option<Stat>; Metric::ALL.len()],
 }
@@ -69,7 +66,7 @@ impl Bucket {
         }
     }
 
-    /// What is known of a metric.
+    /// Returns the statistics of a metric, or `None` if it is unknown.
     pub fn get(&self, metric: Metric) -> Option<Stat> {
         self.stats[metric.index()]
     }
@@ -89,7 +86,7 @@ impl Bucket {
 impl Serialize for Bucket {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
-        struct Shown<'a> {
+        struct Fields<'a> {
             #[serde(serialize_with = "as_seconds")]
             start_s: &'a Duration,
             #[serde(serialize_with = "as_seconds")]
@@ -97,7 +94,7 @@ impl Serialize for Bucket {
             samples: u64,
             stats: std::collections::BTreeMap<&'static str, Stat>,
         }
-        Shown {
+        Fields {
             start_s: &self.start,
             end_s: &self.end,
             samples: self.samples,
@@ -110,14 +107,13 @@ impl Serialize for Bucket {
     }
 }
 
-/// A bounded record of all samples, however many there were.
+/// A bounded history of any number of samples.
 ///
-/// The newer half of the capacity holds single samples. A sample that leaves it joins the newest of
-/// the older buckets, until that holds as many samples as its neighbours; when the older half is
-/// full, every two neighbours become one and from then on buckets are twice as wide. Every bucket
-/// keeps least, mean and greatest value, so a peak is never lost, only its moment becomes less
-/// exact: with the default capacity of 1,024, an hour at 10 ms ends in buckets of 11 s or less, a week
-/// at 5 s in buckets of 22 min or less. Adding is O(1) amortised.
+/// The newer half of the capacity holds single samples. Older samples are merged into buckets of equal
+/// width. When the older half is full, neighbouring buckets are merged in pairs and the bucket width
+/// doubles. Every bucket keeps minimum, mean and maximum, so peaks are never lost; only their time
+/// becomes less exact. With the default capacity of 1,024, an hour at 10 ms ends in buckets of at most
+/// 11 s, a week at 5 s in buckets of at most 22 min. Adding a sample is amortised O(1).
 ///
 /// ```
 /// use std::time::Duration;
@@ -135,7 +131,7 @@ impl Serialize for Bucket {
 #[derive(Clone, Debug)]
 pub struct History {
     capacity: usize,
-    /// How many samples an older bucket holds when it is complete: a power of two.
+    /// Samples in a complete older bucket: a power of two.
     width: u64,
     older: VecDeque<Bucket>,
     /// Single samples.
@@ -143,18 +139,18 @@ pub struct History {
 }
 
 impl History {
-    /// A history of at most `capacity` buckets, and no fewer than 4. An older bucket takes about 640
-    /// bytes and a newer one 150; space is taken as it is needed.
+    /// Creates a history of at most `capacity` buckets (at least 4). An older bucket takes about 640
+    /// bytes and a newer one 150; memory is allocated as needed.
     pub fn new(capacity: usize) -> Self {
         Self {
-            capacity: capacity.max(LEAST_CAPACITY),
+            capacity: capacity.max(MIN_CAPACITY),
             width: 1,
             older: VecDeque::new(),
             newer: VecDeque::new(),
         }
     }
 
-    /// Adds a sample, taken at `at`, no earlier than the one before.
+    /// Adds a sample taken at `at`, which must not be earlier than the previous one.
     pub fn push(&mut self, at: Duration, reading: &Reading) {
         self.newer.push_back((at, *reading.values()));
         if self.newer.len() > self.capacity - self.capacity / 2
@@ -178,7 +174,7 @@ impl History {
         self.older.push_back(leaving);
     }
 
-    /// Makes one bucket of every two neighbours.
+    /// Merges neighbouring buckets in pairs.
     fn halve(&mut self) {
         self.width *= 2;
         let mut halved: VecDeque<Bucket> = VecDeque::with_capacity(self.capacity / 2);
@@ -191,29 +187,29 @@ impl History {
         self.older = halved;
     }
 
-    /// The buckets, oldest first.
+    /// Returns the buckets, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = Bucket> {
         let older = self.older.iter().cloned();
         older.chain(self.newer.iter().map(Bucket::new))
     }
 
-    /// How many buckets there are.
+    /// Returns the number of buckets.
     pub fn len(&self) -> usize {
         self.older.len() + self.newer.len()
     }
 
-    /// Whether there was no sample.
+    /// Whether the history has no samples.
     pub fn is_empty(&self) -> bool {
         self.newer.is_empty()
     }
 
-    /// How many samples there were.
+    /// Returns the number of samples.
     pub fn samples(&self) -> u64 {
         let older: u64 = self.older.iter().map(|bucket| bucket.samples).sum();
         older + self.newer.len() as u64
     }
 
-    /// The greatest value of a metric in all samples.
+    /// Returns the maximum of a metric over all samples.
     pub fn max_bytes(&self, metric: Metric) -> Option<u64> {
         let older = self.older.iter();
         let older = older.filter_map(|bucket| Some(bucket.get(metric)?.max_bytes));
@@ -241,7 +237,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn bounded_complete_ordered_and_true_to_the_samples(
+        fn buckets_are_bounded_ordered_and_consistent_with_the_samples(
             values in prop::collection::vec(prop::option::of(0u64..1 << 50), 1..2000),
             capacity in 0usize..40,
         ) {
@@ -250,9 +246,9 @@ mod tests {
                 let reading = value.map_or_else(Reading::default, rss);
                 history.push(Duration::from_millis(i as u64), &reading);
             }
-            prop_assert!(history.len() <= capacity.max(LEAST_CAPACITY));
+            prop_assert!(history.len() <= capacity.max(MIN_CAPACITY));
             prop_assert_eq!(history.samples(), values.len() as u64);
-            // Buckets lie side by side and each tells of exactly the samples between its ends.
+            // Buckets are adjacent and each covers exactly the samples between its ends.
             let mut next = 0u64;
             for bucket in history.iter() {
                 let (start, end) = (bucket.start.as_millis() as u64, bucket.end.as_millis() as u64);
@@ -277,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn an_hour_at_10_ms_and_a_week_at_5_s_keep_their_peak_and_their_resolution() {
+    fn long_histories_keep_their_peak_and_resolution() {
         for (samples, interval_ms, widest_s) in
             [(360_000u64, 10u64, 11u64), (120_960, 5_000, 1_320)]
         {
@@ -300,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_samples_stay_single() {
+    fn newest_samples_are_not_merged() {
         let mut history = History::new(20);
         for i in 0..1000 {
             history.push(Duration::from_secs(i), &rss(i));

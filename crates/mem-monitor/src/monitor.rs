@@ -1,4 +1,4 @@
-//! The monitor itself.
+//! The memory monitor.
 
 use std::{
     path::PathBuf,
@@ -7,8 +7,8 @@ use std::{
 };
 
 use crate::{
-    Alert, AlertRule, Breakdown, Error, Event, History, Limit, Part, Reading, Sample, SpanCall,
-    SpanLayer, SpanStats, SpanWindow, Subscription,
+    Alert, AlertRule, Breakdown, Category, Error, Event, History, Limit, Reading, Sample, SpanCall,
+    SpanStats, SpanWindow, Subscription,
     alert::Armed,
     lock,
     source::{HeapCounter, ProcessSource, StatusSource},
@@ -16,25 +16,28 @@ use crate::{
 };
 
 mod builder;
+mod effective_limit;
 mod peak;
 mod sampler;
 mod sampling;
 mod sources;
+mod span_layer;
 
 pub use builder::MemoryMonitorBuilder;
+pub use span_layer::SpanLayer;
 
 use sampler::Sampler;
 use sampling::State;
 use sources::Sources;
 
-/// How often a monitor looks if nobody says otherwise.
+/// The default check interval.
 const DEFAULT_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Watches the memory of this process.
+/// Monitors the memory of this process.
 ///
-/// A thread of its own takes a [`Sample`] at every check interval. Samples go into a bounded
-/// [`History`], past the alert rules and to subscribers. A monitor that was not started costs
-/// nothing and still answers: what is used, what the peak was, what a sample taken now says.
+/// A dedicated thread takes a [`Sample`] at every check interval. Samples are added to a bounded
+/// [`History`], checked against the alert rules and sent to subscribers. Without the thread the monitor
+/// costs nothing, and current usage, peak and samples are still available on request.
 ///
 /// ```
 /// use std::time::Duration;
@@ -50,7 +53,7 @@ const DEFAULT_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 ///     monitor.get_current_memory_usage(),
 ///     monitor.get_peak_memory_usage(),
 /// ) {
-///     println!("{} now, {} at most", ByteSize::b(now), ByteSize::b(peak));
+///     println!("{} now, peak {}", ByteSize::b(now), ByteSize::b(peak));
 /// }
 /// for alert in monitor.get_memory_alerts() {
 ///     eprintln!("{alert}");
@@ -66,32 +69,32 @@ pub struct MemoryMonitor {
     sampler: Mutex<Option<Sampler>>,
 }
 
-/// What the monitor, its thread and its span layer have in common.
+/// State shared by the monitor, its thread and its span layers.
 pub(crate) struct Shared {
-    /// The moment zero of all times, on a clock that never jumps, and the time of day then.
+    /// The creation time, on the monotonic and on the wall clock.
     epoch: (Instant, SystemTime),
     root: PathBuf,
     process: Arc<ProcessSource>,
     status: Arc<StatusSource>,
     heap: Option<Arc<HeapCounter>>,
-    /// Held while a sample is taken, so that samples are ordered and none straddles a reset.
+    /// Locked while a sample is taken, so that samples are ordered and never overlap a reset.
     sources: Mutex<Sources>,
     state: Mutex<State>,
     subscribers: Mutex<Vec<crate::event::Subscriber>>,
-    parts: Mutex<Vec<Part>>,
-    parts_at_peak: Mutex<Option<AtPeak>>,
+    categories: Mutex<Vec<Category>>,
+    at_peak: Mutex<Option<AtPeak>>,
     pub(crate) spans: Spans,
 }
 
-/// Where the bytes were when there were most of them.
+/// The breakdown at the peak.
 struct AtPeak {
-    /// Live on the heap, or resident where that is unknown.
+    /// Live heap, or the resident set if that is unknown.
     bytes: u64,
-    parts: Breakdown,
+    breakdown: Breakdown,
 }
 
 impl MemoryMonitor {
-    /// A monitor that looks every `check_interval` once it is started. The default is 5 s.
+    /// Creates a monitor that samples every `check_interval` once it is started.
     ///
     /// # Errors
     /// [`Error::IntervalTooShort`] for less than 1 ms.
@@ -99,21 +102,21 @@ impl MemoryMonitor {
         Self::builder().check_interval(check_interval).build()
     }
 
-    /// A monitor with plugged-in sources, a limit, alert rules of its own.
+    /// Returns a builder for a monitor with further sources, a limit or other alert rules.
     pub fn builder() -> MemoryMonitorBuilder {
         MemoryMonitorBuilder::default()
     }
 
-    /// The time between two samples.
+    /// Returns the time between two samples.
     pub fn check_interval(&self) -> Duration {
         *lock(&self.check_interval)
     }
 
-    /// Looks every `check_interval` from now on; a running thread is ended and another started.
+    /// Changes the check interval. A running thread is restarted.
     ///
     /// # Errors
-    /// [`Error::IntervalTooShort`] for less than 1 ms, [`Error::Thread`] if the system gives no
-    /// thread.
+    /// [`Error::IntervalTooShort`] for less than 1 ms, [`Error::Thread`] if the thread cannot be
+    /// started.
     pub fn set_check_interval(&self, check_interval: Duration) -> Result<(), Error> {
         builder::check(check_interval)?;
         *lock(&self.check_interval) = check_interval;
@@ -141,13 +144,14 @@ impl MemoryMonitor {
         lock(&self.shared.state).configured_limit = None;
     }
 
-    /// Starts the sampling thread; the first sample is taken at once. Does nothing while it runs.
+    /// Starts the sampling thread, which takes the first sample at once. Does nothing if it is
+    /// running.
     ///
     /// # Errors
-    /// [`Error::Thread`] if the system gives no thread.
+    /// [`Error::Thread`] if the thread cannot be started.
     pub fn start_monitoring(&self) -> Result<(), Error> {
         let mut sampler = lock(&self.sampler);
-        // A thread that ended by itself was killed by a panicking source: it can be started anew.
+        // A thread that ended by itself had a panicking source and can be restarted.
         if sampler.as_ref().is_none_or(Sampler::is_finished) {
             *sampler = Some(Sampler::start(
                 Arc::clone(&self.shared),
@@ -157,47 +161,45 @@ impl MemoryMonitor {
         Ok(())
     }
 
-    /// Ends the sampling thread and waits for it: as long as the sample takes that it may be at,
-    /// which is less than 50 ms as long as plugged-in sources are quick. Does nothing if it does not
-    /// run. What was recorded stays.
+    /// Stops the sampling thread and waits for it, at most for the duration of one sample (less than
+    /// 50 ms with fast sources). Does nothing if it is not running. Recorded data is kept.
     pub fn stop_monitoring(&self) {
         let running = lock(&self.sampler).take();
         drop(running);
     }
 
-    /// Whether the sampling thread runs.
+    /// Whether the sampling thread is running.
     pub fn is_monitoring(&self) -> bool {
         lock(&self.sampler)
             .as_ref()
             .is_some_and(|sampler| !sampler.is_finished())
     }
 
-    /// What this process uses now: its resident set, or its live heap where that is unknown. Read
-    /// afresh, with no lock taken, in a few microseconds.
+    /// Returns the current usage in bytes: the resident set, or the live heap if that is unknown.
+    /// Always a new measurement, without locks, in a few microseconds.
     pub fn get_current_memory_usage(&self) -> Option<u64> {
         self.shared
             .usage_now()
             .or_else(|| self.sample().reading.usage_bytes())
     }
 
-    /// The most that this process used since the monitor was made or [reset](Self::reset): the
-    /// greatest of all samples, the kernel's high-water mark and the heap counter's own peak, the
-    /// last two as far as they rose in that time. So a spike between two samples is in it.
+    /// Returns the peak usage in bytes since the monitor was created or [reset](Self::reset).
     ///
-    /// One thing cannot be seen: a spike between two samples that stays below a higher peak from
-    /// *before* the monitor was made. [`reset`](Self::reset) sets the kernel's mark back and thereby
-    /// cures that.
+    /// The peak is the maximum of all samples, the kernel's high-water mark and the heap counter's
+    /// peak. The last two count if they rose in that time, so spikes between two samples are included.
+    /// A spike below an earlier peak from *before* the monitor was created is missed;
+    /// [`reset`](Self::reset) resets the kernel's mark and avoids that.
     pub fn get_peak_memory_usage(&self) -> Option<u64> {
         self.shared.peak_now()
     }
 
-    /// The alerts that fired since the monitor was made or reset, oldest first; the newest 256.
+    /// Returns the alerts since the monitor was created or reset, oldest first; at most the newest
+    /// 256.
     pub fn get_memory_alerts(&self) -> Vec<Alert> {
         lock(&self.shared.state).alerts.iter().cloned().collect()
     }
 
-    /// The alerts that are still true by the newest sample: those that fired and whose value has not
-    /// gone back yet.
+    /// Returns the alerts that fired and whose value has not gone back yet.
     pub fn open_alerts(&self) -> Vec<Alert> {
         let state = lock(&self.shared.state);
         state
@@ -208,41 +210,40 @@ impl MemoryMonitor {
             .collect()
     }
 
-    /// Forgets what was recorded (history, peaks, alerts, spans) and arms every alert rule. Whether
-    /// the thread runs does not change; subscribers and registered parts stay.
+    /// Clears the recorded data (history, peaks, alerts, spans) and arms every alert rule. The sampling
+    /// thread, subscribers and categories are not affected.
     ///
-    /// Peaks start again at what is used now. The heap counter's peak is set back if it was given a
-    /// way to; the kernel's high-water mark is set back by writing to `/proc/self/clear_refs`, which
-    /// everything else in this process that reads `VmHWM` will notice. Where either is not possible,
-    /// the mark's present value becomes the line above which it counts.
+    /// Peaks restart at the current usage. The heap counter's peak is reset if it has a reset closure.
+    /// The kernel's high-water mark is reset by writing to `/proc/self/clear_refs`, which affects every
+    /// other reader of `VmHWM` in this process. If a reset is not possible, the mark counts only above
+    /// its current value.
     pub fn reset(&self) {
         self.shared.reset();
     }
 
-    /// Takes a sample now, as the thread would: it enters the history and reaches subscribers.
+    /// Takes a sample on the calling thread. It is added to the history and sent to subscribers.
     pub fn sample(&self) -> Arc<Sample> {
         self.shared.sample()
     }
 
-    /// The newest sample, if there was one.
+    /// Returns the newest sample.
     pub fn latest(&self) -> Option<Arc<Sample>> {
         lock(&self.shared.state).latest.clone()
     }
 
-    /// The effective limit, by the newest sample or one taken now.
+    /// Returns the effective limit of the newest sample, or of a new one if there is none.
     pub fn effective_limit(&self) -> Option<Limit> {
         let sample = self.latest().unwrap_or_else(|| self.sample());
         sample.limit.clone()
     }
 
-    /// A copy of the history.
+    /// Returns a copy of the history.
     pub fn history(&self) -> History {
         lock(&self.shared.state).history.clone()
     }
 
-    /// From now on every sample, alert and finished span arrives at the subscription, as long as it
-    /// has room for `capacity` of them (at least 1): the sampler never waits, what finds no room is
-    /// dropped and counted.
+    /// Subscribes to samples, alerts and finished spans through a channel of `capacity` events (at
+    /// least 1). The sampler never blocks: if the channel is full, events are dropped and counted.
     ///
     /// ```
     /// use mem_monitor::{Event, MemoryMonitor};
@@ -250,7 +251,7 @@ impl MemoryMonitor {
     /// let monitor = MemoryMonitor::default();
     /// let subscription = monitor.subscribe(16);
     /// monitor.sample();
-    /// let event = subscription.events().recv().expect("the monitor is still there");
+    /// let event = subscription.events().recv().expect("the monitor is alive");
     /// assert!(matches!(event, Event::Sample(sample) if sample.sequence == 0));
     /// ```
     pub fn subscribe(&self, capacity: usize) -> Subscription {
@@ -259,17 +260,17 @@ impl MemoryMonitor {
         subscription
     }
 
-    /// A `tracing` layer that profiles spans with this monitor's sources and samples.
+    /// Returns a `tracing` layer that measures spans with this monitor.
     pub fn span_layer(&self) -> SpanLayer {
         SpanLayer::new(Arc::clone(&self.shared))
     }
 
-    /// What is known of every span name, most memory first.
+    /// Returns the statistics by span name, largest rise first.
     pub fn span_stats(&self) -> Vec<SpanStats> {
         self.shared.spans.stats()
     }
 
-    /// What is known of the spans that finish from now on, whatever was before.
+    /// Returns a window over the spans that finish from now on.
     ///
     /// ```
     /// use mem_monitor::MemoryMonitor;
@@ -289,56 +290,56 @@ impl MemoryMonitor {
         self.shared.spans.window()
     }
 
-    /// Finished spans, in the order of their start. Of many, the longest are kept.
+    /// Returns finished spans by start time. If there are many, only the longest are stored.
     pub fn span_calls(&self) -> Vec<Arc<SpanCall>> {
         self.shared.spans.calls()
     }
 
-    /// Registers a part of the process whose size the program knows; see [`breakdown`](Self::breakdown).
-    /// Its closure is called at samples too, so it must not ask this monitor.
-    pub fn register_part(&self, part: Part) {
-        lock(&self.shared.parts).push(part);
+    /// Registers a category of memory; see [`breakdown`](Self::breakdown). Its closure is called during
+    /// samples, so it must not call this monitor.
+    pub fn register_category(&self, category: Category) {
+        lock(&self.shared.categories).push(category);
     }
 
-    /// Where the resident set's bytes are: registered parts, allocator slack, the unexplained rest.
-    /// Takes a sample.
+    /// Returns the breakdown of the resident set: categories, allocator slack and the unexplained
+    /// rest. Takes a sample.
     ///
     /// ```
-    /// use mem_monitor::{Backing, MemoryMonitor, Part};
+    /// use mem_monitor::{Backing, Category, MemoryMonitor};
     ///
     /// let monitor = MemoryMonitor::default();
     /// let table: Vec<u8> = vec![1; 1 << 20];
     /// let bytes = table.capacity() as u64;
-    /// monitor.register_part(Part::new("lookup table", Backing::Heap, move || Some(bytes)));
+    /// monitor.register_category(Category::new("lookup table", Backing::Heap, move || Some(bytes)));
     /// println!("{}", monitor.breakdown());
     /// ```
     pub fn breakdown(&self) -> Breakdown {
-        self.part_sizes(&self.sample().reading)
+        self.breakdown_of(&self.sample().reading)
     }
 
-    /// Where the bytes were at the sample with the most live heap (the largest resident set without a
-    /// heap counter) since the monitor was made or [reset](Self::reset). `None` before the first sample
-    /// with registered parts.
+    /// Returns the breakdown at the sample with the most live heap (the largest resident set without a
+    /// heap counter) since the monitor was created or [reset](Self::reset). `None` before the first
+    /// sample with registered categories.
     ///
     /// ```
-    /// use mem_monitor::{Backing, MemoryMonitor, Part};
+    /// use mem_monitor::{Backing, Category, MemoryMonitor};
     ///
     /// let monitor = MemoryMonitor::default();
-    /// monitor.register_part(Part::new("lookup table", Backing::Heap, || Some(1 << 20)));
+    /// monitor.register_category(Category::new("lookup table", Backing::Heap, || Some(1 << 20)));
     /// monitor.sample();
     /// let table = monitor.peak_breakdown();
     /// assert!(table.is_none_or(|table| table.rows[0].name == "lookup table"));
     /// ```
     pub fn peak_breakdown(&self) -> Option<Breakdown> {
-        let at_peak = lock(&self.shared.parts_at_peak);
-        at_peak.as_ref().map(|at_peak| at_peak.parts.clone())
+        let at_peak = lock(&self.shared.at_peak);
+        at_peak.as_ref().map(|at_peak| at_peak.breakdown.clone())
     }
 
-    pub(crate) fn part_sizes(&self, reading: &Reading) -> Breakdown {
-        Breakdown::new(reading, &lock(&self.shared.parts))
+    pub(crate) fn breakdown_of(&self, reading: &Reading) -> Breakdown {
+        Breakdown::new(reading, &lock(&self.shared.categories))
     }
 
-    /// How often each rule fired since the monitor was made or reset.
+    /// Returns how often each rule fired since the monitor was created or reset.
     pub(crate) fn alert_counts(&self) -> Vec<(AlertRule, u64)> {
         lock(&self.shared.state)
             .rules
@@ -353,7 +354,7 @@ impl MemoryMonitor {
 }
 
 impl Default for MemoryMonitor {
-    /// A monitor that looks every 5 s.
+    /// Creates a monitor with a check interval of 5 s.
     fn default() -> Self {
         Self::builder()
             .build()
@@ -364,7 +365,7 @@ impl Default for MemoryMonitor {
 impl Drop for MemoryMonitor {
     fn drop(&mut self) {
         self.stop_monitoring();
-        // The span layer may live on; subscribers must see the end all the same.
+        // A span layer may outlive the monitor, but subscriptions end here.
         lock(&self.shared.subscribers).clear();
     }
 }
@@ -376,18 +377,18 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Shared {
-    /// Time since the monitor was made.
+    /// Returns the time since the monitor was created.
     pub(crate) fn elapsed(&self) -> Duration {
         self.epoch.0.elapsed()
     }
 
-    /// The time of day at a time since the monitor was made.
+    /// Returns the wall-clock time of an elapsed time.
     pub(crate) fn time_of_day(&self, elapsed: Duration) -> SystemTime {
         self.epoch.1 + elapsed
     }
 
     pub(crate) fn rss_now(&self) -> Option<u64> {
-        self.process.rss()
+        self.process.rss_bytes()
     }
 
     pub(crate) fn heap(&self) -> Option<&HeapCounter> {
@@ -400,10 +401,10 @@ impl Shared {
     }
 
     pub(crate) fn high_water_now(&self) -> Option<u64> {
-        self.status.high_water()
+        self.status.high_water_bytes()
     }
 
-    /// Hands an event to every subscriber that has room.
+    /// Sends an event to every subscriber whose channel is not full.
     pub(crate) fn publish(&self, event: &Event) {
         lock(&self.subscribers).retain(|subscriber| {
             match subscriber.sender.try_send(event.clone()) {

@@ -1,12 +1,11 @@
-//! Prometheus' text exposition format (version 0.0.4).
+//! Prometheus text exposition format (version 0.0.4).
 
 use std::fmt::{Display, Write};
 
 use crate::{DeviceReading, MemoryMonitor, Metric, Pressure, SpanStats};
 
-/// The metrics that go by names the field already has: those of Prometheus' client libraries
-/// (`process_`), of node_exporter (`node_`) and of cAdvisor (`container_`). The others have none and
-/// carry this crate's.
+/// Names and help texts of the metrics. Established names are used where they exist: those of Prometheus
+/// client libraries (`process_`), node_exporter (`node_`) and cAdvisor (`container_`).
 const GAUGES: [(Metric, &str, &str); 15] = [
     (
         Metric::Rss,
@@ -41,12 +40,12 @@ const GAUGES: [(Metric, &str, &str); 15] = [
     (
         Metric::HeapPeak,
         "mem_monitor_heap_peak_bytes",
-        "The heap counter's own peak of live bytes.",
+        "Peak of live heap bytes, from the heap counter.",
     ),
     (
         Metric::AllocatorSlack,
         "mem_monitor_allocator_slack_bytes",
-        "Bytes the allocator holds beyond the live ones.",
+        "Bytes held by the allocator beyond the live bytes.",
     ),
     (
         Metric::Device,
@@ -66,12 +65,12 @@ const GAUGES: [(Metric, &str, &str); 15] = [
     (
         Metric::CgroupMax,
         "container_spec_memory_limit_bytes",
-        "Memory limit of the control group and its ancestors.",
+        "Smallest memory limit of the control group and its ancestors.",
     ),
     (
         Metric::CgroupHigh,
         "mem_monitor_cgroup_high_bytes",
-        "Throttling limit of the control group and its ancestors.",
+        "Smallest throttling limit of the control group and its ancestors.",
     ),
     (
         Metric::MachineTotal,
@@ -81,13 +80,13 @@ const GAUGES: [(Metric, &str, &str); 15] = [
     (
         Metric::MachineAvailable,
         "node_memory_MemAvailable_bytes",
-        "Memory the machine could give to programs without swapping.",
+        "Memory available to programs without swapping.",
     ),
 ];
 
-type OfDevice = fn(&DeviceReading) -> Option<u64>;
+type DeviceValue = fn(&DeviceReading) -> Option<u64>;
 
-const DEVICE_GAUGES: [(&str, &str, OfDevice); 2] = [
+const DEVICE_GAUGES: [(&str, &str, DeviceValue); 2] = [
     (
         "mem_monitor_device_in_use_bytes",
         "Bytes in use in a device pool.",
@@ -95,16 +94,16 @@ const DEVICE_GAUGES: [(&str, &str, OfDevice); 2] = [
     ),
     (
         "mem_monitor_device_reserved_bytes",
-        "Bytes a pool has taken from its device.",
+        "Bytes reserved on the device by a device pool.",
         |device| device.reserved_bytes,
     ),
 ];
 
 impl MemoryMonitor {
-    /// What is known now in Prometheus' text format, for a `/metrics` page or node_exporter's
-    /// textfile collector. Takes a sample. Unknown values are left out.
+    /// Returns the current figures in the Prometheus text format, for a `/metrics` page or the textfile
+    /// collector of node_exporter. Takes a sample. Unknown values are left out.
     ///
-    /// Where there are usual names it uses them: `process_resident_memory_bytes`,
+    /// Established names are used where they exist: `process_resident_memory_bytes`,
     /// `container_memory_usage_bytes`, `node_memory_MemAvailable_bytes`,
     /// `node_pressure_memory_waiting_seconds_total` and so on.
     ///
@@ -133,7 +132,7 @@ impl MemoryMonitor {
         page.family(
             "mem_monitor_peak_bytes",
             "gauge",
-            "The most this process used since the monitor was made or reset.",
+            "Peak usage of this process since the monitor was created or reset.",
             sample.peak_bytes.map(|b| ([], b)),
         );
         page.family(
@@ -148,7 +147,7 @@ impl MemoryMonitor {
         page.family(
             "mem_monitor_limit_used_bytes",
             "gauge",
-            "What is charged against the effective limit.",
+            "Usage charged against the effective limit.",
             sample
                 .limit
                 .as_ref()
@@ -158,24 +157,24 @@ impl MemoryMonitor {
         page.family(
             "mem_monitor_time_to_limit_seconds",
             "gauge",
-            "When the limit is reached at the present growth.",
+            "Time until the limit is reached at the current growth.",
             sample.time_to_limit.map(|t| ([], t.as_secs_f64())),
         );
         let alerts = self.alert_counts().into_iter();
         page.family(
             "mem_monitor_alerts_total",
             "counter",
-            "Alerts that fired since the monitor was made or reset.",
+            "Alerts since the monitor was created or reset.",
             alerts.map(|(rule, count)| ([("rule", rule.to_string())], count)),
         );
-        let parts = self.part_sizes(reading).rows;
+        let categories = self.breakdown_of(reading).rows;
         page.family(
-            "mem_monitor_part_bytes",
+            "mem_monitor_category_bytes",
             "gauge",
-            "Where the bytes are: registered parts and what no part claims.",
-            parts
+            "Memory by category, and the memory outside every category.",
+            categories
                 .into_iter()
-                .filter_map(|row| Some(([("part", row.name)], row.bytes?))),
+                .filter_map(|row| Some(([("category", row.name)], row.bytes?))),
         );
         let spans = self.span_stats();
         page.spans("calls_total", "counter", "Closed spans.", &spans, |span| {
@@ -191,7 +190,7 @@ impl MemoryMonitor {
         page.spans(
             "peak_bytes",
             "gauge",
-            "The greatest memory seen in a span.",
+            "Peak memory of a span.",
             &spans,
             |span| span.peak_bytes.map(|b| b as f64),
         );
@@ -203,7 +202,7 @@ impl MemoryMonitor {
 struct Page(String);
 
 impl Page {
-    /// A family with its samples; nothing at all without samples.
+    /// Writes a family with its samples; nothing if there are no samples.
     fn family<const N: usize, V: Display>(
         &mut self,
         name: &str,
@@ -215,7 +214,7 @@ impl Page {
         if samples.peek().is_none() {
             return;
         }
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
         for (labels, value) in samples {
             let labels: Vec<_> = labels
@@ -240,7 +239,7 @@ impl Page {
             (
                 pressure.full,
                 "stalled",
-                "Total time that no task could run for want of memory.",
+                "Total time that all runnable tasks waited for memory.",
             ),
         ] {
             self.family(
@@ -277,7 +276,7 @@ impl Page {
     }
 }
 
-/// Backslash, quote and newline are what the format wants escaped in a label's value.
+/// Escapes a label value: backslash, quote and newline.
 fn escape(value: &str) -> String {
     value
         .replace('\\', "\\\\")
@@ -290,7 +289,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_metric_has_a_family_of_its_own() {
+    fn every_metric_has_its_own_family() {
         let mut names: Vec<_> = GAUGES.iter().map(|(_, name, _)| name).collect();
         names.sort();
         names.dedup();

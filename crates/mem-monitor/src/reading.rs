@@ -1,4 +1,4 @@
-//! What is known about memory at one moment.
+//! Memory figures at one moment.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,40 +13,39 @@ use crate::Limit;
 pub enum Metric {
     /// Resident set size: the process's pages that are in physical memory.
     Rss,
-    /// The kernel's own high-water mark of the resident set (`VmHWM`), over the process's life or
-    /// since somebody reset it.
+    /// The kernel's high-water mark of the resident set (`VmHWM`), since the process started or
+    /// the mark was reset.
     RssHighWater,
-    /// The part of the resident set that belongs to mapped files: program code, libraries, data
-    /// files that were mapped (`RssFile`).
+    /// Resident pages of mapped files (`RssFile`): program code, libraries, data files.
     RssFile,
-    /// Address space that is reserved, resident or not.
+    /// Reserved address space, resident or not.
     Virtual,
     /// Proportional set size: a page shared by *n* processes counts as 1/*n*.
     Pss,
-    /// Live bytes of a plugged-in heap counter.
+    /// Live bytes of the heap counter.
     Heap,
-    /// The greatest number of live bytes that the heap counter itself has seen.
+    /// The heap counter's own peak of live bytes.
     HeapPeak,
-    /// Bytes that the allocator holds beyond the live ones.
+    /// Bytes held by the allocator beyond the live bytes.
     AllocatorSlack,
-    /// Bytes in use in all plugged-in device pools.
+    /// Bytes in use in all device pools.
     Device,
-    /// What the process's control group is charged with, page cache included.
+    /// Memory charged to the process's control group, page cache included.
     CgroupCurrent,
-    /// The greatest charge the kernel has seen in that group.
+    /// The kernel's peak of that charge.
     CgroupPeak,
-    /// The least hard limit of the group and its ancestors (`memory.max`).
+    /// The smallest hard limit of the group and its ancestors (`memory.max`).
     CgroupMax,
-    /// The least throttling limit of the group and its ancestors (`memory.high`).
+    /// The smallest throttling limit of the group and its ancestors (`memory.high`).
     CgroupHigh,
     /// The machine's physical memory.
     MachineTotal,
-    /// What the machine could still give to programs without swapping.
+    /// Memory available to programs without swapping.
     MachineAvailable,
 }
 
 impl Metric {
-    /// Every metric, in the order in which reports list them.
+    /// Every metric, in report order.
     pub const ALL: [Self; 15] = [
         Self::Rss,
         Self::RssHighWater,
@@ -65,7 +64,7 @@ impl Metric {
         Self::MachineAvailable,
     ];
 
-    /// The name in recordings: lower case, with the unit.
+    /// Returns the name used in recordings: lower case, with the unit.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Rss => "rss_bytes",
@@ -91,7 +90,7 @@ impl Metric {
     }
 }
 
-/// One line of the kernel's pressure stall information (PSI): how long tasks waited for memory.
+/// One line of the kernel's pressure stall information (PSI): the time tasks waited for memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Stall {
     /// Percent of the last 10 s, 0 to 100.
@@ -100,8 +99,8 @@ pub struct Stall {
     pub avg60_percent: f64,
     /// Percent of the last 300 s.
     pub avg300_percent: f64,
-    /// Time waited in all.
-    #[serde(serialize_with = "as_seconds")]
+    /// Total waiting time.
+    #[serde(serialize_with = "crate::serialize::as_seconds")]
     pub total: Duration,
 }
 
@@ -110,30 +109,30 @@ pub struct Stall {
 pub struct Pressure {
     /// At least one task waited.
     pub some: Option<Stall>,
-    /// Every task that could have run waited.
+    /// Every runnable task waited.
     pub full: Option<Stall>,
 }
 
-/// What a device's memory pool holds.
+/// Figures of one device memory pool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DeviceReading {
-    /// The name under which the pool was plugged in.
-    #[serde(serialize_with = "crate::shared::through")]
+    /// The pool's name.
+    #[serde(serialize_with = "crate::serialize::through")]
     pub name: Arc<str>,
-    /// Bytes that live objects use.
+    /// Bytes used by live objects.
     pub in_use_bytes: Option<u64>,
-    /// Bytes that the pool has taken from the device.
+    /// Bytes that the pool has reserved on the device.
     pub reserved_bytes: Option<u64>,
 }
 
-/// A value for each metric that is known.
+/// The known metrics.
 ///
-/// As small as it can be, since every sample is one and the sampler finds its memory cold at every
-/// tick: an array of `Option`s would be twice the size.
+/// Every sample holds one, and its memory is usually not in the cache when the sampler writes it. An
+/// array of `Option`s would be twice the size.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Values {
     bytes: [u64; Metric::ALL.len()],
-    /// A bit for each metric, by its index. What is unknown has 0 bytes.
+    /// One bit per metric, by index. Unknown metrics have 0 bytes.
     known: u16,
 }
 
@@ -158,32 +157,33 @@ impl Values {
     }
 }
 
-/// What is known at one moment. What no source could tell is `None`.
+/// Figures at one moment. Unknown figures are `None`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reading {
     values: Values,
-    /// The machine's pressure stall information.
+    /// Pressure stall information of the machine.
     pub pressure: Option<Pressure>,
-    /// That of the process's control group.
+    /// Pressure stall information of the process's control group.
     pub cgroup_pressure: Option<Pressure>,
-    /// The least limit that the process's control group and its ancestors set.
+    /// The smallest limit of the process's control group and its ancestors.
     pub cgroup_limit: Option<Limit>,
-    /// Plugged-in device pools.
+    /// Device pools.
     pub devices: Vec<DeviceReading>,
 }
 
 impl Reading {
-    /// The value of a metric, if a source knew it.
+    /// Returns the value of a metric, or `None` if it is unknown.
     pub fn bytes(&self, metric: Metric) -> Option<u64> {
         self.values.get(metric)
     }
 
-    /// Sets a metric; `None` makes it unknown.
+    /// Sets a metric; `None` marks it as unknown.
     pub fn set_bytes(&mut self, metric: Metric, value: Option<u64>) {
         self.values.set(metric, value);
     }
 
-    /// What this process uses: its resident set, or its live heap where that is unknown.
+    /// Returns the usage of this process: its resident set, or its live heap if the resident set is
+    /// unknown.
     pub fn usage_bytes(&self) -> Option<u64> {
         self.bytes(Metric::Rss).or(self.bytes(Metric::Heap))
     }
@@ -192,7 +192,7 @@ impl Reading {
         &self.values
     }
 
-    /// Takes over what `other` knows.
+    /// Copies the known values of `other`.
     pub(crate) fn merge(&mut self, other: &Self) {
         for metric in Metric::ALL {
             if let known @ Some(_) = other.bytes(metric) {
@@ -208,7 +208,7 @@ impl Reading {
     }
 }
 
-/// A map of what is known; unknown metrics are left out.
+/// A map of the known metrics; unknown metrics are left out.
 impl Serialize for Reading {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
@@ -230,16 +230,12 @@ impl Serialize for Reading {
     }
 }
 
-pub(crate) fn as_seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(time.as_secs_f64())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn every_metric_has_its_own_place_and_name() {
+    fn every_metric_has_its_own_index_and_name() {
         let mut reading = Reading::default();
         for (i, metric) in Metric::ALL.into_iter().enumerate() {
             assert_eq!(metric.index(), i);
@@ -253,12 +249,12 @@ mod tests {
     }
 
     #[test]
-    fn unknown_metrics_are_left_out_of_json_and_never_zero() {
+    fn unknown_metrics_are_left_out_of_json() {
         assert_eq!(serde_json::to_string(&Reading::default()).unwrap(), "{}");
     }
 
     #[test]
-    fn merging_keeps_what_the_other_does_not_know() {
+    fn merging_keeps_values_unknown_to_the_other() {
         let mut one = Reading::default();
         one.set_bytes(Metric::Rss, Some(1));
         one.set_bytes(Metric::Heap, Some(2));

@@ -1,4 +1,4 @@
-//! Writing down what a monitor sees while it sees it.
+//! Recording events to a file.
 
 use std::{
     fs::OpenOptions,
@@ -20,32 +20,31 @@ use mprof::Mprof;
 
 const NAME: &str = "mem-recorder";
 
-/// Events that may wait for the disk: a second of samples at 1 ms with room for spans. What comes
-/// while more are waiting is dropped and counted, the sampler never waits.
+/// Capacity of the event channel: a few seconds of samples at 1 ms, with room for spans. If it is full,
+/// events are dropped and counted; the sampler never blocks.
 const CAPACITY: usize = 4096;
 
-/// Half of the second that a killed process may lose, so that a late wake-up is within it too.
+/// A killed process loses at most a second; half of it leaves room for late wake-ups.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How a [`Recorder`] writes.
+/// The format of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Format {
-    /// A header and a line for each sample; what is unknown is empty.
+    /// A header and one line per sample; unknown values are empty.
     Csv,
-    /// A JSON object a line for each sample, alert and span, told apart by `kind`.
+    /// One JSON object per line for each sample, alert and span, distinguished by `kind`.
     JsonLines,
-    /// The file of Python's `memory_profiler`, which `mprof plot`, `mprof peak` and `mprof list`
-    /// read: the resident set and at most 30 spans, 3 of a name. A peak between two samples has a
-    /// line of its own, which at short intervals is up to half a second late.
+    /// The format of Python's `memory_profiler`, for `mprof plot`, `mprof peak` and `mprof list`: the
+    /// resident set and at most 30 spans, 3 per name. A peak between two samples has its own line, up
+    /// to half a second late at short intervals.
     Mprof,
 }
 
-/// Writes a file of what a monitor sees, in a thread of its own.
+/// Records the events of a monitor to a file, on a dedicated thread.
 ///
-/// The file is flushed at least once a second, so that a process which is killed leaves all but
-/// the last second of it. A sample is taken when the recording begins and when it ends, so it is never
-/// empty, whether the monitor was started or not.
+/// The file is flushed at least once a second, so a killed process loses at most the last second. A
+/// sample is taken at the start and at the end of the recording, even if the monitor is not running.
 ///
 /// ```
 /// use mem_monitor::{Format, MemoryMonitor, Recorder};
@@ -70,16 +69,17 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Begins to record to a file that must not exist yet.
+    /// Starts a recording to a new file.
     ///
     /// # Errors
-    /// [`Error::Exists`], [`Error::Write`] where the file cannot be made, [`Error::Thread`].
+    /// [`Error::Exists`] if the file exists, [`Error::Write`] if it cannot be created,
+    /// [`Error::Thread`].
     pub fn create(
         monitor: &MemoryMonitor,
         format: Format,
-        path: impl Into<PathBuf>,
+        path: impl AsRef<Path>,
     ) -> Result<Self, Error> {
-        let path = path.into();
+        let path = path.as_ref().to_owned();
         let failed = |source: io::Error| match source.kind() {
             io::ErrorKind::AlreadyExists => Error::Exists { path: path.clone() },
             _ => Error::Write {
@@ -111,12 +111,11 @@ impl Recorder {
         })
     }
 
-    /// Begins to record in `folder` under the name that `mprof` looks for,
-    /// `mprofile_YYYYMMDDhhmmss.dat` with the local time; of recordings begun in the same second, the
-    /// later one gets the next second's name.
+    /// Starts a recording in `folder` under the name that `mprof` expects,
+    /// `mprofile_YYYYMMDDhhmmss.dat` in local time. If the name exists, the next second is used.
     ///
     /// # Errors
-    /// As [`create`](Self::create).
+    /// The same as [`create`](Self::create).
     pub fn mprof(monitor: &MemoryMonitor, folder: impl AsRef<Path>) -> Result<Self, Error> {
         let mut later = Duration::ZERO;
         loop {
@@ -128,16 +127,16 @@ impl Recorder {
         }
     }
 
-    /// The file.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Takes a last sample, writes what is waiting and closes the file; gives the number of events
-    /// that found no room and are missing in it.
+    /// Takes a last sample, writes all pending events and closes the file. Returns the number of dropped
+    /// events.
     ///
     /// # Errors
-    /// [`Error::Write`] with the first failure, also of an earlier write.
+    /// [`Error::Write`] with the first failed write of the recording.
     pub fn finish(mut self) -> Result<u64, Error> {
         self.end().map_err(|source| Error::Write {
             path: self.path.clone(),
@@ -152,7 +151,7 @@ impl Recorder {
         if let Some(shared) = self.shared.upgrade() {
             shared.sample();
         }
-        // The thread has ended already if the monitor is gone or the disk is full.
+        // The thread has already ended if the monitor was dropped or a write failed.
         let _ = self.stop.send(());
         thread
             .join()
@@ -161,13 +160,13 @@ impl Recorder {
 }
 
 impl Drop for Recorder {
-    /// As [`finish`](Self::finish), without a word on failures.
+    /// Finishes the recording and ignores errors.
     fn drop(&mut self) {
         drop(self.end());
     }
 }
 
-/// Writes events until the recorder or the monitor ends.
+/// Writes events until the recorder or the monitor is dropped.
 fn record(
     subscription: &Subscription,
     stopped: &Receiver<()>,
@@ -196,7 +195,7 @@ fn record(
     Ok(subscription.dropped())
 }
 
-/// A format with what it must remember.
+/// A format with its state.
 enum Writer {
     Csv,
     JsonLines,

@@ -1,4 +1,4 @@
-//! Where readings come from.
+//! Sources of readings.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -20,11 +20,11 @@ pub use proc_fs::{PssSource, StatusSource};
 
 pub(crate) use machine::reset_high_water;
 
-/// Something that knows a part of a [`Reading`].
+/// A source of figures for a [`Reading`].
 ///
-/// A source fills in what it knows now and leaves the rest alone; it neither fails nor panics, since
-/// what cannot be read is simply unknown. It is called by the sampling thread and by whoever asks
-/// for a sample.
+/// A source sets the metrics it can read and leaves the others unchanged. It must not panic; values that
+/// cannot be read are unknown. It is called on the sampling thread and on threads that request a
+/// sample.
 ///
 /// ```
 /// use mem_monitor::{Metric, Reading, Source};
@@ -42,23 +42,23 @@ pub(crate) use machine::reset_high_water;
 /// assert_eq!(reading.usage_bytes(), Some(3 << 20));
 /// ```
 pub trait Source: Send + Sync {
-    /// Writes what is known now.
+    /// Sets the current values.
     fn read(&self, reading: &mut Reading);
 
-    /// The least time between two reads by a monitor, for sources that cost something; in between,
-    /// the monitor repeats what it read last.
+    /// Returns the shortest time between two reads by a monitor, for expensive sources. In between,
+    /// the monitor reuses the last values.
     fn min_interval(&self) -> Duration {
         Duration::ZERO
     }
 }
 
-/// The path under another root: `/proc/x` under `/fixture` is `/fixture/proc/x`.
+/// Returns the path under another root: `/proc/x` under `/fixture` is `/fixture/proc/x`.
 fn under(root: &Path, path: impl AsRef<Path>) -> std::path::PathBuf {
     let path = path.as_ref();
     root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
-/// A small file's text, if there is one that can be read.
+/// Reads a small text file; `None` on any error.
 fn text(path: impl AsRef<Path>) -> Option<String> {
     fs::read_to_string(path).ok()
 }

@@ -1,4 +1,4 @@
-//! A memory profile by the phases that a program names itself.
+//! Memory statistics of `tracing` spans.
 
 use std::{
     collections::HashMap,
@@ -11,20 +11,19 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Metric, Reading, alert::as_unix_seconds, lock, reading::as_seconds};
+use crate::{
+    Metric, Reading, lock,
+    serialize::{as_seconds, as_unix_seconds},
+};
 
-mod layer;
+/// Finished spans that are stored individually (about 300 KiB); the statistics include all spans.
+const MAX_CALLS: usize = 2048;
 
-pub use layer::SpanLayer;
-
-/// So many finished spans are kept one by one (about 300 KiB); the statistics count all of them.
-const CALLS_KEPT: usize = 2048;
-
-/// What a span's figures count.
+/// The quantity that a span measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Counted {
-    /// Live heap bytes, of a plugged-in counter.
+    /// Live heap bytes of the heap counter.
     Heap,
     /// The resident set.
     Rss,
@@ -41,59 +40,59 @@ impl Counted {
 
 /// One finished span.
 ///
-/// Figures are of the whole process: what other threads did meanwhile is in them.
+/// The figures cover the whole process, including other threads.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct SpanCall {
-    /// The span's target, by default the path of the module it is in.
+    /// The span's target, by default its module path.
     pub target: &'static str,
     /// The span's name.
     pub name: &'static str,
-    /// How many spans it lies in.
+    /// The number of enclosing spans.
     pub level: usize,
-    /// When it was first entered.
+    /// When the span was first entered.
     #[serde(rename = "time_unix_s", serialize_with = "as_unix_seconds")]
     pub time: SystemTime,
-    /// The same since the monitor was made.
+    /// Time of the first entry since the monitor was created.
     #[serde(rename = "start_s", serialize_with = "as_seconds")]
     pub start: Duration,
-    /// When it was last left, since the monitor was made.
+    /// Time of the last exit since the monitor was created.
     #[serde(rename = "end_s", serialize_with = "as_seconds")]
     pub end: Duration,
-    /// What `entry`, `exit` and `peak` count.
+    /// The quantity of entry, exit and peak.
     pub counted: Counted,
-    /// Memory when it was first entered.
+    /// Memory at the first entry.
     pub entry_bytes: Option<u64>,
-    /// Memory when it was last left.
+    /// Memory at the last exit.
     pub exit_bytes: Option<u64>,
-    /// The most in between that was seen: by samples, at the ends of spans, by the kernel's mark or
-    /// the heap counter's peak where they rose in this span, by a window over the counter's peak.
+    /// Peak in between, from samples, entries and exits of spans, the kernel's high-water mark or the
+    /// heap counter's peak if they rose in this span, and a peak window of the counter.
     pub peak_bytes: Option<u64>,
-    /// Resident set when it was first entered.
+    /// Resident set at the first entry.
     pub rss_entry_bytes: Option<u64>,
-    /// Resident set when it was last left.
+    /// Resident set at the last exit.
     pub rss_exit_bytes: Option<u64>,
 }
 
 impl SpanCall {
-    /// From first entry to last exit.
+    /// Returns the time from first entry to last exit.
     pub fn duration(&self) -> Duration {
         self.end.saturating_sub(self.start)
     }
 
-    /// How far memory rose above its entry.
+    /// Returns the rise of the peak above the entry.
     pub fn rise_bytes(&self) -> Option<u64> {
         Some(self.peak_bytes?.saturating_sub(self.entry_bytes?))
     }
 
-    /// What was kept (positive) or given back (negative) from entry to exit, in bytes.
+    /// Returns the change from entry to exit: positive if memory grew.
     pub fn net_bytes(&self) -> Option<i64> {
         let (entry, exit) = (self.entry_bytes? as i64, self.exit_bytes? as i64);
         Some(exit.saturating_sub(entry))
     }
 }
 
-/// What all finished spans of one name have in common.
+/// Statistics of all finished spans of one name.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct SpanStats {
@@ -101,22 +100,22 @@ pub struct SpanStats {
     pub target: &'static str,
     /// The spans' name.
     pub name: &'static str,
-    /// How many were closed.
+    /// The number of closed spans.
     pub calls: u64,
-    /// Time from first entry to last exit, over all calls.
+    /// Total time from first entry to last exit.
     #[serde(rename = "total_time_s", serialize_with = "as_seconds")]
     pub total_time: Duration,
-    /// What the figures count, by the newest call.
+    /// The quantity of the figures, from the newest call.
     pub counted: Counted,
     /// Memory at the entry of the first call.
     pub first_entry_bytes: Option<u64>,
     /// Memory at the exit of the last call.
     pub last_exit_bytes: Option<u64>,
-    /// The greatest peak of all calls.
+    /// The maximum peak of all calls.
     pub peak_bytes: Option<u64>,
-    /// How far a call rose above its entry at most.
+    /// The largest rise above the entry of a call.
     pub greatest_rise_bytes: Option<u64>,
-    /// What all calls together kept (positive) or gave back (negative), in bytes.
+    /// The sum of the changes from entry to exit.
     pub total_net_bytes: Option<i64>,
 }
 
@@ -149,15 +148,15 @@ impl SpanStats {
     }
 }
 
-/// A span that is open: the greatest value seen since it was entered.
+/// An open span.
 #[derive(Debug)]
-struct Open {
-    counted: Counted,
-    /// 0 where nothing was seen, which no process has.
+pub(crate) struct Open {
+    pub(crate) counted: Counted,
+    /// Maximum since the entry; 0 if unknown.
     peak: AtomicU64,
 }
 
-/// What all span layers of a monitor write and its samples feed.
+/// The open and closed spans of a monitor.
 #[derive(Debug, Default)]
 pub(crate) struct Spans {
     open: Mutex<Vec<Arc<Open>>>,
@@ -167,7 +166,7 @@ pub(crate) struct Spans {
 
 type ByName = HashMap<(&'static str, &'static str), SpanStats>;
 
-/// What is known of the spans that finish while this lives; see
+/// Statistics of the spans that finish during its lifetime; see
 /// [`MemoryMonitor::span_window`](crate::MemoryMonitor::span_window).
 #[derive(Debug)]
 pub struct SpanWindow {
@@ -175,7 +174,7 @@ pub struct SpanWindow {
 }
 
 impl SpanWindow {
-    /// Every span name, most memory first.
+    /// Returns the statistics by span name, largest rise first.
     pub fn stats(&self) -> Vec<SpanStats> {
         sorted(&lock(&self.by_name))
     }
@@ -200,8 +199,15 @@ struct Closed {
     calls: Vec<Arc<SpanCall>>,
 }
 
+impl Open {
+    /// Returns the maximum since the entry.
+    pub(crate) fn peak_bytes(&self) -> Option<u64> {
+        Some(self.peak.load(Ordering::Relaxed)).filter(|bytes| *bytes > 0)
+    }
+}
+
 impl Spans {
-    /// A sample was taken: every open span has seen it.
+    /// Updates the peaks of all open spans with a sample.
     pub(crate) fn observe(&self, reading: &Reading) {
         for counted in [Counted::Heap, Counted::Rss] {
             if let Some(value) = reading.bytes(counted.metric()) {
@@ -210,8 +216,8 @@ impl Spans {
         }
     }
 
-    /// Every open span has seen this value. O(open spans).
-    fn raise(&self, counted: Counted, value: u64) {
+    /// Updates the peaks of all open spans with a value. O(open spans).
+    pub(crate) fn raise(&self, counted: Counted, value: u64) {
         for open in lock(&self.open)
             .iter()
             .filter(|open| open.counted == counted)
@@ -220,7 +226,7 @@ impl Spans {
         }
     }
 
-    fn open(&self, counted: Counted) -> Arc<Open> {
+    pub(crate) fn open(&self, counted: Counted) -> Arc<Open> {
         let open = Arc::new(Open {
             counted,
             peak: AtomicU64::new(0),
@@ -229,7 +235,7 @@ impl Spans {
         open
     }
 
-    fn close(&self, open: &Arc<Open>, call: &Arc<SpanCall>) {
+    pub(crate) fn close(&self, open: &Arc<Open>, call: &Arc<SpanCall>) {
         {
             let mut all = lock(&self.open);
             if let Some(i) = all.iter().position(|other| Arc::ptr_eq(other, open)) {
@@ -246,12 +252,12 @@ impl Spans {
         let mut closed = lock(&self.closed);
         count(&mut closed.stats, call);
         closed.calls.push(Arc::clone(call));
-        if closed.calls.len() > CALLS_KEPT {
-            // The longest are what a timeline can show.
+        if closed.calls.len() > MAX_CALLS {
+            // A timeline shows the longest spans.
             closed
                 .calls
                 .sort_by_key(|call| std::cmp::Reverse(call.duration()));
-            closed.calls.truncate(CALLS_KEPT / 2);
+            closed.calls.truncate(MAX_CALLS / 2);
         }
     }
 
@@ -298,13 +304,13 @@ mod tests {
     }
 
     #[test]
-    fn of_many_calls_the_longest_are_kept_and_all_are_counted() {
+    fn longest_calls_are_stored_and_all_are_counted() {
         let spans = Spans::default();
         for i in 0..5000 {
             let open = spans.open(Counted::Rss);
             spans.close(&open, &call(i));
         }
-        assert!(spans.calls().len() <= CALLS_KEPT);
+        assert!(spans.calls().len() <= MAX_CALLS);
         assert_eq!(
             spans.calls().last().unwrap().start,
             Duration::from_secs(4999)

@@ -1,4 +1,4 @@
-//! A picture of what happened.
+//! Timelines as SVG and HTML.
 
 use std::{
     sync::Arc,
@@ -13,18 +13,18 @@ mod draw;
 mod html;
 mod style;
 
-/// What is drawn unless told otherwise, where it is known.
+/// The default series.
 const DEFAULT_SERIES: [Metric; 3] = [Metric::Rss, Metric::Heap, Metric::Device];
 
-/// The size of the picture in an HTML page, in pixels; the page scales it to its width.
+/// The size of the drawing in an HTML page, in pixels; the page scales it to its width.
 const HTML_SIZE: (u32, u32) = (1200, 560);
 
-/// A monitor's history as a self-contained picture: series over time, spans as bands below, the
-/// limit as a line, the peak and the alerts marked.
+/// A monitor's history as a self-contained chart: series over time, spans as bands below, the limit as a
+/// line, markers for the peak and the alerts.
 ///
-/// Times are since the monitor was made. Where a bucket of the history holds several samples, the
-/// line is their mean and the shade around it spans from the least to the greatest. Both the SVG and
-/// the HTML page follow the reader's preference for light or dark, and load nothing.
+/// Times are relative to the creation of the monitor. If a bucket of the history has several samples, the
+/// line is their mean and the shaded area spans minimum to maximum. SVG and HTML follow the light or dark
+/// preference of the viewer and load no external resources.
 ///
 /// ```
 /// use mem_monitor::MemoryMonitor;
@@ -42,7 +42,7 @@ const HTML_SIZE: (u32, u32) = (1200, 560);
 #[derive(Clone, Debug)]
 pub struct Timeline {
     title: String,
-    /// The time of day at time zero.
+    /// Wall-clock time at time zero.
     start: SystemTime,
     history: History,
     series: Vec<Metric>,
@@ -56,7 +56,7 @@ pub struct Timeline {
 }
 
 impl MemoryMonitor {
-    /// What was recorded up to now, as a picture. Takes a sample, so there is always one.
+    /// Returns a timeline of everything recorded so far. Takes a sample.
     pub fn timeline(&self, title: impl Into<String>) -> Timeline {
         let sample = self.sample();
         let history = self.history();
@@ -70,7 +70,7 @@ impl MemoryMonitor {
             alerts: self.get_memory_alerts(),
             limit: sample.limit.clone(),
             peak: sample.peak_bytes,
-            breakdown: self.part_sizes(&sample.reading),
+            breakdown: self.breakdown_of(&sample.reading),
             breakdown_at_peak: self.peak_breakdown(),
             history,
         }
@@ -78,32 +78,31 @@ impl MemoryMonitor {
 }
 
 impl Timeline {
-    /// Draws these metrics in place of resident set, heap and devices.
+    /// Replaces the default series: resident set, heap and devices.
     pub fn series(mut self, series: impl IntoIterator<Item = Metric>) -> Self {
         self.series = series.into_iter().collect();
         self
     }
 
-    /// The picture as an SVG document.
+    /// Renders an SVG document.
     ///
     /// # Errors
-    /// [`Error::Draw`] for less than 480 x 320 or more than 8,192 pixels on a side, between which
-    /// labels have room.
+    /// [`Error::Draw`] for less than 480 x 320 or more than 8,192 pixels on a side.
     pub fn to_svg(&self, width: u32, height: u32) -> Result<String, Error> {
         draw::svg(self, width, height)
     }
 
-    /// A page with the picture and tables of spans, parts and alerts.
+    /// Renders an HTML page with the chart and tables of alerts, spans and categories.
     ///
     /// # Errors
-    /// [`Error::Draw`] if the picture cannot be drawn.
+    /// [`Error::Draw`] if the chart cannot be drawn.
     pub fn to_html(&self) -> Result<String, Error> {
         let (width, height) = HTML_SIZE;
         let drawing = draw::drawing(self, width, height)?;
         Ok(html::page(self, &drawing))
     }
 
-    /// First and last moment.
+    /// Returns the first and the last time.
     fn range(&self) -> (Duration, Duration) {
         let first = self
             .history
@@ -114,8 +113,8 @@ impl Timeline {
         (first, last)
     }
 
-    /// The peak and when it was: in which bucket a sample, the kernel's mark or the heap counter's
-    /// peak first reached it.
+    /// Returns the peak and its time: the first bucket in which a sample, the high-water mark or the heap
+    /// counter's peak reaches it.
     fn peak_at(&self) -> Option<(Duration, u64)> {
         let peak = self.peak?;
         let seen = [

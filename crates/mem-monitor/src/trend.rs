@@ -1,13 +1,13 @@
-//! Whether memory grows, and how fast.
+//! Growth over a sliding window.
 
 use std::{collections::VecDeque, time::Duration};
 
-/// Points that a trend looks at: 24 points are 276 slopes, a few microseconds of work each time one
-/// is added, and that is at most 24 times in a window.
+/// Points in a window. 24 points have 276 slopes, which take a few microseconds, at most 24 times per
+/// window.
 const POINTS: usize = 24;
 
-/// Fewer points than this say nothing: with 6, the lower bound is the third least of 15 slopes.
-const LEAST_POINTS: usize = 6;
+/// The fewest points with a meaningful bound: with 6 it is the third smallest of 15 slopes.
+const MIN_POINTS: usize = 6;
 
 /// The 97.5 % quantile of the normal distribution, for a two-sided 95 % interval.
 const NORMAL_975: f64 = 1.96;
@@ -15,8 +15,8 @@ const NORMAL_975: f64 = 1.96;
 /// Growth over a sliding window.
 ///
 /// The slope is the lower end of Sen's 95 % confidence interval (P. K. Sen, "Estimates of the
-/// regression coefficient based on Kendall's tau", 1968): a slope that the data show to be there,
-/// on which single spikes and one step (a model that is loaded) have no effect.
+/// regression coefficient based on Kendall's tau", 1968). Single spikes and one jump (a file that
+/// is loaded) have no effect on it.
 #[derive(Clone, Debug)]
 pub(crate) struct Trend {
     spacing: Duration,
@@ -25,7 +25,7 @@ pub(crate) struct Trend {
 }
 
 impl Trend {
-    /// `window` is widened where samples come too seldom to fill it.
+    /// Creates a trend over `window`, which widens if samples are too rare to fill it.
     pub(crate) fn new(window: Duration) -> Self {
         Self {
             spacing: window / POINTS as u32,
@@ -36,7 +36,7 @@ impl Trend {
 
     pub(crate) fn push(&mut self, at: Duration, bytes: u64) {
         let at = at.as_secs_f64();
-        // A tenth less, so that a tick which comes a little early is not left out.
+        // 10 % tolerance, so that a sample that is slightly early is not skipped.
         if self
             .points
             .back()
@@ -51,8 +51,8 @@ impl Trend {
         self.slope = self.lower_bound();
     }
 
-    /// Bytes per second that memory grows by at least; negative where it shrinks, `None` while
-    /// there is too little to say.
+    /// Returns the lower bound of the growth; negative if memory shrinks, `None` with too few
+    /// points.
     pub(crate) fn bytes_per_second(&self) -> Option<f64> {
         self.slope
     }
@@ -64,7 +64,7 @@ impl Trend {
 
     fn lower_bound(&self) -> Option<f64> {
         let n = self.points.len();
-        if n < LEAST_POINTS {
+        if n < MIN_POINTS {
             return None;
         }
         let mut slopes: Vec<f64> = (0..n)
@@ -97,18 +97,18 @@ mod tests {
     }
 
     #[test]
-    fn a_ramp_has_its_slope() {
+    fn ramp_has_its_slope() {
         let slope = trend((0..60).map(|i| 1000 * i)).bytes_per_second().unwrap();
         assert!((slope - 1000.0).abs() < 1e-6, "{slope}");
     }
 
     #[test]
-    fn too_few_points_have_none() {
+    fn too_few_points_have_no_slope() {
         assert_eq!(trend([1, 2, 3, 4, 5]).bytes_per_second(), None);
     }
 
     #[test]
-    fn samples_faster_than_the_window_needs_are_thinned_out() {
+    fn dense_samples_are_thinned_out() {
         let mut trend = Trend::new(Duration::from_secs(24));
         for i in 0..10_000u64 {
             trend.push(Duration::from_millis(i * 10), i * 10);
@@ -120,7 +120,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn one_step_is_no_growth(at in 0usize..100, height in 1u64..1 << 40) {
+        fn one_jump_is_no_growth(at in 0usize..100, height in 1u64..1 << 40) {
             let mut trend = Trend::new(Duration::from_secs(24));
             for i in 0..100 {
                 trend.push(Duration::from_secs(i as u64), if i >= at { height } else { 0 });
@@ -131,7 +131,7 @@ mod tests {
         }
 
         #[test]
-        fn noise_never_shows_more_growth_than_there_is(
+        fn noise_adds_at_most_its_own_slope(
             noise in prop::collection::vec(0u64..1000, 24),
             slope in 0u64..10_000,
         ) {

@@ -1,4 +1,4 @@
-//! Recorded `/proc` and `/sys` trees: control groups of every kind, pressure, high-water mark.
+//! Sources on recorded `/proc` and `/sys` trees: control groups, pressure, high-water mark.
 #![cfg(target_os = "linux")]
 
 use std::{fs, path::Path, time::Duration};
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 const V2_MOUNT: &str = "30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n";
 
-/// A root folder with these files.
+/// Creates a root folder with files.
 fn tree(files: &[(&str, &str)]) -> TempDir {
     let root = tempfile::tempdir().unwrap();
     for (path, text) in files {
@@ -35,12 +35,27 @@ fn mib(mib: u64) -> Option<u64> {
     Some(mib << 20)
 }
 
+/// A `/proc/self/status` with further lines.
+fn status(lines: &str) -> String {
+    format!(
+        "Name:\tapp\nState:\tR (running)\nTgid:\t7\nPid:\t7\nPPid:\t1\nTracerPid:\t0\n\
+         Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nFDSize:\t64\nGroups:\t \n{lines}Threads:\t1\n\
+         SigQ:\t0/96365\nSigPnd:\t0\nShdPnd:\t0\nSigBlk:\t0\nSigIgn:\t0\nSigCgt:\t0\n\
+         CapInh:\t0\nCapPrm:\t0\nCapEff:\t0\n"
+    )
+}
+
+/// A `/proc/self/smaps_rollup` with these lines.
+fn rollup(lines: &str) -> String {
+    format!("55d0c0de0000-7ffe5b3f1000 ---p 00000000 00:00 0    [rollup]\n{lines}")
+}
+
 fn bytes_of(mib: u64) -> String {
     format!("{}\n", mib << 20)
 }
 
 #[test]
-fn version_2_tells_charge_peak_and_both_limits() {
+fn cgroup_v2_has_charge_peak_and_both_limits() {
     let root = tree(&[
         ("proc/self/cgroup", "0::/app\n"),
         ("proc/self/mountinfo", V2_MOUNT),
@@ -63,7 +78,7 @@ fn version_2_tells_charge_peak_and_both_limits() {
     assert_eq!(
         limit.used_bytes,
         mib(200),
-        "page cache that can be dropped does not count"
+        "droppable page cache is not counted"
     );
     assert_eq!(
         limit.origin,
@@ -72,7 +87,7 @@ fn version_2_tells_charge_peak_and_both_limits() {
 }
 
 #[test]
-fn the_least_limit_of_all_ancestors_counts_with_what_is_charged_there() {
+fn smallest_limit_of_all_ancestors_applies_with_its_charge() {
     let root = tree(&[
         ("proc/self/cgroup", "0::/slice/pod/container\n"),
         ("proc/self/mountinfo", V2_MOUNT),
@@ -96,7 +111,7 @@ fn the_least_limit_of_all_ancestors_counts_with_what_is_charged_there() {
 }
 
 #[test]
-fn a_group_without_the_memory_controller_is_counted_at_its_parent() {
+fn group_without_memory_controller_is_charged_to_its_parent() {
     let root = tree(&[
         ("proc/self/cgroup", "0::/app/leaf\n"),
         ("proc/self/mountinfo", V2_MOUNT),
@@ -110,11 +125,11 @@ fn a_group_without_the_memory_controller_is_counted_at_its_parent() {
 }
 
 #[test]
-fn version_1_knows_limits_above_its_container_and_no_limit() {
+fn cgroup_v1_reads_hierarchical_limits_and_unlimited_values() {
     let v1 = |limit: &str, hierarchical: &str| {
         cgroup(&tree(&[
             ("proc/self/cgroup", "5:cpu:/x\n4:memory:/docker/abc\n"),
-            // Inside a container the group itself is mounted.
+            // Inside a container, the group itself is the root of the mount.
             (
                 "proc/self/mountinfo",
                 "35 31 0:32 /docker/abc /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n",
@@ -150,7 +165,7 @@ fn version_1_knows_limits_above_its_container_and_no_limit() {
 }
 
 #[test]
-fn on_a_hybrid_system_memory_is_charged_in_version_1_and_pressure_is_in_version_2() {
+fn hybrid_system_has_memory_in_v1_and_pressure_in_v2() {
     let root = tree(&[
         (
             "proc/self/cgroup",
@@ -201,20 +216,20 @@ fn on_a_hybrid_system_memory_is_charged_in_version_1_and_pressure_is_in_version_
 }
 
 #[test]
-fn a_group_outside_its_namespace_is_read_at_the_mount_point() {
+fn group_outside_its_namespace_is_read_at_the_mount_point() {
     let root = tree(&[
         ("proc/self/cgroup", "0::/../../elsewhere\n"),
         ("proc/self/mountinfo", V2_MOUNT),
         ("sys/fs/cgroup/memory.current", &bytes_of(5)),
         ("sys/fs/cgroup/memory.max", &bytes_of(50)),
-        // Where the path would lead if it were followed out of the hierarchy.
+        // The path would lead here, outside the hierarchy.
         ("sys/elsewhere/memory.max", &bytes_of(7)),
     ]);
     assert_eq!(cgroup(&root).bytes(Metric::CgroupMax), mib(50));
 }
 
 #[test]
-fn a_mount_point_with_blanks_is_found() {
+fn mount_point_with_blanks_is_found() {
     let root = tree(&[
         ("proc/self/cgroup", "0::/\n"),
         (
@@ -227,7 +242,7 @@ fn a_mount_point_with_blanks_is_found() {
 }
 
 #[test]
-fn of_two_mounts_the_one_that_shows_the_group_is_read() {
+fn mount_that_contains_the_group_is_preferred() {
     let root = tree(&[
         ("proc/self/cgroup", "0::/b\n"),
         (
@@ -241,7 +256,7 @@ fn of_two_mounts_the_one_that_shows_the_group_is_read() {
 }
 
 #[test]
-fn an_empty_or_broken_tree_is_unknown_and_never_an_error() {
+fn empty_or_broken_tree_is_unknown() {
     let broken = tree(&[
         ("proc/self/cgroup", "nonsense\n4:memory\n0::\n"),
         (
@@ -267,9 +282,12 @@ fn status_and_rollup_are_read_under_the_root() {
     let root = tree(&[
         (
             "proc/self/status",
-            "VmHWM:\t  2048 kB\nRssFile:\t    512 kB\n",
+            &status("VmHWM:\t  2048 kB\nRssFile:\t    512 kB\n"),
         ),
-        ("proc/self/smaps_rollup", "Rss: 9 kB\nPss:   1024 kB\n"),
+        (
+            "proc/self/smaps_rollup",
+            &rollup("Rss: 9 kB\nPss:   1024 kB\n"),
+        ),
         ("proc/self/statm", "100 10 5 1 0 4 0\n"),
     ]);
     let monitor = MemoryMonitor::builder().root(root.path()).build().unwrap();
@@ -292,13 +310,17 @@ fn status_and_rollup_are_read_under_the_root() {
 }
 
 #[test]
-fn proportional_set_is_read_at_most_once_a_second() {
-    let root = tree(&[("proc/self/smaps_rollup", "Pss: 1 kB\n")]);
+fn pss_is_read_at_most_once_a_second() {
+    let root = tree(&[("proc/self/smaps_rollup", &rollup("Pss: 1 kB\n"))]);
     let monitor = MemoryMonitor::builder().root(root.path()).build().unwrap();
     let first = monitor.sample();
-    write(root.path(), "proc/self/smaps_rollup", "Pss: 2 kB\n");
+    write(
+        root.path(),
+        "proc/self/smaps_rollup",
+        &rollup("Pss: 2 kB\n"),
+    );
     let second = monitor.sample();
-    // Unless this test was stopped for most of a second, it is still the first value.
+    // Unless the test was paused for most of a second, the first value is reused.
     if second.elapsed - first.elapsed < Duration::from_millis(900) {
         assert_eq!(second.reading.bytes(Metric::Pss), Some(1 << 10));
     }
@@ -307,8 +329,8 @@ fn proportional_set_is_read_at_most_once_a_second() {
 }
 
 #[test]
-fn the_high_water_mark_counts_from_the_baseline_and_reset_moves_it() {
-    let status = |kib: u64| format!("VmHWM: {kib} kB\n");
+fn high_water_mark_counts_from_the_baseline_and_reset_moves_it() {
+    let status = |kib: u64| status(&format!("VmHWM:\t{kib} kB\n"));
     let root = tree(&[
         ("proc/self/status", &status(5000)),
         ("proc/self/statm", "100 10 0 0 0 0 0\n"),
@@ -316,7 +338,11 @@ fn the_high_water_mark_counts_from_the_baseline_and_reset_moves_it() {
     ]);
     let monitor = MemoryMonitor::builder().root(root.path()).build().unwrap();
     let rss = monitor.get_current_memory_usage();
-    assert_eq!(monitor.get_peak_memory_usage(), rss, "5000 KiB were before");
+    assert_eq!(
+        monitor.get_peak_memory_usage(),
+        rss,
+        "5000 KiB is the baseline"
+    );
     write(root.path(), "proc/self/status", &status(6000));
     assert_eq!(monitor.get_peak_memory_usage(), Some(6000 << 10));
     monitor.reset();
@@ -326,7 +352,7 @@ fn the_high_water_mark_counts_from_the_baseline_and_reset_moves_it() {
 }
 
 #[test]
-fn this_machine_is_known_to_itself() {
+fn reads_the_current_machine() {
     let monitor = MemoryMonitor::default();
     let reading = &monitor.sample().reading;
     let total = reading.bytes(Metric::MachineTotal).unwrap();

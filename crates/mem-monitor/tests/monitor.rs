@@ -1,4 +1,4 @@
-//! The monitor's life: starting, stopping, subscribers, alerts, reset, history.
+//! The monitor: start, stop, subscribers, alerts, reset, history.
 
 use std::{
     sync::{
@@ -9,14 +9,14 @@ use std::{
 };
 
 use mem_monitor::{
-    AlertRule, Backing, DevicePool, Error, Event, HeapCounter, MemoryMonitor, MemoryMonitorBuilder,
-    Metric, Part, Reading, Source,
+    AlertRule, Backing, Category, DevicePool, Error, Event, HeapCounter, MemoryMonitor,
+    MemoryMonitorBuilder, Metric, Reading, Source,
 };
 
-/// Far longer than any step of these tests takes, also on a loaded machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Far longer than any wait of these tests, even on a loaded machine.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A monitor that knows nothing but a heap counter which the test sets.
+/// Returns a builder whose only source is a heap counter set by the test.
 fn with_heap() -> (Arc<AtomicU64>, MemoryMonitorBuilder) {
     let live = Arc::new(AtomicU64::new(0));
     let counter = HeapCounter::new({
@@ -24,13 +24,13 @@ fn with_heap() -> (Arc<AtomicU64>, MemoryMonitorBuilder) {
         move || Some(live.load(Relaxed))
     });
     let nowhere = tempfile::tempdir().unwrap();
-    // The folder is gone when this returns: nothing is known under it.
+    // The folder is removed on return, so nothing can be read under it.
     let builder = MemoryMonitor::builder().root(nowhere.path()).heap(counter);
     (live, builder)
 }
 
 #[test]
-fn the_default_interval_is_five_seconds_and_the_least_a_millisecond() {
+fn default_interval_is_5_s_and_the_minimum_is_1_ms() {
     assert_eq!(
         MemoryMonitor::default().check_interval(),
         Duration::from_secs(5)
@@ -45,7 +45,7 @@ fn the_default_interval_is_five_seconds_and_the_least_a_millisecond() {
 }
 
 #[test]
-fn settings_that_make_no_sense_are_refused() {
+fn rejects_invalid_settings() {
     let build = |builder: MemoryMonitorBuilder| builder.build().unwrap_err();
     let builder = MemoryMonitor::builder;
     assert!(matches!(build(builder().limit_bytes(0)), Error::ZeroLimit));
@@ -61,7 +61,7 @@ fn settings_that_make_no_sense_are_refused() {
 }
 
 #[test]
-fn starting_and_stopping_twice_is_the_same_as_once() {
+fn starting_and_stopping_are_idempotent() {
     let (_, builder) = with_heap();
     let monitor = builder
         .check_interval(Duration::from_millis(1))
@@ -73,7 +73,7 @@ fn starting_and_stopping_twice_is_the_same_as_once() {
         monitor.start_monitoring().unwrap();
         assert!(monitor.is_monitoring());
         let subscription = monitor.subscribe(1);
-        subscription.events().recv_timeout(PATIENCE).unwrap();
+        subscription.events().recv_timeout(TIMEOUT).unwrap();
         monitor.stop_monitoring();
         monitor.stop_monitoring();
         assert!(!monitor.is_monitoring());
@@ -88,8 +88,8 @@ fn starting_and_stopping_twice_is_the_same_as_once() {
 }
 
 #[test]
-fn a_long_interval_does_not_delay_the_end() {
-    let quickest = (0..20)
+fn long_interval_does_not_delay_stopping() {
+    let fastest = (0..20)
         .map(|_| {
             let (live, builder) = with_heap();
             let monitor = builder.check_interval(Duration::MAX).build().unwrap();
@@ -97,27 +97,27 @@ fn a_long_interval_does_not_delay_the_end() {
             while monitor.latest().is_none() {
                 std::thread::yield_now();
             }
-            // By now the thread most likely waits for the next tick.
+            // Gives the thread time to wait for the next tick.
             std::thread::sleep(Duration::from_millis(2));
             let begin = Instant::now();
             drop(monitor);
-            // The thread is gone, and with it the last handle of the counter.
+            // The thread has ended and dropped its handle of the counter.
             assert_eq!(Arc::strong_count(&live), 1);
             begin.elapsed()
         })
         .min()
         .unwrap();
-    assert!(quickest < Duration::from_millis(50), "{quickest:?}");
+    assert!(fastest < Duration::from_millis(50), "{fastest:?}");
 }
 
 #[test]
-fn a_panicking_source_ends_the_thread_and_it_can_be_started_again() {
+fn thread_can_be_restarted_after_a_source_panics() {
     struct Once(AtomicU64);
     impl Source for Once {
         fn read(&self, reading: &mut Reading) {
             assert!(
                 self.0.fetch_add(1, Relaxed) > 0,
-                "the first read panics: this is part of a test"
+                "the first read panics, as the test expects"
             );
             reading.set_bytes(Metric::Heap, Some(7));
         }
@@ -128,19 +128,19 @@ fn a_panicking_source_ends_the_thread_and_it_can_be_started_again() {
         .unwrap();
     monitor.start_monitoring().unwrap();
     let begin = Instant::now();
-    while monitor.is_monitoring() && begin.elapsed() < PATIENCE {
+    while monitor.is_monitoring() && begin.elapsed() < TIMEOUT {
         std::thread::yield_now();
     }
     let subscription = monitor.subscribe(4);
     monitor.start_monitoring().unwrap();
-    let event = subscription.events().recv_timeout(PATIENCE).unwrap();
+    let event = subscription.events().recv_timeout(TIMEOUT).unwrap();
     assert!(
         matches!(event, Event::Sample(sample) if sample.reading.bytes(Metric::Heap) == Some(7))
     );
 }
 
 #[test]
-fn a_full_subscriber_loses_events_and_holds_nobody_up() {
+fn full_subscriber_loses_events_without_blocking() {
     let (_, builder) = with_heap();
     let monitor = builder.build().unwrap();
     let full = monitor.subscribe(2);
@@ -164,12 +164,12 @@ fn a_full_subscriber_loses_events_and_holds_nobody_up() {
     assert_eq!(
         full.events().iter().count(),
         2,
-        "the channel ends with the monitor"
+        "the channel disconnects when the monitor is dropped"
     );
 }
 
 #[test]
-fn usage_and_peak_are_the_heaps_where_the_resident_set_is_unknown() {
+fn usage_and_peak_fall_back_to_the_heap() {
     let (live, builder) = with_heap();
     let monitor = builder.build().unwrap();
     live.store(500, Relaxed);
@@ -183,7 +183,7 @@ fn usage_and_peak_are_the_heaps_where_the_resident_set_is_unknown() {
 }
 
 #[test]
-fn the_heap_counters_own_peak_counts_between_two_samples_but_not_from_before() {
+fn heap_counter_peak_counts_since_the_baseline() {
     let peak = Arc::new(AtomicU64::new(9_000));
     let reset = Arc::new(AtomicU64::new(0));
     let heap = HeapCounter::new(|| Some(10))
@@ -214,7 +214,7 @@ fn the_heap_counters_own_peak_counts_between_two_samples_but_not_from_before() {
 }
 
 #[test]
-fn default_alerts_tell_of_80_and_95_percent_once_each() {
+fn default_alerts_fire_once_at_80_and_95_percent() {
     let (live, builder) = with_heap();
     let monitor = builder.limit_bytes(1000).build().unwrap();
     let subscription = monitor.subscribe(100);
@@ -234,16 +234,16 @@ fn default_alerts_tell_of_80_and_95_percent_once_each() {
     assert!(
         alerts[0]
             .message
-            .contains("80 % of the limit is used, 800 B of 1000 B (configured limit)"),
+            .contains("80 % of the limit is used: 800 B of 1000 B (configured limit)"),
         "{}",
         alerts[0]
     );
-    let told = subscription
+    let sent = subscription
         .events()
         .try_iter()
         .filter(|e| matches!(e, Event::Alert(_)))
         .count();
-    assert_eq!(told, 2);
+    assert_eq!(sent, 2);
     monitor.reset();
     assert!(monitor.get_memory_alerts().is_empty());
     monitor.sample();
@@ -251,17 +251,17 @@ fn default_alerts_tell_of_80_and_95_percent_once_each() {
 }
 
 #[test]
-fn steady_growth_towards_the_limit_is_told_in_time() {
+fn steady_growth_towards_the_limit_fires_an_alert() {
     let (live, builder) = with_heap();
     let monitor = builder
         .limit_bytes(1 << 40)
-        // The window is as long as 24 samples that lie close together.
+        // The window covers 24 samples at 1 ms.
         .trend_window(Duration::from_millis(24))
         .build()
         .unwrap();
     let begin = Instant::now();
-    while monitor.get_memory_alerts().is_empty() && begin.elapsed() < PATIENCE {
-        // 30 GB a second: the limit is 36 seconds away, and 80 % of it 29.
+    while monitor.get_memory_alerts().is_empty() && begin.elapsed() < TIMEOUT {
+        // At 30 GB/s the limit is reached in 36 s, and 80 % of it in 29 s.
         let elapsed = begin.elapsed().as_micros() as u64;
         live.store(elapsed * 30_000, Relaxed);
         monitor.sample();
@@ -277,13 +277,13 @@ fn steady_growth_towards_the_limit_is_told_in_time() {
 }
 
 #[test]
-fn device_pools_are_told_apart_and_added_up() {
+fn device_pools_are_listed_and_summed() {
     let pool = |name: &'static str, used: u64| DevicePool::new(name, move || Some(used));
     let monitor = MemoryMonitor::builder()
         .root("/nowhere")
         .source(pool("gpu0", 30).with_reserved(|| Some(64)))
         .source(pool("gpu1", 12))
-        .source(DevicePool::new("off", || None))
+        .source(DevicePool::new("unknown", || None))
         .build()
         .unwrap();
     let reading = &monitor.sample().reading;
@@ -298,13 +298,13 @@ fn device_pools_are_told_apart_and_added_up() {
         [
             ("gpu0", Some(30), Some(64)),
             ("gpu1", Some(12), None),
-            ("off", None, None),
+            ("unknown", None, None),
         ]
     );
 }
 
 #[test]
-fn the_history_is_bounded_and_keeps_the_peak() {
+fn history_is_bounded_and_keeps_the_peak() {
     let (live, builder) = with_heap();
     let monitor = builder.history_capacity(8).build().unwrap();
     for i in 0..1000u64 {
@@ -318,7 +318,7 @@ fn the_history_is_bounded_and_keeps_the_peak() {
 }
 
 #[test]
-fn samples_resets_and_questions_from_many_threads_do_not_disturb_each_other() {
+fn samples_resets_and_queries_run_concurrently() {
     let (_, builder) = with_heap();
     let monitor = builder
         .check_interval(Duration::from_millis(1))
@@ -342,7 +342,7 @@ fn samples_resets_and_questions_from_many_threads_do_not_disturb_each_other() {
 }
 
 #[test]
-fn an_alert_is_open_until_the_value_has_gone_back() {
+fn alert_is_open_until_the_value_goes_back() {
     let (live, builder) = with_heap();
     let rule = AlertRule::usage_above(1000);
     let monitor = builder.alert_rules([rule]).build().unwrap();
@@ -356,7 +356,7 @@ fn an_alert_is_open_until_the_value_has_gone_back() {
 }
 
 #[test]
-fn limit_and_interval_can_be_changed_while_it_runs() {
+fn limit_and_interval_can_be_changed_while_running() {
     let (live, builder) = with_heap();
     let monitor = builder.build().unwrap();
     live.store(600, Relaxed);
@@ -373,20 +373,20 @@ fn limit_and_interval_can_be_changed_while_it_runs() {
         .set_check_interval(Duration::from_millis(1))
         .unwrap();
     assert!(monitor.is_monitoring());
-    // At the 5 s of before, this would not be three samples.
+    // The new interval delivers samples without waiting for the previous 5 s.
     for _ in 0..3 {
-        subscription.events().recv_timeout(PATIENCE).unwrap();
+        subscription.events().recv_timeout(TIMEOUT).unwrap();
     }
     assert_eq!(monitor.check_interval(), Duration::from_millis(1));
 }
 
 #[test]
-fn parts_are_remembered_as_they_were_at_the_peak() {
+fn peak_breakdown_has_the_categories_at_the_peak() {
     let (live, builder) = with_heap();
     let monitor = builder.build().unwrap();
-    let part = Arc::clone(&live);
-    monitor.register_part(Part::new("half", Backing::Heap, move || {
-        Some(part.load(Relaxed) / 2)
+    let heap = Arc::clone(&live);
+    monitor.register_category(Category::new("half", Backing::Heap, move || {
+        Some(heap.load(Relaxed) / 2)
     }));
     assert_eq!(monitor.peak_breakdown(), None);
     for bytes in [100, 800, 400] {

@@ -1,6 +1,6 @@
-//! What needs a process of its own: the kernel's high-water mark, and dying by SIGKILL.
+//! Tests that need a separate process: the kernel's high-water mark and SIGKILL.
 //!
-//! Each test starts this program again with the name of a part to play.
+//! Each test runs this program again with the name of a role.
 #![cfg(target_os = "linux")]
 
 use std::{
@@ -14,38 +14,41 @@ use std::{
 
 use mem_monitor::{Event, Format, MemoryMonitor, Recorder};
 
-const PART: &str = "MEM_MONITOR_TEST_PART";
-/// What a child says at the end, so that one which found no part does not look like a success.
-const PLAYED: &str = "the part was played";
+const ROLE: &str = "MEM_MONITOR_TEST_ROLE";
+/// Printed by a child at the end, so that a child without a role does not look like a success.
+const COMPLETED: &str = "role completed";
 
-/// Plays the part that the environment names, if it names one; of its own it is no test.
+/// Runs the role named by the environment. Without one it tests nothing.
 #[test]
-fn part_of_a_child_process() {
-    match env::var(PART).as_deref() {
+fn child_process() {
+    match env::var(ROLE).as_deref() {
         Ok("spike") => spike(),
         Ok("reset") => reset(),
         Ok(folder) if Path::new(folder).is_dir() => record_until_killed(Path::new(folder)),
         _ => return,
     }
-    println!("{PLAYED}");
+    println!("{COMPLETED}");
 }
 
-fn child(part: &str) -> Child {
+fn child(role: &str) -> Child {
     Command::new(env::current_exe().unwrap())
-        .args(["--exact", "part_of_a_child_process", "--nocapture"])
-        .env(PART, part)
+        .args(["--exact", "child_process", "--nocapture"])
+        .env(ROLE, role)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap()
 }
 
-fn assert_plays(part: &str) {
-    let output = child(part).wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains(PLAYED), "{said}");
+fn assert_completes(role: &str) {
+    let output = child(role).wait_with_output().unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && printed.contains(COMPLETED),
+        "{printed}"
+    );
 }
 
-/// Uses so much for 50 ms.
+/// Uses `mib` MiB for 50 ms.
 fn use_for_50_ms(mib: usize) {
     let block = std::hint::black_box(vec![1u8; mib << 20]);
     sleep(Duration::from_millis(50));
@@ -53,14 +56,14 @@ fn use_for_50_ms(mib: usize) {
 }
 
 #[test]
-fn a_spike_of_50_ms_between_two_ticks_is_in_the_peak() {
-    assert_plays("spike");
+fn peak_includes_a_spike_between_two_ticks() {
+    assert_completes("spike");
 }
 
 fn spike() {
     let monitor = MemoryMonitor::default();
     monitor.start_monitoring().unwrap();
-    // The first tick is over and the next one far away.
+    // Waits for the first tick; the next one is 5 s later.
     let samples = monitor.subscribe(1);
     while monitor.latest().is_none() {
         sleep(Duration::from_millis(1));
@@ -68,23 +71,20 @@ fn spike() {
     let before = monitor.get_current_memory_usage().unwrap();
     use_for_50_ms(200);
     let peak = monitor.get_peak_memory_usage().unwrap();
-    assert!(
-        peak >= before + (199 << 20),
-        "{before} before, {peak} at most"
-    );
+    assert!(peak >= before + (199 << 20), "{before} before, peak {peak}");
     let mut seen = samples.events().try_iter().collect::<Vec<_>>();
     seen.retain(|event| matches!(event, Event::Sample(s) if s.usage_bytes > Some(150 << 20)));
-    assert!(seen.is_empty(), "no tick may have seen the spike");
+    assert!(seen.is_empty(), "no tick overlaps the spike");
     monitor.stop_monitoring();
     assert!(
         monitor.get_peak_memory_usage() >= Some(peak),
-        "stopping forgets nothing"
+        "stopping keeps the peak"
     );
 }
 
 #[test]
-fn reset_sets_the_kernels_mark_back_so_that_a_lower_spike_counts() {
-    assert_plays("reset");
+fn reset_resets_the_high_water_mark() {
+    assert_completes("reset");
 }
 
 fn reset() {
@@ -92,7 +92,7 @@ fn reset() {
     let monitor = MemoryMonitor::default();
     assert!(
         monitor.get_peak_memory_usage() < Some(200 << 20),
-        "that was before"
+        "the peak before the baseline is not counted"
     );
     monitor.reset();
     use_for_50_ms(100);
@@ -104,7 +104,7 @@ fn reset() {
     assert!(peak < 200 << 20, "{peak}");
 }
 
-/// Records at 10 ms and says of every sample when it was, until somebody ends this.
+/// Records at 10 ms and prints the time of every sample until it is killed.
 fn record_until_killed(folder: &Path) {
     let monitor = MemoryMonitor::new(Duration::from_millis(10)).unwrap();
     let _mprof = Recorder::mprof(&monitor, folder).unwrap();
@@ -122,19 +122,19 @@ fn record_until_killed(folder: &Path) {
 }
 
 #[test]
-fn a_killed_process_leaves_all_but_the_last_second() {
+fn killed_process_loses_at_most_the_last_second() {
     let folder = tempfile::tempdir().unwrap();
     let mut child = child(folder.path().to_str().unwrap());
-    let mut told = BufReader::new(child.stdout.take().unwrap())
+    let mut times = BufReader::new(child.stdout.take().unwrap())
         .lines()
         .map_while(Result::ok)
         .filter_map(|line| line.split_once("at ")?.1.parse::<f64>().ok());
-    let first = told.next().unwrap();
-    let enough = told.by_ref().find(|time| *time > first + 2.0);
-    assert!(enough.is_some(), "the child ended by itself");
+    let first = times.next().unwrap();
+    let enough = times.by_ref().find(|time| *time > first + 2.0);
+    assert!(enough.is_some(), "the child ended on its own");
     child.kill().unwrap(); // SIGKILL
     child.wait().unwrap();
-    let last = told.last().or(enough).unwrap();
+    let last = times.last().or(enough).unwrap();
 
     let recording = std::fs::read_dir(folder.path())
         .unwrap()
@@ -154,10 +154,10 @@ fn a_killed_process_leaves_all_but_the_last_second() {
 
     let csv = std::fs::read_to_string(folder.path().join("memory.csv")).unwrap();
     let fields = csv.lines().next().unwrap().split(',').count();
-    let whole = csv.lines().rev().skip(1);
-    assert!(whole.clone().count() > 50);
+    let complete = csv.lines().rev().skip(1);
+    assert!(complete.clone().count() > 50);
     assert!(
-        whole
+        complete
             .map(|line| line.split(',').count())
             .all(|n| n == fields)
     );

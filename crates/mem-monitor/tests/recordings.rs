@@ -1,4 +1,4 @@
-//! What recordings and the exposition text say, read back by others' parsers.
+//! Recordings and the Prometheus text format, read by independent parsers.
 
 use std::{
     collections::HashMap,
@@ -10,14 +10,14 @@ use std::{
 };
 
 use mem_monitor::{
-    AlertRule, Backing, DevicePool, Error, Format, HeapCounter, MemoryMonitor, Metric, Part,
+    AlertRule, Backing, Category, DevicePool, Error, Format, HeapCounter, MemoryMonitor, Metric,
     Reading, Recorder, Source,
 };
 use prometheus_parse::{Scrape, Value};
 use tracing::{info_span, subscriber::with_default};
 use tracing_subscriber::{layer::SubscriberExt, registry::Registry};
 
-/// A resident set and a high-water mark that the test sets.
+/// A resident set and a high-water mark set by the test.
 #[derive(Clone, Default)]
 struct Fake {
     rss: Arc<AtomicU64>,
@@ -49,7 +49,7 @@ fn monitor(fake: &Fake) -> MemoryMonitor {
         .unwrap()
 }
 
-/// Records two samples between begin and end, and gives the file's text.
+/// Records two samples between start and end and returns the file's text.
 fn record(format: Format) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("recording");
@@ -71,7 +71,7 @@ fn record(format: Format) -> String {
 }
 
 #[test]
-fn csv_has_a_header_and_a_line_for_each_sample() {
+fn csv_has_a_header_and_one_line_per_sample() {
     let text = record(Format::Csv);
     let mut lines = text.lines();
     let header: Vec<&str> = lines.next().unwrap().split(',').collect();
@@ -96,12 +96,12 @@ fn csv_has_a_header_and_a_line_for_each_sample() {
     assert_eq!(column("rss_bytes"), mib(&[100, 600, 50, 50]));
     assert_eq!(column("peak_bytes"), mib(&[100, 600, 800, 800]));
     assert_eq!(column("limit_bytes"), mib(&[1000; 4]));
-    assert_eq!(column("pss_bytes"), [""; 4], "unknown is empty");
+    assert_eq!(column("pss_bytes"), [""; 4], "unknown values are empty");
     assert_eq!(column("heap_bytes"), ["77"; 4]);
 }
 
 #[test]
-fn json_lines_tell_samples_alerts_and_spans_apart() {
+fn json_lines_have_samples_alerts_and_spans() {
     let text = record(Format::JsonLines);
     let lines: Vec<serde_json::Value> = text
         .lines()
@@ -118,7 +118,7 @@ fn json_lines_tell_samples_alerts_and_spans_apart() {
     assert_eq!(lines[1]["reading"]["rss_bytes"], 600u64 << 20);
     assert!(
         lines[1]["reading"].get("pss_bytes").is_none(),
-        "unknown is left out"
+        "unknown values are left out"
     );
     assert_eq!(lines[1]["limit"]["origin"], "configured");
     assert!(
@@ -132,7 +132,7 @@ fn json_lines_tell_samples_alerts_and_spans_apart() {
 }
 
 #[test]
-fn mprof_lines_are_as_memory_profiler_reads_them() {
+fn mprof_lines_have_the_format_of_memory_profiler() {
     let text = record(Format::Mprof);
     let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split(' ').collect()).collect();
     assert_eq!(lines[0][0], "CMDLINE");
@@ -141,7 +141,7 @@ fn mprof_lines_are_as_memory_profiler_reads_them() {
         .filter(|l| l[0] == "MEM")
         .map(|l| l[1])
         .collect();
-    // The true peak of 800 MiB lay between two samples and has a line of its own.
+    // The peak of 800 MiB is between two samples and has its own line.
     assert_eq!(
         memory,
         [
@@ -162,13 +162,13 @@ fn mprof_lines_are_as_memory_profiler_reads_them() {
         text.lines()
             .all(|line| line.contains(' ') && !line.contains("  "))
     );
-    // The resident set that spans read is the process's own, which is unknown here.
+    // Spans read the resident set of the process, which is unknown here.
     assert!(lines.iter().all(|l| l[0] != "FUNC"));
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn mprof_spans_have_their_resident_set_and_level() {
+fn mprof_spans_have_resident_set_and_level() {
     let folder = tempfile::tempdir().unwrap();
     let monitor = MemoryMonitor::default();
     let recorder = Recorder::mprof(&monitor, folder.path()).unwrap();
@@ -199,7 +199,7 @@ fn mprof_spans_have_their_resident_set_and_level() {
 }
 
 #[test]
-fn recordings_of_the_same_second_have_names_of_their_own() {
+fn recordings_of_the_same_second_have_different_names() {
     let folder = tempfile::tempdir().unwrap();
     let monitor = MemoryMonitor::default();
     let one = Recorder::mprof(&monitor, folder.path()).unwrap();
@@ -208,14 +208,14 @@ fn recordings_of_the_same_second_have_names_of_their_own() {
 }
 
 #[test]
-fn a_recording_replaces_nothing_and_names_what_it_cannot_write() {
+fn recording_rejects_existing_files_and_missing_folders() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("there.csv");
-    fs::write(&path, "precious").unwrap();
+    fs::write(&path, "contents").unwrap();
     let monitor = MemoryMonitor::default();
     let error = Recorder::create(&monitor, Format::Csv, &path).unwrap_err();
     assert!(matches!(error, Error::Exists { .. }), "{error}");
-    assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "contents");
     let nowhere = folder.path().join("no/such/folder.csv");
     let error = Recorder::create(&monitor, Format::Csv, &nowhere).unwrap_err();
     assert!(
@@ -225,7 +225,7 @@ fn a_recording_replaces_nothing_and_names_what_it_cannot_write() {
 }
 
 #[test]
-fn a_recording_ends_with_its_monitor() {
+fn recording_ends_when_the_monitor_is_dropped() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.jsonl");
     let monitor = MemoryMonitor::default();
@@ -236,7 +236,7 @@ fn a_recording_ends_with_its_monitor() {
 }
 
 #[test]
-fn prometheus_text_is_read_back_by_a_parser_of_its_own() {
+fn prometheus_text_can_be_parsed() {
     let fake = Fake::default();
     fake.set(600 << 20);
     let monitor = MemoryMonitor::builder()
@@ -246,7 +246,7 @@ fn prometheus_text_is_read_back_by_a_parser_of_its_own() {
         .limit_bytes(1000 << 20)
         .build()
         .unwrap();
-    monitor.register_part(Part::new("weights", Backing::Heap, || Some(123)));
+    monitor.register_category(Category::new("weights", Backing::Heap, || Some(123)));
     with_default(Registry::default().with(monitor.span_layer()), || {
         info_span!("load").in_scope(|| {});
     });
@@ -268,7 +268,7 @@ fn prometheus_text_is_read_back_by_a_parser_of_its_own() {
     assert_eq!(limit.value, Value::Gauge(mib(1000)));
     assert_eq!(limit.labels.get("origin"), Some("configured limit"));
     let device = one("mem_monitor_device_in_use_bytes");
-    // The parser finds where the label ends and leaves its escapes as they are.
+    // The parser finds the end of the label but does not unescape it.
     assert_eq!(device.labels.get("device"), Some("a \\\"gpu\\\"\\\\0"));
     assert_eq!(
         one("mem_monitor_device_reserved_bytes").value,
@@ -282,7 +282,9 @@ fn prometheus_text_is_read_back_by_a_parser_of_its_own() {
     let weights = scrape
         .samples
         .iter()
-        .find(|s| s.metric == "mem_monitor_part_bytes" && s.labels.get("part") == Some("weights"))
+        .find(|s| {
+            s.metric == "mem_monitor_category_bytes" && s.labels.get("category") == Some("weights")
+        })
         .unwrap();
     assert_eq!(weights.value, Value::Gauge(123.0));
     let alerts: f64 = scrape
@@ -297,13 +299,13 @@ fn prometheus_text_is_read_back_by_a_parser_of_its_own() {
     assert_eq!(alerts, 1.0);
     assert!(
         !text.contains("process_virtual_memory_bytes"),
-        "unknown is left out"
+        "unknown values are left out"
     );
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn prometheus_text_of_this_process_has_the_usual_names() {
+fn prometheus_text_uses_established_names() {
     let text = MemoryMonitor::default().prometheus_text();
     Scrape::parse(text.lines().map(|line| Ok(line.to_owned()))).unwrap();
     for name in [

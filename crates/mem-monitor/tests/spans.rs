@@ -1,4 +1,4 @@
-//! Memory by `tracing` span: nested, on other threads, with every way of seeing a peak.
+//! Memory of `tracing` spans: nesting, threads, sources of peaks.
 
 use std::{
     sync::{
@@ -12,7 +12,7 @@ use mem_monitor::{Counted, Event, HeapCounter, MemoryMonitor, PeakWindow, SpanSt
 use tracing::{info_span, subscriber::with_default};
 use tracing_subscriber::{layer::SubscriberExt, registry::Registry};
 
-/// A heap that the test sets by hand.
+/// A heap set by the test.
 #[derive(Clone, Default)]
 struct Heap {
     live: Arc<AtomicU64>,
@@ -48,7 +48,7 @@ fn layered(monitor: &MemoryMonitor, work: impl FnOnce()) {
 }
 
 #[test]
-fn entry_exit_and_peak_of_nested_spans() {
+fn nested_spans_have_entry_exit_and_peak() {
     let heap = Heap::default();
     let monitor = monitor(heap.counter());
     let subscription = monitor.subscribe(16);
@@ -58,7 +58,7 @@ fn entry_exit_and_peak_of_nested_spans() {
         heap.set(200);
         let inner = info_span!("inner").entered();
         heap.set(900);
-        monitor.sample(); // what a tick of the sampler does
+        monitor.sample(); // as the sampling thread does
         heap.set(300);
         drop(inner);
         heap.set(150);
@@ -82,7 +82,7 @@ fn entry_exit_and_peak_of_nested_spans() {
         [("outer", 0, 100, 150, 900), ("inner", 1, 200, 300, 900)]
     );
     assert!(calls.iter().all(|call| call.counted == Counted::Heap));
-    let told: Vec<_> = subscription
+    let events: Vec<_> = subscription
         .events()
         .try_iter()
         .filter_map(|event| match event {
@@ -90,11 +90,11 @@ fn entry_exit_and_peak_of_nested_spans() {
             _ => None,
         })
         .collect();
-    assert_eq!(told, ["inner", "outer"]);
+    assert_eq!(events, ["inner", "outer"]);
 }
 
 #[test]
-fn what_an_inner_span_sees_its_outer_one_has_seen() {
+fn outer_span_includes_the_peak_of_the_inner_span() {
     let heap = Heap::default();
     let monitor = monitor(heap.counter());
     layered(&monitor, || {
@@ -110,7 +110,7 @@ fn what_an_inner_span_sees_its_outer_one_has_seen() {
 }
 
 #[test]
-fn ticks_before_and_after_a_span_are_not_in_it() {
+fn samples_outside_a_span_are_not_in_its_peak() {
     let heap = Heap::default();
     let monitor = monitor(heap.counter());
     layered(&monitor, || {
@@ -137,10 +137,10 @@ fn calls_are_counted_and_added_up() {
     layered(&monitor, || {
         for i in 0..10 {
             heap.set(100 * i);
-            info_span!("step").in_scope(|| heap.set(100 * i + 7));
+            info_span!("item").in_scope(|| heap.set(100 * i + 7));
         }
     });
-    let stats = stats(&monitor, "step");
+    let stats = stats(&monitor, "item");
     assert_eq!(stats.calls, 10);
     assert_eq!(stats.total_net_bytes, Some(70));
     assert_eq!(stats.first_entry_bytes, Some(0));
@@ -151,7 +151,7 @@ fn calls_are_counted_and_added_up() {
 }
 
 #[test]
-fn a_span_left_and_entered_again_is_one_call() {
+fn reentered_span_is_one_call() {
     let heap = Heap::default();
     let monitor = monitor(heap.counter());
     layered(&monitor, || {
@@ -171,7 +171,7 @@ fn a_span_left_and_entered_again_is_one_call() {
 }
 
 #[test]
-fn a_peak_that_the_counter_reached_in_a_span_is_in_it() {
+fn counter_peak_that_rises_in_a_span_is_its_peak() {
     let heap = Heap::default();
     let peak = Arc::clone(&heap.peak);
     let counter = heap.counter().with_peak(move || Some(peak.load(Relaxed)));
@@ -189,7 +189,7 @@ fn a_peak_that_the_counter_reached_in_a_span_is_in_it() {
 }
 
 #[test]
-fn a_window_over_the_counters_peak_makes_every_span_exact() {
+fn peak_windows_make_every_span_exact() {
     let heap = Heap::default();
     let highest = Arc::clone(&heap.peak);
     let live = Arc::clone(&heap.live);
@@ -208,7 +208,7 @@ fn a_window_over_the_counters_peak_makes_every_span_exact() {
 }
 
 #[test]
-fn spans_on_other_threads_see_the_same_memory() {
+fn spans_on_other_threads_measure_the_same_process() {
     let heap = Heap::default();
     let monitor = monitor(heap.counter());
     let subscriber = Arc::new(Registry::default().with(monitor.span_layer()));
@@ -241,7 +241,7 @@ fn spans_on_other_threads_see_the_same_memory() {
 }
 
 #[test]
-fn two_monitors_profile_the_same_spans() {
+fn two_monitors_measure_the_same_spans() {
     let (one, two) = (Heap::default(), Heap::default());
     let (first, second) = (monitor(one.counter()), monitor(two.counter()));
     let subscriber = Registry::default()
@@ -258,7 +258,7 @@ fn two_monitors_profile_the_same_spans() {
 }
 
 #[test]
-fn a_span_that_was_never_entered_is_no_call() {
+fn span_that_is_never_entered_is_not_counted() {
     let monitor = monitor(Heap::default().counter());
     layered(&monitor, || drop(info_span!("idle")));
     assert!(monitor.span_stats().is_empty());
@@ -266,7 +266,7 @@ fn a_span_that_was_never_entered_is_no_call() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn without_a_heap_counter_spans_count_the_resident_set() {
+fn spans_measure_the_resident_set_without_a_heap_counter() {
     let monitor = MemoryMonitor::default();
     let kept = std::cell::RefCell::new(Vec::new());
     layered(&monitor, || {
@@ -274,6 +274,6 @@ fn without_a_heap_counter_spans_count_the_resident_set() {
     });
     let stats = stats(&monitor, "fill");
     assert_eq!(stats.counted, Counted::Rss);
-    // Less a little: other tests' threads may give memory back meanwhile.
+    // Slightly less than 64 MiB, since threads of other tests may release memory.
     assert!(stats.greatest_rise_bytes > Some(60 << 20), "{stats:?}");
 }

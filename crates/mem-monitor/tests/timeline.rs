@@ -1,4 +1,4 @@
-//! The picture: well-formed, self-contained, complete, with labels that do not overlap.
+//! Timelines: well-formed, self-contained, complete, without overlapping labels.
 
 use std::{
     sync::{
@@ -8,12 +8,12 @@ use std::{
     time::Duration,
 };
 
-use mem_monitor::{AlertRule, Backing, Error, HeapCounter, MemoryMonitor, Metric, Part};
+use mem_monitor::{AlertRule, Backing, Category, Error, HeapCounter, MemoryMonitor, Metric};
 use roxmltree::{Document, Node};
 use tracing::{info_span, subscriber::with_default};
 use tracing_subscriber::{layer::SubscriberExt, registry::Registry};
 
-/// A monitor that has seen a program with phases, a peak and an alert.
+/// Returns a monitor with phases, a peak and an alert.
 fn eventful(limit: u64) -> MemoryMonitor {
     let live = Arc::new(AtomicU64::new(50 << 20));
     let counter = Arc::clone(&live);
@@ -24,19 +24,19 @@ fn eventful(limit: u64) -> MemoryMonitor {
         .alert_rules([AlertRule::usage_above(250 << 20)])
         .build()
         .unwrap();
-    let weights = Part::new("weights", Backing::Heap, || Some(40 << 20));
-    monitor.register_part(weights);
-    let step = |mib: u64| {
+    let table = Category::new("table", Backing::Heap, || Some(40 << 20));
+    monitor.register_category(table);
+    let sample = |mib: u64| {
         live.store(mib << 20, Relaxed);
         monitor.sample();
         std::thread::sleep(Duration::from_millis(2));
     };
     with_default(Registry::default().with(monitor.span_layer()), || {
-        info_span!("load <weights> & more").in_scope(|| (0..10).for_each(|i| step(50 + i * 10)));
+        info_span!("load <file> & more").in_scope(|| (0..10).for_each(|i| sample(50 + i * 10)));
         info_span!("request").in_scope(|| {
-            info_span!("prompt").in_scope(|| step(300));
+            info_span!("parse").in_scope(|| sample(300));
             for i in 0..40 {
-                info_span!("frame").in_scope(|| step(160 + i));
+                info_span!("item").in_scope(|| sample(160 + i));
             }
         });
     });
@@ -51,7 +51,7 @@ fn texts<'a>(svg: &'a Document<'_>) -> Vec<(Node<'a, 'a>, String)> {
 }
 
 #[test]
-fn the_svg_is_well_formed_and_says_everything() {
+fn svg_is_well_formed_and_complete() {
     let monitor = eventful(400 << 20);
     let svg = monitor
         .timeline("A <title> & \"more\"")
@@ -59,7 +59,7 @@ fn the_svg_is_well_formed_and_says_everything() {
         .unwrap();
     let document = Document::parse(&svg).unwrap();
     let all: Vec<String> = texts(&document).into_iter().map(|(_, text)| text).collect();
-    for wanted in [
+    for expected in [
         "A <title> & \"more\"",
         "peak 300.0 MiB",
         "limit 400.0 MiB",
@@ -68,25 +68,25 @@ fn the_svg_is_well_formed_and_says_everything() {
         "request",
     ] {
         assert!(
-            all.iter().any(|text| text == wanted),
-            "{wanted} is not in {all:?}"
+            all.iter().any(|text| text == expected),
+            "{expected} is not in {all:?}"
         );
     }
     assert!(all.iter().any(|t| t.starts_with("time in ")));
-    assert!(all.iter().any(|t| t.starts_with("frame ×")), "{all:?}");
+    assert!(all.iter().any(|t| t.starts_with("item ×")), "{all:?}");
     assert!(
         !all.contains(&"resident set".to_owned()),
-        "what is unknown has no legend"
+        "unknown series have no legend"
     );
 }
 
 #[test]
-fn texts_lie_in_the_picture_and_apart_from_each_other() {
+fn texts_are_inside_the_drawing_and_do_not_overlap() {
     for (width, height, limit) in [(1000, 500, 310), (480, 320, 305), (3000, 900, 5000)] {
         let monitor = eventful(limit << 20);
         let svg = monitor.timeline("Title").to_svg(width, height).unwrap();
         let document = Document::parse(&svg).unwrap();
-        // About the room that each text takes.
+        // The approximate extent of each text.
         let boxes: Vec<(f64, f64, f64, f64, String)> = texts(&document)
             .into_iter()
             .map(|(node, text)| {
@@ -115,7 +115,7 @@ fn texts_lie_in_the_picture_and_apart_from_each_other() {
 }
 
 #[test]
-fn a_limit_far_above_is_named_but_does_not_flatten_the_curves() {
+fn distant_limit_is_named_but_not_drawn() {
     let monitor = eventful(50_000 << 20);
     let svg = monitor.timeline("t").to_svg(800, 400).unwrap();
     assert!(svg.contains("limit 48.8 GiB (configured limit)"));
@@ -126,12 +126,9 @@ fn a_limit_far_above_is_named_but_does_not_flatten_the_curves() {
 }
 
 #[test]
-fn a_single_sample_and_no_knowledge_at_all_are_drawn() {
+fn single_sample_and_empty_history_are_drawn() {
     let monitor = MemoryMonitor::builder().root("/nowhere").build().unwrap();
-    let svg = monitor
-        .timeline("Nothing is known")
-        .to_svg(600, 400)
-        .unwrap();
+    let svg = monitor.timeline("Empty").to_svg(600, 400).unwrap();
     Document::parse(&svg).unwrap();
     let html = MemoryMonitor::default()
         .timeline("One sample")
@@ -141,7 +138,7 @@ fn a_single_sample_and_no_knowledge_at_all_are_drawn() {
 }
 
 #[test]
-fn other_series_can_be_chosen() {
+fn series_can_be_replaced() {
     let monitor = eventful(400 << 20);
     let timeline = monitor
         .timeline("t")
@@ -153,7 +150,7 @@ fn other_series_can_be_chosen() {
 }
 
 #[test]
-fn sizes_without_room_are_refused() {
+fn rejects_invalid_sizes() {
     let timeline = MemoryMonitor::default().timeline("t");
     for (width, height) in [(0, 0), (479, 400), (600, 319), (9000, 400)] {
         let error = timeline.to_svg(width, height).unwrap_err();
@@ -165,23 +162,26 @@ fn sizes_without_room_are_refused() {
 }
 
 #[test]
-fn the_page_is_self_contained_and_has_tables_and_data() {
+fn page_is_self_contained_and_has_tables_and_data() {
     let monitor = eventful(310 << 20);
     let html = monitor.timeline("</script><b>").to_html().unwrap();
-    assert!(!html.contains("<b>"), "what the program names is escaped");
+    assert!(!html.contains("<b>"), "names of the program are escaped");
     assert_eq!(html.matches("</script>").count(), 2);
     for address in ["src=", "href=", "@import", "url("] {
-        assert!(!html.contains(address), "{address} loads something");
+        assert!(
+            !html.contains(address),
+            "{address} loads an external resource"
+        );
     }
-    for wanted in [
+    for expected in [
         "<h2>Alerts</h2>",
         "<h2>Spans</h2>",
-        "<h2>Where the bytes were at the peak</h2>",
-        "<h2>Where the bytes are now</h2>",
-        "::frame</td>",
+        "<h2>Memory by category at the peak</h2>",
+        "<h2>Memory by category at the end</h2>",
+        "::item</td>",
         "prefers-color-scheme",
     ] {
-        assert!(html.contains(wanted), "{wanted}");
+        assert!(html.contains(expected), "{expected}");
     }
     let data = html
         .split_once("id=\"data\">")

@@ -1,4 +1,4 @@
-//! Speaks a text into a WAV file, with the built-in model and its voice.
+//! Writes speech to a WAV file, with the built-in model and voice.
 //!
 //! ```text
 //! cargo run --release -p pocket-tts --example speak -- "Hello world." hello.wav

@@ -1,4 +1,4 @@
-//! Speaks a text into a WAV file while it is being made, and tells how far it is.
+//! Streams speech to a WAV file and prints the progress.
 //!
 //! ```text
 //! cargo run --release -p pocket-tts --example stream -- "One. Two. Three." stream.wav
@@ -14,7 +14,7 @@ fn main() -> Result<(), pocket_tts::Error> {
     let mut arguments = std::env::args().skip(1);
     let text = arguments
         .next()
-        .unwrap_or("The first words are heard while the last ones are still unspoken.".to_owned());
+        .unwrap_or("The first words are audible before the last ones are generated.".to_owned());
     let path = PathBuf::from(arguments.next().unwrap_or("stream.wav".to_owned()));
 
     let model = TtsModel::builtin()?;
@@ -22,7 +22,7 @@ fn main() -> Result<(), pocket_tts::Error> {
     let mut writer = WavStreamWriter::create(&path, model.sample_rate_hz())?;
     let start = Instant::now();
     let mut stream = model.stream(&voice, &text, &GenerateOptions::default())?;
-    // A player would be handed each chunk here.
+    // A player would receive each chunk here.
     while let Some(chunk) = stream.next().transpose()? {
         writer.write(chunk.samples())?;
         println!(

@@ -1,12 +1,11 @@
-//! Two voices talk, both made by one model, at the same time on two threads.
+//! Generates a dialogue of two voices with one model, on two threads at the same time.
 //!
 //! ```text
 //! cargo run --release -p pocket-tts --example two_voices -- recording-of-the-second.wav
 //! ```
 //!
-//! Without a recording, the second voice is the built-in one, played faster and thus higher.
+//! Without an argument, the second voice is the built-in voice at a higher pitch.
 
-use std::path::Path;
 use std::thread;
 
 use pocket_tts::{Audio, GenerateOptions, TtsModel, Voice};
@@ -15,7 +14,7 @@ fn main() -> Result<(), pocket_tts::Error> {
     let model = TtsModel::builtin()?;
     let first = model.default_voice()?;
     let recording = match std::env::args().nth(1) {
-        Some(path) => Audio::read(path.as_ref())?,
+        Some(path) => Audio::read(path)?,
         None => {
             let prompt = "A short text is enough.";
             let slow = model.generate(&first, prompt, &GenerateOptions::default())?;
@@ -33,7 +32,7 @@ fn main() -> Result<(), pocket_tts::Error> {
     });
     let mut samples = question?.into_samples();
     samples.extend_from_slice(answer?.samples());
-    Audio::new(samples, model.sample_rate_hz()).write_wav(Path::new("two_voices.wav"))?;
-    println!("two_voices.wav");
+    Audio::new(samples, model.sample_rate_hz()).write_wav("two_voices.wav")?;
+    println!("wrote two_voices.wav");
     Ok(())
 }

@@ -87,6 +87,12 @@ impl From<OpenError> for Error {
     }
 }
 
+impl From<tts_core::audio::AudioError> for Error {
+    fn from(error: tts_core::audio::AudioError) -> Self {
+        Self::Core(error.into())
+    }
+}
+
 impl From<LocationError> for Error {
     fn from(error: LocationError) -> Self {
         SourceError::from(error).into()

@@ -12,7 +12,7 @@
 //! # let path = folder.join("hello.wav");
 //! # #[cfg(any())]
 //! let path = "hello.wav";
-//! audio.write_wav(path.as_ref())?;
+//! audio.write_wav(path)?;
 //! # std::fs::remove_dir_all(folder).unwrap();
 //! # }
 //! # Ok::<(), pocket_tts::Error>(())

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use leak_detect::Trace;
-use tensor_pool::{Bytes, Device, MemoryPool};
+use tensor_pool::{Device, MemoryPool};
 use tts_core::{
     Audio, Config, DeviceKind, GenerateOptions, Model, PreparedText, RunOptions, SpeechRequest,
     Voice,
@@ -23,8 +23,13 @@ use crate::source::{Files, ModelSource};
 use crate::speech::{Interrupted, SpeechStream, SpeechText};
 use crate::voice_cache::VoiceCache;
 
+<<<<<<< HEAD
 /// Default size of a model's voice cache. It holds the voices of nine recordings of 30 seconds with the
 /// built-in model (9 KiB a frame, 25 frames a second), and of three with the released ones (48 KiB, 12.5).
+=======
+/// Voices that a model keeps unless told otherwise: those of nine recordings of 30 seconds with the
+/// built-in model (9 KiB a frame, 25 frames a second), of three with the released ones (48 KiB, 12.5).
+>>>>>>> main
 const DEFAULT_VOICE_CACHE_BYTES: u64 = 64 << 20;
 
 /// Settings that a model is loaded with. The default reads the hub's settings from the environment, see
@@ -37,9 +42,15 @@ pub struct LoadOptions {
     pub threads: Option<usize>,
     /// Whether to apply [`optimize_model_memory`] when the model is loaded.
     pub optimize_memory: bool,
+<<<<<<< HEAD
     /// Maximum bytes of recently used voices that are cached; 0 disables the cache.
     pub voice_cache_bytes: u64,
     /// Source, folder and progress callback of downloads.
+=======
+    /// Most bytes of the voices that were used last, which are kept for the next use; 0 keeps none.
+    pub voice_cache_bytes: u64,
+    /// Where downloads come from, where they are kept, and who watches them.
+>>>>>>> main
     #[cfg(feature = "hub")]
     pub hub: crate::hub::HubOptions,
 }
@@ -92,11 +103,11 @@ impl LoadedModel for Shared {
     }
 
     fn cached_voice_bytes(&self) -> u64 {
-        self.voices.bytes().get()
+        self.voices.size_bytes()
     }
 
     fn evict_voices(&self) -> u64 {
-        self.voices.evict().get()
+        self.voices.evict()
     }
 
     fn drop_voice_encoder(&self) -> u64 {
@@ -198,7 +209,11 @@ impl TtsModel {
             model: Model::load(parts, run)?,
             source,
             files,
+<<<<<<< HEAD
             voices: VoiceCache::new(Bytes(options.voice_cache_bytes)),
+=======
+            voices: VoiceCache::new(options.voice_cache_bytes),
+>>>>>>> main
         });
         let weak = Arc::downgrade(&shared);
         register_model(weak);

@@ -1,8 +1,8 @@
-//! Voices by name, from files and from the network.
+//! Voices of a model: by name, from voice files, and cloned from recordings.
 
 use std::path::Path;
 
-use tensor_pool::Bytes;
+use tts_core::audio::PromptLength;
 use tts_core::{Audio, Voice};
 
 use crate::error::{Error, Result};
@@ -13,12 +13,12 @@ use crate::source::{ModelSource, SourceError};
 use crate::voice_cache::VoiceKey;
 
 impl TtsModel {
-    /// The voice used when none is named: the built-in model's own, the language's of a released
-    /// model. A config file's model has none, so a recording is downloaded and cloned.
+    /// Loads the default voice, see [`ModelSource::default_voice`]. For a config file's model, a
+    /// recording is downloaded and cloned.
     ///
     /// # Errors
     ///
-    /// It cannot be downloaded, or not be cloned.
+    /// The voice cannot be downloaded or cloned.
     pub fn default_voice(&self) -> Result<Voice> {
         let source = &self.shared.source;
         self.voice(source.default_voice())
@@ -31,13 +31,17 @@ impl TtsModel {
             })
     }
 
-    /// A voice by its name, from a `.safetensors` state, or cloned from a recording (WAV, FLAC, MP3 or
-    /// OGG); the latter two by a path, an `https://` address or an
-    /// `hf://owner/repository/path[@revision]`.
+    /// Loads a voice by name, loads a `.safetensors` voice file, or clones a recording (WAV, FLAC, MP3 or
+    /// OGG). `spec` is a name or a [`Location`].
     ///
+<<<<<<< HEAD
     /// A voice that was used before is shared with whoever used it, as long as it is in the model's
     /// [cache](crate::LoadOptions::voice_cache_bytes) and its file has the length and the time of modification
     /// that it had.
+=======
+    /// Voices in the model's [cache](crate::LoadOptions::voice_cache_bytes) are shared, provided that the
+    /// length and the modification time of the file are unchanged.
+>>>>>>> main
     ///
     /// ```
     /// # #[cfg(feature = "builtin-voice")] {
@@ -51,20 +55,20 @@ impl TtsModel {
     ///
     /// # Errors
     ///
-    /// The model knows no such voice, a file cannot be had, is damaged or was made for another model,
-    /// or the model cannot clone voices.
+    /// The model has no such voice; a file is not available, damaged or made for another model; or the
+    /// model cannot clone voices.
     pub fn voice(&self, spec: &str) -> Result<Voice> {
-        self.find_voice(spec, false)
+        self.find_voice(spec, PromptLength::Whole)
     }
 
-    /// As [`Self::voice`], but of a recording only the first 30 seconds are heard. A voice takes memory
-    /// and time in proportion to what was heard of it.
+    /// Loads a voice as [`Self::voice`] does, but clones only the first 30 seconds of a recording. The
+    /// memory of a voice and the time of cloning are proportional to the length of the recording.
     ///
     /// # Errors
     ///
     /// As [`Self::voice`].
     pub fn voice_truncated(&self, spec: &str) -> Result<Voice> {
-        self.find_voice(spec, true)
+        self.find_voice(spec, PromptLength::Truncated)
     }
 
     /// Clones a voice from a recording.
@@ -85,7 +89,7 @@ impl TtsModel {
         Ok(self.model().clone_voice_truncated(recording)?)
     }
 
-    /// Writes a voice to a `.safetensors` file, from where it loads at once.
+    /// Writes a voice to a `.safetensors` file. Loading it is much faster than cloning the recording.
     ///
     /// # Errors
     ///
@@ -94,25 +98,25 @@ impl TtsModel {
         Ok(self.model().export_voice(voice, path)?)
     }
 
-    /// Drops the cached voices that nobody holds, and returns their bytes. They are loaded again when
-    /// they are asked for.
+    /// Drops the cached voices that are not in use, and returns their size. They are loaded again on
+    /// next use.
     ///
     /// ```
     /// # #[cfg(feature = "builtin-voice")] {
     /// # let model = pocket_tts::TtsModel::builtin()?;
     /// let voice = model.voice("slt")?;
-    /// assert_eq!(model.evict_voices().get(), 0);
+    /// assert_eq!(model.evict_voices(), 0);
     /// let bytes = voice.size_bytes();
     /// drop(voice);
-    /// assert_eq!(model.evict_voices().get(), bytes);
+    /// assert_eq!(model.evict_voices(), bytes);
     /// # }
     /// # Ok::<(), pocket_tts::Error>(())
     /// ```
-    pub fn evict_voices(&self) -> Bytes {
+    pub fn evict_voices(&self) -> u64 {
         self.shared.voices.evict()
     }
 
-    fn find_voice(&self, spec: &str, truncate: bool) -> Result<Voice> {
+    fn find_voice(&self, spec: &str, length: PromptLength) -> Result<Voice> {
         if let Some(voice) = self.known_voice(spec)? {
             return Ok(voice);
         }
@@ -127,32 +131,32 @@ impl TtsModel {
         if location.extension() == Some("safetensors") {
             return self.stored_voice(&location);
         }
-        // Said before a recording is downloaded in vain.
+        // Checked first, because the download of a recording would be useless.
         if let Some(reason) = self.model().no_voice_cloning() {
             let error = tts_core::VoiceError::NoEncoder(reason.to_owned());
             return Err(tts_core::Error::from(error).into());
         }
         let path = self.shared.files.resolve(&location)?;
-        let key = VoiceKey::file(&path, truncate);
+        let key = VoiceKey::file(&path, length);
         self.shared.voices.get(key, || {
             let recording = Audio::read(&path)?;
-            match truncate {
-                true => self.clone_voice_truncated(&recording),
-                false => self.clone_voice(&recording),
+            match length {
+                PromptLength::Whole => self.clone_voice(&recording),
+                PromptLength::Truncated => self.clone_voice_truncated(&recording),
             }
         })
     }
 
-    /// A voice from a `.safetensors` state.
+    /// Loads a `.safetensors` voice file.
     fn stored_voice(&self, location: &Location) -> Result<Voice> {
         let path = self.shared.files.resolve(location)?;
-        let key = VoiceKey::file(&path, false);
+        let key = VoiceKey::file(&path, PromptLength::Whole);
         self.shared
             .voices
             .get(key, || Ok(self.model().load_voice(&path)?))
     }
 
-    /// A voice that the model knows by name. Names come before files, as in the reference.
+    /// Loads a voice by name. Names take precedence over files, as in the reference.
     fn known_voice(&self, name: &str) -> Result<Option<Voice>> {
         let source = &self.shared.source;
         let Some(known) = source.voices().into_iter().find(|voice| voice.name == name) else {
@@ -198,7 +202,7 @@ impl TtsModel {
     }
 }
 
-/// Whether somebody who wrote this meant a file.
+/// Whether the text is more likely a path than a voice name.
 fn looks_like_a_path(spec: &str) -> bool {
     spec.contains(['/', '\\', '.'])
 }

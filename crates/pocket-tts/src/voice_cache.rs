@@ -1,4 +1,4 @@
-//! Voices that were used before, ready to be used again.
+//! A cache of recently used voices.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,28 +6,27 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use leak_detect::Trace;
-use tensor_pool::Bytes;
 use tts_core::Voice;
+use tts_core::audio::PromptLength;
 
 use crate::memory::track;
 
-/// What a voice was made of.
+/// The origin of a voice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct VoiceKey {
     origin: Origin,
-    /// The file as it was when it was read; `None` for a voice that is part of the program.
+    /// The file's version when it was read; `None` for a voice inside the program.
     version: Option<Version>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Origin {
-    /// A voice that is part of the program.
+    /// A voice inside the program.
     #[cfg(feature = "builtin-voice")]
     BuiltIn(String),
     File {
         path: PathBuf,
-        /// Whether of a recording only the first 30 seconds were heard.
-        truncated: bool,
+        length: PromptLength,
     },
 }
 
@@ -46,13 +45,14 @@ impl VoiceKey {
         }
     }
 
-    /// A file as it is now; `None` where that cannot be told, and a later change would go unseen.
-    pub(crate) fn file(path: &Path, truncated: bool) -> Option<Self> {
+    /// Creates the key of a file's current version; `None` if the version cannot be determined, so that a
+    /// later change would not be noticed.
+    pub(crate) fn file(path: &Path, length: PromptLength) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
         Some(Self {
             origin: Origin::File {
                 path: std::path::absolute(path).ok()?,
-                truncated,
+                length,
             },
             version: Some(Version {
                 bytes: metadata.len(),
@@ -62,12 +62,12 @@ impl VoiceKey {
     }
 }
 
-/// The voices of one model that were used last, up to a number of bytes.
+/// The most recently used voices of one model, up to a total size.
 #[derive(Debug, Trace)]
 pub(crate) struct VoiceCache {
     #[trace(skip)]
-    capacity: Bytes,
-    /// Those used last at the end.
+    capacity_bytes: u64,
+    /// Sorted by last use, most recent last.
     voices: Mutex<Vec<Arc<CachedVoice>>>,
 }
 
@@ -79,21 +79,15 @@ struct CachedVoice {
     voice: Voice,
 }
 
-impl CachedVoice {
-    fn bytes(&self) -> Bytes {
-        Bytes(self.voice.size_bytes())
-    }
-}
-
 impl VoiceCache {
-    pub(crate) fn new(capacity: Bytes) -> Self {
+    pub(crate) fn new(capacity_bytes: u64) -> Self {
         Self {
-            capacity,
+            capacity_bytes,
             voices: Mutex::default(),
         }
     }
 
-    /// The voice of a key, or the one that `load` gives.
+    /// Returns the cached voice of a key, or loads it.
     pub(crate) fn get<E>(
         &self,
         key: Option<VoiceKey>,
@@ -104,18 +98,18 @@ impl VoiceCache {
         };
         match self.find(&key) {
             Some(voice) => Ok(voice),
-            // With no lock held: it takes a while, and others want other voices.
-            None => Ok(self.keep(key, load()?)),
+            // Without the lock, because loading takes long and other threads use other voices.
+            None => Ok(self.insert(key, load()?)),
         }
     }
 
-    /// Bytes of the voices in it.
-    pub(crate) fn bytes(&self) -> Bytes {
-        bytes(&self.lock())
+    /// Returns the size of the cached voices.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        size_bytes(&self.lock())
     }
 
-    /// Drops the voices that nobody else holds. Returns their bytes.
-    pub(crate) fn evict(&self) -> Bytes {
+    /// Drops the voices that are not in use, and returns their size.
+    pub(crate) fn evict(&self) -> u64 {
         let mut evicted = Vec::new();
         self.lock().retain(|cached| {
             let used = cached.voice.is_shared();
@@ -124,37 +118,37 @@ impl VoiceCache {
             }
             used
         });
-        bytes(&evicted)
+        size_bytes(&evicted)
     }
 
-    /// Lets the cycle detector watch the voices in it.
+    /// Registers the cached voices with the cycle detector.
     pub(crate) fn track(&self) {
         self.lock().iter().for_each(track);
     }
 
     fn find(&self, key: &VoiceKey) -> Option<Voice> {
         let mut voices = self.lock();
-        let place = voices.iter().position(|cached| cached.key == *key)?;
-        voices[place..].rotate_left(1);
+        let index = voices.iter().position(|cached| cached.key == *key)?;
+        voices[index..].rotate_left(1);
         voices.last().map(|cached| cached.voice.clone())
     }
 
-    /// Keeps a voice, and as many of the others as there is room for. Gives the voice to use: where
-    /// another thread has loaded it meanwhile, that one.
-    fn keep(&self, key: VoiceKey, voice: Voice) -> Voice {
-        if let Some(kept) = self.find(&key) {
-            return kept;
+    /// Adds a voice and drops the least recently used ones above the capacity. Returns the voice to use:
+    /// if another thread has added the same one meanwhile, that one.
+    fn insert(&self, key: VoiceKey, voice: Voice) -> Voice {
+        if let Some(cached) = self.find(&key) {
+            return cached;
         }
         let cached = Arc::new(CachedVoice { key, voice });
         let voice = cached.voice.clone();
         let mut dropped = Vec::new();
         let mut voices = self.lock();
-        // The same file as it was before it changed is of no use any more.
+        // An older version of the same file is obsolete.
         dropped.extend(voices.extract_if(.., |other| other.key.origin == cached.key.origin));
-        if cached.bytes() <= self.capacity {
+        if cached.voice.size_bytes() <= self.capacity_bytes {
             track(&cached);
             voices.push(cached);
-            while bytes(&voices) > self.capacity {
+            while size_bytes(&voices) > self.capacity_bytes {
                 dropped.push(voices.remove(0));
             }
         }
@@ -167,6 +161,6 @@ impl VoiceCache {
     }
 }
 
-fn bytes(voices: &[Arc<CachedVoice>]) -> Bytes {
-    voices.iter().map(|cached| cached.bytes()).sum()
+fn size_bytes(voices: &[Arc<CachedVoice>]) -> u64 {
+    voices.iter().map(|cached| cached.voice.size_bytes()).sum()
 }

@@ -165,7 +165,7 @@ fn a_recording_has_phases_and_categories() {
     let json = fs::read(&files.report).unwrap();
     let report: ProfileReport = serde_json::from_slice(&json).unwrap();
     assert_eq!(report.settings, recording_to(folder.path()));
-    for name in ["load", "prompt", "generate", "step", "decode"] {
+    for name in ["load", "prompt", "generate", "frame", "decode"] {
         let phase = report
             .summary
             .phases

@@ -166,7 +166,7 @@ fn yaml(value: &Value, indent: usize, out: &mut String) {
     }
 }
 
-fn parse(yaml: &str) -> tts_core::Result<Config> {
+fn parse(yaml: &str) -> Result<Config, tts_core::config::ConfigError> {
     Config::parse(yaml, Path::new("my.yaml"))
 }
 

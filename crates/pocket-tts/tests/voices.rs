@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use pocket_tts::memory::Bytes;
 use pocket_tts::{LoadOptions, ModelSource, TtsModel, Voice};
 
 /// Loads the built-in model with a cache for `voices` copies of its voice.
@@ -54,7 +53,7 @@ fn a_cached_voice_is_shared() {
 fn a_cache_without_capacity_holds_no_voice() {
     let model = model_with_room_for(0);
     assert!(!model.voice("slt").unwrap().is_shared());
-    assert_eq!(model.evict_voices(), Bytes::ZERO);
+    assert_eq!(model.evict_voices(), 0);
 }
 
 #[test]
@@ -100,12 +99,12 @@ fn eviction_skips_voices_in_use() {
     model.evict_voices();
     let used = load(&model, &paths[0]);
     drop(load(&model, &paths[1]));
-    let bytes = Bytes(used.size_bytes());
+    let bytes = used.size_bytes();
     assert_eq!(model.evict_voices(), bytes);
     assert!(used.is_shared());
     drop(used);
     assert_eq!(model.evict_voices(), bytes);
-    assert_eq!(model.evict_voices(), Bytes::ZERO);
+    assert_eq!(model.evict_voices(), 0);
 }
 
 #[test]
@@ -120,8 +119,8 @@ fn concurrent_loads_share_one_voice() {
             .map(|thread| thread.join().unwrap())
             .collect()
     });
-    let bytes = Bytes(voices[0].size_bytes());
-    assert_eq!(model.evict_voices(), Bytes::ZERO);
+    let bytes = voices[0].size_bytes();
+    assert_eq!(model.evict_voices(), 0);
     drop(voices);
     assert_eq!(model.evict_voices(), bytes);
 }

@@ -1,6 +1,7 @@
-//! Audio in and out: reading files for voice prompts, resampling, preparing a prompt, writing WAV.
+//! Audio: reading files, resampling, preparation of voice prompts, and writing WAV.
 
 mod decode;
+mod error;
 mod prompt;
 mod resample;
 mod wav;
@@ -10,24 +11,27 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::error::{Error, Result};
-
 pub use self::decode::MAX_READ_DURATION;
-pub use self::prompt::{MIN_VOICE_PROMPT_DURATION, end_on_pause, prepare_voice_prompt};
+pub use self::error::AudioError;
+pub use self::prompt::{
+    MIN_VOICE_PROMPT_DURATION, PromptLength, end_on_pause, prepare_voice_prompt,
+};
 pub use self::wav::WavStreamWriter;
 
-/// The sample rates accepted when reading, resampling and writing, in Hz.
+type Result<T, E = AudioError> = std::result::Result<T, E>;
+
+/// The sample rates accepted for reading, resampling and writing, in Hz.
 ///
-/// Speech codecs start at 8 kHz and studio equipment ends at 192 kHz; the lower bound leaves room for
-/// toy models. Rates beyond them come from damaged headers.
+/// Speech codecs start at 8 kHz and studio equipment ends at 192 kHz; the lower bound allows for toy
+/// models. Rates outside this range come from damaged headers.
 pub const SAMPLE_RATES_HZ: RangeInclusive<u32> = 1_000..=192_000;
 
-/// Refuses a rate outside [`SAMPLE_RATES_HZ`]; `context` says what it was for.
+/// Rejects a rate outside [`SAMPLE_RATES_HZ`]; `context` is the operation or the file.
 fn check_rate(rate_hz: u32, context: impl FnOnce() -> String) -> Result<()> {
     if SAMPLE_RATES_HZ.contains(&rate_hz) {
         return Ok(());
     }
-    Err(Error::SampleRate {
+    Err(AudioError::SampleRate {
         context: context(),
         rate_hz,
         min_hz: *SAMPLE_RATES_HZ.start(),
@@ -35,7 +39,7 @@ fn check_rate(rate_hz: u32, context: impl FnOnce() -> String) -> Result<()> {
     })
 }
 
-/// Mono audio: samples, nominally in -1..=1, at a rate.
+/// Mono audio: samples, nominally in -1..=1, and their rate.
 ///
 /// ```
 /// use tts_core::audio;
@@ -49,7 +53,7 @@ fn check_rate(rate_hz: u32, context: impl FnOnce() -> String) -> Result<()> {
 ///
 /// let audio = Audio::read(&path)?.resampled(24_000)?;
 /// assert_eq!(audio.sample_rate_hz(), 24_000);
-/// // Half a second, and the 200 ms of silence that end a written file.
+/// // Half a second, and the 200 ms of silence at the end of a written file.
 /// assert_eq!(audio.duration().as_millis(), 700);
 /// # Ok(())
 /// # }
@@ -61,7 +65,7 @@ pub struct Audio {
 }
 
 impl Audio {
-    /// Audio from its samples, one channel, at `sample_rate_hz`.
+    /// Creates audio from the samples of one channel.
     pub fn new(samples: Vec<f32>, sample_rate_hz: u32) -> Self {
         Self {
             samples,
@@ -69,22 +73,22 @@ impl Audio {
         }
     }
 
-    /// The samples, one channel.
+    /// Returns the samples.
     pub fn samples(&self) -> &[f32] {
         &self.samples
     }
 
-    /// The samples, one channel, without a copy.
+    /// Converts the audio into its samples, without a copy.
     pub fn into_samples(self) -> Vec<f32> {
         self.samples
     }
 
-    /// Samples per second, in Hz.
+    /// Returns the sample rate, in Hz.
     pub fn sample_rate_hz(&self) -> u32 {
         self.sample_rate_hz
     }
 
-    /// How long the audio plays; zero when the rate is zero.
+    /// Returns the duration; zero if the rate is zero.
     pub fn duration(&self) -> Duration {
         if self.sample_rate_hz == 0 {
             return Duration::ZERO;
@@ -95,35 +99,39 @@ impl Audio {
     /// Reads a WAV (8 to 32-bit PCM or float), FLAC, MP3 or OGG Vorbis file of at most
     /// [`MAX_READ_DURATION`].
     ///
-    /// The format is found from the content, not from the name. Channels are averaged to one;
-    /// integers are scaled by the power of two that maps them to -1..1 (16 bits: value / 32768).
-    /// Samples of a float file are passed on as they are. A WAV file that ends before the length in
-    /// its header, as streamed ones do, is read as far as it goes.
+    /// The format is detected from the content, not from the name. Channels are averaged to one.
+    /// Integers are scaled by the power of two that maps them to -1..1 (16 bits: value / 32768); samples
+    /// of a float file are not scaled. A WAV file that is shorter than the length in its header, like a
+    /// streamed one, is read to its end.
     ///
     /// # Errors
-    /// If the file cannot be read, is of another format, is damaged, holds no samples, is longer than
-    /// the limit or has a rate outside [`SAMPLE_RATES_HZ`].
-    pub fn read(path: &Path) -> Result<Self> {
+    ///
+    /// The file cannot be read, has another format, is damaged, contains no samples, is longer than the
+    /// limit or has a rate outside [`SAMPLE_RATES_HZ`].
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         Self::read_with_limit(path, MAX_READ_DURATION)
     }
 
-    /// Like [`Audio::read`], but for files of at most `limit`.
+    /// Reads a file as [`Audio::read`] does, but of at most `limit`.
     ///
-    /// The limit bounds the memory that a small, highly compressed file can claim.
+    /// The limit bounds the memory that a small, highly compressed file can allocate.
     ///
     /// # Errors
+    ///
     /// As [`Audio::read`].
-    pub fn read_with_limit(path: &Path, limit: Duration) -> Result<Self> {
-        decode::read(path, limit)
+    pub fn read_with_limit(path: impl AsRef<Path>, limit: Duration) -> Result<Self> {
+        decode::read(path.as_ref(), limit)
     }
 
-    /// The same audio at another rate.
+    /// Returns the audio at another rate.
     ///
-    /// The filter is a windowed sinc without delay: `ceil(len * rate_hz / self.sample_rate_hz())`
-    /// samples, the first at the same instant as the first of the input. Equal rates change nothing.
+    /// The filter is a windowed sinc without delay. The output has
+    /// `ceil(len * rate_hz / self.sample_rate_hz())` samples, and its first sample is at the same time as
+    /// the first sample of the input. Equal rates change nothing.
     ///
     /// # Errors
-    /// If either rate is outside [`SAMPLE_RATES_HZ`].
+    ///
+    /// Either rate is outside [`SAMPLE_RATES_HZ`].
     pub fn resampled(&self, rate_hz: u32) -> Result<Self> {
         for rate in [self.sample_rate_hz, rate_hz] {
             check_rate(rate, || "cannot resample audio".to_owned())?;
@@ -137,22 +145,24 @@ impl Audio {
 
     /// Writes a 16-bit mono WAV file, ending with 200 ms of silence.
     ///
-    /// The file appears under its name when it is complete: see [`WavStreamWriter::create`], also for
-    /// the conversion of samples.
+    /// The file appears under its name only when it is complete. See [`WavStreamWriter`] for the
+    /// conversion of samples.
     ///
     /// # Errors
-    /// If the file cannot be written, the rate is outside [`SAMPLE_RATES_HZ`], or the audio is longer
-    /// than a WAV file can be.
-    pub fn write_wav(&self, path: &Path) -> Result<()> {
+    ///
+    /// The file cannot be written, the rate is outside [`SAMPLE_RATES_HZ`], or the audio exceeds the
+    /// limit of a WAV file.
+    pub fn write_wav(&self, path: impl AsRef<Path>) -> Result<()> {
         let mut writer = WavStreamWriter::create(path, self.sample_rate_hz)?;
         writer.write(&self.samples)?;
         writer.finish()?;
         Ok(())
     }
 
-    /// Writes the bytes that [`Audio::write_wav`] puts into a file to `writer`, which need not seek.
+    /// Writes the same bytes as [`Audio::write_wav`] to `writer`.
     ///
     /// # Errors
+    ///
     /// As [`Audio::write_wav`].
     pub fn write_wav_to(&self, writer: impl Write) -> Result<()> {
         wav::write_all(&self.samples, self.sample_rate_hz, writer)
@@ -164,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn duration_is_samples_over_rate_and_zero_without_a_rate() {
+    fn duration_is_zero_without_a_rate() {
         assert_eq!(
             Audio::new(vec![0.0; 12_000], 24_000).duration(),
             Duration::from_millis(500)

@@ -5,15 +5,18 @@
 //! model from a config need not check them again. The locations of weights and tokenizer are kept as
 //! written: the caller resolves them.
 
+mod error;
 mod parse;
+mod read;
 mod schema;
+mod tree;
 mod validate;
-mod yaml;
 
-pub use parse::{DEFAULT_EOS_THRESHOLD, DEFAULT_MAX_PERIOD, DEFAULT_TEMPERATURE};
+pub use error::{ConfigError, Position};
 pub use schema::{
-    Config, Dtype, FlowConfig, FlowLmConfig, FlowLmTransformerConfig, FlowType, LookupTableConfig,
-    MimiConfig, MimiTransformerConfig, PadMode, QuantizerConfig, SeanetConfig,
+    Config, DEFAULT_EOS_THRESHOLD, DEFAULT_MAX_PERIOD, DEFAULT_TEMPERATURE, Dtype, FlowConfig,
+    FlowLmConfig, FlowLmTransformerConfig, FlowType, LookupTableConfig, MimiConfig,
+    MimiTransformerConfig, PadMode, QuantizerConfig, SeanetConfig,
 };
 
 /// Returns the known name with the spelling most similar to `name`, if any is similar.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use burn::tensor::{Device, Tensor};
 use tensor_pool::MemoryPool;
 
-use crate::audio::{Audio, prepare_voice_prompt};
+use crate::audio::{Audio, PromptLength, prepare_voice_prompt};
 use crate::components::expected_tensors;
 use crate::config::Config;
 use crate::device::DeviceKind;
@@ -218,11 +218,11 @@ impl Engine {
         Ok(Voice { kv: Arc::new(kv) })
     }
 
-    /// Encodes speech to a voice; with `truncate`, only its first 30 seconds.
-    pub(crate) fn clone_voice(&self, speech: &Audio, truncate: bool) -> Result<Voice> {
+    /// Encodes speech to a voice.
+    pub(crate) fn clone_voice(&self, speech: &Audio, length: PromptLength) -> Result<Voice> {
         let _span = tracing::info_span!("encode_voice").entered();
         let encoder = self.encoder()?;
-        let prompt = prepare_voice_prompt(speech, self.sample_rate_hz(), truncate)?;
+        let prompt = prepare_voice_prompt(speech, self.sample_rate_hz(), length)?;
         self.threads.all().install(|| {
             let latents = encoder.encode(prompt.samples(), &self.memory)?;
             let mut state = self

@@ -1,14 +1,13 @@
 //! The crate's error type, which collects those of its modules.
 
 use std::io;
-use std::path::PathBuf;
-use std::time::Duration;
 
+use crate::audio::AudioError;
+use crate::config::ConfigError;
+use crate::device::DeviceError;
 use crate::ledger::MemoryError;
 use crate::scheduler::StreamError;
 use crate::text::TextError;
-
-use crate::device::DeviceError;
 use crate::threads::ThreadsError;
 use crate::voice::VoiceError;
 use crate::weights::WeightsError;
@@ -20,6 +19,12 @@ use crate::weights::WeightsError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// A config cannot be read or is not valid.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Audio cannot be read, written or used.
+    #[error(transparent)]
+    Audio(#[from] AudioError),
     /// A text or a tokenizer.
     #[error(transparent)]
     Text(#[from] TextError),
@@ -53,140 +58,6 @@ pub enum Error {
         found: usize,
         /// Pieces that the config asks for.
         expected: usize,
-    },
-    /// A config file that cannot be opened or read.
-    #[error("cannot read the config file {}", path.display())]
-    ConfigUnreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system says.
-        source: std::io::Error,
-    },
-
-    /// A config file that is no YAML mapping: a syntax error, not UTF-8, empty, too large.
-    #[error("{}{}: {problem}", file.display(), line.map(|line| format!(":{line}")).unwrap_or_default())]
-    ConfigSyntax {
-        /// The file.
-        file: PathBuf,
-        /// The line of the problem, counted from 1, where one line can be named.
-        line: Option<usize>,
-        /// What is wrong, and what is expected instead.
-        problem: String,
-    },
-
-    /// A key that a config file does not have.
-    #[error(
-        "{}: unknown key `{key}`{}; allowed here: {}",
-        file.display(),
-        nearest.as_ref().map(|name| format!(", did you mean `{name}`?")).unwrap_or_default(),
-        allowed.join(", "),
-    )]
-    ConfigUnknownKey {
-        /// The file.
-        file: PathBuf,
-        /// The key with its path, as in `mimi.seanet.ratio`.
-        key: String,
-        /// The known key that is spelled most alike.
-        nearest: Option<String>,
-        /// The keys allowed in that section.
-        allowed: Vec<String>,
-    },
-
-    /// A key that a config file must have, and does not.
-    #[error("{}: the key `{key}` is missing; it must be {allowed}", file.display())]
-    ConfigMissingKey {
-        /// The file.
-        file: PathBuf,
-        /// The key with its path, as in `mimi.seanet.ratios`.
-        key: String,
-        /// What its value may be.
-        allowed: String,
-    },
-
-    /// A config value of the wrong kind, out of range, or in conflict with another.
-    #[error("{}: `{key}` is {found}; it must be {allowed}", file.display())]
-    ConfigValue {
-        /// The file.
-        file: PathBuf,
-        /// The key with its path, as in `mimi.seanet.ratios`.
-        key: String,
-        /// The value found.
-        found: String,
-        /// What it may be.
-        allowed: String,
-    },
-
-    /// An audio file could not be opened or read.
-    #[error("cannot read the audio file {}", path.display())]
-    AudioRead {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// A file is not audio of a kind that is read here, or it is damaged.
-    #[error(
-        "cannot decode the audio file {}: {problem}; WAV (PCM or float), FLAC, MP3 and OGG Vorbis are read: \
-         convert the file to one of these, or export it again if it is damaged",
-        path.display()
-    )]
-    AudioDecode {
-        /// The file.
-        path: PathBuf,
-        /// What was found, and what was expected.
-        problem: String,
-    },
-    /// An audio file is longer than the caller is ready to hold.
-    #[error(
-        "the audio file {} is longer than the {} seconds that are read at most: cut it, \
-         a voice prompt needs no more than 30 seconds",
-        path.display(),
-        limit.as_secs_f64()
-    )]
-    AudioTooLong {
-        /// The file.
-        path: PathBuf,
-        /// The most that would have been read.
-        limit: Duration,
-    },
-    /// A sample rate that no audio has.
-    #[error(
-        "{context}: a sample rate of {rate_hz} Hz is not supported; choose one from {min_hz} to {max_hz} Hz"
-    )]
-    SampleRate {
-        /// What was being done, with which file if there was one.
-        context: String,
-        /// The rate found.
-        rate_hz: u32,
-        /// The lowest rate allowed.
-        min_hz: u32,
-        /// The highest rate allowed.
-        max_hz: u32,
-    },
-    /// Audio cannot serve as a voice prompt.
-    #[error("the audio cannot be used as a voice prompt: {problem}")]
-    VoicePrompt {
-        /// What is wrong with it, and what to do about it.
-        problem: String,
-    },
-    /// Audio could not be written.
-    #[error("cannot write audio to {target}")]
-    AudioWrite {
-        /// The file, or a description of the stream.
-        target: String,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// More audio than the 32-bit lengths of a WAV file can express.
-    #[error(
-        "cannot write audio to {target}: a WAV file holds at most {max_samples} samples of 16 bits; \
-         write several shorter files, or write to a pipe"
-    )]
-    WavTooLong {
-        /// The file, or a description of the stream.
-        target: String,
-        /// The most samples that fit.
-        max_samples: u64,
     },
 }
 
@@ -256,10 +127,18 @@ impl Error {
                 VoiceError::File(WeightsError::Io { source, .. })
                 | VoiceError::Write { source, .. },
             )
+<<<<<<< HEAD
             | Self::ConfigUnreadable { source, .. }
             | Self::AudioRead { source, .. }
             | Self::AudioWrite { source, .. } => ErrorKind::of_io(source),
             Self::Stream(_)
+=======
+            | Self::Config(ConfigError::Read { source, .. })
+            | Self::Audio(AudioError::Read { source, .. } | AudioError::Write { source, .. }) => {
+                ErrorKind::of_io(source)
+            }
+            Self::Thread { .. }
+>>>>>>> main
             | Self::Threads(ThreadsError::Start(_))
             | Self::Device(DeviceError::Failed(_))
             | Self::Voice(VoiceError::Device(DeviceError::Failed(_))) => ErrorKind::Internal,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use tensor_pool::MemoryPool;
 
-use crate::audio::Audio;
+use crate::audio::{Audio, PromptLength};
 use crate::config::Config;
 use crate::device::DeviceKind;
 use crate::engine::{Engine, ModelParts, ModelSize, RunOptions};
@@ -114,7 +114,7 @@ impl Model {
     ///
     /// The audio is empty or damaged, or the model cannot clone voices.
     pub fn clone_voice(&self, recording: &Audio) -> Result<Voice> {
-        self.engine.clone_voice(recording, false)
+        self.engine.clone_voice(recording, PromptLength::Whole)
     }
 
     /// Clones a voice from the first 30 seconds of a recording.
@@ -123,7 +123,7 @@ impl Model {
     ///
     /// As [`Self::clone_voice`].
     pub fn clone_voice_truncated(&self, recording: &Audio) -> Result<Voice> {
-        self.engine.clone_voice(recording, true)
+        self.engine.clone_voice(recording, PromptLength::Truncated)
     }
 
     /// Writes a voice to a `.safetensors` file, atomically.

@@ -1,10 +1,10 @@
-//! Resampling and voice prompts against what the reference computes.
+//! Resampling and voice prompts, compared with the reference.
 
 use std::fs;
 use std::path::Path;
 
 use safetensors::SafeTensors;
-use tts_core::audio::{Audio, end_on_pause, prepare_voice_prompt};
+use tts_core::audio::{Audio, PromptLength, end_on_pause, prepare_voice_prompt};
 
 const PARITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/parity");
 
@@ -26,7 +26,7 @@ fn read(name: &str) -> Audio {
     Audio::read(&Path::new(PARITY).join(name)).unwrap()
 }
 
-/// Energy of `expected` over that of the difference, in dB.
+/// The ratio of the energies of `expected` and the difference, in dB.
 fn snr_db(expected: &[f32], found: &[f32]) -> f64 {
     assert_eq!(expected.len(), found.len());
     let mut signal = 0.0;
@@ -38,7 +38,7 @@ fn snr_db(expected: &[f32], found: &[f32]) -> f64 {
     10.0 * (signal / noise).log10()
 }
 
-/// Equal but for the rounding of the factors of the fade.
+/// Asserts equality up to the rounding of the fade factors.
 fn assert_same(expected: &[f32], found: &[f32]) {
     assert_eq!(expected.len(), found.len());
     for (i, (a, b)) in expected.iter().zip(found).enumerate() {
@@ -47,12 +47,12 @@ fn assert_same(expected: &[f32], found: &[f32]) {
 }
 
 #[test]
-fn the_prompt_is_read_as_the_reference_reads_it() {
+fn reads_the_same_samples_as_the_reference() {
     assert!(read("voice_24k.wav").samples() == recorded("voice_24k"));
 }
 
 #[test]
-fn resampling_gives_the_recorded_audio() {
+fn resampling_matches_the_reference() {
     let found = read("voice_16k_stereo.wav").resampled(24_000).unwrap();
     let snr = snr_db(&recorded("resampled_16k_to_24k"), found.samples());
     println!("{snr:.1} dB");
@@ -60,26 +60,28 @@ fn resampling_gives_the_recorded_audio() {
 }
 
 #[test]
-fn ending_on_a_pause_gives_the_recorded_audio() {
+fn ending_on_a_pause_matches_the_reference() {
     let ended = end_on_pause(&Audio::new(recorded("voice_24k"), 24_000));
     assert_same(&recorded("ended_on_pause"), ended.samples());
 }
 
 #[test]
 fn a_prompt_at_the_model_rate_is_only_ended_on_a_pause() {
-    let prompt = prepare_voice_prompt(&read("voice_24k.wav"), 24_000, true).unwrap();
+    let prompt =
+        prepare_voice_prompt(&read("voice_24k.wav"), 24_000, PromptLength::Truncated).unwrap();
     assert_same(&recorded("ended_on_pause"), prompt.samples());
 }
 
 #[test]
-fn a_prompt_at_another_rate_and_in_stereo_comes_out_alike() {
-    let prompt = prepare_voice_prompt(&read("voice_16k_stereo.wav"), 24_000, false).unwrap();
+fn a_stereo_prompt_at_another_rate_matches_the_mono_prompt() {
+    let prompt =
+        prepare_voice_prompt(&read("voice_16k_stereo.wav"), 24_000, PromptLength::Whole).unwrap();
     let expected = end_on_pause(&Audio::new(recorded("resampled_16k_to_24k"), 24_000));
     assert!(snr_db(expected.samples(), prompt.samples()) >= 50.0);
 }
 
 #[test]
-fn equal_rates_change_nothing_and_impossible_ones_are_refused() {
+fn equal_rates_change_nothing_and_unsupported_rates_are_rejected() {
     let audio = read("voice_24k.wav");
     assert!(audio.resampled(24_000).unwrap() == audio);
     for rate in [0, 999, 192_001, u32::MAX] {

@@ -1,14 +1,14 @@
-//! Reading audio files: every format, and files that are damaged or hostile.
+//! Reading of audio files: every format, and damaged or malicious files.
 
+use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tts_core::audio::Audio;
-use tts_core::error::Error;
+use tts_core::audio::{Audio, AudioError};
 
-/// The files in `tests/fixtures/audio`: cuts of the parity prompts.
+/// The files in `tests/fixtures/audio`, which are excerpts of the parity prompts.
 const FILES: [&str; 13] = [
     "mono_24k.wav",
     "u8_24k.wav",
@@ -25,7 +25,7 @@ const FILES: [&str; 13] = [
     "mono_24k.ogg",
 ];
 
-/// What files of each format begin with.
+/// The first bytes of files of each format.
 const MARKERS: [&[u8]; 8] = [
     b"",
     b"RIFF\xff\xff\x00\x00WAVE",
@@ -53,7 +53,7 @@ fn read(name: &str) -> Audio {
     Audio::read(&fixture(name)).unwrap()
 }
 
-/// The samples of a canonical 16-bit file with a header of 44 bytes.
+/// The samples of a 16-bit file with the canonical header of 44 bytes.
 fn pcm16(path: &Path) -> Vec<f32> {
     fs::read(path).unwrap()[44..]
         .as_chunks::<2>()
@@ -69,8 +69,14 @@ fn write(folder: &tempfile::TempDir, name: &str, bytes: &[u8]) -> PathBuf {
     path
 }
 
-/// The message for a file of these bytes, which must not be readable.
-fn refusal(bytes: &[u8]) -> String {
+/// The messages of an error and of its sources.
+fn chain(error: &dyn Error) -> String {
+    let source = error.source().map(|source| format!(": {}", chain(source)));
+    format!("{error}{}", source.unwrap_or_default())
+}
+
+/// The error message for a file with these bytes.
+fn rejection(bytes: &[u8]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = write(&folder, "hostile.wav", bytes);
     let message = Audio::read(&path).unwrap_err().to_string();
@@ -98,7 +104,7 @@ fn wav(channels: u16, rate_hz: u32, bits: u16, data_len: u32, data: &[u8]) -> Ve
     .concat()
 }
 
-/// Energy of `expected` over that of the difference, in dB, over the length of the shorter.
+/// The ratio of the energies of `expected` and the difference, in dB, over the shorter length.
 fn snr_db(expected: &[f32], found: &[f32]) -> f64 {
     let mut signal = 0.0;
     let mut noise = 0.0;
@@ -157,7 +163,7 @@ fn every_format_is_read_with_its_rate_and_length() {
 }
 
 #[test]
-fn lossless_formats_agree_to_the_bit() {
+fn lossless_formats_are_bit_identical() {
     let original = read("mono_24k.wav");
     for name in ["mono_24k.flac", "s24_24k.wav", "float_24k.wav"] {
         let found = read(name);
@@ -167,7 +173,7 @@ fn lossless_formats_agree_to_the_bit() {
 }
 
 #[test]
-fn lossy_formats_are_the_same_sound_at_the_same_time() {
+fn lossy_formats_have_the_same_audio_without_delay() {
     let original = read("mono_24k.wav");
     for (name, least_db) in [
         ("u8_24k.wav", 20.0),
@@ -189,7 +195,7 @@ fn lossy_formats_are_the_same_sound_at_the_same_time() {
 }
 
 #[test]
-fn the_content_decides_not_the_name() {
+fn detects_the_format_from_the_content() {
     let folder = tempfile::tempdir().unwrap();
     let path = write(
         &folder,
@@ -200,32 +206,32 @@ fn the_content_decides_not_the_name() {
 }
 
 #[test]
-fn a_wav_that_announces_more_than_it_holds_is_read_to_its_end() {
-    for announced in [2_000_000_000, u32::MAX - 36, u32::MAX] {
+fn a_wav_shorter_than_its_header_is_read_to_its_end() {
+    for header_length in [2_000_000_000, u32::MAX - 36, u32::MAX] {
         let folder = tempfile::tempdir().unwrap();
         let path = write(
             &folder,
             "streamed.wav",
-            &wav(1, 24_000, 16, announced, &[1; 4_800]),
+            &wav(1, 24_000, 16, header_length, &[1; 4_800]),
         );
         assert_eq!(Audio::read(&path).unwrap().samples().len(), 2_400);
     }
 }
 
 #[test]
-fn what_cannot_be_opened_is_named_with_the_cause() {
+fn an_unreadable_file_is_reported_with_its_cause() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("missing.wav");
     let error = Audio::read(&missing).unwrap_err();
-    assert!(matches!(error, Error::AudioRead { .. }));
-    assert!(error.to_string().contains("missing.wav"), "{error}");
-    assert!(error.to_string().contains("No such file"), "{error}");
-    let error = Audio::read(folder.path()).unwrap_err();
-    assert!(error.to_string().contains("it is a folder"), "{error}");
+    assert!(matches!(error, AudioError::Read { .. }));
+    let message = chain(&error);
+    assert!(message.contains("missing.wav: No such file"), "{message}");
+    let message = chain(&Audio::read(folder.path()).unwrap_err());
+    assert!(message.contains("it is a folder"), "{message}");
 }
 
 #[test]
-fn what_is_no_audio_is_refused_with_the_formats_that_are_read() {
+fn rejects_other_files_with_the_supported_formats() {
     let noise: Vec<u8> = (0..100_000u32)
         .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
         .collect();
@@ -236,7 +242,7 @@ fn what_is_no_audio_is_refused_with_the_formats_that_are_read() {
         &[0; 5_000],
         &noise,
     ] {
-        let message = refusal(bytes);
+        let message = rejection(bytes);
         assert!(
             message.contains("WAV (PCM or float), FLAC, MP3"),
             "{message}"
@@ -245,14 +251,14 @@ fn what_is_no_audio_is_refused_with_the_formats_that_are_read() {
 }
 
 #[test]
-fn impossible_headers_are_refused_with_what_they_say() {
+fn rejects_invalid_headers_with_their_values() {
     let data = [1; 4_800];
     for (bytes, expected) in [
         (wav(0, 24_000, 16, 4_800, &data), "channel"),
         (wav(1, 0, 16, 4_800, &data), "0 Hz"),
         (
             wav(1, 1, 16, 4_800, &data),
-            "1 Hz is not supported; choose one from 1000 to 192000",
+            "1 Hz is not supported; use one from 1000 to 192000",
         ),
         (
             wav(1, 4_000_000_000, 16, 4_800, &data),
@@ -267,20 +273,20 @@ fn impossible_headers_are_refused_with_what_they_say() {
             "ends too early",
         ),
     ] {
-        let message = refusal(&bytes);
+        let message = rejection(&bytes);
         assert!(message.contains(expected), "{message}");
     }
 }
 
 #[test]
-fn a_header_that_overflows_the_decoder_is_read_or_refused() {
+fn a_header_that_overflows_the_decoder_does_not_panic() {
     for channels in [27, 60, 40_000, u16::MAX] {
-        read_or_refuse(&wav(channels, 24_000, 16, 4_800, &[1; 4_800]));
+        read_or_reject(&wav(channels, 24_000, 16, 4_800, &[1; 4_800]));
     }
 }
 
 #[test]
-fn files_over_the_limit_are_refused_before_they_are_held() {
+fn rejects_files_over_the_limit() {
     let path = fixture("mono_24k.wav");
     let limit = Duration::from_millis(200);
     assert_eq!(
@@ -288,13 +294,13 @@ fn files_over_the_limit_are_refused_before_they_are_held() {
         limit
     );
     let error = Audio::read_with_limit(&path, Duration::from_millis(199)).unwrap_err();
-    assert!(matches!(error, Error::AudioTooLong { .. }));
+    assert!(matches!(error, AudioError::TooLong { .. }));
     assert!(error.to_string().contains("0.199 seconds"), "{error}");
     assert!(error.to_string().contains("mono_24k.wav"), "{error}");
 }
 
-/// Reads a file made of these bytes: sound or a message with its name, and nothing else.
-fn read_or_refuse(bytes: &[u8]) {
+/// Reads a file with these bytes, which yields audio, or an error with the file's name.
+fn read_or_reject(bytes: &[u8]) {
     let folder = tempfile::tempdir().unwrap();
     let path = write(&folder, "damaged", bytes);
     match Audio::read(&path) {
@@ -307,11 +313,11 @@ fn read_or_refuse(bytes: &[u8]) {
 }
 
 #[test]
-fn a_file_cut_anywhere_in_its_head_is_read_or_refused() {
+fn a_file_truncated_in_its_header_does_not_panic() {
     for name in FILES {
         let bytes = fs::read(fixture(name)).unwrap();
         for len in 0..300.min(bytes.len()) {
-            read_or_refuse(&bytes[..len]);
+            read_or_reject(&bytes[..len]);
         }
     }
 }
@@ -320,7 +326,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
-    fn a_damaged_file_is_read_or_refused(
+    fn a_damaged_file_does_not_panic(
         name in prop::sample::select(FILES.as_slice()),
         // Headers are short: half of the damage is done in the first bytes.
         flips in prop::collection::vec((prop_oneof![0usize..200, any::<usize>()], 0u8..8), 1..12),
@@ -332,11 +338,11 @@ proptest! {
             bytes[at] ^= 1 << bit;
         }
         bytes.truncate((bytes.len() as f64 * keep) as usize);
-        read_or_refuse(&bytes);
+        read_or_reject(&bytes);
     }
 
     #[test]
-    fn an_ogg_file_with_damage_under_valid_checksums_is_read_or_refused(
+    fn a_damaged_ogg_file_with_valid_checksums_does_not_panic(
         flips in prop::collection::vec((prop_oneof![0usize..200, any::<usize>()], 0u8..8), 1..6),
     ) {
         let mut bytes = fs::read(fixture("mono_24k.ogg")).unwrap();
@@ -345,19 +351,19 @@ proptest! {
             bytes[at] ^= 1 << bit;
         }
         renew_ogg_checksums(&mut bytes);
-        read_or_refuse(&bytes);
+        read_or_reject(&bytes);
     }
 
     #[test]
-    fn random_bytes_after_a_marker_are_read_or_refused(
+    fn random_bytes_after_a_marker_do_not_panic(
         marker in prop::sample::select(MARKERS.as_slice()),
         tail in prop::collection::vec(any::<u8>(), 0..2_000),
     ) {
-        read_or_refuse(&[marker, &tail].concat());
+        read_or_reject(&[marker, &tail].concat());
     }
 }
 
-/// Recomputes the checksum of each page, so that damage reaches the decoder behind it.
+/// Recomputes the checksum of each page, so that the damage reaches the decoder.
 fn renew_ogg_checksums(bytes: &mut [u8]) {
     let mut start = 0;
     while bytes.len() >= start + 27 {

@@ -1,14 +1,20 @@
-//! Writing WAV: the reference's bytes, whole files or none, and errors that name the cause.
+//! Writing of WAV: the reference's bytes, atomic files, and errors with their causes.
 
+use std::error::Error;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use tts_core::audio::{Audio, WavStreamWriter};
-use tts_core::error::Error;
+use tts_core::audio::{Audio, AudioError, WavStreamWriter};
 
-/// A pipe whose bytes the test can see.
+/// The messages of an error and of its sources.
+fn chain(error: &dyn Error) -> String {
+    let source = error.source().map(|source| format!(": {}", chain(source)));
+    format!("{error}{}", source.unwrap_or_default())
+}
+
+/// A pipe that records its bytes.
 #[derive(Clone, Default)]
 struct Pipe(Arc<Mutex<Vec<u8>>>);
 
@@ -33,7 +39,7 @@ fn fixture(name: &str) -> Vec<u8> {
     fs::read(folder.join(name)).unwrap()
 }
 
-/// Random samples beyond the limits, and the edges of the conversion, as given to the reference.
+/// The reference's input: random samples, some out of range, and the limits of the conversion.
 fn samples() -> Vec<f32> {
     fixture("written_samples.f32")
         .as_chunks::<4>()
@@ -55,7 +61,7 @@ fn target(folder: &tempfile::TempDir) -> PathBuf {
 }
 
 #[test]
-fn a_file_has_the_bytes_that_the_reference_writes() {
+fn a_file_equals_the_references() {
     let folder = tempfile::tempdir().unwrap();
     let path = target(&folder);
     Audio::new(samples(), 8_000).write_wav(&path).unwrap();
@@ -70,7 +76,7 @@ fn a_file_has_the_bytes_that_the_reference_writes() {
 }
 
 #[test]
-fn a_pipe_gets_the_bytes_that_the_reference_writes() {
+fn a_pipe_receives_the_references_bytes() {
     let pipe = Pipe::default();
     let mut writer = WavStreamWriter::to_pipe(pipe.clone(), 8_000).unwrap();
     let samples = samples();
@@ -82,7 +88,7 @@ fn a_pipe_gets_the_bytes_that_the_reference_writes() {
 }
 
 #[test]
-fn a_chunk_reaches_the_pipe_at_once() {
+fn each_chunk_is_flushed_to_the_pipe() {
     let pipe = Pipe::default();
     let mut writer = WavStreamWriter::to_pipe(pipe.clone(), 8_000).unwrap();
     assert_eq!(pipe.bytes().len(), 44);
@@ -91,7 +97,7 @@ fn a_chunk_reaches_the_pipe_at_once() {
 }
 
 #[test]
-fn what_is_not_a_number_is_silent_and_infinity_is_loudest() {
+fn nan_becomes_zero_and_infinity_the_maximum() {
     let mut bytes = Vec::new();
     Audio::new(vec![f32::NAN, f32::INFINITY, f32::NEG_INFINITY], 8_000)
         .write_wav_to(&mut bytes)
@@ -100,7 +106,7 @@ fn what_is_not_a_number_is_silent_and_infinity_is_loudest() {
 }
 
 #[test]
-fn what_was_written_is_read_back() {
+fn written_audio_reads_back() {
     let folder = tempfile::tempdir().unwrap();
     let path = target(&folder);
     let audio = Audio::new(vec![0.25, -0.5, 0.75], 11_025);
@@ -115,7 +121,7 @@ fn what_was_written_is_read_back() {
 }
 
 #[test]
-fn a_dropped_writer_leaves_an_older_file_and_nothing_else() {
+fn a_dropped_writer_leaves_the_existing_file_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let path = target(&folder);
     fs::write(&path, "older").unwrap();
@@ -127,7 +133,7 @@ fn a_dropped_writer_leaves_an_older_file_and_nothing_else() {
 }
 
 #[test]
-fn an_older_file_is_replaced_when_the_audio_is_complete() {
+fn finish_replaces_an_existing_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = target(&folder);
     fs::write(&path, "older").unwrap();
@@ -140,29 +146,27 @@ fn an_older_file_is_replaced_when_the_audio_is_complete() {
 }
 
 #[test]
-fn targets_that_cannot_be_files_are_refused_at_once() {
+fn create_rejects_invalid_targets() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
     for (path, expected) in [
         (folder.path().to_owned(), "it is a folder"),
-        (folder.path().join("no/speech.wav"), "there is no folder"),
+        (folder.path().join("no/speech.wav"), "does not exist"),
         (file.join("speech.wav"), "Not a directory"),
         (PathBuf::new(), "cannot write audio to"),
     ] {
         let error = WavStreamWriter::create(&path, 24_000).err().unwrap();
-        assert!(matches!(error, Error::AudioWrite { .. }));
-        assert!(error.to_string().contains(expected), "{error}");
-        assert!(
-            error.to_string().contains(&*path.to_string_lossy()),
-            "{error}"
-        );
+        assert!(matches!(error, AudioError::Write { .. }));
+        let message = chain(&error);
+        assert!(message.contains(expected), "{message}");
+        assert!(message.contains(&*path.to_string_lossy()), "{message}");
     }
     assert_eq!(names(folder.path()), ["file"]);
 }
 
 #[test]
-fn impossible_rates_are_refused() {
+fn rejects_unsupported_rates() {
     let folder = tempfile::tempdir().unwrap();
     for rate in [0, u32::MAX] {
         let audio = Audio::new(vec![0.0; 10], rate);
@@ -171,7 +175,7 @@ fn impossible_rates_are_refused() {
             audio.write_wav_to(io::sink()).unwrap_err(),
             WavStreamWriter::to_pipe(io::sink(), rate).err().unwrap(),
         ] {
-            assert!(matches!(error, Error::SampleRate { .. }));
+            assert!(matches!(error, AudioError::SampleRate { .. }));
             assert!(error.to_string().contains(&format!("{rate} Hz")), "{error}");
         }
     }
@@ -179,11 +183,11 @@ fn impossible_rates_are_refused() {
 }
 
 #[test]
-fn a_closed_pipe_is_an_error_with_its_cause() {
+fn a_closed_pipe_is_an_error() {
     let (reader, writer) = io::pipe().unwrap();
     let mut writer = WavStreamWriter::to_pipe(writer, 24_000).unwrap();
     drop(reader);
-    let message = writer.write(&[0.0; 10]).unwrap_err().to_string();
+    let message = chain(&writer.write(&[0.0; 10]).unwrap_err());
     assert!(message.contains("output stream: Broken pipe"), "{message}");
 }
 
@@ -196,7 +200,7 @@ mod linux {
     use std::process::Command;
 
     #[test]
-    fn a_named_pipe_is_written_to_and_not_replaced() {
+    fn writes_to_a_named_pipe_without_replacing_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pipe");
         assert!(
@@ -206,7 +210,7 @@ mod linux {
                 .unwrap()
                 .success()
         );
-        // Open on both ends, so that neither waits for the other.
+        // Open on both ends, so that neither blocks.
         let mut pipe = File::options().read(true).write(true).open(&path).unwrap();
         Audio::new(samples(), 8_000).write_wav(&path).unwrap();
         assert!(fs::metadata(&path).unwrap().file_type().is_fifo());
@@ -217,11 +221,11 @@ mod linux {
     }
 
     #[test]
-    fn a_full_device_is_an_error_with_its_cause() {
-        // Opened here: a writer that failed to see a device would put a file in its place.
+    fn a_full_device_is_an_error() {
+        // Opened here: a writer that did not detect the device would replace it with a file.
         let full = File::options().write(true).open("/dev/full").unwrap();
         let error = WavStreamWriter::to_pipe(full, 24_000).err().unwrap();
-        let message = error.to_string();
+        let message = chain(&error);
         assert!(
             message.contains("output stream: No space left"),
             "{message}"
@@ -229,7 +233,7 @@ mod linux {
     }
 
     #[test]
-    fn a_folder_that_takes_no_files_is_an_error_with_its_name() {
+    fn an_unwritable_folder_is_an_error_with_the_path() {
         let error = WavStreamWriter::create(Path::new("/proc/speech.wav"), 24_000)
             .err()
             .unwrap();
@@ -237,7 +241,7 @@ mod linux {
     }
 
     #[test]
-    fn a_link_is_followed_and_stays_a_link() {
+    fn follows_a_symbolic_link() {
         let folder = tempfile::tempdir().unwrap();
         let (link, real) = (folder.path().join("link.wav"), target(&folder));
         fs::write(&real, "older").unwrap();
@@ -248,7 +252,7 @@ mod linux {
     }
 
     #[test]
-    fn a_file_has_the_permissions_of_any_new_file() {
+    fn a_file_has_default_permissions() {
         let folder = tempfile::tempdir().unwrap();
         let plain = folder.path().join("plain");
         fs::write(&plain, "").unwrap();
@@ -258,21 +262,24 @@ mod linux {
         assert_eq!(mode(&path), mode(&plain));
     }
 
-    /// Where the child of the next test writes.
+    /// The environment variable with the target of the next test's child process.
     const CHILD_TARGET: &str = "AUDIO_WRITE_TEST_TARGET";
 
     #[test]
-    fn what_fitted_on_a_full_disk_is_kept() {
+    fn retains_the_audio_that_fits_on_a_full_disk() {
         if let Some(path) = std::env::var_os(CHILD_TARGET) {
             return write_until_full(Path::new(&path));
         }
-        // A limit on the size of files, in units of 512 bytes, acts as a disk that fills up.
+        // A limit on file sizes, in units of 512 bytes, simulates a full disk.
         let folder = tempfile::tempdir().unwrap();
         let path = target(&folder);
         let output = Command::new("sh")
             .args(["-c", "trap '' XFSZ; ulimit -f 64; exec \"$0\" \"$@\""])
             .arg(std::env::current_exe().unwrap())
-            .args(["--exact", "linux::what_fitted_on_a_full_disk_is_kept"])
+            .args([
+                "--exact",
+                "linux::retains_the_audio_that_fits_on_a_full_disk",
+            ])
             .env(CHILD_TARGET, &path)
             .output()
             .unwrap();
@@ -295,7 +302,7 @@ mod linux {
                 break error;
             }
         };
-        let message = error.to_string();
+        let message = chain(&error);
         assert!(message.contains("speech.wav: File too large"), "{message}");
         assert_eq!(writer.finish().unwrap(), 16_000);
     }

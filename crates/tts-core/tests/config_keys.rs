@@ -1,11 +1,10 @@
-//! Configs that name a model which cannot be built: every message names the key, what was found and what is allowed.
+//! Invalid configs: every message has the line, the key, the value and the allowed values.
 
 use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use tts_core::config::Config;
-use tts_core::error::{Error, Result};
+use tts_core::config::{Config, ConfigError};
 use tts_core::text::TokenizerFormat;
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
@@ -19,11 +18,11 @@ fn valid() -> Value {
     recorded()["english_2m_2026-10"].clone()
 }
 
-fn parse(yaml: &str) -> Result<Config> {
+fn parse(yaml: &str) -> Result<Config, ConfigError> {
     Config::parse(yaml, Path::new("my.yaml"))
 }
 
-/// The valid config with one value changed; `path` is made of keys with dots between.
+/// Returns the valid config with another value at `path`, which is keys separated by dots.
 fn with(path: &str, value: Value) -> Value {
     let mut config = valid();
     *config
@@ -34,29 +33,29 @@ fn with(path: &str, value: Value) -> Value {
 
 fn message(config: &Value) -> String {
     parse(&config.to_string())
-        .expect_err("the config should be refused")
+        .expect_err("the config is rejected")
         .to_string()
 }
 
 #[test]
-fn an_unknown_key_is_named_with_its_path_and_the_nearest_known_one() {
+fn an_unknown_key_is_reported_with_its_path_and_the_nearest_key() {
     let mut config = valid();
     config["mimi"]["seanet"]["ratio"] = json!([1]);
     let text = message(&config);
     assert!(
-        text.starts_with("my.yaml: unknown key `mimi.seanet.ratio`, did you mean `ratios`?"),
+        text.starts_with("my.yaml:1: unknown key `mimi.seanet.ratio`, did you mean `ratios`?"),
         "{text}"
     );
     assert!(text.contains("dimension, channels, n_filters"), "{text}");
     config = valid();
     config["zzzz"] = json!(1);
     assert!(
-        message(&config).starts_with("my.yaml: unknown key `zzzz`; allowed here: flow_lm, mimi")
+        message(&config).starts_with("my.yaml:1: unknown key `zzzz`; allowed here: flow_lm, mimi")
     );
 }
 
 #[test]
-fn every_key_of_the_reference_is_either_optional_or_named_when_missing() {
+fn every_missing_key_is_reported_unless_it_is_optional() {
     fn paths(value: &Value, at: &str, out: &mut Vec<String>) {
         for (key, value) in value
             .as_object()
@@ -83,29 +82,34 @@ fn every_key_of_the_reference_is_either_optional_or_named_when_missing() {
             .unwrap()
             .remove(key);
         match parse(&config.to_string()) {
-            Err(Error::ConfigMissingKey { key, allowed, .. }) => {
+            Err(ConfigError::MissingKey { key, allowed, .. }) => {
                 assert_eq!(key, path[1..].replace('/', "."));
-                assert!(!allowed.is_empty());
+                assert!(
+                    allowed.starts_with("a ")
+                        || allowed.contains("float32")
+                        || allowed.contains(" or "),
+                    "{path}: {allowed}"
+                );
                 required += 1;
             }
-            // Without these the rest no longer fits together, or their default applies.
-            Err(Error::ConfigValue { .. }) | Ok(_) => {}
+            // Without these keys the sizes conflict, or a default applies.
+            Err(ConfigError::Value { .. }) | Ok(_) => {}
             Err(other) => panic!("{path}: {other}"),
         }
     }
     assert_eq!(
         required, 64,
-        "as many keys as the reference requires, with both decoder sections"
+        "the number of keys that the reference requires, with both decoder sections"
     );
 }
 
 #[test]
-fn a_value_of_the_wrong_type_is_quoted_with_what_is_allowed() {
+fn a_value_of_the_wrong_type_is_reported_with_the_allowed_values() {
     for (path, value, expected) in [
         (
             "mimi.sample_rate",
             json!("24000"),
-            "is the text \"24000\"; it must be a whole number",
+            "is the string \"24000\"; it must be a whole number",
         ),
         (
             "mimi.sample_rate",
@@ -130,12 +134,7 @@ fn a_value_of_the_wrong_type_is_quoted_with_what_is_allowed() {
         (
             "mimi.seanet.ratios",
             json!(120),
-            "is 120; it must be a list of whole numbers",
-        ),
-        (
-            "mimi.seanet.ratios",
-            json!([6, "x"]),
-            "is [6, the text \"x\"]; it must be a list of whole numbers",
+            "is 120; it must be a list, such as [6, 5, 4]",
         ),
         (
             "mimi.seanet",
@@ -145,7 +144,7 @@ fn a_value_of_the_wrong_type_is_quoted_with_what_is_allowed() {
         (
             "mimi.seanet.pad_mode",
             json!("reflect"),
-            "is the text \"reflect\"; it must be constant or replicate",
+            "is the string \"reflect\"; it must be constant or replicate",
         ),
         ("flow_lm.dtype", json!("bfloat16"), "it must be float32"),
         (
@@ -156,7 +155,7 @@ fn a_value_of_the_wrong_type_is_quoted_with_what_is_allowed() {
         (
             "flow_lm.lookup_table.tokenizer",
             json!("bpe"),
-            "it must be sentencepiece, or tokenizers",
+            "it must be sentencepiece, json or tokenizers",
         ),
         (
             "remove_semicolons",
@@ -166,19 +165,13 @@ fn a_value_of_the_wrong_type_is_quoted_with_what_is_allowed() {
         (
             "default_temperature",
             json!("warm"),
-            "is the text \"warm\"; it must be a number",
+            "is the string \"warm\"; it must be a number",
         ),
-        (
-            "replace_characters",
-            json!({"ab": "c"}),
-            "single characters",
-        ),
-        ("replace_characters", json!({"a": 1}), "single characters"),
-        ("weights_path", json!(7), "is 7; it must be the location"),
+        ("weights_path", json!(7), "is 7; it must be a string"),
     ] {
         let text = message(&with(path, value));
         assert!(
-            text.starts_with(&format!("my.yaml: `{path}` is ")),
+            text.starts_with(&format!("my.yaml:1: `{path}` is ")),
             "{text}"
         );
         assert!(text.contains(expected), "{text}\n  lacks {expected}");
@@ -186,7 +179,51 @@ fn a_value_of_the_wrong_type_is_quoted_with_what_is_allowed() {
 }
 
 #[test]
-fn sizes_that_no_model_can_have_are_refused_with_what_is_allowed() {
+fn an_item_of_a_list_or_section_is_reported_with_its_own_path() {
+    for (path, value, expected) in [
+        (
+            "mimi.seanet.ratios",
+            json!([6, "x"]),
+            "`mimi.seanet.ratios.1` is the string \"x\"; it must be a whole number",
+        ),
+        (
+            "replace_characters",
+            json!({"ab": "c"}),
+            "`replace_characters.ab` is the key \"ab\"; it must be a single character",
+        ),
+        (
+            "replace_characters",
+            json!({"a": 1}),
+            "`replace_characters.a` is 1; it must be a string",
+        ),
+    ] {
+        let text = message(&with(path, value));
+        assert!(text.contains(expected), "{text}\n  lacks {expected}");
+    }
+}
+
+#[test]
+fn errors_have_the_line_of_the_key_or_value() {
+    let fixture = format!("{FIXTURES}/parity/small_pointwise/config.yaml");
+    let text = fs::read_to_string(fixture).unwrap();
+    let line_of = |line: &str| 1 + text.lines().position(|other| other == line).unwrap();
+    for (old, new, line) in [
+        ("  z_dim: 40", "  z_dim: x", "  z_dim: 40"),
+        ("  z_dim: 40", "  z_dim: 0", "  z_dim: 40"),
+        ("  z_dim: 40", "  zdim: 40", "  z_dim: 40"),
+        ("  z_dim: 40", "  z_dim: 40\n  z_dim: 40", "mimi:"),
+        ("    n_filters: 3\n", "", "  decoder_seanet:"),
+    ] {
+        assert_eq!(text.matches(old).count(), 1, "{old}");
+        let error = parse(&text.replace(old, new)).unwrap_err().to_string();
+        // A section starts on the line below its key.
+        let line = line_of(line) + usize::from(new.is_empty());
+        assert!(error.starts_with(&format!("my.yaml:{line}: ")), "{error}");
+    }
+}
+
+#[test]
+fn sizes_out_of_range_are_reported_with_the_allowed_values() {
     let big = json!(u64::MAX);
     for (path, value, expected) in [
         ("flow_lm.flow.dim", json!(0), "from 2 to"),
@@ -211,7 +248,7 @@ fn sizes_that_no_model_can_have_are_refused_with_what_is_allowed() {
         (
             "flow_lm.transformer.num_heads",
             json!(5),
-            "`attn_dim` = 192 makes that many heads of one even width",
+            "`attn_dim` = 192 splits into that many heads of the same even width",
         ),
         ("flow_lm.transformer.num_heads", json!(64), "even width"),
         (
@@ -331,7 +368,7 @@ fn sizes_that_no_model_can_have_are_refused_with_what_is_allowed() {
             text.contains(expected),
             "{path} = {value}: {text}\n  lacks {expected}"
         );
-        assert!(text.starts_with("my.yaml: `"), "{text}");
+        assert!(text.starts_with("my.yaml:1: `"), "{text}");
     }
     let mut dilated = with("mimi.seanet.n_residual_layers", json!(100));
     dilated["mimi"]["seanet"]["dilation_base"] = json!(2);
@@ -351,7 +388,7 @@ fn sizes_that_no_model_can_have_are_refused_with_what_is_allowed() {
             parse(&yaml)
                 .unwrap_err()
                 .to_string()
-                .starts_with(&format!("my.yaml: `{key}` is "))
+                .starts_with(&format!("my.yaml:1: `{key}` is "))
         );
     }
     let rate = valid()
@@ -366,7 +403,7 @@ fn sizes_that_no_model_can_have_are_refused_with_what_is_allowed() {
 }
 
 #[test]
-fn weight_paths_of_which_one_is_missing_or_unused_are_refused() {
+fn rejects_weight_locations_that_are_incomplete_or_unused() {
     let config = |whole: Value, open: Value, flow_lm: Value, mimi: Value| {
         let mut config = valid();
         config["weights_path"] = whole;
@@ -390,7 +427,10 @@ fn weight_paths_of_which_one_is_missing_or_unused_are_refused() {
         ),
     ] {
         let text = config(whole.clone(), open.clone(), flow_lm.clone(), mimi.clone()).unwrap_err();
-        assert!(text.starts_with(&format!("my.yaml: `{key}` is ")), "{text}");
+        assert!(
+            text.starts_with(&format!("my.yaml:1: `{key}` is ")),
+            "{text}"
+        );
     }
     for (whole, open, flow_lm, mimi) in [
         (&none, &none, &none, &none),
@@ -459,7 +499,7 @@ fn reads_the_configs_of_the_fixtures_and_the_built_in_model() {
 }
 
 #[test]
-fn words_and_numbers_mean_what_they_mean_to_the_reference() {
+fn booleans_numbers_and_null_are_read_as_in_the_reference() {
     let yaml = valid()
         .to_string()
         .replace("\"remove_semicolons\":false", "\"remove_semicolons\": Yes");

@@ -1,53 +1,48 @@
-//! Texts and files that are no configs, and random changes to one that is.
+//! Texts and files that are not configs, and random changes to a valid config.
 
 use std::fs;
-use std::path::Path;
 use std::time::Instant;
 
 use proptest::prelude::*;
-use tts_core::config::Config;
-use tts_core::error::Result;
+use tts_core::config::{Config, ConfigError};
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
 
-fn parse(yaml: &str) -> Result<Config> {
-    Config::parse(yaml, Path::new("my.yaml"))
+fn parse(yaml: &str) -> Result<Config, ConfigError> {
+    Config::parse(yaml, "my.yaml")
 }
 
-/// A config that is valid and has aliases.
+/// A valid config with aliases.
 fn fixture_text() -> String {
     fs::read_to_string(format!("{FIXTURES}/parity/small_pointwise/config.yaml")).unwrap()
 }
 
 #[test]
-fn a_text_that_is_no_config_is_refused_with_its_line_and_what_is_wrong() {
+fn rejects_texts_that_are_not_configs_with_the_line_and_the_problem() {
     for (yaml, expected) in [
         ("", "my.yaml: is empty"),
         ("\u{feff}", "is empty"),
         ("# nothing\n", "is empty"),
-        ("hello", "my.yaml:1: hello stands where a config starts"),
-        ("- 1\n- 2\n", "my.yaml:1: [1, 2] stands where"),
-        ("~", "my.yaml:1: empty stands where"),
-        ("mimi: {\n", "no valid YAML"),
-        ("mimi:\n\tdtype: float32\n", "my.yaml:2: no valid YAML"),
+        (
+            "hello",
+            "my.yaml:1: found the string \"hello\" where a config has",
+        ),
+        ("- 1\n- 2\n", "my.yaml:1: found [1, 2] where a config has"),
+        ("~", "my.yaml: is empty"),
+        ("mimi: {\n", "invalid YAML"),
+        ("mimi:\n\tdtype: float32\n", "my.yaml:2: invalid YAML"),
         (
             "a: 1\nmimi: 1\nmimi: 2\n",
-            "my.yaml:3: the key `mimi` is given twice",
+            "my.yaml:3: the key `mimi` occurs twice",
         ),
         ("a: 1\n---\nb: 1\n", "my.yaml:3: a second document"),
-        ("mimi: *nowhere\n", "no valid YAML"),
-        (
-            "mimi: &a [*a]\n",
-            "an alias stands inside of what it refers to",
-        ),
+        ("mimi: *nowhere\n", "invalid YAML"),
+        ("mimi: &a [*a]\n", "invalid YAML"),
         (
             "mimi: !!python/object:os.system x\n",
-            "my.yaml:1: a YAML tag",
+            "my.yaml:1: a config cannot contain the YAML tag",
         ),
-        (
-            "? [a]\n: 1\n",
-            "my.yaml:1: a list or section stands where a key is expected",
-        ),
+        ("? [a]\n: 1\n", "my.yaml:1: "),
     ] {
         let text = parse(yaml).unwrap_err().to_string();
         assert!(
@@ -58,12 +53,12 @@ fn a_text_that_is_no_config_is_refused_with_its_line_and_what_is_wrong() {
 }
 
 #[test]
-fn a_byte_order_mark_is_skipped() {
+fn skips_a_byte_order_mark() {
     assert!(parse(&format!("\u{feff}{}", fixture_text())).is_ok());
 }
 
 #[test]
-fn bombs_and_floods_are_refused_at_once() {
+fn rejects_alias_bombs_and_deep_nesting_quickly() {
     let mut bomb = String::from("a: &a [x, x, x, x, x, x, x, x]\n");
     for (this, last) in ('b'..='z').zip('a'..='y') {
         bomb += &format!(
@@ -107,7 +102,7 @@ fn bombs_and_floods_are_refused_at_once() {
 }
 
 #[test]
-fn files_that_cannot_be_a_config_are_named() {
+fn errors_name_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("c.yaml");
     let read = |bytes: &[u8]| {
@@ -115,11 +110,14 @@ fn files_that_cannot_be_a_config_are_named() {
         Config::read(&path).unwrap_err().to_string()
     };
     let latin = read(b"a: \xe9\n");
-    assert!(latin.contains("c.yaml: byte 4 is no UTF-8"), "{latin}");
+    assert!(
+        latin.contains("c.yaml: byte 4 is not valid UTF-8"),
+        "{latin}"
+    );
     assert!(read(b"").contains("c.yaml: is empty"));
     let nul = read(b"a: \0\n");
     assert!(nul.contains("c.yaml"), "{nul}");
-    // A hole of 100 MiB: no more of it than the limit may be read.
+    // A sparse file of 100 MiB, of which no more than the limit is read.
     fs::File::create(&path).unwrap().set_len(100 << 20).unwrap();
     let start = Instant::now();
     let large = Config::read(&path).unwrap_err().to_string();
@@ -129,7 +127,7 @@ fn files_that_cannot_be_a_config_are_named() {
         let text = Config::read(&missing).unwrap_err().to_string();
         assert!(
             text.starts_with(&format!(
-                "cannot read the config file {}: ",
+                "cannot read the config file {}",
                 missing.display()
             )),
             "{text}"
@@ -140,7 +138,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn no_mutation_of_a_valid_config_panics(
+    fn no_edit_of_a_valid_config_panics(
         edits in prop::collection::vec(
             (any::<prop::sample::Index>(), 0usize..12, "[-\\[\\]{}:,&*!|>'\"#%@`~ \t\n0-9a-zé.]{0,6}"),
             1..6,
@@ -154,14 +152,14 @@ proptest! {
         }
         let text: String = chars.into_iter().collect();
         if let Ok(config) = parse(&text) {
-            prop_assert!(config.validate(Path::new("again")).is_ok());
+            prop_assert!(config.validate("again").is_ok());
             prop_assert!(config.mimi.steps_per_frame() >= 2);
             prop_assert!(config.flow_lm.transformer.head_dim() >= 2);
         }
     }
 
     #[test]
-    fn no_number_in_place_of_another_panics_or_overflows(which in any::<prop::sample::Index>(), value in prop_oneof![any::<u64>(), 0u64..200, Just(1 << 20)]) {
+    fn no_other_number_panics_or_overflows(which in any::<prop::sample::Index>(), value in prop_oneof![any::<u64>(), 0u64..200, Just(1 << 20)]) {
         let text = fixture_text();
         let numbers: Vec<_> = text.lines().enumerate()
             .filter(|(_, line)| line.trim_end().ends_with(|c: char| c.is_ascii_digit()) && !line.contains("&id") && !line.contains("*id"))

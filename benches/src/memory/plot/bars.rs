@@ -1,4 +1,4 @@
-//! Bars in groups.
+//! Grouped bars.
 
 use bench_report::Spread;
 use bench_report::memory::Unit;
@@ -12,24 +12,24 @@ const BAR: i32 = 15;
 const BAR_GAP: i32 = 3;
 const GROUP_GAP: i32 = 12;
 
-/// Bars in groups, each group with its name at the left.
+/// Grouped bars, with the name of each group on the left.
 pub(in crate::memory) struct Bars {
     pub(in crate::memory) title: String,
     pub(in crate::memory) unit: Unit,
     pub(in crate::memory) groups: Vec<Group>,
 }
 
-/// Bars that are compared.
+/// A group of bars.
 pub(in crate::memory) struct Group {
     pub(in crate::memory) name: String,
-    /// The name of each, by which it is coloured, and its length.
+    /// The name of each bar, which determines its colour, and its value.
     pub(in crate::memory) bars: Vec<(String, Spread)>,
-    /// The length of a bar that is as wide as the plot.
+    /// The value of a bar with the full width of the plot.
     pub(in crate::memory) full: f64,
 }
 
 impl Group {
-    /// Bars of which the longest is as wide as the plot.
+    /// Creates a group whose longest bar has the full width of the plot.
     pub(in crate::memory) fn new(name: String, bars: Vec<(String, Spread)>) -> Self {
         let full = bars.iter().map(|(_, spread)| spread.max);
         Self {
@@ -41,7 +41,7 @@ impl Group {
 }
 
 impl Bars {
-    /// Gives all groups the scale of the longest bar.
+    /// Uses the scale of the longest bar for all groups.
     pub(in crate::memory) fn on_one_scale(mut self) -> Self {
         let full = self.groups.iter().map(|group| group.full);
         let full = full.fold(0.0, f64::max);
@@ -51,7 +51,7 @@ impl Bars {
         self
     }
 
-    /// The plot.
+    /// Draws the plot.
     pub(in crate::memory) fn svg(&self) -> Result<String> {
         let mut names: Vec<&str> = Vec::new();
         for (name, _) in self.groups.iter().flat_map(|group| &group.bars) {
@@ -59,7 +59,7 @@ impl Bars {
                 names.push(name);
             }
         }
-        // Where each group is one bar, its name says all.
+        // With one bar per group, the group names are enough.
         let legend = self.groups.iter().any(|group| group.bars.len() > 1);
         let group_height =
             |group: &Group| group.bars.len() as i32 * (BAR + BAR_GAP) - BAR_GAP + GROUP_GAP;
@@ -95,10 +95,10 @@ impl Bars {
                 for (name, spread) in &group.bars {
                     let end = x(spread.median).max(left + 1);
                     picture.rectangle((left, y), (end, y + BAR), palette::of(name))?;
-                    let (least, most) = (x(spread.min), x(spread.max));
+                    let (min, max) = (x(spread.min), x(spread.max));
                     let line = y + BAR / 2;
-                    picture.line(&[(least, line), (most, line)], palette::WHISKER, 1)?;
-                    let text = (end.max(most) + 8, y + 2);
+                    picture.line(&[(min, line), (max, line)], palette::WHISKER, 1)?;
+                    let text = (end.max(max) + 8, y + 2);
                     picture.label(&value(self.unit, spread), text, HPos::Left)?;
                     y += BAR + BAR_GAP;
                 }
@@ -114,11 +114,11 @@ impl Bars {
     }
 }
 
-/// Median with its unit, and least and most.
+/// Formats the median with its unit, and minimum and maximum.
 fn value(unit: Unit, spread: &Spread) -> String {
     let median = unit.show(spread.median);
-    let [least, most] = [spread.min, spread.max].map(|value| unit.number(value));
-    format!("{median} ({least} - {most})")
+    let [min, max] = [spread.min, spread.max].map(|value| unit.number(value));
+    format!("{median} ({min} - {max})")
 }
 
 #[cfg(test)]
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn bars_are_as_long_as_their_values() {
+    fn bar_lengths_are_proportional_to_values() {
         let bars = |on, off| {
             vec![
                 ("on".to_owned(), exactly(on)),
@@ -157,7 +157,7 @@ mod tests {
                 let rest = line.split(" width=\"").nth(1).unwrap();
                 rest.split('"').next().unwrap().parse().unwrap()
             };
-            // The first is the legend's.
+            // The first rectangle is in the legend.
             of_colour.map(width).skip(1).collect()
         };
         let near = |a: f64, b: f64| (a - b).abs() < 2.0;

@@ -1,4 +1,4 @@
-//! Curves over a number.
+//! Curves.
 
 use bench_report::Spread;
 use bench_report::memory::Unit;
@@ -10,26 +10,26 @@ use crate::memory::palette;
 
 const LINES_HEIGHT: i32 = 340;
 
-/// Curves over a number.
+/// Curves over a numeric axis.
 pub(in crate::memory) struct Lines {
     pub(in crate::memory) title: String,
     pub(in crate::memory) x_name: String,
     pub(in crate::memory) x_unit: Unit,
     pub(in crate::memory) y_name: String,
     pub(in crate::memory) y_unit: Unit,
-    /// Each with its name, by which it is coloured.
+    /// The name of each curve, which determines its colour, and its points.
     pub(in crate::memory) curves: Vec<(String, Vec<(f64, Spread)>)>,
 }
 
 impl Lines {
-    /// The plot; its upward axis begins at zero.
+    /// Draws the plot. The vertical axis starts at zero.
     pub(in crate::memory) fn svg(&self) -> Result<String> {
         let points = || self.curves.iter().flat_map(|(_, points)| points);
         let xs = || points().map(|&(x, _)| self.x_unit.scaled(x));
-        let most = points().map(|(_, y)| self.y_unit.scaled(y.max));
-        let y_to = 1.05 * most.fold(0.0, f64::max).max(f64::MIN_POSITIVE);
+        let top_values = points().map(|(_, y)| self.y_unit.scaled(y.max));
+        let y_to = 1.05 * top_values.fold(0.0, f64::max).max(f64::MIN_POSITIVE);
         let (from, to) = (xs().fold(f64::MAX, f64::min), xs().fold(0.0, f64::max));
-        // A single one stands in the middle.
+        // A single point is centred.
         let pad = if to > from { 0.04 * (to - from) } else { 1.0 };
         let (x_from, x_to) = (from - pad, to + pad);
 
@@ -70,8 +70,8 @@ impl Lines {
                 let places: Vec<_> = points.iter().map(at).collect();
                 let medians: Vec<_> = places.iter().map(|&(x, median, ..)| (x, median)).collect();
                 picture.line(&medians, paint, 2)?;
-                for (x, median, least, most) in places {
-                    picture.line(&[(x, least), (x, most)], paint, 1)?;
+                for (x, median, min, max) in places {
+                    picture.line(&[(x, min), (x, max)], paint, 1)?;
                     picture.dot((x, median), paint)?;
                 }
             }
@@ -80,24 +80,24 @@ impl Lines {
     }
 }
 
-/// A tick: where, and what is written at it.
+/// A tick and its label.
 #[derive(Clone, Debug, PartialEq)]
 struct Tick {
     value: f64,
     label: String,
 }
 
-/// Ticks at round numbers: at most `most` steps of 1, 2 or 5 times a power of ten.
-fn ticks(from: f64, to: f64, most: usize) -> Vec<Tick> {
-    let least = (to - from) / most.max(1) as f64;
-    if !(least.is_finite() && least > 0.0) {
+/// Returns ticks at round numbers: at most `max` intervals of 1, 2 or 5 times a power of ten.
+fn ticks(from: f64, to: f64, max: usize) -> Vec<Tick> {
+    let min_step = (to - from) / max.max(1) as f64;
+    if !(min_step.is_finite() && min_step > 0.0) {
         return Vec::new();
     }
-    let power = 10_f64.powf(least.log10().floor());
+    let power = 10_f64.powf(min_step.log10().floor());
     let factors = [1.0, 2.0, 5.0, 10.0].into_iter();
     let step = factors
         .map(|factor| factor * power)
-        .find(|&step| step >= least)
+        .find(|&step| step >= min_step)
         .unwrap_or(10.0 * power);
     let decimals = (-step.log10().floor()).max(0.0) as usize;
     let first = (from / step).ceil() as i64;
@@ -116,9 +116,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ticks_are_round_numbers_within_the_range() {
-        let labels = |from, to, most| -> Vec<String> {
-            let ticks = ticks(from, to, most).into_iter();
+    fn ticks_are_round_numbers_in_the_range() {
+        let labels = |from, to, max| -> Vec<String> {
+            let ticks = ticks(from, to, max).into_iter();
             ticks.map(|tick| tick.label).collect()
         };
         assert_eq!(labels(0.0, 84.0, 5), ["0", "20", "40", "60", "80"]);
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_limit_is_a_point() {
+    fn single_point_is_drawn() {
         let speed = Spread {
             median: 50.0,
             min: 48.0,

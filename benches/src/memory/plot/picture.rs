@@ -1,4 +1,4 @@
-//! Shapes and text, in the colours of the palette.
+//! Drawing of shapes and text in the colours of the palette.
 
 use plotters::backend::SVGBackend;
 use plotters::coord::Shift;
@@ -11,12 +11,12 @@ use crate::Result;
 use crate::memory::palette::{self, Paint};
 
 const FONT: &str = "system-ui, -apple-system, Segoe UI, Helvetica, Arial, sans-serif";
-/// The back end divides sizes by this before it writes them.
+/// The SVG backend divides font sizes by this factor.
 const BACKEND_FONT_FACTOR: f64 = 1.24;
 const TITLE_PIXELS: f64 = 15.0;
 const LABEL_PIXELS: f64 = 12.0;
-/// The width of a character at the labels' size: a little more than the mean of common sans-serif
-/// fonts, since the real one is not known.
+/// Width of a character at label size. It is slightly more than the mean of common sans-serif fonts, since
+/// the actual font is unknown.
 const CHARACTER: f64 = 6.6;
 
 pub(super) const WIDTH: i32 = 900;
@@ -26,12 +26,12 @@ pub(super) const LEGEND_HEIGHT: i32 = 26;
 
 pub(super) type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
 
-/// What is drawn on.
+/// A drawing area.
 pub(super) struct Picture<'a> {
     area: DrawingArea<SVGBackend<'a>, Shift>,
 }
 
-/// An SVG element of a size in pixels.
+/// Draws an SVG element with a size in pixels.
 pub(super) fn draw(size: (i32, i32), paint: impl FnOnce(&Picture<'_>) -> Drawn) -> Result<String> {
     let mut svg = String::new();
     {
@@ -42,8 +42,8 @@ pub(super) fn draw(size: (i32, i32), paint: impl FnOnce(&Picture<'_>) -> Drawn) 
         paint(&picture)?;
         picture.area.present()?;
     }
-    // It is an element of a page, so it goes without a document's prologue.
-    let start = svg.find("<svg").ok_or("the plot is no SVG")?;
+    // The element is part of a page, so the prologue of the document is removed.
+    let start = svg.find("<svg").ok_or("the plot is not SVG")?;
     Ok(svg.split_off(start))
 }
 
@@ -81,7 +81,7 @@ impl Picture<'_> {
         self.area.draw(&Circle::new(at, 4, paint.light.filled()))
     }
 
-    /// Text whose upper edge is at a point.
+    /// Draws text with its upper edge at a point.
     fn text(&self, text: &str, pixels: f64, paint: Paint, at: (i32, i32), side: HPos) -> Drawn {
         let weight = match pixels > LABEL_PIXELS {
             true => FontStyle::Bold,
@@ -94,7 +94,7 @@ impl Picture<'_> {
     }
 }
 
-/// About how wide a text is.
+/// Estimates the width of a text.
 pub(super) fn width(text: &str) -> i32 {
     (text.chars().count() as f64 * CHARACTER).ceil() as i32
 }

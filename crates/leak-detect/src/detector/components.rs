@@ -2,14 +2,13 @@
 
 use std::collections::VecDeque;
 
-/// Edges that the searches for a shortest cycle may follow in one component, all together. Within
-/// it the cycle found is the shortest; a search through every node of a component of a thousand
-/// objects with three edges each fits.
+/// The total number of edges that searches for a shortest cycle may follow in a component. Within this
+/// limit the result is the shortest cycle; it suffices for a thousand objects with three edges each.
 const SEARCH_EDGES: usize = 1 << 22;
 
-/// The strongly connected components that hold a cycle: more than one node, or a node with an edge
-/// to itself. Each is sorted, and they are ordered by their first node. Tarjan's algorithm (1972)
-/// with a stack of its own, so that long chains do not overflow the thread's. O(nodes + edges).
+/// Returns the strongly connected components with a cycle: more than one node, or a node with an edge to
+/// itself. Each is sorted, and they are ordered by their first node. Tarjan's algorithm (1972) with an
+/// explicit stack, so long chains do not overflow the thread's. O(nodes + edges).
 pub(super) fn cyclic_components(successors: &[Vec<usize>]) -> Vec<Vec<usize>> {
     const UNSEEN: usize = usize::MAX;
     let count = successors.len();
@@ -64,9 +63,9 @@ pub(super) fn cyclic_components(successors: &[Vec<usize>]) -> Vec<Vec<usize>> {
     components
 }
 
-/// A shortest cycle within a strongly connected `component` (sorted), as the edges followed: pairs
-/// of a node and the position of the edge among its successors. Breadth-first from each node, cut
-/// off at the length found so far; of two of the same length, the one through the earlier node.
+/// Returns a shortest cycle within a strongly connected `component` (sorted), as pairs of a node and the
+/// position of the edge among its successors. Searches breadth-first from each node up to the best length
+/// so far; among cycles of equal length, the one through the earliest node.
 pub(super) fn shortest_cycle(
     successors: &[Vec<usize>],
     component: &[usize],
@@ -83,7 +82,7 @@ pub(super) fn shortest_cycle(
         } else {
             best.len()
         };
-        // The first search has no limit on edges: some cycle must be found.
+        // The first search has no limit on edges, so that a cycle is always found.
         if shorter_than == 1 || (start > 0 && search.edges_left == 0) {
             break;
         }
@@ -160,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_ring_needs_no_deep_stack() {
+    fn long_ring_needs_no_deep_stack() {
         let count = 1_000_000;
         let successors: Vec<Vec<usize>> = (0..count).map(|i| vec![(i + 1) % count]).collect();
         let components = cyclic_components(&successors);
@@ -169,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cycle_shown_is_the_shortest() {
+    fn returns_the_shortest_cycle() {
         // A ring of five with a shortcut from 3 to 2.
         let successors = [vec![1], vec![2], vec![3], vec![4, 2], vec![0]];
         assert_eq!(
@@ -179,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_that_owns_itself_is_the_shortest_cycle() {
+    fn self_loop_is_the_shortest_cycle() {
         let successors = [vec![1], vec![0, 1]];
         assert_eq!(shortest_cycle(&successors, &[0, 1]), [(1, 1)]);
     }

@@ -1,15 +1,14 @@
-//! The second pass: what of the suspects is the same again, with their locks held.
+//! The second pass, which confirms suspects while it holds their locks.
 //!
-//! Reading a graph takes time. An `Arc` that moves from an object already counted to one not yet
-//! looked into is missed or counted twice, so a living cycle can look leaked, and even twice in the
-//! same way. Hence the second pass keeps each lock it takes: from then on the suspects' edges stand
-//! still, and whether *one* object has an outside owner is a single atomic read. A cycle is leaked
-//! if at one moment none of its members has one. The counts cannot be read at one moment; but
-//! whoever uses a living cycle owns some member of it at every moment, so a read of a random member
-//! at that time notices with a probability of one in the number of suspects, whatever that owner
-//! did before. [`ROUNDS`] times as many reads as suspects all miss it with a probability below
-//! e^-ROUNDS. This holds unless the owner's moves depend on the detector's random choices, which it
-//! cannot see.
+//! A pass over the graph takes time. An `Arc` that moves from a counted object to an untraced one is
+//! missed or counted twice, so a live cycle can look leaked, even in two passes. The second pass
+//! therefore holds each lock it takes: from then on the suspects' edges are fixed, and a single atomic
+//! read shows whether *one* object has an external owner. A cycle is leaked if at one moment no member
+//! has an external owner. The counts cannot be read at one moment. But a thread that uses a live cycle
+//! owns some member at every moment, so a read of a random member detects it with a probability of one
+//! in the number of suspects, independently of earlier moves. [`ROUNDS`] times as many reads as suspects
+//! all miss it with a probability below e^-ROUNDS. This holds unless the moves depend on the detector's
+//! random choices, which are not observable.
 
 use std::borrow::Cow;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -18,28 +17,28 @@ use crate::trace::{Handle, Survey, Tracer};
 
 use super::snapshot::Snapshot;
 
-/// Random reads per suspect: a false report is less likely than e^-20, one in 4 * 10^8, per living
-/// cycle that both passes mistook for a leaked one. Each costs a load.
+/// Random reads per suspect. The probability of a false report is below e^-20, one in 4 * 10^8, per live
+/// cycle that both passes mistook for a leaked one. Each read is one load.
 const ROUNDS: usize = 20;
 
-/// One owner's `Arc` between two suspects.
+/// An `Arc` in a suspect that owns another suspect.
 pub(super) struct LabelledEdge {
     pub(super) to: usize,
     pub(super) label: Cow<'static, str>,
 }
 
-/// The suspects after the second pass. Positions are those in `members`.
+/// The suspects after the second pass. Positions are indices into `members`.
 pub(super) struct Confirmed {
     /// The suspects' indices in the snapshot.
     pub(super) members: Vec<usize>,
-    /// Whether each was the same in both passes and cannot be reached from one that was not.
+    /// Whether each suspect is the same in both passes and unreachable from one that is not.
     pub(super) settled: Vec<bool>,
     /// Edges to other suspects.
     pub(super) edges: Vec<Vec<LabelledEdge>>,
 }
 
 impl Confirmed {
-    /// Looks again at every object of `snapshot` that is not live. No lock is held when it returns.
+    /// Traces every object of `snapshot` that is not live again. No lock is held on return.
     pub(super) fn of(snapshot: &mut Snapshot, handles: &[Box<dyn Handle>]) -> Confirmed {
         let members: Vec<usize> = (0..snapshot.nodes.len())
             .filter(|&i| !snapshot.nodes[i].live)
@@ -79,7 +78,7 @@ impl Confirmed {
         };
         confirmed.read_counts(snapshot, handles);
         confirmed.spread(snapshot);
-        // The guards go here, after the counts were read.
+        // Releases the guards after the counts were read.
         snapshot.index = tracer.finish().index;
         confirmed
     }
@@ -90,16 +89,15 @@ impl Confirmed {
         let random_reads = count.saturating_mul(ROUNDS);
         for position in (0..count).chain((0..random_reads).map(|_| random.below(count))) {
             let member = self.members[position];
-            // All owners of a suspect are suspects, so an unchanged count is one explained by their
-            // edges.
+            // All owners of a suspect are suspects, so an unchanged count matches their edges.
             if handles[member].strong_count() != snapshot.nodes[member].strong_count + 1 {
                 self.settled[position] = false;
             }
         }
     }
 
-    /// What an unsettled object owns or owned in the first pass is unsettled: its owner may be
-    /// alive.
+    /// Marks everything that an unsettled object owns, or owned in the first pass, as unsettled: its
+    /// owner may be live.
     fn spread(&mut self, snapshot: &Snapshot) {
         let mut reached: Vec<usize> = (0..self.members.len())
             .filter(|&i| !self.settled[i])
@@ -119,7 +117,7 @@ impl Confirmed {
     }
 }
 
-/// Whether the same objects are owned, in any order.
+/// Whether both lists have the same targets, in any order.
 fn same_targets(seen: &[crate::trace::Edge], before: &[usize]) -> bool {
     let mut before: Vec<Option<usize>> = before.iter().copied().map(Some).collect();
     let mut seen: Vec<Option<usize>> = seen.iter().map(|edge| edge.to).collect();
@@ -128,7 +126,7 @@ fn same_targets(seen: &[crate::trace::Edge], before: &[usize]) -> bool {
     before == seen
 }
 
-/// xorshift64* (Vigna 2016), seeded by the standard library's random hash keys.
+/// xorshift64* (Vigna 2016), seeded from the standard library's random hash keys.
 struct Random(u64);
 
 impl Random {
@@ -141,7 +139,7 @@ impl Random {
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
         let random = self.0.wrapping_mul(0x2545_F491_4F6C_DD1D);
-        // The high word of the product is uniform over 0..bound (Lemire 2019) but for a bias of
+        // The high word of the product is uniform over 0..bound (Lemire 2019), with a bias of
         // bound / 2^64.
         ((u128::from(random) * bound as u128) >> 64) as usize
     }
@@ -155,15 +153,15 @@ mod tests {
     use super::*;
     use crate::trace::Unlink;
 
-    /// Objects among which one outside owner hops, a hop for each count that is read. Reads in
-    /// order never meet it.
-    struct Hopped {
+    /// Objects with one external owner that moves with each read of a count. Reads in order never
+    /// detect it.
+    struct Moving {
         position: usize,
         of: usize,
         reads: Rc<Cell<usize>>,
     }
 
-    impl Handle for Hopped {
+    impl Handle for Moving {
         fn trace_object<'a>(&'a self, _: &mut Tracer<'a>) {}
 
         fn strong_count(&self) -> usize {
@@ -181,7 +179,7 @@ mod tests {
         }
 
         fn object_type(&self) -> &'static str {
-            "Hopped"
+            "Moving"
         }
 
         fn unlinkable(&self) -> Option<&dyn Unlink> {
@@ -190,13 +188,13 @@ mod tests {
     }
 
     #[test]
-    fn an_owner_that_hops_ahead_of_the_reads_is_noticed() {
+    fn owner_that_moves_ahead_of_the_reads_is_detected() {
         let of = 20;
         let reads = Rc::new(Cell::new(0));
         let mut handles: Vec<Box<dyn Handle>> = Vec::new();
         for position in 0..of {
             let reads = Rc::clone(&reads);
-            handles.push(Box::new(Hopped {
+            handles.push(Box::new(Moving {
                 position,
                 of,
                 reads,
@@ -205,7 +203,7 @@ mod tests {
         let mut snapshot = Snapshot::take(&mut handles);
         assert!(
             snapshot.nodes.iter().all(|node| !node.live),
-            "the first pass misses it"
+            "the first pass misses the owner"
         );
         let confirmed = Confirmed::of(&mut snapshot, &handles);
         assert!(!confirmed.settled.iter().all(|&settled| settled));

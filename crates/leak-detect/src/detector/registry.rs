@@ -1,4 +1,4 @@
-//! The objects a detector watches.
+//! The tracked objects of a detector.
 
 use std::sync::{Arc, Weak};
 
@@ -6,8 +6,8 @@ use rustc_hash::{FxBuildHasher, FxHashSet};
 
 use crate::trace::{Handle, Trace, address_of};
 
-/// A registry smaller than this is not worth a look for dead entries.
-const SMALLEST_PURGE: usize = 8;
+/// Registries smaller than this are not purged.
+const MIN_PURGE: usize = 8;
 
 /// A weak reference to an object of any type.
 trait Entry: Send + Sync {
@@ -25,8 +25,8 @@ impl<T: Trace + Send + Sync + ?Sized + 'static> Entry for Weak<T> {
     }
 }
 
-/// Weak references in the order they came. An entry keeps its object's allocation (not the object),
-/// so an address in use is never seen twice.
+/// Weak references in order of tracking. An entry keeps the allocation of its object (not the object), so
+/// addresses are unique.
 pub(super) struct Registry {
     entries: Vec<(usize, Box<dyn Entry>)>,
     addresses: FxHashSet<usize>,
@@ -38,11 +38,11 @@ impl Registry {
         Registry {
             entries: Vec::new(),
             addresses: FxHashSet::with_hasher(FxBuildHasher),
-            purge_at: SMALLEST_PURGE,
+            purge_at: MIN_PURGE,
         }
     }
 
-    /// Amortised O(1): dead entries are dropped each time the registry has doubled.
+    /// Adds an object. Amortised O(1): dead entries are purged each time the registry has doubled.
     pub(super) fn insert<T: Trace + Send + Sync + ?Sized + 'static>(&mut self, object: &Arc<T>) {
         let address = address_of(object);
         if !self.addresses.insert(address) {
@@ -55,7 +55,7 @@ impl Registry {
         }
     }
 
-    /// Drops the entries of dead objects, which frees their allocations but runs no code of theirs.
+    /// Drops the entries of dead objects, which frees their allocations without running user code.
     pub(super) fn purge(&mut self) {
         let addresses = &mut self.addresses;
         self.entries.retain(|(address, entry)| {
@@ -65,7 +65,7 @@ impl Registry {
             }
             !dead
         });
-        self.purge_at = self.entries.len().saturating_mul(2).max(SMALLEST_PURGE);
+        self.purge_at = self.entries.len().saturating_mul(2).max(MIN_PURGE);
         self.entries.shrink_to(self.purge_at);
         self.addresses.shrink_to(self.purge_at);
     }
@@ -77,7 +77,7 @@ impl Registry {
             .count()
     }
 
-    /// A strong handle to each object that is alive.
+    /// Returns a strong handle to each live object.
     pub(super) fn handles(&self) -> Vec<Box<dyn Handle>> {
         self.entries
             .iter()

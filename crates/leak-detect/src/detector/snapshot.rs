@@ -1,30 +1,30 @@
-//! The first pass: every object that can be reached, its owners, and what may be leaked.
+//! The first pass: all reachable objects, their owners and the suspects.
 
 use rustc_hash::FxHashMap;
 
 use crate::trace::{Handle, Survey, Tracer};
 
-/// What was seen of one object.
+/// The data of one object.
 pub(super) struct Node {
-    /// `Arc`s that own it, without the detection's own handle.
+    /// Strong count without the detection's own handle.
     pub(super) strong_count: usize,
-    /// Of these, how many lie in objects that were looked into.
-    pub(super) inside_owners: usize,
+    /// The number of owners in traced objects.
+    pub(super) internal_owners: usize,
     pub(super) bytes: usize,
-    /// All of it could be looked at.
+    /// Whether all fields could be traced.
     pub(super) known: bool,
-    /// It can be reached from an outside owner, as far as one pass can tell.
+    /// Whether it is reachable from an external owner, according to this pass.
     pub(super) live: bool,
 }
 
 impl Node {
-    /// `None` when more owners were found than there are: something moved meanwhile.
-    pub(super) fn outside_owners(&self) -> Option<usize> {
-        self.strong_count.checked_sub(self.inside_owners)
+    /// Returns the number of external owners; `None` if a concurrent change makes it negative.
+    pub(super) fn external_owners(&self) -> Option<usize> {
+        self.strong_count.checked_sub(self.internal_owners)
     }
 }
 
-/// The graph as one pass saw it.
+/// The graph of one pass.
 pub(super) struct Snapshot {
     pub(super) nodes: Vec<Node>,
     /// The targets of node `i` are `targets[starts[i]..starts[i + 1]]`.
@@ -38,8 +38,8 @@ impl Snapshot {
         &self.targets[self.starts[node]..self.starts[node + 1]]
     }
 
-    /// Follows every edge from the objects in `handles`, to which a handle is added for each object
-    /// met on the way. O(objects + edges).
+    /// Follows every edge from the objects in `handles` and adds a handle for each new object.
+    /// O(objects + edges).
     pub(super) fn take(handles: &mut Vec<Box<dyn Handle>>) -> Snapshot {
         let mut survey = Survey {
             index: handles
@@ -59,7 +59,7 @@ impl Snapshot {
             survey = tracer.finish();
             nodes.push(Node {
                 strong_count: 0,
-                inside_owners: 0,
+                internal_owners: 0,
                 bytes: handle.size().saturating_add(survey.heap_bytes),
                 known: !survey.unknown,
                 live: false,
@@ -70,7 +70,7 @@ impl Snapshot {
         }
 
         for &target in &targets {
-            nodes[target].inside_owners += 1;
+            nodes[target].internal_owners += 1;
         }
         for (node, handle) in nodes.iter_mut().zip(handles.iter()) {
             node.strong_count = handle.strong_count().saturating_sub(1);
@@ -87,7 +87,7 @@ impl Snapshot {
 
     fn mark_live(&mut self) {
         let mut reached: Vec<usize> = (0..self.nodes.len())
-            .filter(|&i| self.nodes[i].outside_owners() != Some(0))
+            .filter(|&i| self.nodes[i].external_owners() != Some(0))
             .collect();
         for &node in &reached {
             self.nodes[node].live = true;

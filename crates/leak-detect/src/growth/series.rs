@@ -2,8 +2,8 @@
 
 use super::theil_sen::{Interval, trend};
 
-/// Points kept. Full, neighbours are averaged, so there are never fewer than half of it. The trend
-/// looks at all pairs, 32 thousand at most.
+/// Maximum number of points. When it is reached, neighbours are averaged. The trend uses all pairs, at
+/// most 32 thousand.
 const CAPACITY: usize = 256;
 
 /// Evenly spaced points, each the mean of the same number of readings, relative to the first
@@ -14,7 +14,7 @@ pub(super) struct Series {
     first: Option<u64>,
     sum: f64,
     in_sum: u64,
-    steps: u64,
+    readings: u64,
 }
 
 impl Series {
@@ -25,20 +25,20 @@ impl Series {
             first: None,
             sum: 0.0,
             in_sum: 0,
-            steps: 0,
+            readings: 0,
         }
     }
 
-    pub(super) fn steps(&self) -> u64 {
-        self.steps
+    pub(super) fn readings(&self) -> u64 {
+        self.readings
     }
 
     pub(super) fn push(&mut self, reading: u64) {
         let first = *self.first.get_or_insert(reading);
-        // The difference is exact and signed, also if the counter wraps around.
+        // The signed difference is exact even if the counter wraps around.
         self.sum += reading.wrapping_sub(first) as i64 as f64;
         self.in_sum += 1;
-        self.steps += 1;
+        self.readings += 1;
         if self.in_sum < self.readings_per_point {
             return;
         }
@@ -53,7 +53,7 @@ impl Series {
         }
     }
 
-    /// Per reading.
+    /// Returns the trend per reading.
     pub(super) fn trend(&self) -> Option<Interval> {
         let per_point = trend(&self.points)?;
         let readings = self.readings_per_point as f64;
@@ -70,22 +70,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_series_keeps_its_slope_in_constant_memory() {
+    fn long_series_keeps_its_slope_in_constant_memory() {
         let mut series = Series::new();
-        for step in 0..1_000_000 {
-            series.push(step * 24);
+        for i in 0..1_000_000 {
+            series.push(i * 24);
         }
         assert_eq!(series.points.capacity(), CAPACITY);
-        assert_eq!(series.steps(), 1_000_000);
+        assert_eq!(series.readings(), 1_000_000);
         let trend = series.trend().unwrap();
         assert_eq!((trend.low, trend.slope, trend.high), (24.0, 24.0, 24.0));
     }
 
     #[test]
-    fn a_counter_may_wrap_around() {
+    fn counter_may_wrap_around() {
         let mut series = Series::new();
-        for step in 0..20u64 {
-            series.push(step.wrapping_mul(8).wrapping_sub(80));
+        for i in 0..20u64 {
+            series.push(i.wrapping_mul(8).wrapping_sub(80));
         }
         assert_eq!(series.trend().unwrap().slope, 8.0);
     }

@@ -1,12 +1,12 @@
 //! Theil–Sen slope with a confidence interval.
 //!
-//! The slope is the median of the slopes between all pairs of points (Theil 1950); the interval's
-//! ends are order statistics of them (Sen 1968), as many ranks from the middle as Kendall's S may
-//! stray from zero without a trend. That number assumes independent residuals. Memory's are not: a
-//! buffer that fills and empties makes neighbours alike. So the variance of S is multiplied by n/n*
-//! (Hamed & Rao 1998), from the autocorrelation of the residuals' ranks.
+//! The slope is the median of the slopes between all pairs of points (Theil 1950). The ends of the
+//! interval are order statistics of these slopes (Sen 1968), at ranks given by the variance of
+//! Kendall's S without a trend. That variance assumes independent residuals, but readings of memory
+//! are autocorrelated: a buffer fills and empties. So the variance of S is multiplied by n/n* (Hamed &
+//! Rao 1998), from the autocorrelation of the residuals' ranks.
 
-/// A slope and the interval it lies in with a confidence of 99 %.
+/// A slope with its 99 % confidence interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Interval {
     pub(super) slope: f64,
@@ -14,17 +14,16 @@ pub(super) struct Interval {
     pub(super) high: f64,
 }
 
-/// Below this many points the normal approximation of S does not hold (Gilbert 1987, section
-/// 16.4.2).
-pub(super) const FEWEST_POINTS: usize = 10;
+/// The normal approximation of S requires at least this many points (Gilbert 1987, section 16.4.2).
+pub(super) const MIN_POINTS: usize = 10;
 
-/// The 99.5 % quantile of the normal distribution: 99 % lie between its two signs.
+/// The 99.5 % quantile of the normal distribution, for a two-sided 99 % interval.
 const Z_99: f64 = 2.575_829;
 
-/// The trend of evenly spaced `values`, per step; `None` below [`FEWEST_POINTS`]. O(n²).
+/// Returns the trend of evenly spaced `values`; `None` below [`MIN_POINTS`]. O(n²).
 pub(super) fn trend(values: &[f64]) -> Option<Interval> {
     let count = values.len();
-    if count < FEWEST_POINTS {
+    if count < MIN_POINTS {
         return None;
     }
     let mut slopes = Vec::with_capacity(count * (count - 1) / 2);
@@ -44,10 +43,10 @@ pub(super) fn trend(values: &[f64]) -> Option<Interval> {
         .map(|(i, value)| value - slope * i as f64)
         .collect();
     let variance = kendall_variance(values) * correlation_factor(&ranks(&residuals));
-    let strayed = Z_99 * variance.sqrt();
-    let low = ((pairs as f64 - strayed) / 2.0).floor() - 1.0;
-    let high = ((pairs as f64 + strayed) / 2.0).ceil();
-    // So strongly correlated that the points say nothing: the interval is open.
+    let spread = Z_99 * variance.sqrt();
+    let low = ((pairs as f64 - spread) / 2.0).floor() - 1.0;
+    let high = ((pairs as f64 + spread) / 2.0).ceil();
+    // With very strong autocorrelation the ranks are out of range and the interval is open.
     let mut at = |rank: f64, open: f64| match rank >= 0.0 && rank < pairs as f64 {
         true => {
             *slopes
@@ -63,7 +62,7 @@ pub(super) fn trend(values: &[f64]) -> Option<Interval> {
     })
 }
 
-/// Variance of Kendall's S without a trend, with its correction for equal values (Kendall 1975).
+/// Returns the variance of Kendall's S without a trend, corrected for ties (Kendall 1975).
 fn kendall_variance(values: &[f64]) -> f64 {
     let term = |n: f64| n * (n - 1.0) * (2.0 * n + 5.0) / 18.0;
     let mut sorted = values.to_vec();
@@ -75,7 +74,7 @@ fn kendall_variance(values: &[f64]) -> f64 {
     term(values.len() as f64) - ties
 }
 
-/// Ranks from 0, equal values sharing their mean.
+/// Returns the ranks from 0; ties share their mean rank.
 fn ranks(values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_unstable_by(|&a, &b| values[a].total_cmp(&values[b]));
@@ -89,9 +88,9 @@ fn ranks(values: &[f64]) -> Vec<f64> {
     ranks
 }
 
-/// n/n* of Hamed & Rao, from the lags before the first that is not positively correlated: beyond it
-/// the estimates are mostly noise (Geyer 1992 cuts there too), and lags of negative correlation
-/// would narrow the interval.
+/// Returns n/n* of Hamed & Rao, from the lags before the first without positive correlation. Later
+/// estimates are mostly noise (Geyer 1992 truncates there too), and negative correlations would narrow
+/// the interval.
 fn correlation_factor(ranks: &[f64]) -> f64 {
     let n = ranks.len() as f64;
     let mean = (n - 1.0) / 2.0;
@@ -123,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_straight_line_has_its_slope_and_no_width() {
+    fn straight_line_has_its_slope_and_no_width() {
         let values: Vec<f64> = (0..50).map(|i| 7.0 + 3.0 * f64::from(i)).collect();
         let expected = Interval {
             slope: 3.0,
@@ -134,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_jump_is_not_growth() {
+    fn single_jump_is_not_growth() {
         let values: Vec<f64> = (0..100).map(|i| if i < 20 { 0.0 } else { 1e6 }).collect();
         let trend = trend(&values).unwrap();
         assert_eq!((trend.slope, trend.low), (0.0, 0.0));
@@ -149,12 +148,12 @@ mod tests {
         assert!((trend.slope - 1.0).abs() < 1e-9, "{trend:?}");
     }
 
-    /// By hand: 10 points have 45 pairs and Var S = 10 * 9 * 25 / 18 = 125; Z sqrt(125) = 28.8, so
-    /// the interval runs from rank (45 - 28.8) / 2 = 8.1 to (45 + 28.8) / 2 = 36.9, rounded
+    /// 10 points have 45 pairs and Var S = 10 * 9 * 25 / 18 = 125; Z sqrt(125) = 28.8, so
+    /// the interval is from rank (45 - 28.8) / 2 = 8.1 to (45 + 28.8) / 2 = 36.9, rounded
     /// outwards.
     #[test]
-    fn the_interval_of_independent_points_has_sens_ranks() {
-        // Alternating residuals: no positive lag, hence no widening.
+    fn interval_of_independent_points_has_sens_ranks() {
+        // Alternating residuals have no positive lag, so the interval is not widened.
         let values = [0.0, 9.0, 2.0, 11.0, 4.0, 13.0, 6.0, 15.0, 8.0, 17.0];
         let mut slopes = Vec::new();
         for i in 0..10 {
@@ -169,7 +168,7 @@ mod tests {
 
     #[test]
     fn too_few_points_have_no_trend() {
-        assert_eq!(trend(&[0.0; FEWEST_POINTS - 1]), None);
+        assert_eq!(trend(&[0.0; MIN_POINTS - 1]), None);
     }
 
     proptest! {
@@ -180,11 +179,11 @@ mod tests {
         })]
 
         #[test]
-        fn a_trend_added_to_the_values_is_added_to_the_slope(
-            values in prop::collection::vec(-1000i32..1000, FEWEST_POINTS..60),
+        fn linear_trend_adds_to_the_slope(
+            values in prop::collection::vec(-1000i32..1000, MIN_POINTS..60),
             added in -100i32..100,
         ) {
-            // Whole numbers, so that both are computed without rounding but for the division.
+            // Integers, so that only the division rounds.
             let plain: Vec<f64> = values.iter().map(|&value| f64::from(value)).collect();
             let trended = plain.iter().zip(0..).map(|(value, step)| value + f64::from(added * step));
             let tilted: Vec<f64> = trended.collect();
@@ -195,8 +194,8 @@ mod tests {
         }
 
         #[test]
-        fn values_in_reverse_have_the_opposite_trend(
-            values in prop::collection::vec(-1000i32..1000, FEWEST_POINTS..60),
+        fn reversed_values_have_the_opposite_slope(
+            values in prop::collection::vec(-1000i32..1000, MIN_POINTS..60),
         ) {
             let forward: Vec<f64> = values.iter().map(|&value| f64::from(value)).collect();
             let backward: Vec<f64> = forward.iter().rev().copied().collect();

@@ -6,29 +6,28 @@ use std::hint::black_box;
 
 use super::HeapSource;
 
-/// What one thread allocated and freed.
+/// The counters of one thread.
 #[derive(Clone, Copy)]
 struct Counters {
-    /// Signed: a thread may free what another allocated.
+    /// Signed, since a thread may free memory allocated by another thread.
     live: i64,
     peak: i64,
-    /// Ever allocated or grown, wrapping; tells whether the allocator is in use.
+    /// Number of allocations, wrapping; shows whether the allocator is in use.
     allocations: u64,
 }
 
 thread_local! {
-    // Constant and without a destructor: reading it never allocates, and it is there until the
-    // thread's end.
+    // Constant and without a destructor, so access never allocates and works until the thread ends.
     static COUNTERS: Cell<Counters> = const {
         Cell::new(Counters { live: 0, peak: 0, allocations: 0 })
     };
 }
 
-/// Passes everything on to `A` and counts bytes per thread, for
+/// A global allocator that forwards to `A` and counts bytes per thread, for
 /// [`assert_no_growth!`](crate::assert_no_growth), [`assert_peak!`](crate::assert_peak) and
 /// [`heap_source`](crate::heap_source).
 ///
-/// For tests, one line in the test file:
+/// Install it in the test file:
 ///
 /// ```standalone_crate
 /// #[global_allocator]
@@ -37,25 +36,24 @@ thread_local! {
 /// leak_detect::assert_peak!(1 << 20, || vec![0u8; 1000].len());
 /// ```
 ///
-/// Since each thread counts for itself, tests that run in parallel do not disturb each other. In
-/// turn, what worker threads allocate is not seen; for work that spreads over threads give the test
-/// a process of its own and [`set_heap_source`](crate::set_heap_source) to a counter of the whole
-/// process. Costs a few instructions per call; `realloc` counts as the difference, so a moment in
-/// which both blocks exist is not in the peak.
+/// Counters are per thread, so tests may run in parallel, but allocations of worker threads are not
+/// counted. For multi-threaded work, run the test in its own process and pass a process-wide counter to
+/// [`set_heap_source`](crate::set_heap_source). The cost is a few instructions per call. `realloc`
+/// counts the difference in size, so the peak does not include both blocks.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct CountingAllocator<A = System> {
     inner: A,
 }
 
 impl CountingAllocator {
-    /// Counts what goes to the system's allocator.
+    /// Creates an allocator that forwards to the system allocator.
     pub const fn new() -> Self {
         Self::wrapping(System)
     }
 }
 
 impl<A> CountingAllocator<A> {
-    /// Counts what goes to `inner`.
+    /// Creates an allocator that forwards to `inner`.
     pub const fn wrapping(inner: A) -> Self {
         CountingAllocator { inner }
     }
@@ -69,20 +67,20 @@ fn count(change: i64) {
         now.allocations = now.allocations.wrapping_add(u64::from(change > 0));
         counters.set(now);
     };
-    // There is nothing to do for a thread that is past its end.
+    // Fails only while the thread is being destroyed.
     let _ = COUNTERS.try_with(update);
 }
 
-/// A block's size; no layout is larger than `isize::MAX`.
+/// Converts a block's size, which is at most `isize::MAX`.
 fn signed(size: usize) -> i64 {
     size as i64
 }
 
-// SAFETY: every call is passed on unchanged to `A`, which keeps the contract; counting neither
+// SAFETY: every call is forwarded unchanged to `A`, which upholds the contract. Counting neither
 // allocates nor unwinds.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for CountingAllocator<A> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promises are those that `A` asks for.
+        // SAFETY: the caller upholds the contract of `A`.
         let block = unsafe { self.inner.alloc(layout) };
         if !block.is_null() {
             count(signed(layout.size()));
@@ -119,7 +117,7 @@ fn counters() -> Counters {
     COUNTERS.get()
 }
 
-/// `None` if no `CountingAllocator` is the global allocator.
+/// Returns `None` if no `CountingAllocator` is the global allocator.
 pub(super) fn source() -> Option<HeapSource> {
     let before = counters().allocations;
     drop(black_box(Box::new(black_box(0u8))));
@@ -130,7 +128,7 @@ pub(super) fn source() -> Option<HeapSource> {
 }
 
 fn peak_of(work: &mut dyn FnMut()) -> u64 {
-    /// Gives an outer measurement its peak back, also if the work panics.
+    /// Restores the peak of an enclosing measurement, even if the work panics.
     struct Outer(i64);
     impl Drop for Outer {
         fn drop(&mut self) {

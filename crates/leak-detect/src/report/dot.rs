@@ -1,9 +1,8 @@
-//! The leaked objects as a graph in the DOT language.
+//! Graphs of leaked objects in the DOT language.
 
 use std::fmt::Write;
 
-use super::names::short;
-use super::{CycleReport, ObjectStatus};
+use super::{CycleReport, ObjectStatus, short};
 
 pub(super) fn write(report: &CycleReport) -> String {
     let mut out = String::from("digraph leaks {\n  node [shape=box, fontname=\"sans-serif\"];\n");

@@ -43,8 +43,7 @@ own_nothing! {
     Barrier Condvar Thread ThreadId
 }
 
-/// Types that own no `T`, or whose `T` cannot be looked at: an `Arc` in it counts as an outside
-/// owner.
+/// Types that own no `T`, or whose `T` cannot be traced. An `Arc` in them counts as an external owner.
 macro_rules! opaque {
     ($($ty:ident)*) => {
         $(impl<T> Trace for $ty<T> {
@@ -79,7 +78,7 @@ impl<T: Trace + ?Sized> Trace for Box<T> {
     }
 }
 
-/// Types whose buffer's bytes follow from a capacity.
+/// Types with a byte buffer of known capacity.
 macro_rules! buffers {
     ($($ty:ty),*) => {
         $(impl Trace for $ty {
@@ -110,7 +109,7 @@ impl<T: Trace, const N: usize> Trace for [T; N] {
     }
 }
 
-/// Collections of one element type; the second expression is the bytes of their heap, at least.
+/// Collections of one element type, with the method that gives their number of elements on the heap.
 macro_rules! collections {
     ($($ty:ident<T $(, $hasher:ident)?> => $count:ident),*) => {
         $(impl<T: Trace $(, $hasher)?> Trace for $ty<T $(, $hasher)?> {
@@ -166,8 +165,7 @@ impl<B: ToOwned<Owned: Trace> + ?Sized> Trace for Cow<'_, B> {
     }
 }
 
-/// Cells that are filled once. Filled while a detection runs, they only add owners it does not know
-/// of.
+/// Cells that are set once. If they are set during a detection, they only add owners unknown to it.
 macro_rules! filled_once {
     ($($ty:ident),*) => {
         $(impl<T: Trace> Trace for $ty<T> {
@@ -182,7 +180,7 @@ filled_once!(OnceCell, OnceLock);
 
 impl<T: Trace, F> Trace for LazyLock<T, F> {
     fn trace<'a>(&'a self, tracer: &mut Tracer<'a>) {
-        // A closure that has not run yet may own `Arc`s; they count as outside owners.
+        // A pending closure may own `Arc`s, which count as external owners.
         each(LazyLock::get(self), tracer);
     }
 }
@@ -200,7 +198,7 @@ impl<T: Trace + ?Sized> Trace for Mutex<T> {
     fn trace<'a>(&'a self, tracer: &mut Tracer<'a>) {
         match self.try_lock() {
             Ok(guard) => tracer.guarded(guard),
-            // Whoever panicked left the value behind, and it owns what it owns.
+            // The value of a poisoned lock still owns its `Arc`s.
             Err(TryLockError::Poisoned(poisoned)) => tracer.guarded(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => tracer.unknown(),
         }

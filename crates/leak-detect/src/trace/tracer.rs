@@ -1,4 +1,4 @@
-//! What a detection learns while it walks through objects.
+//! The tracer that walks through objects, and its results.
 
 use std::borrow::Cow;
 use std::mem::size_of_val;
@@ -10,21 +10,20 @@ use rustc_hash::FxHashMap;
 
 use super::{Trace, Unlink};
 
-/// One owner's `Arc`.
+/// An `Arc` in an owner.
 pub(crate) struct Edge {
-    /// The index of the object it points to; `None` for one that was not there when the indices
-    /// were given.
+    /// The index of the object it points to; `None` if the object is newer than the index.
     pub(crate) to: Option<usize>,
-    /// Where in its owner it is, such as `inner.decoder`; empty unless labels were asked for.
+    /// Its path in the owner, such as `inner.decoder`; empty without labels.
     pub(crate) label: Cow<'static, str>,
 }
 
-/// A strong handle that keeps one object alive while it is looked at.
+/// A strong handle that keeps an object alive during a detection.
 pub(crate) trait Handle {
-    // The names differ from those of `Trace`, which a reference to a handle has too.
+    // The names differ from those of `Trace`, which references to handles also implement.
     /// Traces the object (not the handle).
     fn trace_object<'a>(&'a self, tracer: &mut Tracer<'a>);
-    /// How many `Arc`s own the object, this handle included.
+    /// Returns the number of `Arc`s that own the object, including this handle.
     fn strong_count(&self) -> usize;
     fn address(&self) -> usize;
     fn size(&self) -> usize;
@@ -39,8 +38,8 @@ impl<T: Trace + ?Sized> Handle for Arc<T> {
 
     fn strong_count(&self) -> usize {
         let count = Arc::strong_count(self);
-        // Whoever moves from one object to another takes the new `Arc` before dropping the old one
-        // (a release). Having seen the drop, the counts read from here on must include the new one.
+        // A thread that moves from one object to another clones the new `Arc` before it drops the old
+        // one (a release). If this read includes the drop, later reads must include the clone.
         fence(Ordering::Acquire);
         count
     }
@@ -62,38 +61,38 @@ impl<T: Trace + ?Sized> Handle for Arc<T> {
     }
 }
 
-/// The identity of an object: each live `Arc` allocation has a data address of its own, of whatever
-/// size the data are, since the counts lie before them.
+/// Returns the identity of an object. Every live `Arc` allocation has a unique data address, even for
+/// zero-sized data, since the counts precede it.
 pub(crate) fn address_of<T: ?Sized>(arc: &Arc<T>) -> usize {
     Arc::as_ptr(arc).cast::<()>().addr()
 }
 
-/// What has been found out so far; outlives the tracers that fill it.
+/// Accumulated results of several tracers.
 #[derive(Default)]
 pub(crate) struct Survey {
-    /// The index of each object met, by address.
+    /// Index of each visited object, by address.
     pub(crate) index: FxHashMap<usize, usize>,
-    /// Whether objects not met before get an index and a handle.
+    /// Whether new objects get an index and a handle.
     pub(crate) discover: bool,
-    /// Handles of the objects met since this was last emptied, in the order of their indices.
+    /// Handles of new objects, in index order.
     pub(crate) found: Vec<Box<dyn Handle>>,
-    /// The edges met, in order.
+    /// Visited edges, in order.
     pub(crate) edges: Vec<Edge>,
     /// Whether edges are labelled.
     pub(crate) labels: bool,
-    /// A part that could not be looked at was met since this was last cleared.
+    /// Whether a field could not be traced.
     pub(crate) unknown: bool,
-    /// Heap bytes of collections met since this was last cleared.
+    /// Heap bytes of visited collections.
     pub(crate) heap_bytes: usize,
 }
 
-/// Passed through an object's fields by [`Trace::trace`]; notes each `Arc` they own.
+/// Visits an object's fields through [`Trace::trace`] and records each `Arc` they own.
 ///
-/// It keeps the guards it is given until the detection has read the counts: nothing behind those
-/// locks can change in the meantime. `'a` is how long the objects traced are borrowed.
+/// The tracer holds lock guards until the detection has read the counts, so nothing behind those locks
+/// changes in between. `'a` is the lifetime of the traced objects.
 pub struct Tracer<'a> {
-    // Dropped before the survey, whose handles may be the last ones: no lock is held when an object
-    // is dropped.
+    // Dropped before the survey, whose handles may be the last ones, so that no lock is held when an
+    // object is dropped.
     guards: Guards<'a>,
     survey: Survey,
     path: Vec<&'static str>,
@@ -117,7 +116,7 @@ impl<'a> Tracer<'a> {
         self.survey
     }
 
-    /// Traces `value`, which reports call `name`.
+    /// Traces `value` under `name`.
     pub fn field<T: Trace + ?Sized>(&mut self, name: &'static str, value: &'a T) {
         if self.survey.labels {
             self.path.push(name);
@@ -128,27 +127,25 @@ impl<'a> Tracer<'a> {
         }
     }
 
-    /// Traces what `guard` gives access to and keeps the guard until the detection is done with the
-    /// object.
+    /// Traces the value behind `guard` and holds the guard until the detection has processed the object.
     pub fn guarded<G>(&mut self, guard: G)
     where
         G: Deref<Target: Trace> + 'a,
     {
-        self.guards.keep(guard).trace(self);
+        self.guards.hold(guard).trace(self);
     }
 
-    /// Says that some part of the object cannot be looked at now. What that part owns counts as
-    /// outside owners.
+    /// Records that a field cannot be traced now. Its `Arc`s count as external owners.
     pub fn unknown(&mut self) {
         self.survey.unknown = true;
     }
 
-    /// Adds to the object's reported size: bytes that it owns on the heap outside of any `Arc`.
+    /// Adds heap bytes outside of any `Arc` to the object's reported size.
     pub fn heap_bytes(&mut self, bytes: usize) {
         self.survey.heap_bytes = self.survey.heap_bytes.saturating_add(bytes);
     }
 
-    /// Notes an `Arc` that the object owns.
+    /// Records an `Arc` that the object owns.
     pub(crate) fn owns<T: Trace + ?Sized + 'static>(&mut self, arc: &Arc<T>) {
         let address = address_of(arc);
         let survey = &mut self.survey;
@@ -171,25 +168,23 @@ impl<'a> Tracer<'a> {
     }
 }
 
-/// Any value that does something when dropped.
-trait Held {}
-impl<T> Held for T {}
+/// Any guard, type-erased.
+trait Guard {}
+impl<T> Guard for T {}
 
-/// Guards that are held together and released in reverse order: the guard of a lock that lies
-/// behind another lock goes first.
-struct Guards<'a>(Vec<*mut (dyn Held + 'a)>);
+/// Guards that are released in reverse order, so inner locks are released before outer ones.
+struct Guards<'a>(Vec<*mut (dyn Guard + 'a)>);
 
 impl<'a> Guards<'a> {
-    /// Keeps `guard` and gives access to what it guards.
-    fn keep<G: Deref + 'a>(&mut self, guard: G) -> &'a G::Target {
+    /// Stores `guard` and returns the guarded value.
+    fn hold<G: Deref + 'a>(&mut self, guard: G) -> &'a G::Target {
         let guard = Box::into_raw(Box::new(guard));
         self.0.push(guard);
-        // SAFETY: the pointer comes from a box that is neither moved, written nor freed before
-        // `Guards` is dropped, so the shared borrow is good until then. It claims to last for `'a`,
-        // which may be longer. All that can outlive the call it is passed to is what `Tracer<'a>`
-        // stores: indices, names and guards that borrow from it. Those guards are kept after this
-        // one, hence dropped before it. An implementation of `Trace` cannot store it elsewhere, as
-        // it must work for every `'a`.
+        // SAFETY: the pointer comes from a box that is not moved, written or freed before `Guards` is
+        // dropped, so the shared borrow is valid until then. The borrow is declared for `'a`, which may
+        // be longer. Only data stored in `Tracer<'a>` can outlive the call: indices, names and guards
+        // that borrow from it. Those guards are stored after this one, hence dropped before it. An
+        // implementation of `Trace` cannot store it elsewhere, since it must work for every `'a`.
         unsafe { (*guard).deref() }
     }
 }
@@ -197,8 +192,8 @@ impl<'a> Guards<'a> {
 impl Drop for Guards<'_> {
     fn drop(&mut self) {
         while let Some(guard) = self.0.pop() {
-            // SAFETY: `keep` made the pointer from a box and stored it once; what borrows from it
-            // was kept later and has been dropped.
+            // SAFETY: `hold` created the pointer from a box and stored it once. Borrows from it were
+            // stored later and have been dropped.
             drop(unsafe { Box::from_raw(guard) });
         }
     }

@@ -1,4 +1,4 @@
-//! When rules fire, and what they say.
+//! Tests of rules and messages.
 
 use proptest::prelude::*;
 
@@ -32,7 +32,7 @@ fn situation<'a>(reading: &'a Reading, limit: Option<&'a Limit>) -> Situation<'a
     }
 }
 
-/// At which of the shares a rule fires.
+/// Returns the indices at which a rule fires.
 fn fires_at(rule: AlertRule, shares: &[u64]) -> Vec<usize> {
     let mut armed = Armed::new(rule);
     let fires = |(i, &used): (usize, &u64)| {
@@ -43,9 +43,9 @@ fn fires_at(rule: AlertRule, shares: &[u64]) -> Vec<usize> {
 }
 
 #[test]
-fn a_rule_fires_once_for_each_crossing() {
+fn rule_fires_once_per_crossing() {
     let rule = AlertRule::share_of_limit(0.8).with_hysteresis(0.1);
-    // 72 is the value to fall below: 80 less a tenth.
+    // The rule is armed again below 72: 80 minus 10 %.
     assert_eq!(
         fires_at(rule, &[79, 80, 85, 79, 81, 73, 90, 71, 79, 80]),
         [1, 9]
@@ -53,13 +53,13 @@ fn a_rule_fires_once_for_each_crossing() {
 }
 
 #[test]
-fn without_hysteresis_every_return_arms_the_rule_again() {
+fn rule_without_hysteresis_is_armed_below_the_threshold() {
     let rule = AlertRule::share_of_limit(0.8).with_hysteresis(0.0);
     assert_eq!(fires_at(rule, &[80, 79, 80, 79, 80]), [0, 2, 4]);
 }
 
 #[test]
-fn unknown_values_neither_fire_nor_arm() {
+fn unknown_values_neither_fire_nor_arm_a_rule() {
     let mut armed = Armed::new(AlertRule::share_of_limit(0.5));
     let full = reading(90);
     let high = limit(90, 100);
@@ -70,7 +70,7 @@ fn unknown_values_neither_fire_nor_arm() {
 }
 
 #[test]
-fn time_to_limit_fires_below_and_arms_above() {
+fn time_to_limit_fires_below_and_is_armed_above() {
     let rule = AlertRule::time_to_limit_below(Duration::from_secs(60)).with_hysteresis(0.5);
     let mut armed = Armed::new(rule);
     // 6000 bytes are left.
@@ -85,19 +85,19 @@ fn time_to_limit_fires_below_and_arms_above() {
     assert!(fires(Some(101.0)));
     assert!(
         !fires(Some(80.0)),
-        "75 s are above 60 s, but not half as much again"
+        "75 s is above 60 s, but below 60 s plus 50 %"
     );
     assert!(!fires(Some(120.0)));
     assert!(
         !fires(Some(0.0)),
-        "standing still is as far from the limit as can be"
+        "without growth the limit is never reached"
     );
     assert!(!fires(Some(-5.0)));
     assert!(fires(Some(120.0)));
 }
 
 #[test]
-fn pressure_is_the_groups_own_where_it_is_known() {
+fn pressure_of_the_control_group_takes_precedence() {
     let pressure = |percent| {
         Some(Pressure {
             some: Some(Stall {
@@ -123,7 +123,7 @@ fn pressure_is_the_groups_own_where_it_is_known() {
 }
 
 #[test]
-fn messages_name_figures_limit_and_way_out() {
+fn messages_have_figures_limit_and_remedy() {
     let reading = reading(850 << 20);
     let limit = limit(850 << 20, 1000 << 20);
     let mut now = situation(&reading, Some(&limit));
@@ -132,9 +132,9 @@ fn messages_name_figures_limit_and_way_out() {
     let say = |rule| Armed::new(rule).check(&now).unwrap().to_string();
     assert_eq!(
         say(AlertRule::share_of_limit(0.8)),
-        "memory: 85 % of the limit is used, 850.0 MiB of 1000.0 MiB (cgroup limit \
-         /sys/fs/cgroup/app/memory.max), 150.0 MiB are left; beyond it the kernel kills a process of the \
-         group: release memory, take on no new work, or raise the group's limit"
+        "memory: 85 % of the limit is used: 850.0 MiB of 1000.0 MiB (cgroup limit \
+         /sys/fs/cgroup/app/memory.max), 150.0 MiB left; above it the kernel kills a process of the \
+         group: release memory, accept no new work, or raise the group's limit"
     );
     assert!(
         say(AlertRule::usage_above(500 << 20))
@@ -148,7 +148,7 @@ fn messages_name_figures_limit_and_way_out() {
 }
 
 #[test]
-fn rules_that_make_no_sense_are_refused_with_the_reason() {
+fn rejects_invalid_rules_with_the_reason() {
     for rule in [
         AlertRule::share_of_limit(0.0),
         AlertRule::share_of_limit(f64::NAN),
@@ -170,7 +170,7 @@ fn rules_that_make_no_sense_are_refused_with_the_reason() {
 
 proptest! {
     #[test]
-    fn between_two_alerts_the_value_was_back(
+    fn value_goes_back_between_two_alerts(
         shares in prop::collection::vec(0u64..100, 0..300),
         threshold in 0.05f64..0.95,
         hysteresis in 0.0f64..0.9,

@@ -1,7 +1,7 @@
 //! Configuration of a monitor.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::{Duration, Instant, SystemTime},
 };
@@ -9,7 +9,7 @@ use std::{
 use super::{DEFAULT_CHECK_INTERVAL, MemoryMonitor, Shared, sampling::State, sources::Sources};
 use crate::{
     AlertRule, Error, History, Source,
-    history::LEAST_CAPACITY,
+    history::MIN_CAPACITY,
     source::{
         CgroupSource, HeapCounter, MachineSource, PressureSource, ProcessSource, PssSource,
         StatusSource,
@@ -17,14 +17,14 @@ use crate::{
     span::Spans,
 };
 
-/// A sample costs some ten microseconds; at 1 ms that is a percent of a core.
-const LEAST_CHECK_INTERVAL: Duration = Duration::from_millis(1);
+/// A sample takes some ten microseconds; at 1 ms that is one percent of a core.
+const MIN_CHECK_INTERVAL: Duration = Duration::from_millis(1);
 
-/// 1,024 buckets are a point for each pixel of a wide chart and take about 400 KiB.
+/// 1,024 buckets are about one point per pixel of a wide chart and take about 400 KiB.
 const DEFAULT_HISTORY_CAPACITY: usize = 1024;
 
-/// Half the time of the default alert on the time to limit: long enough to see through a short
-/// burst, short enough to tell before it is too late.
+/// Half the threshold of the default alert on the time to the limit: longer than short bursts, short
+/// enough to fire in time.
 const DEFAULT_TREND_WINDOW: Duration = Duration::from_secs(30);
 
 /// Configures a [`MemoryMonitor`].
@@ -57,74 +57,74 @@ impl Default for MemoryMonitorBuilder {
 }
 
 impl MemoryMonitorBuilder {
-    /// The time between two samples, at least 1 ms; 5 s by default.
+    /// Sets the time between two samples, at least 1 ms; 5 s by default.
     pub fn check_interval(mut self, check_interval: Duration) -> Self {
         self.check_interval = check_interval;
         self
     }
 
-    /// A limit for this process, beside those of the machine and the control groups.
+    /// Sets a limit for this process, in addition to those of the machine and the control groups.
     pub fn limit_bytes(mut self, limit_bytes: u64) -> Self {
         self.limit_bytes = Some(limit_bytes);
         self
     }
 
-    /// These alert rules in place of the [defaults](AlertRule::defaults); none for no alerts.
+    /// Replaces the [default](AlertRule::defaults) alert rules; an empty list disables alerts.
     pub fn alert_rules(mut self, rules: impl IntoIterator<Item = AlertRule>) -> Self {
         self.rules = rules.into_iter().collect();
         self
     }
 
-    /// The program's own heap counter.
+    /// Sets the program's heap counter.
     pub fn heap(mut self, heap: HeapCounter) -> Self {
         self.heap = Some(heap);
         self
     }
 
-    /// A further source: a [`DevicePool`](crate::DevicePool) or one of the program's own.
+    /// Adds a source, such as a [`DevicePool`](crate::DevicePool).
     pub fn source(mut self, source: impl Source + 'static) -> Self {
         self.sources.push(Box::new(source));
         self
     }
 
-    /// Leaves the proportional set size out: to know it, the kernel walks every mapping once a
-    /// second, which a process with very many of them may feel.
+    /// Disables the proportional set size. To compute it, the kernel walks every mapping once a second,
+    /// which is slow in processes with many mappings.
     pub fn without_pss(mut self) -> Self {
         self.pss = false;
         self
     }
 
-    /// How many buckets the history may have, at least 4; 1,024 by default. See [`History`].
+    /// Sets the capacity of the [`History`] in buckets, at least 4; 1,024 by default.
     pub fn history_capacity(mut self, buckets: usize) -> Self {
         self.history_capacity = buckets;
         self
     }
 
-    /// Over how long growth is measured, for the growth rate and the time to limit; 30 s by
-    /// default. Growth is known after 6 samples and a fifth of the window.
+    /// Sets the window over which growth is measured; 30 s by default. Growth is known after 6 samples
+    /// and a fifth of the window.
     pub fn trend_window(mut self, window: Duration) -> Self {
         self.trend_window = window;
         self
     }
 
-    /// Reads `/proc` and `/sys` under another folder, and asks the system nothing else: for tests
-    /// with recorded trees, and for a host's trees that are mounted elsewhere.
-    pub fn root(mut self, root: impl Into<PathBuf>) -> Self {
-        self.root = root.into();
+    /// Reads `/proc` and `/sys` under another folder and uses no other system interface: for tests with
+    /// recorded trees, or for a host's trees that are mounted elsewhere.
+    pub fn root(mut self, root: impl AsRef<Path>) -> Self {
+        self.root = root.as_ref().to_owned();
         self
     }
 
-    /// Makes the monitor; nothing is started yet.
+    /// Creates the monitor without starting its thread.
     ///
     /// # Errors
     /// [`Error::IntervalTooShort`], [`Error::HistoryTooSmall`], [`Error::ZeroLimit`] or
-    /// [`Error::InvalidRule`] where a setting makes no sense.
+    /// [`Error::InvalidRule`] for invalid settings.
     pub fn build(self) -> Result<MemoryMonitor, Error> {
         check(self.check_interval)?;
-        if self.history_capacity < LEAST_CAPACITY {
+        if self.history_capacity < MIN_CAPACITY {
             return Err(Error::HistoryTooSmall {
                 found: self.history_capacity,
-                least: LEAST_CAPACITY,
+                least: MIN_CAPACITY,
             });
         }
         if self.limit_bytes == Some(0) {
@@ -145,7 +145,7 @@ impl MemoryMonitorBuilder {
         if self.pss {
             sources.push(Arc::new(PssSource::new(&self.root)));
         }
-        if self.root == std::path::Path::new("/") {
+        if self.root == Path::new("/") {
             sources.push(Arc::new(MachineSource::new()));
         }
         sources.push(Arc::new(CgroupSource::new(&self.root)));
@@ -166,8 +166,8 @@ impl MemoryMonitorBuilder {
                 self.limit_bytes,
             )),
             subscribers: Mutex::default(),
-            parts: Mutex::default(),
-            parts_at_peak: Mutex::default(),
+            categories: Mutex::default(),
+            at_peak: Mutex::default(),
             spans: Spans::default(),
         };
         shared.mark_baseline();
@@ -179,12 +179,12 @@ impl MemoryMonitorBuilder {
     }
 }
 
-/// Refuses an interval between samples that is too short.
+/// Rejects check intervals that are too short.
 pub(super) fn check(interval: Duration) -> Result<(), Error> {
-    if interval < LEAST_CHECK_INTERVAL {
+    if interval < MIN_CHECK_INTERVAL {
         return Err(Error::IntervalTooShort {
             found: interval,
-            least: LEAST_CHECK_INTERVAL,
+            least: MIN_CHECK_INTERVAL,
         });
     }
     Ok(())

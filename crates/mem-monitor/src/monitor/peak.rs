@@ -1,16 +1,16 @@
-//! The most that was used since a moment.
+//! Peaks since a baseline.
 
 use crate::{Metric, Reading};
 
 /// Peaks since the last baseline.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Peaks {
-    /// Of the resident set.
+    /// Peak of the resident set.
     pub(super) rss: Option<u64>,
-    /// Of what the process used, heap peak included.
+    /// Peak of the usage, including the heap counter's peak.
     pub(super) usage: Option<u64>,
-    /// What the kernel's mark and the heap counter's peak were at the baseline: they are over the
-    /// process's life, so only what rises above these belongs to the time since.
+    /// High-water mark and heap counter's peak at the baseline. Both cover the process's lifetime, so
+    /// they count only above these values.
     high_water_before: Option<u64>,
     heap_peak_before: Option<u64>,
 }
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_counts_only_above_its_baseline() {
+    fn high_water_mark_counts_only_above_its_baseline() {
         let mut peaks = Peaks::since(Some(500), Some(300));
         peaks.observe(&reading(&[
             (Metric::Rss, 100),
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_known_is_no_peak() {
+    fn empty_reading_has_no_peak() {
         let mut peaks = Peaks::default();
         peaks.observe(&Reading::default());
         assert_eq!((peaks.rss, peaks.usage), (None, None));

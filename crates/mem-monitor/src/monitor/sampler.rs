@@ -11,7 +11,7 @@ use crate::{Error, lock};
 
 const NAME: &str = "mem-monitor";
 
-/// A thread that takes samples until this is dropped.
+/// A thread that takes samples until the value is dropped.
 #[derive(Debug)]
 pub(super) struct Sampler {
     stop: Arc<Stop>,
@@ -20,7 +20,7 @@ pub(super) struct Sampler {
 
 #[derive(Debug, Default)]
 struct Stop {
-    wanted: Mutex<bool>,
+    requested: Mutex<bool>,
     changed: Condvar,
 }
 
@@ -47,41 +47,42 @@ impl Sampler {
 
 impl Drop for Sampler {
     fn drop(&mut self) {
-        *lock(&self.stop.wanted) = true;
+        *lock(&self.stop.requested) = true;
         self.stop.changed.notify_all();
-        // A source that owns the last handle of its monitor drops it on this very thread, which
-        // cannot wait for itself and ends all the same.
+        // If a source drops the last handle of its monitor, this runs on the sampling thread, which
+        // cannot join itself. It ends on its own.
         if let Some(thread) = self.thread.take()
             && thread.thread().id() != thread::current().id()
         {
-            // A panic of a source has been reported on that thread already.
+            // The panic hook has already reported a panic of the thread.
             drop(thread.join());
         }
     }
 }
 
 fn run(shared: &Shared, stop: &Stop, interval: Duration) {
-    // Ticks lie on a grid, so that the time a sample takes does not add up.
+    // Ticks are on a fixed grid, so the duration of samples does not accumulate.
     let mut next = Some(Instant::now());
     while !stop.wait_until(next) {
         shared.sample();
         let now = Instant::now();
         next = next
             .and_then(|tick| tick.checked_add(interval))
-            // Ticks that were missed are not made up for.
+            // Missed ticks are skipped.
             .map(|tick| if tick < now { now + interval } else { tick });
     }
 }
 
 impl Stop {
-    /// Waits until a moment (for ever without one), or until the end is wanted: then it is true.
+    /// Waits until `moment` (forever without one) or until a stop is requested. Returns whether a stop
+    /// was requested.
     fn wait_until(&self, moment: Option<Instant>) -> bool {
-        let mut wanted = lock(&self.wanted);
-        while !*wanted {
-            wanted = match moment {
+        let mut requested = lock(&self.requested);
+        while !*requested {
+            requested = match moment {
                 None => self
                     .changed
-                    .wait(wanted)
+                    .wait(requested)
                     .unwrap_or_else(PoisonError::into_inner),
                 Some(moment) => {
                     let left = moment.saturating_duration_since(Instant::now());
@@ -89,7 +90,7 @@ impl Stop {
                         return false;
                     }
                     self.changed
-                        .wait_timeout(wanted, left)
+                        .wait_timeout(requested, left)
                         .unwrap_or_else(PoisonError::into_inner)
                         .0
                 }

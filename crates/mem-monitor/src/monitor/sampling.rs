@@ -1,21 +1,20 @@
-//! Taking a sample and what follows from it.
+//! Taking samples.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use super::{AtPeak, Shared, peak::Peaks};
+use super::{AtPeak, Shared, effective_limit::effective_limit, peak::Peaks};
 use crate::{
     Alert, AlertRule, Breakdown, Event, History, LimitOrigin, Metric, Reading, Sample, Source,
     alert::{Armed, Situation, time_to_limit},
-    limit::effective_limit,
     lock,
     source::reset_high_water,
     trend::Trend,
 };
 
-/// Alerts fire once per crossing, so so many are a long story already.
-const ALERTS_KEPT: usize = 256;
+/// Alerts fire once per crossing, so this is a long time.
+const MAX_ALERTS: usize = 256;
 
-/// What samples leave behind.
+/// State derived from the samples.
 pub(super) struct State {
     pub(super) history: History,
     pub(super) alerts: VecDeque<Alert>,
@@ -50,8 +49,8 @@ impl State {
         }
     }
 
-    /// Takes a reading in; gives the sample and the alerts it raised.
-    fn take(
+    /// Adds a reading; returns the sample and the alerts that fired.
+    fn add(
         &mut self,
         reading: Reading,
         elapsed: Duration,
@@ -63,7 +62,7 @@ impl State {
 
         let origin = limit.as_ref().map(|limit| &limit.origin);
         if self.limit_origin.as_ref() != origin {
-            // Another limit has other things charged against it: the old slope says nothing of it.
+            // The usage charged against another limit is a different quantity.
             self.limit_trend.clear();
             self.limit_origin = origin.cloned();
         }
@@ -90,7 +89,7 @@ impl State {
             .filter_map(|rule| rule.check(&situation))
             .collect();
         self.alerts.extend(raised.iter().cloned());
-        let excess = self.alerts.len().saturating_sub(ALERTS_KEPT);
+        let excess = self.alerts.len().saturating_sub(MAX_ALERTS);
         self.alerts.drain(..excess);
 
         let sample = Arc::new(Sample {
@@ -117,8 +116,8 @@ impl Shared {
         let reading = sources.read();
         let elapsed = self.elapsed();
         let time = self.time_of_day(elapsed);
-        let (sample, alerts) = lock(&self.state).take(reading, elapsed, time);
-        self.see_parts(&sample.reading);
+        let (sample, alerts) = lock(&self.state).add(reading, elapsed, time);
+        self.update_peak_breakdown(&sample.reading);
         self.spans.observe(&sample.reading);
         self.publish(&Event::Sample(Arc::clone(&sample)));
         for alert in alerts {
@@ -127,21 +126,21 @@ impl Shared {
         sample
     }
 
-    /// Asks the parts for their sizes if there were never as many bytes as now.
-    fn see_parts(&self, reading: &Reading) {
+    /// Stores a breakdown if usage is at a new peak.
+    fn update_peak_breakdown(&self, reading: &Reading) {
         let now = reading.bytes(Metric::Heap).or(reading.usage_bytes());
-        let mut at_peak = lock(&self.parts_at_peak);
+        let mut at_peak = lock(&self.at_peak);
         let before = at_peak.as_ref().map(|at_peak| at_peak.bytes);
         if let Some(bytes) = now.filter(|_| now > before) {
-            let parts = lock(&self.parts);
-            if !parts.is_empty() {
-                let parts = Breakdown::new(reading, &parts);
-                *at_peak = Some(AtPeak { bytes, parts });
+            let categories = lock(&self.categories);
+            if !categories.is_empty() {
+                let breakdown = Breakdown::new(reading, &categories);
+                *at_peak = Some(AtPeak { bytes, breakdown });
             }
         }
     }
 
-    /// The peak, with everything that tells of one looked at anew.
+    /// Returns the peak after reading usage, high-water mark and heap counter again.
     pub(super) fn peak_now(&self) -> Option<u64> {
         let _ordered = lock(&self.sources);
         let mut reading = Reading::default();
@@ -161,8 +160,7 @@ impl Shared {
         if let Some(heap) = &self.heap {
             heap.reset_peak();
         }
-        // What slow sources said before is from before.
-        sources.forget();
+        sources.expire();
         let mut state = lock(&self.state);
         state.history.clear();
         state.alerts.clear();
@@ -171,12 +169,12 @@ impl Shared {
         state.usage_trend.clear();
         state.limit_trend.clear();
         drop(state);
-        *lock(&self.parts_at_peak) = None;
+        *lock(&self.at_peak) = None;
         self.mark_baseline();
         self.spans.clear();
     }
 
-    /// Peaks count from here.
+    /// Starts new peaks at the current values.
     pub(super) fn mark_baseline(&self) {
         let heap_peak = self.heap.as_ref().and_then(|heap| heap.peak());
         lock(&self.state).peaks = Peaks::since(self.high_water_now(), heap_peak);

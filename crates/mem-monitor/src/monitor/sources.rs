@@ -1,4 +1,4 @@
-//! All sources of a monitor, each asked as often as it may be.
+//! The sources of a monitor, each read at its own interval.
 
 use std::{
     sync::Arc,
@@ -9,75 +9,75 @@ use crate::{Reading, Source};
 
 /// The sources of a monitor.
 pub(super) struct Sources {
-    /// Those that are asked each time.
-    quick: Vec<Arc<dyn Source>>,
+    /// Sources that are read for every sample.
+    fast: Vec<Arc<dyn Source>>,
     slow: Vec<Slow>,
-    /// What all slow ones said last, so that a tick at which none is due copies one reading.
-    said: Reading,
-    /// When the next slow one is due; `None` for at once.
+    /// Last values of all slow sources, so that a sample with no slow source due copies one reading.
+    last: Reading,
+    /// When the next slow source is due; `None` for now.
     due: Option<Instant>,
 }
 
-/// A source that may not be asked each time.
+/// A source with a minimum interval.
 struct Slow {
     source: Arc<dyn Source>,
     interval: Duration,
-    said: Reading,
-    /// When it may be asked again; `None` for at once.
+    last: Reading,
+    /// When it is due; `None` for now.
     due: Option<Instant>,
 }
 
 impl Sources {
     pub(super) fn new(sources: Vec<Arc<dyn Source>>) -> Self {
         let interval = |source: &Arc<dyn Source>| source.min_interval();
-        let (quick, slow): (Vec<_>, Vec<_>) = sources
+        let (fast, slow): (Vec<_>, Vec<_>) = sources
             .into_iter()
             .partition(|source| interval(source).is_zero());
         let slow = slow.into_iter().map(|source| Slow {
             interval: interval(&source),
             source,
-            said: Reading::default(),
+            last: Reading::default(),
             due: None,
         });
         Self {
-            quick,
+            fast,
             slow: slow.collect(),
-            said: Reading::default(),
+            last: Reading::default(),
             due: None,
         }
     }
 
-    /// What is known now.
+    /// Reads all sources that are due.
     pub(super) fn read(&mut self) -> Reading {
         let now = Instant::now();
         if self.due.is_none_or(|due| due <= now) {
-            self.ask_slow(now);
+            self.read_slow(now);
         }
-        let mut reading = self.said.clone();
-        for source in &self.quick {
+        let mut reading = self.last.clone();
+        for source in &self.fast {
             source.read(&mut reading);
         }
         reading
     }
 
-    /// Asks every slow source that is due.
-    fn ask_slow(&mut self, now: Instant) {
-        let mut said = Reading::default();
+    /// Reads every slow source that is due.
+    fn read_slow(&mut self, now: Instant) {
+        let mut last = Reading::default();
         for slow in &mut self.slow {
             if slow.due.is_none_or(|due| due <= now) {
-                slow.said = Reading::default();
-                slow.source.read(&mut slow.said);
+                slow.last = Reading::default();
+                slow.source.read(&mut slow.last);
                 slow.due = Some(later(now, slow.interval));
             }
-            said.merge(&slow.said);
+            last.merge(&slow.last);
         }
-        self.said = said;
+        self.last = last;
         let next = self.slow.iter().filter_map(|slow| slow.due).min();
         self.due = next.or(Some(later(now, Duration::MAX)));
     }
 
-    /// What was said is from before, every source is due.
-    pub(super) fn forget(&mut self) {
+    /// Makes every source due.
+    pub(super) fn expire(&mut self) {
         self.due = None;
         for slow in &mut self.slow {
             slow.due = None;
@@ -85,7 +85,7 @@ impl Sources {
     }
 }
 
-/// So much later, or a day where that is beyond what a clock can tell.
+/// Returns `now + interval`, or a day later if that overflows.
 fn later(now: Instant, interval: Duration) -> Instant {
     const DAY: Duration = Duration::from_secs(86_400);
     now.checked_add(interval).unwrap_or_else(|| now + DAY)

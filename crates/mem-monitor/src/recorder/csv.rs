@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::{Metric, Sample, alert::unix_seconds};
+use crate::{Metric, Sample, serialize::unix_seconds};
 
 /// Columns before those of the metrics.
 const FIRST: &str = "time_unix_s,elapsed_s,usage_bytes,peak_bytes,limit_bytes,limit_used_bytes";
@@ -28,7 +28,7 @@ pub(super) fn sample(out: &mut impl Write, sample: &Sample) -> io::Result<()> {
     let metrics = Metric::ALL.map(|metric| sample.reading.bytes(metric));
     for bytes in own.into_iter().chain(metrics) {
         match bytes {
-            Some(bytes) => write!(out, ",{}", bytes)?,
+            Some(bytes) => write!(out, ",{bytes}")?,
             None => write!(out, ",")?,
         }
     }

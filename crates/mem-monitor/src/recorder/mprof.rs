@@ -1,4 +1,4 @@
-//! The file of Python's `memory_profiler`, as its version 0.61 reads it.
+//! The format of Python's `memory_profiler` 0.61.
 
 use std::{
     collections::HashMap,
@@ -7,18 +7,18 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::{Sample, SpanCall, alert::unix_seconds};
+use crate::{Sample, SpanCall, serialize::unix_seconds};
 
-/// `mprof plot` draws two brackets and a legend row for each span: more make it unreadable.
-const SPANS: usize = 30;
+/// `mprof plot` draws two brackets and a legend row per span; more are unreadable.
+const MAX_SPANS: usize = 30;
 
-/// So that a phase which comes again and again does not use up all of them.
-const SPANS_OF_A_NAME: usize = 3;
+/// Limits spans that repeat often.
+const MAX_SPANS_PER_NAME: usize = 3;
 
-/// What must be remembered between two lines.
+/// State between two lines.
 #[derive(Default)]
 pub(super) struct Mprof {
-    /// Time and peak of the sample before.
+    /// Time and peak of the previous sample.
     before: Option<(SystemTime, Option<u64>)>,
     spans: HashMap<(&'static str, &'static str), usize>,
 }
@@ -31,8 +31,8 @@ pub(super) fn begin(out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "CMDLINE {line}")
 }
 
-/// An argument as `mprof` writes it: in single quotes where it has blanks. A line break would end the
-/// record.
+/// Quotes an argument as `mprof` does: in single quotes if it has blanks. Line breaks, which would end
+/// the record, become blanks.
 fn quote(argument: &str) -> String {
     let line = argument.replace(['\n', '\r'], " ");
     if line.is_empty() || line.contains(char::is_whitespace) {
@@ -48,7 +48,7 @@ impl Mprof {
             && sample.rss_peak_bytes > peak
             && sample.rss_peak_bytes > sample.reading.bytes(crate::Metric::Rss)
         {
-            // The kernel saw a peak since the sample before, but not when: the middle is closest.
+            // The peak is at an unknown time since the previous sample; the middle is the best guess.
             let middle = time + sample.time.duration_since(time).unwrap_or_default() / 2;
             mem(out, sample.rss_peak_bytes, middle)?;
         }
@@ -57,15 +57,15 @@ impl Mprof {
     }
 
     pub(super) fn span(&mut self, out: &mut impl Write, call: &SpanCall) -> io::Result<()> {
-        // The curve and the brackets must be of the same quantity.
+        // The curve and the brackets must show the same quantity.
         let (Some(entry), Some(exit)) = (call.rss_entry_bytes, call.rss_exit_bytes) else {
             return Ok(());
         };
-        if self.spans.values().sum::<usize>() >= SPANS {
+        if self.spans.values().sum::<usize>() >= MAX_SPANS {
             return Ok(());
         }
         let count = self.spans.entry((call.target, call.name)).or_default();
-        if *count >= SPANS_OF_A_NAME {
+        if *count >= MAX_SPANS_PER_NAME {
             return Ok(());
         }
         *count += 1;
@@ -94,17 +94,16 @@ fn mem(out: &mut impl Write, bytes: Option<u64>, time: SystemTime) -> io::Result
     }
 }
 
-/// `a::b` and `load file` become `a.b.load_file`: names have dots and no blanks.
+/// Joins `a::b` and `load file` to `a.b.load_file`: names have dots and no blanks.
 fn dotted(target: &str, name: &str) -> String {
     format!("{target}.{name}")
         .replace("::", ".")
         .replace(char::is_whitespace, "_")
 }
 
-/// The name that `mprof` looks for, for the local time so much later than now.
+/// Returns the file name that `mprof` expects, for the local time `later` than now.
 pub(super) fn file_name(later: Duration) -> String {
     let now = jiff::ZonedDateTime::now();
-    // Far beyond any calendar there is nothing later.
     let at = now.checked_add(later).unwrap_or(now);
     format!("mprofile_{}.dat", at.strftime("%Y%m%d%H%M%S"))
 }
@@ -114,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_has_fourteen_digits() {
+    fn file_name_has_fourteen_digits() {
         let name = file_name(Duration::ZERO);
         let digits = name
             .strip_prefix("mprofile_")
@@ -126,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_with_blanks_are_quoted_and_never_break_the_line() {
+    fn arguments_with_blanks_are_quoted_on_one_line() {
         assert_eq!(quote("plain"), "plain");
         assert_eq!(quote("two words\nand a line"), "'two words and a line'");
         assert_eq!(quote(""), "''");
@@ -158,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_span_is_one_func_line() {
+    fn span_is_one_func_line() {
         let mut out = Vec::new();
         Mprof::default().span(&mut out, &call(2, "load")).unwrap();
         assert_eq!(
@@ -168,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn spans_that_come_again_and_again_are_written_three_times() {
+    fn repeated_spans_are_written_three_times() {
         let mut out = Vec::new();
         let mut mprof = Mprof::default();
         for i in 0..100 {

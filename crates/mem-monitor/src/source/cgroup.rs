@@ -1,4 +1,4 @@
-//! Control groups: version 1, version 2, both at once (hybrid), and nested.
+//! Control groups: version 1, version 2, hybrid and nested.
 
 use std::{
     path::{Path, PathBuf},
@@ -6,29 +6,32 @@ use std::{
     time::Duration,
 };
 
-use super::{Source, text, under};
+#[cfg(target_os = "linux")]
+use super::under;
+use super::{Source, text};
 use crate::{Limit, LimitOrigin, Metric, Reading};
 
+#[cfg(target_os = "linux")]
 mod locate;
 
-/// A look reads two to four small files for each level, 7 us each and several times that when they
-/// are cold, so once a second.
+/// A read takes two to four small files per level, 7 µs each if cached, so it happens once a second.
 const CGROUP_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What a version 1 group reports where no limit was set is `i64::MAX` rounded down to a page, and
-/// somewhat less on some kernels; no machine has half of that.
+/// Without a limit, version 1 reports `i64::MAX` rounded down to a page, and slightly less on some
+/// kernels.
 const UNLIMITED_FROM: u64 = 1 << 62;
 
-/// The names of one version's files.
+/// File names of one version.
 struct Files {
     current: &'static str,
     peak: &'static str,
     max: &'static str,
     high: Option<&'static str>,
-    /// The key in `memory.stat` of the page cache that can be dropped at once.
+    /// The key in `memory.stat` of the page cache that the kernel can drop at once.
     droppable: &'static str,
 }
 
+#[cfg(target_os = "linux")]
 const V1: Files = Files {
     current: "memory.usage_in_bytes",
     peak: "memory.max_usage_in_bytes",
@@ -47,9 +50,9 @@ const V2: Files = Files {
 
 /// Charge, peak and limits of the process's control group.
 ///
-/// The group is found by `/proc/self/cgroup` and `/proc/self/mountinfo` when the source is made;
-/// limits are the least of the group's own and those of every ancestor that is visible (inside a
-/// container, ancestors outside it are not; version 1 still tells their least limit).
+/// The group is located through `/proc/self/cgroup` and `/proc/self/mountinfo` when the source is
+/// created. Limits are the smallest of the group and its visible ancestors. Inside a container, outer
+/// ancestors are not visible, but version 1 reports their smallest limit.
 pub struct CgroupSource {
     files: &'static Files,
     /// The group's folder and those of its ancestors, innermost first.
@@ -57,42 +60,41 @@ pub struct CgroupSource {
 }
 
 struct Level {
-    /// Where it is read.
+    /// The folder to read.
     folder: PathBuf,
-    /// Where a person finds it: the folder without the tests' root.
+    /// The folder without the root of tests, for messages.
     shown: PathBuf,
 }
 
 impl CgroupSource {
-    /// Looks for the group under `root` (`/` outside tests). Without one, the source knows nothing.
-    pub fn new(root: &Path) -> Self {
-        let (files, found) = match locate::memory_group(root) {
-            Some(locate::Group { v1: true, place }) => (&V1, Some(place)),
-            Some(locate::Group { v1: false, place }) => (&V2, Some(place)),
-            None => (&V2, None),
+    /// Locates the group under `root` (`/` outside tests). Without a group, all values are unknown.
+    pub fn new(root: impl AsRef<Path>) -> Self {
+        let root = root.as_ref();
+        #[cfg(target_os = "linux")]
+        let (files, levels) = match locate::memory_group(root) {
+            Some(group) => {
+                let files = if group.v1 { &V1 } else { &V2 };
+                (files, levels(root, &group.place))
+            }
+            None => (&V2, Vec::new()),
         };
-        let levels = found
-            .iter()
-            .flat_map(|place| place.group.ancestors().map(move |group| (place, group)))
-            .take_while(|(place, group)| group.starts_with(&place.mount))
-            .map(|(_, group)| Level {
-                folder: under(root, group),
-                shown: group.to_owned(),
-            })
-            .collect();
+        #[cfg(not(target_os = "linux"))]
+        let (files, levels) = {
+            let _ = root;
+            (&V2, Vec::new())
+        };
         Self { files, levels }
     }
 
-    /// The least limit among the levels, each with what is charged against it there.
-    fn least(&self, limit: impl Fn(&Level) -> Option<u64>) -> Option<(&Level, u64)> {
+    /// Returns the smallest limit and its level.
+    fn smallest(&self, limit: impl Fn(&Level) -> Option<u64>) -> Option<(&Level, u64)> {
         self.levels
             .iter()
             .filter_map(|level| Some((level, limit(level)?)))
             .min_by_key(|(_, bytes)| *bytes)
     }
 
-    /// The charge less the page cache that the kernel can drop at once: what container tools call
-    /// the working set.
+    /// Returns the charge minus the page cache that the kernel can drop at once.
     fn working_set(&self, level: &Level) -> Option<u64> {
         let current = number(&level.folder.join(self.files.current))?;
         let droppable = text(level.folder.join("memory.stat"))
@@ -119,8 +121,8 @@ impl CgroupSource {
 impl Source for CgroupSource {
     fn read(&self, reading: &mut Reading) {
         let innermost = |file: &str| {
-            // A version 2 group without the memory controller has no files: the charge is then
-            // counted at the next level that has it.
+            // A version 2 group without the memory controller has no such files; its memory is
+            // charged to the nearest ancestor that has the controller.
             self.levels
                 .iter()
                 .find_map(|level| number(&level.folder.join(file)))
@@ -128,12 +130,12 @@ impl Source for CgroupSource {
         reading.set_bytes(Metric::CgroupCurrent, innermost(self.files.current));
         reading.set_bytes(Metric::CgroupPeak, innermost(self.files.peak));
 
-        let max = self.least(|level| self.max(level));
+        let max = self.smallest(|level| self.max(level));
         reading.set_bytes(Metric::CgroupMax, max.map(|(_, bytes)| bytes));
         let high = self
             .files
             .high
-            .and_then(|file| self.least(|level| number(&level.folder.join(file))));
+            .and_then(|file| self.smallest(|level| number(&level.folder.join(file))));
         reading.set_bytes(Metric::CgroupHigh, high.map(|(_, bytes)| bytes));
 
         let limit = |found: Option<(&Level, u64)>, file: &str, origin: fn(Arc<Path>) -> _| {
@@ -165,18 +167,38 @@ impl std::fmt::Debug for CgroupSource {
     }
 }
 
-/// The folder of the process's group in the version 2 hierarchy, which in a hybrid system has no
-/// memory controller but may have pressure.
+/// Returns the group and its ancestors up to the mount point.
+#[cfg(target_os = "linux")]
+fn levels(root: &Path, place: &locate::Place) -> Vec<Level> {
+    place
+        .group
+        .ancestors()
+        .take_while(|group| group.starts_with(&place.mount))
+        .map(|group| Level {
+            folder: under(root, group),
+            shown: group.to_owned(),
+        })
+        .collect()
+}
+
+/// Returns the folder of the process's group in the version 2 hierarchy. On a hybrid system it has no
+/// memory controller but may have pressure information.
+#[cfg(target_os = "linux")]
 pub(super) fn unified_folder(root: &Path) -> Option<PathBuf> {
     locate::unified_group(root).map(|place| under(root, place.group))
 }
 
-/// The number in a file; `max` and whatever else is no number is unknown.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn unified_folder(_: &Path) -> Option<PathBuf> {
+    None
+}
+
+/// Reads a number from a file; `None` for `max` and anything else.
 fn number(path: &Path) -> Option<u64> {
     text(path)?.trim().parse().ok()
 }
 
-/// The value of a line `key 123`.
+/// Returns the value of a line `key 123`.
 fn keyed(text: &str, key: &str) -> Option<u64> {
     text.lines()
         .find_map(|line| line.strip_prefix(key)?.strip_prefix(' '))

@@ -1,4 +1,4 @@
-//! What the program counts itself: its heap and its devices' pools.
+//! Counters of the program: its heap and its device pools.
 
 use std::{fmt, sync::Arc};
 
@@ -7,19 +7,19 @@ use crate::{DeviceReading, Metric, Reading};
 
 type Read = Box<dyn Fn() -> Option<u64> + Send + Sync>;
 
-/// Reads the greatest number of live bytes since the window was opened; dropping it closes it.
+/// Returns the peak of live bytes since the window was opened. Dropping it closes the window.
 pub type PeakWindow = Box<dyn Fn() -> Option<u64> + Send + Sync>;
 
-/// A heap counter that the program plugs in, such as a counting global allocator.
+/// A heap counter of the program, such as a counting global allocator.
 ///
-/// Only the live bytes are needed. Each further closure makes something exact that is otherwise
-/// seen only at samples.
+/// Only the live bytes are required. Each further closure makes a figure exact that is otherwise
+/// known only at samples.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// use mem_monitor::{HeapCounter, MemoryMonitor};
 ///
-/// static LIVE: AtomicU64 = AtomicU64::new(0); // kept by the program's allocator
+/// static LIVE: AtomicU64 = AtomicU64::new(0); // updated by the program's allocator
 /// static PEAK: AtomicU64 = AtomicU64::new(0);
 ///
 /// # fn main() -> Result<(), mem_monitor::Error> {
@@ -39,7 +39,7 @@ pub struct HeapCounter {
 }
 
 impl HeapCounter {
-    /// A counter of live bytes; `None` while it does not count.
+    /// Creates a counter from a closure that returns the live bytes, or `None` if unknown.
     pub fn new(live: impl Fn() -> Option<u64> + Send + Sync + 'static) -> Self {
         Self {
             live: Box::new(live),
@@ -50,20 +50,20 @@ impl HeapCounter {
         }
     }
 
-    /// The counter's own peak of live bytes, for spikes between two samples.
+    /// Sets the closure that returns the counter's peak, which includes spikes between samples.
     pub fn with_peak(mut self, peak: impl Fn() -> Option<u64> + Send + Sync + 'static) -> Self {
         self.peak = Some(Box::new(peak));
         self
     }
 
-    /// Sets the counter's peak back to what is live; called by
+    /// Sets the closure that resets the counter's peak to the live bytes. Called by
     /// [`MemoryMonitor::reset`](crate::MemoryMonitor::reset).
     pub fn with_reset(mut self, reset: impl Fn() + Send + Sync + 'static) -> Self {
         self.reset = Some(Box::new(reset));
         self
     }
 
-    /// Opens a window of its own over the counter's peak, so that every span's peak is exact.
+    /// Sets the closure that opens a [`PeakWindow`], which makes the peak of every span exact.
     pub fn with_peak_window(
         mut self,
         open: impl Fn() -> PeakWindow + Send + Sync + 'static,
@@ -72,7 +72,8 @@ impl HeapCounter {
         self
     }
 
-    /// Bytes that the allocator holds beyond the live ones: padding, free lists, retained blocks.
+    /// Sets the closure that returns the bytes held by the allocator beyond the live bytes: padding,
+    /// free lists, retained blocks.
     pub fn with_slack(mut self, slack: impl Fn() -> Option<u64> + Send + Sync + 'static) -> Self {
         self.slack = Some(Box::new(slack));
         self
@@ -117,7 +118,7 @@ impl fmt::Debug for HeapCounter {
     }
 }
 
-/// A device's memory pool (a GPU, another allocator) that the program plugs in.
+/// A memory pool of a device, such as a GPU.
 ///
 /// ```
 /// use mem_monitor::{DevicePool, MemoryMonitor};
@@ -138,7 +139,7 @@ pub struct DevicePool {
 }
 
 impl DevicePool {
-    /// A pool by its name, with the bytes that live objects use.
+    /// Creates a pool from a closure that returns the bytes used by live objects.
     pub fn new(
         name: impl Into<Arc<str>>,
         in_use: impl Fn() -> Option<u64> + Send + Sync + 'static,
@@ -150,7 +151,7 @@ impl DevicePool {
         }
     }
 
-    /// The bytes that the pool has taken from the device.
+    /// Sets the closure that returns the bytes reserved on the device.
     pub fn with_reserved(
         mut self,
         reserved: impl Fn() -> Option<u64> + Send + Sync + 'static,

@@ -1,4 +1,4 @@
-//! This process and this machine, by sysinfo where the kernel has nothing faster.
+//! Figures of this process and this machine.
 
 use std::{
     fmt, fs,
@@ -14,16 +14,15 @@ use sysinfo::{
 use super::{Source, under};
 use crate::{Metric, Reading};
 
-/// The machine's memory is looked at once a second: a look costs sysinfo about 13 us, several times
-/// that when it is cold, and what a whole machine has left does not matter at a finer grain.
+/// Reading the machine's memory through sysinfo takes about 13 µs if cached.
 const MACHINE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Resident set and address space of this process.
 ///
-/// On Linux it reads `/proc/self/statm` through a file that stays open (about 3 us where sysinfo
-/// takes 34 us, which would be most of what a monitor at 10 ms may cost), elsewhere it asks
-/// sysinfo. Linux counts pages per CPU and adds them up now and then, so the figure may be off by
-/// some dozen pages for each CPU. After a fork without exec the open file still tells of the parent.
+/// On Linux it reads `/proc/self/statm` through a file that stays open (about 3 µs, against 34 µs with
+/// sysinfo); elsewhere it uses sysinfo. Linux counts pages per CPU and sums them occasionally, so the
+/// figure may be off by some dozen pages per CPU. After a fork without exec the open file still
+/// reports the parent.
 pub struct ProcessSource {
     #[cfg(target_os = "linux")]
     statm: Option<super::statm::Statm>,
@@ -36,31 +35,32 @@ struct OwnProcess {
 }
 
 impl ProcessSource {
-    /// Under a root folder other than `/`, nothing but that folder's files is read.
-    pub fn new(root: &Path) -> Self {
+    /// Reads under `root` (`/` outside tests). Under another root, only files in it are read.
+    pub fn new(root: impl AsRef<Path>) -> Self {
+        let root = root.as_ref();
         #[cfg(target_os = "linux")]
         let statm = super::statm::Statm::open(root);
         #[cfg(target_os = "linux")]
-        let wanted = statm.is_none() && root == Path::new("/");
+        let use_sysinfo = statm.is_none() && root == Path::new("/");
         #[cfg(not(target_os = "linux"))]
-        let wanted = root == Path::new("/");
+        let use_sysinfo = root == Path::new("/");
         Self {
             #[cfg(target_os = "linux")]
             statm,
-            own: wanted.then(OwnProcess::new).flatten(),
+            own: use_sysinfo.then(OwnProcess::new).flatten(),
         }
     }
 
-    /// Resident set and address space now.
+    /// Returns the resident set and the address space in bytes.
     fn sizes(&self) -> (Option<u64>, Option<u64>) {
         #[cfg(target_os = "linux")]
         if let Some(statm) = &self.statm {
-            return statm.sizes();
+            return statm.sizes().unzip();
         }
         self.own.as_ref().map_or((None, None), |own| own.sizes())
     }
 
-    pub(crate) fn rss(&self) -> Option<u64> {
+    pub(crate) fn rss_bytes(&self) -> Option<u64> {
         self.sizes().0
     }
 }
@@ -81,7 +81,7 @@ impl OwnProcess {
             ProcessRefreshKind::nothing().with_memory().without_tasks(),
         );
         match system.process(self.pid) {
-            // sysinfo says 0 for what it could not read.
+            // sysinfo returns 0 for values it cannot read.
             Some(process) => (
                 Some(process.memory()).filter(|b| *b > 0),
                 Some(process.virtual_memory()).filter(|b| *b > 0),
@@ -105,13 +105,13 @@ impl fmt::Debug for ProcessSource {
     }
 }
 
-/// The machine's total and available memory, by sysinfo.
+/// Total and available memory of the machine, through sysinfo.
 pub struct MachineSource {
     system: Option<Mutex<System>>,
 }
 
 impl MachineSource {
-    /// Asks sysinfo, which is given only the machine's memory to look at.
+    /// Creates the source.
     pub fn new() -> Self {
         Self {
             system: System::new().ok().map(Mutex::new),
@@ -130,7 +130,7 @@ impl Source for MachineSource {
         let Some(system) = &self.system else { return };
         let mut system = system.lock().unwrap_or_else(PoisonError::into_inner);
         system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
-        // sysinfo says 0 for what it could not read.
+        // sysinfo returns 0 for values it cannot read.
         if system.total_memory() > 0 {
             reading.set_bytes(Metric::MachineTotal, Some(system.total_memory()));
             reading.set_bytes(Metric::MachineAvailable, Some(system.available_memory()));
@@ -148,10 +148,10 @@ impl fmt::Debug for MachineSource {
     }
 }
 
-/// Asks the kernel to set the high-water mark back to the present resident set. Where that is not
-/// possible (another system, a hardened kernel) nothing happens and the mark stays where it was.
+/// Resets the kernel's high-water mark to the current resident set. Does nothing where that is not
+/// possible (another operating system, a hardened kernel).
 pub(crate) fn reset_high_water(root: &Path) {
-    // 5 resets the high-water mark and nothing else: see proc_pid_clear_refs(5).
+    // The value 5 resets only the high-water mark: see proc_pid_clear_refs(5).
     let file = under(root, "/proc/self/clear_refs");
     if file.exists() {
         drop(fs::write(file, "5"));

@@ -8,11 +8,11 @@ use std::{
 use super::{Source, cgroup, text, under};
 use crate::{Pressure, Reading, Stall};
 
-/// The kernel renews its averages every two seconds.
+/// The kernel updates its averages every two seconds.
 const PRESSURE_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Pressure stall information on memory: the machine's from `/proc/pressure/memory`, the group's
-/// from its `memory.pressure`.
+/// Pressure stall information on memory: of the machine from `/proc/pressure/memory`, of the control
+/// group from its `memory.pressure`.
 #[derive(Debug)]
 pub struct PressureSource {
     machine: PathBuf,
@@ -21,7 +21,8 @@ pub struct PressureSource {
 
 impl PressureSource {
     /// Reads under `root` (`/` outside tests).
-    pub fn new(root: &Path) -> Self {
+    pub fn new(root: impl AsRef<Path>) -> Self {
+        let root = root.as_ref();
         Self {
             machine: under(root, "/proc/pressure/memory"),
             cgroup: cgroup::unified_folder(root).map(|folder| folder.join("memory.pressure")),
@@ -41,10 +42,12 @@ impl Source for PressureSource {
 }
 
 fn read(path: &Path) -> Option<Pressure> {
-    // A kernel that knows PSI but has it turned off gives an error on reading, not an empty file.
+    // If PSI is supported but disabled, reading fails.
     parse(&text(path)?)
 }
 
+/// Parses both lines. The parser of `procfs` 0.18 panics on a truncated line and reads single-precision
+/// averages.
 fn parse(text: &str) -> Option<Pressure> {
     let line = |kind: &str| {
         text.lines()
@@ -58,7 +61,7 @@ fn parse(text: &str) -> Option<Pressure> {
     (pressure != Pressure::default()).then_some(pressure)
 }
 
-/// `avg10=0.00 avg60=0.00 avg300=0.00 total=0`, the total in microseconds.
+/// Parses `avg10=0.00 avg60=0.00 avg300=0.00 total=0`, where the total is in microseconds.
 fn stall(line: &str) -> Option<Stall> {
     let field = |name: &str| {
         line.split_whitespace()
@@ -78,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_lines_are_read_with_their_units() {
+    fn parses_both_lines_with_their_units() {
         let pressure = parse(
             "some avg10=1.50 avg60=0.25 avg300=0.05 total=2500000\n\
              full avg10=0.50 avg60=0.10 avg300=0.01 total=1000000\n",
@@ -91,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_pressure_is_unknown() {
+    fn invalid_text_is_unknown() {
         for text in [
             "",
             "some",

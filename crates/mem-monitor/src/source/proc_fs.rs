@@ -1,22 +1,20 @@
-//! What Linux tells of a process beyond its resident set. Elsewhere there is no `/proc` and all of it is
-//! unknown.
+//! Process memory beyond the resident set, from Linux's `/proc`. Unknown on other systems.
 
 use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use super::{Source, text, under};
+use super::{Source, under};
 use crate::{Metric, Reading};
 
-/// The high-water mark only rises, so it is enough to look at it twice a second and when somebody
-/// asks for a peak; a look costs 6 to 16 us, several times that when it is cold.
+/// The high-water mark only rises, so it is read twice a second and whenever a peak is requested.
 const STATUS_INTERVAL: Duration = Duration::from_millis(500);
 
 /// `smaps_rollup` walks every mapping of the process with its memory map locked.
 const PSS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// High-water mark and mapped files of this process, from `/proc/self/status`.
+/// High-water mark and resident file pages of this process, from `/proc/self/status`.
 #[derive(Debug)]
 pub struct StatusSource {
     path: PathBuf,
@@ -24,22 +22,23 @@ pub struct StatusSource {
 
 impl StatusSource {
     /// Reads `proc/self/status` under `root` (`/` outside tests).
-    pub fn new(root: &Path) -> Self {
+    pub fn new(root: impl AsRef<Path>) -> Self {
         Self {
-            path: under(root, "/proc/self/status"),
+            path: under(root.as_ref(), "/proc/self/status"),
         }
     }
 
-    pub(crate) fn high_water(&self) -> Option<u64> {
-        kib_field(&text(&self.path)?, "VmHWM")
+    /// Reads `VmHWM`.
+    pub(crate) fn high_water_bytes(&self) -> Option<u64> {
+        parse::high_water_and_file_bytes(&self.path)?.0
     }
 }
 
 impl Source for StatusSource {
     fn read(&self, reading: &mut Reading) {
-        if let Some(status) = text(&self.path) {
-            reading.set_bytes(Metric::RssHighWater, kib_field(&status, "VmHWM"));
-            reading.set_bytes(Metric::RssFile, kib_field(&status, "RssFile"));
+        if let Some((high_water, file)) = parse::high_water_and_file_bytes(&self.path) {
+            reading.set_bytes(Metric::RssHighWater, high_water);
+            reading.set_bytes(Metric::RssFile, file);
         }
     }
 
@@ -48,7 +47,7 @@ impl Source for StatusSource {
     }
 }
 
-/// Proportional set size of this process, from `/proc/self/smaps_rollup`, at most once a second.
+/// Proportional set size of this process, from `/proc/self/smaps_rollup`.
 #[derive(Debug)]
 pub struct PssSource {
     path: PathBuf,
@@ -56,18 +55,16 @@ pub struct PssSource {
 
 impl PssSource {
     /// Reads `proc/self/smaps_rollup` under `root` (`/` outside tests).
-    pub fn new(root: &Path) -> Self {
+    pub fn new(root: impl AsRef<Path>) -> Self {
         Self {
-            path: under(root, "/proc/self/smaps_rollup"),
+            path: under(root.as_ref(), "/proc/self/smaps_rollup"),
         }
     }
 }
 
 impl Source for PssSource {
     fn read(&self, reading: &mut Reading) {
-        if let Some(rollup) = text(&self.path) {
-            reading.set_bytes(Metric::Pss, kib_field(&rollup, "Pss"));
-        }
+        reading.set_bytes(Metric::Pss, parse::pss_bytes(&self.path));
     }
 
     fn min_interval(&self) -> Duration {
@@ -75,32 +72,37 @@ impl Source for PssSource {
     }
 }
 
-/// The value of a line `name:   123 kB`.
-fn kib_field(text: &str, name: &str) -> Option<u64> {
-    text.lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-        .and_then(|value| value.trim().strip_suffix("kB")?.trim().parse::<u64>().ok())
-        .and_then(|kib| kib.checked_mul(1024))
-}
+#[cfg(target_os = "linux")]
+mod parse {
+    use std::path::Path;
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
+    use procfs::{
+        FromRead,
+        process::{SmapsRollup, Status},
+    };
 
-    #[test]
-    fn a_field_is_found_by_its_whole_name() {
-        let rollup = "Rss: 1 kB\nPss:   324 kB\nPss_Dirty: 108 kB\n";
-        assert_eq!(kib_field(rollup, "Pss"), Some(324 << 10));
-        assert_eq!(kib_field(rollup, "Pss_Anon"), None);
-        assert_eq!(kib_field("VmHWM: many kB\n", "VmHWM"), None);
-        assert_eq!(kib_field("VmHWM: 18446744073709551615 kB", "VmHWM"), None);
+    /// Reads `VmHWM` and `RssFile`.
+    pub(super) fn high_water_and_file_bytes(path: &Path) -> Option<(Option<u64>, Option<u64>)> {
+        let status = Status::from_file(path).ok()?;
+        let bytes = |kib: Option<u64>| kib?.checked_mul(1024);
+        Some((bytes(status.vmhwm), bytes(status.rssfile)))
     }
 
-    proptest! {
-        #[test]
-        fn no_text_makes_a_field_panic(text in "(VmHWM|:| |kB|[0-9]{1,22}|\\PC|\n){0,20}") {
-            kib_field(&text, "VmHWM");
-        }
+    pub(super) fn pss_bytes(path: &Path) -> Option<u64> {
+        let rollup = SmapsRollup::from_file(path).ok()?.memory_map_rollup;
+        rollup.into_iter().next()?.extension.map.remove("Pss")
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod parse {
+    use std::path::Path;
+
+    pub(super) fn high_water_and_file_bytes(_: &Path) -> Option<(Option<u64>, Option<u64>)> {
+        None
+    }
+
+    pub(super) fn pss_bytes(_: &Path) -> Option<u64> {
+        None
     }
 }

@@ -1,10 +1,12 @@
-//! The resident set, from a file that stays open.
+//! Resident set and address space from `/proc/self/statm`.
 
 use std::{fs::File, os::unix::fs::FileExt, path::Path};
 
+use procfs::{FromRead, process::StatM};
+
 use super::under;
 
-/// `/proc/self/statm`, kept open.
+/// `/proc/self/statm`, kept open: opening it for every sample would double the cost of a read.
 pub(super) struct Statm {
     file: File,
     page_bytes: u64,
@@ -14,27 +16,18 @@ impl Statm {
     pub(super) fn open(root: &Path) -> Option<Self> {
         Some(Self {
             file: File::open(under(root, "/proc/self/statm")).ok()?,
-            page_bytes: rustix::param::page_size() as u64,
+            page_bytes: procfs::page_size(),
         })
     }
 
-    /// Resident set and address space.
-    pub(super) fn sizes(&self) -> (Option<u64>, Option<u64>) {
+    /// Reads the resident set and the address space, in bytes.
+    pub(super) fn sizes(&self) -> Option<(u64, u64)> {
         // Seven numbers of at most 20 digits.
         let mut buffer = [0; 160];
-        let read = self.file.read_at(&mut buffer, 0).unwrap_or(0);
-        let mut pages = buffer[..read]
-            .split(|byte| byte.is_ascii_whitespace())
-            .map(|field| {
-                std::str::from_utf8(field)
-                    .ok()?
-                    .parse::<u64>()
-                    .ok()?
-                    .checked_mul(self.page_bytes)
-            });
-        let virtual_size = pages.next().flatten();
-        let rss = pages.next().flatten();
-        (rss, virtual_size)
+        let read = self.file.read_at(&mut buffer, 0).ok()?;
+        let pages = StatM::from_read(&buffer[..read]).ok()?;
+        let bytes = |pages: u64| pages.checked_mul(self.page_bytes);
+        Some((bytes(pages.resident)?, bytes(pages.size)?))
     }
 }
 
@@ -52,7 +45,7 @@ mod tests {
         )
         .unwrap();
         let statm = Statm::open(root.path()).unwrap();
-        let page = rustix::param::page_size() as u64;
-        assert_eq!(statm.sizes(), (Some(200 * page), Some(300 * page)));
+        let page = procfs::page_size();
+        assert_eq!(statm.sizes(), Some((200 * page, 300 * page)));
     }
 }

@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Unit {
     pub(super) name: &'static str,
-    /// How many bytes or seconds it is.
+    /// Its size in bytes or seconds.
     pub(super) size: f64,
 }
 
@@ -28,52 +28,52 @@ const SECONDS: [Unit; 5] = [
     unit("ms", 0.001),
 ];
 
-/// The unit in which the greatest value is a number from 1 up, or the smallest one.
-fn fitting(units: &[Unit], greatest: f64) -> Unit {
+/// Returns the largest unit in which `max` is at least 1, or the smallest unit.
+fn fitting(units: &[Unit], max: f64) -> Unit {
     *units
         .iter()
-        .find(|unit| greatest >= unit.size)
+        .find(|unit| max >= unit.size)
         .unwrap_or(&units[units.len() - 1])
 }
 
-/// The unit for bytes up to `greatest`.
-pub(super) fn bytes(greatest: f64) -> Unit {
-    fitting(&BYTES, greatest)
+/// Returns the unit for bytes up to `max`.
+pub(super) fn bytes(max: f64) -> Unit {
+    fitting(&BYTES, max)
 }
 
-/// The unit for a duration in seconds.
-pub(super) fn seconds(greatest: f64) -> Unit {
-    fitting(&SECONDS, greatest)
+/// Returns the unit for seconds up to `max`.
+pub(super) fn seconds(max: f64) -> Unit {
+    fitting(&SECONDS, max)
 }
 
-/// A tick: where, and what is written at it.
+/// A tick with its label.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Tick {
     pub(super) value: f64,
     pub(super) label: String,
 }
 
-/// Ticks from `from` to `to` at round numbers of a unit: at most `most`, at steps of 1, 2 or 5 times
-/// a power of ten, none where the range is empty.
-pub(super) fn ticks(from: f64, to: f64, unit: Unit, most: usize) -> Vec<Tick> {
+/// Returns about `count` ticks from `from` to `to` at multiples of 1, 2 or 5 times a power of ten of a
+/// unit; none if the range is empty.
+pub(super) fn ticks(from: f64, to: f64, unit: Unit, count: usize) -> Vec<Tick> {
     let (from, to) = (from / unit.size, to / unit.size);
-    let least = (to - from) / most.max(1) as f64;
-    if !(least.is_finite() && least > 0.0) {
+    let min_spacing = (to - from) / count.max(1) as f64;
+    if !(min_spacing.is_finite() && min_spacing > 0.0) {
         return Vec::new();
     }
-    let power = 10f64.powf(least.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0]
+    let power = 10f64.powf(min_spacing.log10().floor());
+    let spacing = [1.0, 2.0, 5.0, 10.0]
         .into_iter()
         .map(|factor| factor * power)
-        // A step that is too small by rounding alone is good enough.
-        .find(|step| *step >= least * (1.0 - 1e-9))
+        // Tolerates rounding.
+        .find(|spacing| *spacing >= min_spacing * (1.0 - 1e-9))
         .unwrap_or(10.0 * power);
-    let decimals = (-step.log10().floor()).max(0.0) as usize;
-    let first = (from / step - 1e-6).ceil() as i64;
-    let last = (to / step + 1e-6).floor() as i64;
+    let decimals = (-spacing.log10().floor()).max(0.0) as usize;
+    let first = (from / spacing - 1e-6).ceil() as i64;
+    let last = (to / spacing + 1e-6).floor() as i64;
     (first..=last)
         .map(|i| {
-            let value = i as f64 * step;
+            let value = i as f64 * spacing;
             Tick {
                 value: value * unit.size,
                 label: format!("{value:.decimals$}"),
@@ -88,7 +88,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn ticks_are_round_numbers_of_the_unit() {
+    fn ticks_are_round_multiples_of_the_unit() {
         let mib = bytes(530.0 * 1_048_576.0);
         assert_eq!(mib.name, "MiB");
         let labels: Vec<_> = ticks(0.0, 530.0 * mib.size, mib, 6)
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn units_fit_the_greatest_value() {
+    fn units_fit_the_maximum() {
         assert_eq!(bytes(0.0).name, "B");
         assert_eq!(bytes(0.9 * 1024.0 * 1024.0).name, "KiB");
         assert_eq!(seconds(0.5).name, "ms");
@@ -113,19 +113,19 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_range_has_no_ticks() {
+    fn empty_range_has_no_ticks() {
         assert!(ticks(3.0, 3.0, seconds(1.0), 5).is_empty());
         assert!(ticks(0.0, f64::NAN, seconds(1.0), 5).is_empty());
     }
 
     proptest! {
         #[test]
-        fn ticks_lie_in_range_are_few_and_differ(
-            from in 0.0f64..1e6, width in 1e-3f64..1e13, most in 2usize..20,
+        fn ticks_are_in_range_few_and_distinct(
+            from in 0.0f64..1e6, width in 1e-3f64..1e13, count in 2usize..20,
         ) {
             let to = from + width;
-            let ticks = ticks(from, to, bytes(to), most);
-            prop_assert!(ticks.len() <= most + 1);
+            let ticks = ticks(from, to, bytes(to), count);
+            prop_assert!(ticks.len() <= count + 1);
             let slack = width * 1e-4 + 1e-6;
             for tick in &ticks {
                 prop_assert!(tick.value >= from - slack && tick.value <= to + slack);

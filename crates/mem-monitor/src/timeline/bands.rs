@@ -1,24 +1,24 @@
-//! Which band a span is, and where its label has room.
+//! Layout of spans as labelled bands.
 
 use std::sync::Arc;
 
 use crate::SpanCall;
 
-/// Lanes that a picture has room for.
-const LANES: usize = 8;
+/// The maximum number of lanes.
+const MAX_LANES: usize = 8;
 
-/// Bands narrower than this, in pixels, have room for no name and are drawn as one with neighbours
-/// of the same name.
+/// Bands narrower than this, in pixels, have no room for a label and are merged with neighbours of the
+/// same name.
 const NARROW: i32 = 24;
 
-/// A gap between two bands that is too small to be seen as one, in pixels.
+/// The smallest visible gap between two bands, in pixels.
 const GAP: i32 = 3;
 
-/// The width of a character at the labels' size, in pixels: a little more than the mean of common
-/// sans-serif fonts, since the real one is not known.
+/// Estimated width of a character at the size of labels, in pixels: slightly more than the mean of common
+/// sans-serif fonts.
 const CHARACTER: f64 = 6.4;
 
-/// Room left of and right of a label.
+/// Space left and right of a label, in pixels.
 const PADDING: i32 = 5;
 
 /// A band in pixels.
@@ -28,41 +28,40 @@ pub(super) struct Band {
     pub(super) left: i32,
     pub(super) right: i32,
     pub(super) name: &'static str,
-    /// How many spans it stands for.
+    /// The number of spans in it.
     pub(super) spans: usize,
     pub(super) label: Option<Label>,
 }
 
-/// What is written at a band.
+/// The label of a band.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Label {
     pub(super) x: i32,
     pub(super) text: String,
-    /// On the band, or in free space beside it.
+    /// Whether it is on the band; otherwise it is beside it.
     pub(super) inside: bool,
 }
 
-/// All bands and what they have in common.
+/// The layout of all bands.
 #[derive(Debug, Default)]
 pub(super) struct Layout {
     pub(super) bands: Vec<Band>,
     pub(super) lanes: usize,
-    /// How many spans found no lane.
+    /// The number of spans without a lane.
     pub(super) left_out: usize,
-    /// Every name, in the order of their colours.
+    /// All names, in the order of their colours.
     pub(super) names: Vec<&'static str>,
 }
 
 impl Layout {
-    /// The number of a name's colour, if there is a band of it.
+    /// Returns the index of a name's colour.
     pub(super) fn colour(&self, name: &str) -> Option<usize> {
         self.names.iter().position(|other| *other == name)
     }
 }
 
-/// Lays spans (ordered by their start, longer ones first) out in lanes, so that none overlaps and a
-/// span lies below the one it is in. `x` gives the pixel of a time in seconds, `right_edge` the last
-/// one.
+/// Assigns spans (by start time, longer ones first) to lanes, so that they do not overlap and nested spans
+/// are below their parents. `x` returns the pixel of a time in seconds; `right_edge` is the last pixel.
 pub(super) fn lay_out(calls: &[Arc<SpanCall>], x: impl Fn(f64) -> i32, right_edge: i32) -> Layout {
     let mut layout = Layout::default();
     let mut lanes: Vec<Vec<Band>> = Vec::new();
@@ -72,7 +71,7 @@ pub(super) fn lay_out(calls: &[Arc<SpanCall>], x: impl Fn(f64) -> i32, right_edg
         let lane = ends.iter().position(|last| *last <= start);
         let lane = match lane {
             Some(lane) => lane,
-            None if ends.len() < LANES => {
+            None if ends.len() < MAX_LANES => {
                 ends.push(start);
                 lanes.push(Vec::new());
                 ends.len() - 1
@@ -101,7 +100,7 @@ pub(super) fn lay_out(calls: &[Arc<SpanCall>], x: impl Fn(f64) -> i32, right_edg
     layout
 }
 
-/// Adds a band to a lane, or widens the last one where the two cannot be told apart.
+/// Adds a band to a lane, or widens the last one if the two are indistinguishable.
 fn add(lane: &mut Vec<Band>, number: usize, left: i32, right: i32, name: &'static str) {
     let left = match lane.last_mut() {
         Some(last) if last.name == name && left - last.right < GAP && right - left < NARROW => {
@@ -109,7 +108,7 @@ fn add(lane: &mut Vec<Band>, number: usize, left: i32, right: i32, name: &'stati
             last.spans += 1;
             return;
         }
-        // Rounding makes two neighbours share a pixel.
+        // After rounding, neighbours may share a pixel.
         Some(last) => left.max(last.right),
         None => left,
     };
@@ -123,8 +122,8 @@ fn add(lane: &mut Vec<Band>, number: usize, left: i32, right: i32, name: &'stati
     });
 }
 
-/// The label on a band if it fits, in the free space beside it if that is enough, else without the
-/// number or shortened on the band, else none.
+/// Places the label on the band if it fits, else beside it, else on the band without the count or
+/// shortened. Returns `None` if nothing fits.
 fn label(band: &Band, free_until: i32) -> Option<Label> {
     let name = band.name;
     let full = match band.spans {
@@ -151,11 +150,11 @@ fn label(band: &Band, free_until: i32) -> Option<Label> {
         return Some(inside(name.to_owned()));
     }
     let characters = (f64::from(room.max(0)) / CHARACTER) as usize;
-    // Fewer than three letters say nothing.
+    // At least three letters and an ellipsis.
     (characters >= 4).then(|| inside(name.chars().take(characters - 1).chain(['…']).collect()))
 }
 
-/// The width of a text in pixels, about.
+/// Estimates the width of a text in pixels.
 pub(super) fn width(text: &str) -> i32 {
     (text.chars().count() as f64 * CHARACTER).ceil() as i32
 }
@@ -186,20 +185,20 @@ mod tests {
         })
     }
 
-    /// A picture of 1000 pixels for 1000 ms.
+    /// Lays out 1000 ms on 1000 pixels.
     fn laid_out(calls: &[Arc<SpanCall>]) -> Layout {
         lay_out(calls, |s| (s * 1000.0).round() as i32, 1000)
     }
 
     #[test]
-    fn nested_spans_lie_below_and_following_ones_beside() {
+    fn nested_spans_are_below_and_following_ones_beside() {
         let layout = laid_out(&[call("a", 0, 500), call("b", 100, 400), call("c", 500, 900)]);
         let lanes: Vec<_> = layout.bands.iter().map(|b| (b.name, b.lane)).collect();
         assert_eq!(lanes, [("a", 0), ("c", 0), ("b", 1)]);
     }
 
     #[test]
-    fn many_narrow_neighbours_are_one_band_with_their_number() {
+    fn narrow_neighbours_are_merged_and_counted() {
         let calls: Vec<_> = (0..100).map(|i| call("frame", i * 3, i * 3 + 3)).collect();
         let layout = laid_out(&calls);
         assert_eq!(layout.bands.len(), 1);
@@ -207,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_goes_inside_beside_or_is_shortened() {
+    fn labels_are_inside_beside_or_shortened() {
         let layout = laid_out(&[
             call("inside", 0, 200),
             call("beside", 300, 310),
@@ -226,7 +225,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn neither_bands_nor_labels_overlap(
+        fn bands_and_labels_do_not_overlap(
             mut spans in prop::collection::vec((0u64..1000, 0u64..300, 0usize..3), 0..80),
         ) {
             spans.sort_by_key(|&(start, length, _)| (start, std::cmp::Reverse(length)));
@@ -238,7 +237,7 @@ mod tests {
             let layout = laid_out(&calls);
             let shown: usize = layout.bands.iter().map(|b| b.spans).sum();
             prop_assert_eq!(shown + layout.left_out, calls.len());
-            // What each band and its label take up, in their lane.
+            // The extent of each band with its label.
             let mut taken: Vec<(usize, i32, i32)> = layout
                 .bands
                 .iter()

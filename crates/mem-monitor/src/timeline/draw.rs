@@ -1,4 +1,4 @@
-//! The drawing itself.
+//! Drawing a timeline.
 
 use std::time::Duration;
 
@@ -22,28 +22,28 @@ use crate::{Bucket, Error, Metric};
 use bytesize::ByteSize;
 
 const FONT: &str = "system-ui, -apple-system, Segoe UI, Helvetica, Arial, sans-serif";
-/// The back end divides sizes by this before it writes them.
+/// The SVG back end divides font sizes by this.
 const BACKEND_FONT_FACTOR: f64 = 1.24;
 
 const LEFT: i32 = 64;
 const RIGHT: i32 = 22;
 const TOP: i32 = 84;
-/// For the time axis below the plot.
+/// Height of the time axis below the plot.
 const AXIS_HEIGHT: i32 = 44;
 const LANE_HEIGHT: i32 = 19;
 const LANE_GAP: i32 = 3;
 const BOTTOM: i32 = 12;
-/// Above the highest curve or the limit.
+/// Space above the highest curve or the limit, for its label.
 const LABEL_ROOM: i32 = 24;
 
-/// Below this, labels have no room, also with all lanes.
-const LEAST: (u32, u32) = (480, 320);
-const GREATEST: u32 = 8192;
+/// The smallest size with room for labels and all lanes.
+const MIN_SIZE: (u32, u32) = (480, 320);
+const MAX_SIDE: u32 = 8192;
 
-/// A limit further above the peak than this would press everything else against the time axis.
-const LIMIT_SHOWN_UP_TO: f64 = 2.5;
+/// A limit above this multiple of the peak is not drawn, since it would flatten the curves.
+const MAX_LIMIT_RATIO: f64 = 2.5;
 
-/// A picture and where the plot is in it.
+/// A drawing and the position of the plot in it.
 pub(super) struct Drawing {
     pub(super) svg: String,
     pub(super) width: u32,
@@ -52,7 +52,7 @@ pub(super) struct Drawing {
     pub(super) layout: Layout,
 }
 
-/// The plot's place in pixels and the values at its edges.
+/// The plot's position in pixels and the values at its edges.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Frame {
     pub(super) left: i32,
@@ -61,7 +61,7 @@ pub(super) struct Frame {
     pub(super) bottom: i32,
     pub(super) from_s: f64,
     pub(super) to_s: f64,
-    pub(super) greatest_bytes: f64,
+    pub(super) max_bytes: f64,
 }
 
 impl Frame {
@@ -71,7 +71,7 @@ impl Frame {
     }
 
     fn y(&self, bytes: f64) -> i32 {
-        let share = bytes / self.greatest_bytes;
+        let share = bytes / self.max_bytes;
         self.bottom - (share.clamp(0.0, 1.0) * f64::from(self.bottom - self.top)).round() as i32
     }
 }
@@ -86,10 +86,10 @@ pub(super) fn drawing(timeline: &Timeline, width: u32, height: u32) -> Result<Dr
         height,
         problem,
     };
-    if width < LEAST.0 || height < LEAST.1 || width > GREATEST || height > GREATEST {
+    if width < MIN_SIZE.0 || height < MIN_SIZE.1 || width > MAX_SIDE || height > MAX_SIDE {
         return Err(fail(format!(
-            "at least {} x {} and at most {GREATEST} x {GREATEST} are allowed",
-            LEAST.0, LEAST.1
+            "the allowed sizes are {} x {} to {MAX_SIDE} x {MAX_SIDE}",
+            MIN_SIZE.0, MIN_SIZE.1
         )));
     }
     let mut svg = String::new();
@@ -105,7 +105,7 @@ pub(super) fn drawing(timeline: &Timeline, width: u32, height: u32) -> Result<Dr
         area.present().map_err(|error| fail(error.to_string()))?;
         drawn
     };
-    // The style sheet goes right behind the opening tag.
+    // The style sheet follows the opening tag.
     if let Some(end) = svg
         .find("<svg")
         .and_then(|at| Some(at + svg[at..].find('>')? + 1))
@@ -135,7 +135,7 @@ impl Picture<'_, '_> {
         let (from, to) = self.timeline.range();
         let (from_s, mut to_s) = (from.as_secs_f64(), to.as_secs_f64());
         if to_s <= from_s {
-            // A single sample: any width will do.
+            // With a single sample, any width works.
             to_s = from_s + 1.0;
         }
         let (left, right) = (LEFT, self.size.0 - RIGHT);
@@ -146,7 +146,7 @@ impl Picture<'_, '_> {
         let layout = bands::lay_out(&self.timeline.calls, x, right);
         let lanes = layout.lanes as i32 * (LANE_HEIGHT + LANE_GAP);
         let bottom = self.size.1 - BOTTOM - lanes - AXIS_HEIGHT;
-        // The highest thing that is drawn has its label above it.
+        // The highest curve or line has its label above it.
         let (whole, free) = (f64::from(bottom - TOP), f64::from(LABEL_ROOM));
         let frame = Frame {
             left,
@@ -155,7 +155,7 @@ impl Picture<'_, '_> {
             bottom,
             from_s,
             to_s,
-            greatest_bytes: self.greatest() * whole / (whole - free).max(1.0),
+            max_bytes: self.max_bytes() * whole / (whole - free).max(1.0),
         };
         self.area.fill(&style::GROUND.light)?;
         self.heading(&layout)?;
@@ -170,25 +170,25 @@ impl Picture<'_, '_> {
         Ok((frame, layout))
     }
 
-    /// The greatest value that is drawn, in bytes.
-    fn greatest(&self) -> f64 {
-        let greatest = self.greatest_seen();
-        let limit = self.shown_limit(greatest).map_or(0.0, |limit| limit as f64);
-        greatest.max(limit)
+    /// Returns the maximum of curves, peak and drawn limit, in bytes.
+    fn max_bytes(&self) -> f64 {
+        let max = self.max_used_bytes();
+        let limit = self.shown_limit(max).map_or(0.0, |limit| limit as f64);
+        max.max(limit)
     }
 
-    /// The same without the limit.
-    fn greatest_seen(&self) -> f64 {
+    /// Returns the maximum of curves and peak, in bytes.
+    fn max_used_bytes(&self) -> f64 {
         let series = self.timeline.series.iter();
-        let seen = series.filter_map(|metric| self.timeline.history.max_bytes(*metric));
-        let greatest = seen.chain(self.timeline.peak).max().unwrap_or_default();
-        (greatest as f64).max(1.0)
+        let values = series.filter_map(|metric| self.timeline.history.max_bytes(*metric));
+        let max = values.chain(self.timeline.peak).max().unwrap_or_default();
+        (max as f64).max(1.0)
     }
 
-    /// The limit, if it is not too far above what is drawn.
-    fn shown_limit(&self, greatest: f64) -> Option<u64> {
+    /// Returns the limit unless it is too far above `max`.
+    fn shown_limit(&self, max: f64) -> Option<u64> {
         let limit = self.timeline.limit.as_ref()?.limit_bytes;
-        (limit as f64 <= greatest * LIMIT_SHOWN_UP_TO).then_some(limit)
+        (limit as f64 <= max * MAX_LIMIT_RATIO).then_some(limit)
     }
 
     fn heading(&self, layout: &Layout) -> Drawn {
@@ -222,9 +222,9 @@ impl Picture<'_, '_> {
     }
 
     fn axes(&self, frame: &Frame) -> Drawn {
-        let unit = axis::bytes(frame.greatest_bytes);
+        let unit = axis::bytes(frame.max_bytes);
         let most = ((frame.bottom - frame.top) / 44).max(2) as usize;
-        for tick in axis::ticks(0.0, frame.greatest_bytes, unit, most) {
+        for tick in axis::ticks(0.0, frame.max_bytes, unit, most) {
             let y = frame.y(tick.value);
             self.line(&[(frame.left, y), (frame.right, y)], style::GRID, 1)?;
             let at = (frame.left - 8, y - 5);
@@ -271,7 +271,7 @@ impl Picture<'_, '_> {
             );
             self.area.draw(&shape)?;
             if band.lane == 0 {
-                // The outermost spans also show behind the curves.
+                // The outermost spans are also shaded behind the curves.
                 let behind = [(band.left, frame.top), (band.right, frame.bottom)];
                 let shade = paint.light.mix(0.22).filled();
                 self.area.draw(&Rectangle::new(behind, shade))?;
@@ -292,7 +292,7 @@ impl Picture<'_, '_> {
     fn series(&self, frame: &Frame, metric: Metric, paint: Paint) -> Drawn {
         let history = &self.timeline.history;
         let buckets: Vec<Bucket> = history.iter().collect();
-        // Where the metric was unknown the curve has a gap.
+        // The curve has gaps where the metric is unknown.
         for known in buckets.split(|bucket| bucket.get(metric).is_none()) {
             let corners = |value: fn(crate::Stat) -> f64| -> Vec<(i32, i32)> {
                 let at = |bucket: &Bucket| {
@@ -329,7 +329,7 @@ impl Picture<'_, '_> {
     }
 
     fn limit(&self, frame: &Frame) -> Drawn {
-        let Some(bytes) = self.shown_limit(self.greatest_seen()) else {
+        let Some(bytes) = self.shown_limit(self.max_used_bytes()) else {
             return Ok(());
         };
         let y = frame.y(bytes as f64);
@@ -338,7 +338,7 @@ impl Picture<'_, '_> {
             self.line(&[(x, y), ((x + 7).min(frame.right), y)], style::LIMIT, 1)?;
             x += 12;
         }
-        // Above the line, at the end where the peak's label is not.
+        // Above the line, at the end opposite to the peak's label.
         let peak_on_the_right = self
             .timeline
             .peak_at()
@@ -378,7 +378,7 @@ impl Picture<'_, '_> {
         self.area
             .draw(&Circle::new((x, y), 4, style::PEAK.light.filled()))?;
         let label = format!("peak {}", ByteSize::b(bytes));
-        // Towards the side with more room, above the point: curves lie below it.
+        // Above the point, on the side with more space; curves are below it.
         let (at, side) = match x > (frame.left + frame.right) / 2 {
             true => ((x - 9, y - 16), HPos::Right),
             false => ((x + 9, y - 16), HPos::Left),
@@ -391,7 +391,7 @@ impl Picture<'_, '_> {
         self.area.draw(&PathElement::new(points.to_vec(), style))
     }
 
-    /// Text whose upper edge is at a point.
+    /// Draws text whose upper edge is at a point.
     fn text(
         &self,
         text: &str,
@@ -413,26 +413,26 @@ impl Picture<'_, '_> {
     }
 }
 
-/// The line below the title.
+/// Returns the line below the title.
 fn summary(timeline: &Timeline, layout: &Layout) -> String {
-    let mut parts = Vec::new();
+    let mut facts = Vec::new();
     if let Ok(start) = jiff::Timestamp::try_from(timeline.start) {
         let local = start.to_zoned_datetime(jiff::tz::TimeZone::system());
-        parts.push(format!("from {}", local.strftime("%Y-%m-%d %H:%M:%S")));
+        facts.push(format!("from {}", local.strftime("%Y-%m-%d %H:%M:%S")));
     }
-    parts.push(format!("{} samples", timeline.history.samples()));
+    facts.push(format!("{} samples", timeline.history.samples()));
     if let Some(peak) = timeline.peak {
-        parts.push(format!("peak {}", ByteSize::b(peak)));
+        facts.push(format!("peak {}", ByteSize::b(peak)));
     }
     if let Some(limit) = &timeline.limit {
-        parts.push(format!(
+        facts.push(format!(
             "limit {} ({})",
             ByteSize::b(limit.limit_bytes),
             limit.origin
         ));
     }
     if layout.left_out > 0 {
-        parts.push(format!("{} spans have no room", layout.left_out));
+        facts.push(format!("{} spans not shown", layout.left_out));
     }
-    parts.join("  ·  ")
+    facts.join("  ·  ")
 }

@@ -1,11 +1,11 @@
-//! The page around the picture.
+//! The HTML page of a timeline.
 
 use std::fmt::Write;
 
 use serde::Serialize;
 
 use super::{Timeline, draw::Drawing, style};
-use crate::{Breakdown, parts::signed};
+use crate::{Breakdown, categories::format_signed};
 use bytesize::ByteSize;
 
 const STYLE: &str = include_str!("html/page.css");
@@ -13,7 +13,7 @@ const SCRIPT: &str = include_str!("html/page.js");
 
 pub(super) fn page(timeline: &Timeline, drawing: &Drawing) -> String {
     let title = escape(&timeline.title);
-    // The picture is one element here, so it goes without a document's prologue.
+    // Inline SVG has no XML prologue.
     let svg = drawing
         .svg
         .find("<svg")
@@ -21,13 +21,13 @@ pub(super) fn page(timeline: &Timeline, drawing: &Drawing) -> String {
     let data = data(timeline, drawing);
     let alerts = alerts(timeline);
     let spans = spans(timeline, drawing);
-    let parts_at_peak = timeline
+    let at_peak = timeline
         .breakdown_at_peak
         .as_ref()
         .map_or_else(String::new, |table| {
-            parts("Where the bytes were at the peak", table)
+            breakdown("Memory by category at the peak", table)
         });
-    let parts_now = parts("Where the bytes are now", &timeline.breakdown);
+    let at_end = breakdown("Memory by category at the end", &timeline.breakdown);
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n\
@@ -35,7 +35,7 @@ pub(super) fn page(timeline: &Timeline, drawing: &Drawing) -> String {
          <style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n\
          <figure id=\"timeline\">\n{svg}\n<div id=\"cursor\" hidden></div>\n\
          <div id=\"values\" hidden></div>\n</figure>\n\
-         {alerts}{spans}{parts_at_peak}{parts_now}</main>\n\
+         {alerts}{spans}{at_peak}{at_end}</main>\n\
          <script type=\"application/json\" id=\"data\">{data}</script>\n\
          <script>\n{SCRIPT}</script>\n</body>\n</html>\n"
     )
@@ -67,14 +67,14 @@ fn spans(timeline: &Timeline, drawing: &Drawing) -> String {
             format!("{:.3} s", span.total_time.as_secs_f64()),
             shown(span.peak_bytes),
             shown(span.greatest_rise_bytes),
-            span.total_net_bytes.map_or_else(String::new, signed),
+            span.total_net_bytes.map_or_else(String::new, format_signed),
         ]
     });
-    let columns = ["span", "calls", "time", "peak", "greatest rise", "kept"];
+    let columns = ["span", "calls", "time", "peak", "largest rise", "net"];
     table("Spans", "figures", &columns, rows)
 }
 
-/// A square of a span's colour, if it has one.
+/// Returns a square in the colour of a span.
 fn swatch(drawing: &Drawing, name: &str) -> String {
     drawing.layout.colour(name).map_or_else(String::new, |i| {
         let colour = style::hex(style::band(i).light);
@@ -82,7 +82,7 @@ fn swatch(drawing: &Drawing, name: &str) -> String {
     })
 }
 
-fn parts(caption: &str, breakdown: &Breakdown) -> String {
+fn breakdown(caption: &str, breakdown: &Breakdown) -> String {
     let rows = breakdown.rows.iter().map(|row| {
         let [bytes, share] = row.cells(breakdown.rss_bytes);
         [escape(&row.name), bytes, share]
@@ -91,11 +91,12 @@ fn parts(caption: &str, breakdown: &Breakdown) -> String {
         .rss_bytes
         .map_or_else(|| "unknown".to_owned(), |rss| ByteSize::b(rss).to_string());
     let total = ["resident set".to_owned(), total, String::new()];
-    let columns = ["part", "bytes", "share"];
+    let columns = ["category", "size", "share"];
     table(caption, "figures", &columns, rows.chain([total]))
 }
 
-/// A table of cells that are HTML already, of `figures` (to the right, but for the first column) or of `prose` (to the left).
+/// Renders a table of HTML cells. `class` is `figures` (aligned right, except for the first column) or
+/// `prose` (aligned left).
 fn table<const N: usize>(
     caption: &str,
     class: &str,
@@ -104,7 +105,7 @@ fn table<const N: usize>(
 ) -> String {
     let mut html = format!("<section><h2>{caption}</h2>\n<table class=\"{class}\">\n<tr>");
     for column in columns {
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = write!(html, "<th>{column}</th>");
     }
     html.push_str("</tr>\n");
@@ -119,7 +120,7 @@ fn table<const N: usize>(
     html
 }
 
-/// What the script shows under the pointer.
+/// Input of the script that shows values at the pointer.
 #[derive(Serialize)]
 struct Data<'a> {
     width: u32,
@@ -132,7 +133,7 @@ struct Data<'a> {
     to_s: f64,
     names: Vec<&'a str>,
     colours: Vec<String>,
-    /// Middle of a bucket in seconds, then the greatest value of each series in MiB.
+    /// The middle of a bucket in seconds, then the maximum of each series in MiB.
     points: Vec<Vec<Option<f64>>>,
 }
 
@@ -166,7 +167,7 @@ fn data(timeline: &Timeline, drawing: &Drawing) -> String {
             .collect(),
         points: points.collect(),
     };
-    // Numbers and this crate's own names: no `</script>` can be in it, and nothing that fails.
+    // Only numbers and names of this crate, so the text has no `</script>` and serialization cannot fail.
     serde_json::to_string(&data).unwrap_or_default()
 }
 

@@ -1,4 +1,4 @@
-//! Colours, in a light and a dark version.
+//! Colours for light and dark mode.
 
 use std::fmt::Write;
 
@@ -6,10 +6,10 @@ use plotters::style::RGBColor;
 
 use crate::Metric;
 
-/// A colour on a light ground and the one that takes its place on a dark one.
+/// A colour for light mode and its counterpart for dark mode.
 ///
-/// The light one is what the drawing back end writes; a style sheet inside the picture replaces it, so
-/// every light colour must be used for one thing only.
+/// The back end writes the light colour; a style sheet in the document replaces it in dark mode. So every
+/// light colour has exactly one use.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Paint {
     pub(super) light: RGBColor,
@@ -64,7 +64,7 @@ pub(super) fn band(i: usize) -> Paint {
     BANDS[i % BANDS.len()]
 }
 
-/// What a person calls a metric.
+/// Returns the display name of a metric.
 pub(super) const fn title(metric: Metric) -> &'static str {
     match metric {
         Metric::Rss => "resident set",
@@ -77,15 +77,15 @@ pub(super) const fn title(metric: Metric) -> &'static str {
         Metric::AllocatorSlack => "allocator slack",
         Metric::Device => "devices",
         Metric::CgroupCurrent => "control group",
-        Metric::CgroupPeak => "control group's peak",
-        Metric::CgroupMax => "control group's limit",
-        Metric::CgroupHigh => "control group's throttling limit",
-        Metric::MachineTotal => "machine",
-        Metric::MachineAvailable => "machine, available",
+        Metric::CgroupPeak => "control group peak",
+        Metric::CgroupMax => "control group limit",
+        Metric::CgroupHigh => "control group throttling limit",
+        Metric::MachineTotal => "machine total",
+        Metric::MachineAvailable => "machine available",
     }
 }
 
-/// The style sheet that turns a light picture dark where the reader prefers that.
+/// Returns the style sheet for dark mode.
 pub(super) fn dark_rules() -> String {
     let all = [
         GROUND, GRID, AXIS, LABEL, TITLE, LIMIT, PEAK, ALERT, BAND_TEXT,
@@ -94,7 +94,7 @@ pub(super) fn dark_rules() -> String {
     for Paint { light, dark } in all.into_iter().chain(SERIES).chain(BANDS) {
         let (light, dark) = (hex(light), hex(dark));
         for attribute in ["fill", "stroke"] {
-            // Writing to a string does not fail.
+            // Writing to a string cannot fail.
             let _ = write!(css, "[{attribute}=\"{light}\"]{{{attribute}:{dark}}}");
         }
     }
@@ -102,7 +102,7 @@ pub(super) fn dark_rules() -> String {
     css
 }
 
-/// As the SVG back end writes it.
+/// Formats a colour as the SVG back end does.
 pub(super) fn hex(RGBColor(r, g, b): RGBColor) -> String {
     format!("#{r:02X}{g:02X}{b:02X}")
 }
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_light_colour_stands_for_two_things() {
+    fn light_colours_are_unique() {
         let mut all: Vec<_> = [
             GROUND, GRID, AXIS, LABEL, TITLE, LIMIT, PEAK, ALERT, BAND_TEXT,
         ]

@@ -1,6 +1,6 @@
-"""Checks that the real mprof reads what the recorder writes, also after a SIGKILL.
+"""Checks that mprof reads recordings, including those of a process killed by SIGKILL.
 
-Needs a Python with the packages of requirements.txt beside this file, and cargo:
+Requires the Python packages of requirements.txt in this folder, and cargo:
 
     python crates/mem-monitor/tests/mprof/check.py
 """
@@ -17,8 +17,8 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def example():
-    """Builds the example that records and gives its path."""
-    # With the workspace, so that dependencies which its other checks built are used again.
+    """Builds the example and returns its path."""
+    # Building the whole workspace reuses dependencies built with the same features.
     command = ["cargo", "build", "--quiet", "--workspace", "--example", "timeline"]
     built = subprocess.run(
         [*command, "--message-format", "json"], check=True, stdout=subprocess.PIPE, text=True
@@ -28,7 +28,7 @@ def example():
 
 
 def mprof(folder, *arguments):
-    """What an mprof command says in a folder; it must succeed and complain of nothing."""
+    """Runs an mprof command in a folder, checks that it succeeds and returns its output."""
     ran = subprocess.run(
         [sys.executable, "-m", "mprof", *arguments],
         cwd=folder,
@@ -46,8 +46,8 @@ def recording(folder):
     return path
 
 
-def greatest(path):
-    """The greatest MEM value of a recording, in MiB."""
+def maximum(path):
+    """Returns the maximum MEM value of a recording, in MiB."""
     lines = (line.split(" ") for line in path.read_text().splitlines())
     return max(float(fields[1]) for fields in lines if fields[0] == "MEM")
 
@@ -57,7 +57,7 @@ def check(folder, spans):
     listed = mprof(folder, "list")
     assert path.name in listed, listed
     peak = float(mprof(folder, "peak", path.name).split()[-2])
-    assert abs(peak - greatest(path)) < 0.001, f"{peak} is not the greatest of {path}"
+    assert abs(peak - maximum(path)) < 0.001, f"{peak} is not the maximum of {path}"
     for options in [[], ["-s"], ["--flame"]] if spans else [[]]:
         picture = Path(folder, "plot.png")
         mprof(folder, "plot", "-o", picture.name, "--backend", "Agg", *options, path.name)
@@ -66,8 +66,8 @@ def check(folder, spans):
     functions = [line for line in path.read_text().splitlines() if line.startswith("FUNC ")]
     if spans:
         names = {line.split(" ")[1] for line in functions}
-        assert names == {f"timeline.{n}" for n in ("load", "request", "prompt", "generate", "frame")}
-        # The program holds 310 MiB for 150 ms.
+        assert names == {f"timeline.{n}" for n in ("load", "request", "parse", "process", "item")}
+        # The program uses 310 MiB for 150 ms.
         assert peak > 310, peak
     return peak
 
@@ -76,13 +76,13 @@ def main():
     program = example()
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([program, folder], check=True, stdout=subprocess.DEVNULL)
-        print(f"a whole recording: peak {check(folder, spans=True)} MiB")
+        print(f"complete recording: peak {check(folder, spans=True)} MiB")
     with tempfile.TemporaryDirectory() as folder:
         child = subprocess.Popen([program, folder], stdout=subprocess.DEVNULL)
         time.sleep(1.2)
         child.kill()
         child.wait()
-        print(f"that of a killed process: peak {check(folder, spans=False)} MiB")
+        print(f"recording of a killed process: peak {check(folder, spans=False)} MiB")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 //! Files from any web server, kept under a name made from their address.
 
-use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::location::Location;
 use sha2::{Digest, Sha256};
+use tts_core::OutputFile;
 use ureq::Agent;
 
 use super::error::HubError;
@@ -72,8 +72,7 @@ pub(super) fn download(
         .into_body();
     let total = body.content_length();
     let mut body = body.into_reader();
-    let incomplete = path.with_added_extension("incomplete");
-    let mut file = File::create(&incomplete).map_err(kept)?;
+    let mut file = OutputFile::create(&path).map_err(kept)?;
     let (mut bytes, mut buffer) = (0, vec![0; 1 << 16]);
     loop {
         hub.report(location, bytes, total);
@@ -88,7 +87,7 @@ pub(super) fn download(
             }
         }
     }
-    file.sync_all().map_err(kept)?;
-    fs::rename(&incomplete, &path).map_err(kept)?;
+    file.as_file().sync_all().map_err(kept)?;
+    file.persist().map_err(kept)?;
     Ok(path)
 }

@@ -1,6 +1,6 @@
 //! The memory categories that the engine adds to the monitor's reports.
 
-use mem_monitor::{Backing, MemoryMonitor, Part};
+use mem_monitor::{Backing, Category, MemoryMonitor};
 use tensor_pool::MemoryPool;
 use tts_core::DeviceKind;
 use tts_core::memory::{KV_CACHE_TAG, counted};
@@ -11,7 +11,7 @@ use super::models::ModelRegistry;
 pub(super) fn register(monitor: &MemoryMonitor, pool: &MemoryPool, models: &'static ModelRegistry) {
     let add = |name, backing, bytes: Box<dyn Fn(&MemoryPool) -> u64 + Send + Sync>| {
         let pool = pool.clone();
-        monitor.register_part(Part::new(name, backing, move || Some(bytes(&pool))));
+        monitor.register_category(Category::new(name, backing, move || Some(bytes(&pool))));
     };
     add(
         "weights",

@@ -15,15 +15,16 @@ const ORDER: [&str; 6] = [
     "encode_voice",
     "prompt",
     "generate",
-    "step",
+    "frame",
     "decode",
 ];
 
 /// A phase: all `tracing` spans with one name.
 ///
-/// The engine's phases are `load`, `encode_voice`, `prompt`, `generate` (a segment: its prompt and its
-/// frames), `step` (one frame's latent) and `decode` (audio of some frames). A program's own spans are
-/// phases too. The figures are those of the whole process, so phases that overlap include each other.
+/// The engine's phases are `load`, `encode_voice`, `prompt`, `generate` (all prompts and frames of a
+/// stream), `frame` (one latent of each sequence) and `decode` (audio of some frames). A program's own
+/// spans are phases too. The figures are those of the whole process, so phases that overlap include
+/// each other.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Phase {

@@ -128,6 +128,12 @@ pub(crate) enum OpenError {
     Source(#[from] SourceError),
 }
 
+impl From<tts_core::config::ConfigError> for OpenError {
+    fn from(error: tts_core::config::ConfigError) -> Self {
+        Self::Core(error.into())
+    }
+}
+
 impl From<tts_core::WeightsError> for OpenError {
     fn from(error: tts_core::WeightsError) -> Self {
         Self::Core(error.into())

@@ -15,18 +15,17 @@ use symphonia::core::formats::{FormatOptions, TrackType};
 use symphonia::core::io::MediaSourceStream;
 use symphonia::core::meta::MetadataOptions;
 
-use super::{Audio, check_rate};
-use crate::error::{Error, Result};
+use super::{Audio, AudioError, Result, check_rate};
 
-/// The longest file that [`Audio::read`] takes.
+/// The longest file that [`Audio::read`] accepts.
 ///
-/// A voice prompt needs seconds; ten minutes leave room for a recording that is then cut, and at the
-/// highest rate bound the samples of a hostile file to 440 MiB.
+/// A voice prompt needs seconds. Ten minutes allow long recordings that are then truncated, and at the
+/// highest rate limit the samples of a malicious file to 440 MiB.
 pub const MAX_READ_DURATION: Duration = Duration::from_secs(600);
 
 /// Reads the first audio track of the file as one channel, up to `limit`.
 pub(super) fn read(path: &Path, limit: Duration) -> Result<Audio> {
-    let io_error = |source| Error::AudioRead {
+    let io_error = |source| AudioError::Read {
         path: path.to_owned(),
         source,
     };
@@ -39,14 +38,10 @@ pub(super) fn read(path: &Path, limit: Duration) -> Result<Audio> {
     }
     // symphonia 0.6.1 panics on some damaged headers. Known inputs: a Vorbis codebook whose number of
     // entries fails the check of its root, or whose codewords are longer than 32 bits; and, where overflow
-    // is checked, a WAV format chunk whose channels times bytes exceed 16 bits or whose channel mask is
-    // short of 32 channels or more. No state outlives the call.
-    catch_unwind(AssertUnwindSafe(|| decode(path, file, limit))).unwrap_or_else(|_| {
-        Err(damaged(
-            path,
-            "the decoder gave up on its contents, which are damaged",
-        ))
-    })
+    // is checked, a WAV format chunk whose channels times bytes exceed 16 bits or whose channel mask has
+    // bits for fewer than its 32 or more channels. No state outlives the call.
+    catch_unwind(AssertUnwindSafe(|| decode(path, file, limit)))
+        .unwrap_or_else(|_| Err(damaged(path, "its contents are damaged")))
 }
 
 fn decode(path: &Path, file: File, limit: Duration) -> Result<Audio> {
@@ -59,13 +54,13 @@ fn decode(path: &Path, file: File, limit: Duration) -> Result<Audio> {
             MetadataOptions::default(),
         )
         .map_err(|error| match error {
-            SymphoniaError::Unsupported(_) => damaged(path, "its content is in no known format"),
+            SymphoniaError::Unsupported(_) => damaged(path, "its format is not supported"),
             other => explain(path, other),
         })?;
     let is_wav = format.format_info().format == FORMAT_ID_WAVE;
     let track = format
         .default_track(TrackType::Audio)
-        .ok_or_else(|| damaged(path, "it holds no audio track"))?;
+        .ok_or_else(|| damaged(path, "it contains no audio track"))?;
     let track_id = track.id;
     let Some(CodecParameters::Audio(parameters)) = &track.codec_params else {
         return Err(damaged(path, "its header does not describe the audio"));
@@ -83,7 +78,7 @@ fn decode(path: &Path, file: File, limit: Duration) -> Result<Audio> {
         let packet = match format.next_packet() {
             Ok(Some(packet)) => packet,
             Ok(None) => break,
-            // A streamed WAV file announces more than there is.
+            // The header of a streamed WAV file announces more samples than the file contains.
             Err(error) if is_wav && is_end_of_file(&error) => break,
             Err(error) => return Err(explain(path, error)),
         };
@@ -106,7 +101,7 @@ fn decode(path: &Path, file: File, limit: Duration) -> Result<Audio> {
     mono.finish()
 }
 
-/// Collects decoded blocks as one channel.
+/// Mixes decoded blocks to one channel.
 struct Mono<'a> {
     path: &'a Path,
     limit: Duration,
@@ -137,9 +132,9 @@ impl<'a> Mono<'a> {
             );
             return Err(damaged(self.path, &problem));
         }
-        let most = self.limit.as_secs_f64() * f64::from(rate_hz);
-        if (self.samples.len() + interleaved.len() / channels) as f64 > most {
-            return Err(Error::AudioTooLong {
+        let max_samples = self.limit.as_secs_f64() * f64::from(rate_hz);
+        if (self.samples.len() + interleaved.len() / channels) as f64 > max_samples {
+            return Err(AudioError::TooLong {
                 path: self.path.to_owned(),
                 limit: self.limit,
             });
@@ -159,13 +154,13 @@ impl<'a> Mono<'a> {
     fn finish(self) -> Result<Audio> {
         match self.layout {
             Some((rate_hz, _)) => Ok(Audio::new(self.samples, rate_hz)),
-            None => Err(damaged(self.path, "it holds no samples")),
+            None => Err(damaged(self.path, "it contains no samples")),
         }
     }
 }
 
-fn damaged(path: &Path, problem: &str) -> Error {
-    Error::AudioDecode {
+fn damaged(path: &Path, problem: &str) -> AudioError {
+    AudioError::Decode {
         path: path.to_owned(),
         problem: problem.to_owned(),
     }
@@ -175,15 +170,15 @@ fn is_end_of_file(error: &SymphoniaError) -> bool {
     matches!(error, SymphoniaError::IoError(source) if source.kind() == io::ErrorKind::UnexpectedEof)
 }
 
-fn explain(path: &Path, error: SymphoniaError) -> Error {
+fn explain(path: &Path, error: SymphoniaError) -> AudioError {
     match error {
         ref end if is_end_of_file(end) => damaged(path, "it ends too early"),
-        SymphoniaError::IoError(source) => Error::AudioRead {
+        SymphoniaError::IoError(source) => AudioError::Read {
             path: path.to_owned(),
             source,
         },
         SymphoniaError::ResetRequired => {
-            damaged(path, "it chains several streams, only one is read")
+            damaged(path, "it chains several streams, and only one is supported")
         }
         other => damaged(path, &other.to_string()),
     }

@@ -1,36 +1,35 @@
-//! From a recording to the audio that the voice encoder is given.
+//! Preparation of recordings for the voice encoder.
 
 use std::time::Duration;
 
-use super::Audio;
-use crate::error::{Error, Result};
+use super::{Audio, AudioError, Result};
 
-/// The shortest recording taken for a voice prompt: about one syllable.
+/// The shortest recording that is accepted as a voice prompt: about one syllable.
 pub const MIN_VOICE_PROMPT_DURATION: Duration = Duration::from_millis(100);
 
-/// What the reference keeps of a prompt that it is asked to truncate, in seconds.
+/// Length of a truncated prompt, in seconds; as in the reference.
 const TRUNCATED_SECONDS: usize = 30;
 
-/// Length of the frames whose loudness is compared, in seconds (the reference's).
+/// Length of the frames whose loudness is compared, in seconds; as in the reference.
 const FRAME_SECONDS: f64 = 0.02;
 
-/// A frame this far below the loudest counts as silence, in dB (the reference's).
+/// A frame this far below the loudest frame is silence, in dB; as in the reference.
 const FLOOR_DB: f64 = 35.0;
 
-/// Length of the fade at the end of the speech, in seconds (the reference's).
+/// Length of the fade-out at the end of the speech, in seconds; as in the reference.
 const FADE_SECONDS: f64 = 0.02;
 
-/// Length of the pause appended, in seconds (the reference's).
+/// Length of the appended pause, in seconds; as in the reference.
 const PAUSE_SECONDS: f64 = 0.08;
 
-/// Added to a level before the logarithm (the reference's), so that silence has one.
+/// Added to a level before the logarithm, so that silence has a finite level; as in the reference.
 const LEVEL_EPSILON: f64 = 1e-12;
 
-/// Ends audio on a pause of exactly 80 ms, as the prompts in training do.
+/// Returns the audio with a pause of exactly 80 ms at its end, like the prompts in training.
 ///
-/// Trailing silence (20 ms frames more than 35 dB below the loudest) is cut, the last 20 ms of what
-/// remains are faded out linearly, and 80 ms of zeros are appended. Audio shorter than one frame is
-/// returned as it is, as is audio of which no frame has a level (only samples that are not numbers).
+/// Trailing silence (20 ms frames more than 35 dB below the loudest frame) is removed, the last 20 ms
+/// of the rest are faded out linearly, and 80 ms of zeros are appended. Audio shorter than one frame,
+/// and audio that is all NaN, is returned unchanged.
 ///
 /// ```
 /// use tts_core::audio;
@@ -71,7 +70,7 @@ pub fn end_on_pause(audio: &Audio) -> Audio {
     Audio::new(ended, rate_hz)
 }
 
-/// Scales by a line from one, at the first sample, to zero, at the last.
+/// Scales linearly, from one at the first sample to zero at the last.
 fn fade_out(samples: &mut [f32]) {
     let last = samples.len().saturating_sub(1);
     if last == 0 {
@@ -82,69 +81,77 @@ fn fade_out(samples: &mut [f32]) {
     }
 }
 
-/// Prepares a recording for the voice encoder, which works at `sample_rate_hz`.
+/// How much of a recording is used as a voice prompt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum PromptLength {
+    /// The whole recording.
+    #[default]
+    Whole,
+    /// The first 30 seconds.
+    Truncated,
+}
+
+/// Prepares a recording for the voice encoder, whose sample rate is `sample_rate_hz`.
 ///
-/// In this order, the reference's: cut to the first 30 s if `truncate_to_30_s`, resampled, ended on a
-/// pause ([`end_on_pause`]).
+/// As in the reference, the recording is truncated, resampled, and ended on a pause
+/// ([`end_on_pause`]), in this order.
 ///
 /// ```
 /// use tts_core::audio;
-/// use audio::{Audio, prepare_voice_prompt};
+/// use audio::{Audio, PromptLength, prepare_voice_prompt};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let recording = Audio::new((0..16_000).map(|i| (i as f32 * 0.2).sin()).collect(), 16_000);
-/// let prompt = prepare_voice_prompt(&recording, 24_000, true)?;
+/// let prompt = prepare_voice_prompt(&recording, 24_000, PromptLength::Truncated)?;
 /// assert_eq!(prompt.sample_rate_hz(), 24_000);
 /// # Ok(())
 /// # }
 /// ```
 ///
 /// # Errors
-/// If the recording has no samples, is shorter than [`MIN_VOICE_PROMPT_DURATION`], holds samples that
-/// are not finite numbers or only zeros, or if either rate is outside
+///
+/// The recording has no samples, is shorter than [`MIN_VOICE_PROMPT_DURATION`], contains samples that
+/// are not finite or only zeros, or either rate is outside
 /// [`SAMPLE_RATES_HZ`](super::SAMPLE_RATES_HZ).
 pub fn prepare_voice_prompt(
     audio: &Audio,
     sample_rate_hz: u32,
-    truncate_to_30_s: bool,
+    length: PromptLength,
 ) -> Result<Audio> {
     let rate_hz = audio.sample_rate_hz();
     super::check_rate(rate_hz, || "cannot use audio as a voice prompt".to_owned())?;
-    let kept = if truncate_to_30_s {
-        audio
-            .samples()
-            .len()
-            .min(TRUNCATED_SECONDS * rate_hz as usize)
-    } else {
-        audio.samples().len()
+    let samples = audio.samples();
+    let len = match length {
+        PromptLength::Whole => samples.len(),
+        PromptLength::Truncated => samples.len().min(TRUNCATED_SECONDS * rate_hz as usize),
     };
-    let cut = Audio::new(audio.samples()[..kept].to_vec(), rate_hz);
-    check_speech(&cut)?;
-    Ok(end_on_pause(&cut.resampled(sample_rate_hz)?))
+    let speech = Audio::new(samples[..len].to_vec(), rate_hz);
+    check_speech(&speech)?;
+    Ok(end_on_pause(&speech.resampled(sample_rate_hz)?))
 }
 
-/// Refuses what no voice can be made of.
+/// Rejects audio without usable speech.
 fn check_speech(audio: &Audio) -> Result<()> {
-    let refuse = |problem: String| Err(Error::VoicePrompt { problem });
+    let reject = |problem: String| Err(AudioError::VoicePrompt { problem });
     if audio.samples().is_empty() {
-        return refuse("it has no samples; record a few seconds of speech".to_owned());
+        return reject("it has no samples; record a few seconds of speech".to_owned());
     }
     if audio.duration() < MIN_VOICE_PROMPT_DURATION {
-        return refuse(format!(
-            "it is {} ms long, at least {} ms are needed; record a few seconds of speech",
+        return reject(format!(
+            "it is {} ms long, and the minimum is {} ms; record a few seconds of speech",
             audio.duration().as_millis(),
             MIN_VOICE_PROMPT_DURATION.as_millis()
         ));
     }
     if let Some(at) = audio.samples().iter().position(|s| !s.is_finite()) {
-        return refuse(format!(
+        return reject(format!(
             "sample {at} is {}, not a finite number; export the file again, as 16-bit PCM if in doubt",
             audio.samples()[at]
         ));
     }
     if audio.samples().iter().all(|&s| s == 0.0) {
-        return refuse(
-            "every sample is zero; check that the recording is not muted and holds speech"
+        return reject(
+            "every sample is zero; check that the recording is not muted and contains speech"
                 .to_owned(),
         );
     }
@@ -162,18 +169,18 @@ mod tests {
     }
 
     #[test]
-    fn trailing_silence_is_cut_at_35_db_below_the_loudest_frame() {
+    fn removes_trailing_frames_35_db_below_the_loudest() {
         let rate = 16_000;
-        for (tail_db, kept_ms) in [(-34.0f32, 580), (-36.0, 380)] {
+        for (tail_db, expected_ms) in [(-34.0f32, 580), (-36.0, 380)] {
             let mut samples = noise(0.3, rate, 0.8);
             samples.extend(noise(0.2, rate, 0.8 * 10f32.powf(tail_db / 20.0)));
             let ended = end_on_pause(&Audio::new(samples, rate));
-            assert_eq!(ended.duration().as_millis(), kept_ms, "{tail_db} dB");
+            assert_eq!(ended.duration().as_millis(), expected_ms, "{tail_db} dB");
         }
     }
 
     #[test]
-    fn the_speech_fades_out_over_20_ms_into_80_ms_of_zeros() {
+    fn fades_out_over_20_ms_and_appends_80_ms_of_zeros() {
         let ended = end_on_pause(&Audio::new(vec![1.0; 24_000], 24_000));
         let samples = ended.samples();
         assert_eq!(samples.len(), 24_000 + 1_920);
@@ -185,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn audio_without_a_frame_or_without_numbers_is_left_as_it_is() {
+    fn returns_audio_without_frames_or_numbers_unchanged() {
         let short = Audio::new(vec![0.5; 479], 24_000);
         assert_eq!(end_on_pause(&short), short);
         let nan = end_on_pause(&Audio::new(vec![f32::NAN; 960], 24_000));
@@ -194,23 +201,27 @@ mod tests {
     }
 
     #[test]
-    fn truncation_keeps_30_seconds_of_the_recording_and_is_optional() {
+    fn truncation_is_optional_and_keeps_30_seconds() {
         let recording = Audio::new(noise(31.0, 8_000, 0.5), 8_000);
-        let seconds = |truncate| {
-            prepare_voice_prompt(&recording, 16_000, truncate)
+        let seconds = |length| {
+            prepare_voice_prompt(&recording, 16_000, length)
                 .unwrap()
                 .duration()
                 .as_secs_f64()
         };
-        assert_eq!(seconds(true), 30.08);
-        assert_eq!(seconds(false), 31.08);
+        assert_eq!(seconds(PromptLength::Truncated), 30.08);
+        assert_eq!(seconds(PromptLength::Whole), 31.08);
     }
 
     #[test]
-    fn what_cannot_be_a_voice_is_refused_with_the_reason() {
+    fn rejects_unusable_recordings_with_the_reason() {
         let cases: [(Vec<f32>, u32, &str); 6] = [
             (vec![], 24_000, "no samples"),
-            (vec![0.1; 2_399], 24_000, "99 ms long, at least 100 ms"),
+            (
+                vec![0.1; 2_399],
+                24_000,
+                "99 ms long, and the minimum is 100 ms",
+            ),
             (vec![0.1; 240], 24_000, "10 ms long"),
             (vec![0.0; 24_000], 24_000, "every sample is zero"),
             (vec![0.1; 24_000], 0, "0 Hz is not supported"),
@@ -221,11 +232,13 @@ mod tests {
             ),
         ];
         for (samples, rate, expected) in cases {
-            let error = prepare_voice_prompt(&Audio::new(samples, rate), 24_000, true).unwrap_err();
+            let error =
+                prepare_voice_prompt(&Audio::new(samples, rate), 24_000, PromptLength::Whole)
+                    .unwrap_err();
             assert!(error.to_string().contains(expected), "{error}");
         }
         let infinite = Audio::new([vec![0.1; 3_000], vec![f32::INFINITY]].concat(), 24_000);
-        let error = prepare_voice_prompt(&infinite, 24_000, true).unwrap_err();
+        let error = prepare_voice_prompt(&infinite, 24_000, PromptLength::Whole).unwrap_err();
         assert!(error.to_string().contains("sample 3000 is inf"), "{error}");
     }
 }

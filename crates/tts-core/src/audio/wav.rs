@@ -1,39 +1,36 @@
-//! Writing 16-bit mono WAV: whole, streamed to a file, streamed to a pipe.
+//! Writing of 16-bit mono WAV: complete, streamed to a file, or streamed to a pipe.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use tempfile::NamedTempFile;
+use super::{AudioError, Result, check_rate};
+use crate::output_file::{OutputFile, Target};
 
-use super::check_rate;
-use crate::error::{Error, Result};
-use crate::output_file::OutputFile;
-
-/// Bytes before the samples: the RIFF header, a format chunk of 16 bytes, a data chunk's header.
+/// Bytes before the samples: the RIFF header, a format chunk of 16 bytes and the data chunk's header.
 const HEADER_LEN: u32 = 44;
 
-/// Bytes of a sample.
+/// Bytes per sample.
 const SAMPLE_LEN: u32 = 2;
 
-/// The length that a header announces when it cannot be corrected later, in samples (the reference's).
+/// Placeholder length in headers that cannot be corrected later, in samples; as in the reference.
 const PIPE_SAMPLES: u32 = 1_000_000_000;
 
-/// The most samples that the lengths of a header, 32 bits, can express.
+/// The most samples that the 32-bit lengths of a header can express.
 ///
-/// The RIFF chunk's length counts the header after its own 8 bytes as well.
+/// The RIFF chunk's length includes the header after its own 8 bytes.
 const MAX_SAMPLES: u64 = ((u32::MAX - (HEADER_LEN - 8)) / SAMPLE_LEN) as u64;
 
-/// The silence at the end of all that is written, in seconds (the reference's): players cut the end.
+/// Silence at the end of every file, in seconds; as in the reference, because players cut the end.
 const END_SILENCE_SECONDS: f64 = 0.2;
 
-/// Samples converted and written at a time: 64 KiB.
+/// Samples converted and written per call: 64 KiB.
 const BLOCK: usize = 32 * 1024;
 
-/// Writes 16-bit mono WAV while the audio is being made.
+/// Writes 16-bit mono WAV while the audio is generated.
 ///
-/// A sample becomes `trunc(clamp(x, -1, 1) * 32767)`, and one that is not a number becomes 0. 200 ms of
-/// silence follow the last sample.
+/// A sample becomes `trunc(clamp(x, -1, 1) * 32767)`; NaN becomes 0. The last sample is followed by
+/// 200 ms of silence.
 ///
 /// ```
 /// use tts_core::audio;
@@ -54,49 +51,50 @@ const BLOCK: usize = 32 * 1024;
 /// ```
 pub struct WavStreamWriter {
     sink: Sink,
-    /// What errors call the destination.
+    /// The destination, for error messages.
     target: String,
     rate_hz: u32,
-    /// Samples written so far, all of them whole.
+    /// Samples written so far.
     samples: u64,
     /// Whether a write has failed.
     failed: bool,
 }
 
 enum Sink {
-    /// A file beside `path`, which takes that name at the end.
-    File { file: NamedTempFile, path: PathBuf },
-    /// Anything that cannot seek; its header is already final.
+    /// A file that gets its name at the end.
+    File(OutputFile),
+    /// A writer that cannot seek; its header is already final.
     Pipe(Box<dyn Write + Send>),
 }
 
 impl WavStreamWriter {
-    /// Writes to a file, of which nothing is seen until [`finish`](Self::finish).
+    /// Creates a file that appears under its name only after [`finish`](Self::finish).
     ///
-    /// The audio goes to a temporary file in the same folder, which is renamed at the end: a file that
-    /// was there stays untouched until then, and a writer that is dropped leaves nothing behind. A
-    /// symbolic link is followed. Where `path` names a device or a named pipe, it is written to
-    /// directly, as [`to_pipe`](Self::to_pipe) does.
+    /// See [`OutputFile`]. If `path` is a device or a named pipe, the audio is written to it directly, as
+    /// by [`to_pipe`](Self::to_pipe).
     ///
     /// # Errors
-    /// If the folder is missing or cannot be written to, `path` is a folder, or the rate is outside
+    ///
+    /// The folder does not exist or is not writable, `path` is a folder, or the rate is outside
     /// [`SAMPLE_RATES_HZ`](super::SAMPLE_RATES_HZ).
-    pub fn create(path: &Path, sample_rate_hz: u32) -> Result<Self> {
+    pub fn create(path: impl AsRef<Path>, sample_rate_hz: u32) -> Result<Self> {
+        let path = path.as_ref();
         let target = path.display().to_string();
         check_rate(sample_rate_hz, || format!("cannot write audio to {target}"))?;
         match Sink::open(path) {
             Ok(sink) => Self::start(sink, target, sample_rate_hz),
-            Err(source) => Err(Error::AudioWrite { target, source }),
+            Err(source) => Err(AudioError::Write { target, source }),
         }
     }
 
-    /// Writes to something that cannot seek, such as the standard output.
+    /// Starts writing to a writer that cannot seek, such as the standard output.
     ///
-    /// The header announces a length of a thousand million samples, as the reference's does, since the
-    /// true one is not known yet; each [`write`](Self::write) is flushed.
+    /// The header contains a placeholder length of a thousand million samples, as in the reference,
+    /// because the length is not known yet. Each [`write`](Self::write) is flushed.
     ///
     /// # Errors
-    /// If the header cannot be written, or the rate is outside
+    ///
+    /// The header cannot be written, or the rate is outside
     /// [`SAMPLE_RATES_HZ`](super::SAMPLE_RATES_HZ).
     pub fn to_pipe(writer: impl Write + Send + 'static, sample_rate_hz: u32) -> Result<Self> {
         let target = "the output stream".to_owned();
@@ -116,20 +114,21 @@ impl WavStreamWriter {
                 samples: 0,
                 failed: false,
             }),
-            Err(source) => Err(Error::AudioWrite { target, source }),
+            Err(source) => Err(AudioError::Write { target, source }),
         }
     }
 
     /// Appends samples.
     ///
     /// # Errors
-    /// If they cannot be written, for example to a full disk, or exceed what a WAV file can hold. What
-    /// was written before is kept: call [`finish`](Self::finish) to have it as a file.
+    ///
+    /// The samples cannot be written, for example to a full disk, or exceed the limit of a WAV file.
+    /// Samples written before are retained: [`finish`](Self::finish) completes the file with them.
     pub fn write(&mut self, samples: &[f32]) -> Result<()> {
         let reserved = end_silence(self.rate_hz) as u64;
         let fits = self.samples + samples.len() as u64 + reserved <= MAX_SAMPLES;
-        if matches!(self.sink, Sink::File { .. }) && !fits {
-            return Err(Error::WavTooLong {
+        if matches!(self.sink, Sink::File(_)) && !fits {
+            return Err(AudioError::WavTooLong {
                 target: self.target.clone(),
                 max_samples: MAX_SAMPLES - reserved,
             });
@@ -144,14 +143,15 @@ impl WavStreamWriter {
         Ok(())
     }
 
-    /// Ends the audio with 200 ms of silence, gives a file its true header and its name, and returns
-    /// how many samples were written before the silence.
+    /// Appends 200 ms of silence, completes the file's header and renames the file. Returns the number
+    /// of samples before the silence.
     ///
-    /// After a failed [`write`](Self::write), the audio up to that point is kept, without the silence.
+    /// After a failed [`write`](Self::write), the file contains the audio before it, without silence.
     ///
     /// # Errors
-    /// If the destination cannot be completed. If only the silence does not fit, the file is kept
-    /// without it, and the error says what stopped it.
+    ///
+    /// The file cannot be completed. If only the silence does not fit, the file is completed without it,
+    /// and the error is returned.
     pub fn finish(mut self) -> Result<u64> {
         let mut silence = 0;
         let mut stopped = None;
@@ -165,15 +165,15 @@ impl WavStreamWriter {
         let completed = self.sink.complete(self.rate_hz, self.samples + silence);
         match stopped.map_or(completed, Err) {
             Ok(()) => Ok(self.samples),
-            Err(source) => Err(Error::AudioWrite {
+            Err(source) => Err(AudioError::Write {
                 target: self.target,
                 source,
             }),
         }
     }
 
-    fn write_error(&self, source: io::Error) -> Error {
-        Error::AudioWrite {
+    fn write_error(&self, source: io::Error) -> AudioError {
+        AudioError::Write {
             target: self.target.clone(),
             source,
         }
@@ -182,9 +182,9 @@ impl WavStreamWriter {
 
 impl Sink {
     fn open(path: &Path) -> io::Result<Self> {
-        Ok(match OutputFile::open(path)? {
-            OutputFile::Regular { file, path } => Self::File { file, path },
-            OutputFile::Special(path) => {
+        Ok(match Target::open(path)? {
+            Target::Regular(file) => Self::File(file),
+            Target::Special(path) => {
                 Self::Pipe(Box::new(OpenOptions::new().write(true).open(path)?))
             }
         })
@@ -192,7 +192,7 @@ impl Sink {
 
     fn writer(&mut self) -> &mut dyn Write {
         match self {
-            Self::File { file, .. } => file.as_file_mut(),
+            Self::File(file) => file,
             Self::Pipe(writer) => writer,
         }
     }
@@ -202,32 +202,31 @@ impl Sink {
         self.writer().flush()
     }
 
-    /// Puts a file of `samples` samples under its name; a pipe needs no more.
+    /// Completes a file of `samples` samples; a pipe needs no completion.
     fn complete(self, rate_hz: u32, samples: u64) -> io::Result<()> {
         match self {
             Self::Pipe(_) => Ok(()),
-            Self::File { mut file, path } => {
-                // `write` lets no more than `MAX_SAMPLES` into a file.
+            Self::File(mut file) => {
+                // `write` accepts at most `MAX_SAMPLES`.
                 let data_len = samples as u32 * SAMPLE_LEN;
-                // A write that failed may have left a part of its bytes.
-                let whole: &mut File = file.as_file_mut();
-                whole.set_len(u64::from(HEADER_LEN) + u64::from(data_len))?;
-                whole.seek(SeekFrom::Start(0))?;
-                whole.write_all(&header(rate_hz, data_len))?;
-                file.persist(path).map_err(|failed| failed.error)?;
-                Ok(())
+                // A failed write may have written some of its bytes.
+                let len = u64::from(HEADER_LEN) + u64::from(data_len);
+                file.as_file().set_len(len)?;
+                file.seek(SeekFrom::Start(0))?;
+                file.write_all(&header(rate_hz, data_len))?;
+                file.persist()
             }
         }
     }
 }
 
-/// Writes a complete WAV to `writer`, header first.
+/// Writes a complete WAV to `writer`.
 pub(super) fn write_all(samples: &[f32], rate_hz: u32, mut writer: impl Write) -> Result<()> {
     let target = || "the output stream".to_owned();
     check_rate(rate_hz, || format!("cannot write audio to {}", target()))?;
     let silence = end_silence(rate_hz);
     if (samples.len() + silence) as u64 > MAX_SAMPLES {
-        return Err(Error::WavTooLong {
+        return Err(AudioError::WavTooLong {
             target: target(),
             max_samples: MAX_SAMPLES - silence as u64,
         });
@@ -241,18 +240,18 @@ pub(super) fn write_all(samples: &[f32], rate_hz: u32, mut writer: impl Write) -
         writer.write_all(&vec![0; silence * SAMPLE_LEN as usize])?;
         writer.flush()
     };
-    write().map_err(|source| Error::AudioWrite {
+    write().map_err(|source| AudioError::Write {
         target: target(),
         source,
     })
 }
 
-/// Samples in the silence at the end.
+/// Returns the number of samples of the silence at the end.
 fn end_silence(rate_hz: u32) -> usize {
     (f64::from(rate_hz) * END_SILENCE_SECONDS) as usize
 }
 
-/// Little-endian 16-bit samples, rounded toward zero; what is not a number becomes 0.
+/// Converts to little-endian 16-bit samples, rounded toward zero; NaN becomes 0.
 fn to_bytes(samples: &[f32]) -> Vec<u8> {
     samples
         .iter()
@@ -260,7 +259,7 @@ fn to_bytes(samples: &[f32]) -> Vec<u8> {
         .collect()
 }
 
-/// The header of a 16-bit mono file with `data_len` bytes of samples.
+/// Returns the header of a 16-bit mono file with `data_len` bytes of samples.
 fn header(rate_hz: u32, data_len: u32) -> [u8; HEADER_LEN as usize] {
     const PCM: u16 = 1;
     const CHANNELS: u16 = 1;

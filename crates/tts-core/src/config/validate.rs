@@ -1,35 +1,63 @@
-//! Whether the sizes of a config fit together.
+//! Validation of a config's sizes.
 
 use std::fmt::Display;
 use std::path::Path;
 
-use super::{Config, FlowLmConfig, MimiConfig, MimiTransformerConfig, SeanetConfig};
-use crate::error::{Error, Result};
+use super::error::Position;
+use super::{Config, ConfigError, FlowLmConfig, MimiConfig, MimiTransformerConfig, SeanetConfig};
 
 /// Largest width, count or rate: a hundred times those of any model of this kind, and small enough
 /// that the product of any three fits 64 bits.
 const MAX_SIZE: usize = 1 << 20;
-/// Most layers or blocks; each costs time to build, so the bound is nearer to what exists (24).
+/// Most layers or blocks. Each takes time to build, so the bound is closer to existing models (24).
 const MAX_LAYERS: usize = 1024;
-/// Most ratios of SEANet: each at least doubles the filters, which stay within [`MAX_SIZE`].
+/// Most ratios of SEANet: each doubles the number of filters, which is at most [`MAX_SIZE`].
 const MAX_RATIOS: usize = 20;
-/// How far rounding may take a number of samples from a whole one: rates like 11.025 are no binary fractions.
+/// Tolerance for rounding of a whole number of samples: rates like 11.025 are not binary fractions.
 const WHOLE_TOLERANCE: f64 = 1e-6;
 
+type Result<T, E = Invalid> = std::result::Result<T, E>;
+
+/// A value that is out of range, or conflicts with another value.
+#[derive(Debug)]
+pub(super) struct Invalid {
+    /// The key with its path, as in `mimi.seanet.ratios`.
+    pub(super) key: String,
+    pub(super) found: String,
+    pub(super) allowed: String,
+}
+
+impl Invalid {
+    /// Returns the keys that lead to the value.
+    pub(super) fn path(&self) -> Vec<String> {
+        self.key.split('.').map(str::to_owned).collect()
+    }
+}
+
 impl Config {
-    /// Checks that a model can be built from this config; `name` stands for it in error messages.
+    /// Checks that a model can be built from this config. Error messages use `name` as the file's name.
     ///
-    /// [`Config::parse`] and [`Config::read`] have called this; call it on a config made in code.
-    /// A config without any weights passes: whoever loads it must bring them.
+    /// [`Config::parse`] and [`Config::read`] call this; call it for a config made in code. A config
+    /// without weights is valid.
     ///
     /// # Errors
-    /// [`Error::ConfigValue`] for the first size that is out of range or at odds with another, and for
-    /// weight paths of which one would not be used.
-    pub fn validate(&self, name: &Path) -> Result<()> {
-        let check = Check {
-            file: name,
-            section: String::new(),
-        };
+    ///
+    /// [`ConfigError::Value`] for the first size that is out of range or conflicts with another, and for
+    /// a location of weights that would not be used.
+    pub fn validate(&self, name: impl AsRef<Path>) -> Result<(), ConfigError> {
+        self.check().map_err(|invalid| ConfigError::Value {
+            at: Position {
+                file: name.as_ref().to_owned(),
+                line: None,
+            },
+            key: invalid.key,
+            found: invalid.found,
+            allowed: invalid.allowed,
+        })
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        let check = Check::default();
         flow_lm(&check.within("flow_lm"), &self.flow_lm)?;
         mimi(&check.within("mimi"), &self.mimi)?;
         self.weights(&check)?;
@@ -50,27 +78,27 @@ impl Config {
         )
     }
 
-    /// The reference refuses one part's weights alone; the other combinations would leave a path unused.
-    fn weights(&self, check: &Check<'_>) -> Result<()> {
+    /// Rejects one component's weights alone, as the reference does, and locations that would not be used.
+    fn weights(&self, check: &Check) -> Result<()> {
         if let Some(path) = &self.flow_lm.weights_path {
             check.ensure(
                 self.mimi.weights_path.is_some(),
                 "flow_lm.weights_path",
                 path,
-                "given together with `mimi.weights_path`, which is missing",
+                "set together with `mimi.weights_path`, which is missing",
             )?;
             check.ensure(
                 self.weights_path.is_none(),
                 "flow_lm.weights_path",
                 path,
-                "left out where `weights_path` is given, which holds the same weights",
+                "omitted when `weights_path` is set, which contains the same weights",
             )?;
         } else if let (Some(path), None) = (&self.mimi.weights_path, &self.weights_path) {
             check.ensure(
                 false,
                 "mimi.weights_path",
                 path,
-                "given together with `flow_lm.weights_path` or `weights_path`, which are both missing",
+                "set together with `flow_lm.weights_path` or `weights_path`, which are both missing",
             )?;
         }
         if let (Some(path), None) = (&self.weights_path_without_voice_cloning, &self.weights_path) {
@@ -78,16 +106,16 @@ impl Config {
                 false,
                 "weights_path_without_voice_cloning",
                 path,
-                "given together with `weights_path`, which is missing (it is what is used when `weights_path` cannot be had)",
+                "set together with `weights_path`, which is missing (this file is used when `weights_path` is not available)",
             )?;
         }
         Ok(())
     }
 }
 
-fn flow_lm(check: &Check<'_>, config: &FlowLmConfig) -> Result<()> {
+fn flow_lm(check: &Check, config: &FlowLmConfig) -> Result<()> {
     let flow = check.within("flow");
-    // The time embedding is normalized by an unbiased variance, which one number alone does not have.
+    // The time embedding is normalized by an unbiased variance, which needs at least two elements.
     flow.range("dim", config.flow.dim, 2, MAX_SIZE)?;
     flow.range("depth", config.flow.depth, 1, MAX_LAYERS)?;
 
@@ -135,7 +163,7 @@ fn flow_lm(check: &Check<'_>, config: &FlowLmConfig) -> Result<()> {
     )
 }
 
-fn mimi(check: &Check<'_>, config: &MimiConfig) -> Result<()> {
+fn mimi(check: &Check, config: &MimiConfig) -> Result<()> {
     check.size("sample_rate", config.sample_rate)?;
     check.ensure(
         config.channels == 1,
@@ -159,7 +187,7 @@ fn mimi(check: &Check<'_>, config: &MimiConfig) -> Result<()> {
             hop == expected,
             "ratios",
             format_args!("{:?}, {hop} together", decoder.ratios),
-            format_args!("{expected} together, as in `mimi.seanet.ratios`: the decoder gives as many samples as the encoder takes"),
+            format_args!("{expected} together, as in `mimi.seanet.ratios`: the decoder produces as many samples per frame as the encoder consumes"),
         )?;
     }
     let decoder_key = if config.decoder_seanet.is_some() {
@@ -205,7 +233,7 @@ fn mimi(check: &Check<'_>, config: &MimiConfig) -> Result<()> {
     )
 }
 
-fn frame_rate(check: &Check<'_>, config: &MimiConfig) -> Result<()> {
+fn frame_rate(check: &Check, config: &MimiConfig) -> Result<()> {
     let rate = config.frame_rate;
     check.ensure(
         rate.is_finite() && rate > 0.0,
@@ -215,19 +243,19 @@ fn frame_rate(check: &Check<'_>, config: &MimiConfig) -> Result<()> {
     )?;
     let samples = config.sample_rate as f64 / rate;
     let hop = config.seanet.hop_length();
-    let steps = samples / hop as f64;
-    // The encoder's and decoder's resampling is made of convolutions with this stride.
+    let positions = samples / hop as f64;
+    // The encoder and the decoder resample by convolutions with this stride.
     check.ensure(
-        (steps - steps.round()).abs() <= WHOLE_TOLERANCE && steps.round() >= 2.0 && samples <= MAX_SIZE as f64,
+        (positions - positions.round()).abs() <= WHOLE_TOLERANCE && positions.round() >= 2.0 && samples <= MAX_SIZE as f64,
         "frame_rate",
-        format_args!("{rate}, which is {samples} samples a frame at `mimi.sample_rate` = {}", config.sample_rate),
+        format_args!("{rate}, which is {samples} samples per frame at `mimi.sample_rate` = {}", config.sample_rate),
         format_args!(
             "such that a frame is a multiple, at least twice, of {hop} samples (the product of `mimi.seanet.ratios`) and at most {MAX_SIZE}"
         ),
     )
 }
 
-fn seanet(check: &Check<'_>, sizes: &SeanetConfig) -> Result<()> {
+fn seanet(check: &Check, sizes: &SeanetConfig) -> Result<()> {
     check.size("dimension", sizes.dimension)?;
     check.ensure(
         sizes.channels == 1,
@@ -270,14 +298,14 @@ fn seanet(check: &Check<'_>, sizes: &SeanetConfig) -> Result<()> {
             sizes.ratios.len()
         ),
     )?;
-    // Reach of the last residual block, the most dilated one.
+    // Receptive field of the last residual block, which has the largest dilation.
     let powers = u32::try_from(sizes.n_residual_layers.saturating_sub(1)).unwrap_or(u32::MAX);
-    let reach = sizes
+    let field = sizes
         .dilation_base
         .checked_pow(powers)
         .and_then(|base| base.checked_mul(sizes.residual_kernel_size));
     check.ensure(
-        reach.is_some_and(|reach| reach <= MAX_SIZE),
+        field.is_some_and(|field| field <= MAX_SIZE),
         "dilation_base",
         sizes.dilation_base,
         format_args!(
@@ -287,9 +315,9 @@ fn seanet(check: &Check<'_>, sizes: &SeanetConfig) -> Result<()> {
     )
 }
 
-/// Checks a transformer that stands between the convolutions `seanet`, whose width is called `seanet_key`.
+/// Checks a transformer that processes the features of `seanet`; `seanet_key` is the key of their width.
 fn transformer(
-    check: &Check<'_>,
+    check: &Check,
     sizes: &MimiTransformerConfig,
     seanet: &SeanetConfig,
     seanet_key: &str,
@@ -325,17 +353,16 @@ fn transformer(
     )
 }
 
-/// Checks of one section's values.
-struct Check<'a> {
-    file: &'a Path,
-    /// Keys that lead to the section, with a dot after each.
+/// Checks the values of one section.
+#[derive(Default)]
+struct Check {
+    /// Keys that lead to the section, each followed by a dot.
     section: String,
 }
 
-impl Check<'_> {
+impl Check {
     fn within(&self, key: &str) -> Self {
         Self {
-            file: self.file,
             section: format!("{}{key}.", self.section),
         }
     }
@@ -350,20 +377,19 @@ impl Check<'_> {
         if holds {
             return Ok(());
         }
-        Err(Error::ConfigValue {
-            file: self.file.to_owned(),
+        Err(Invalid {
             key: format!("{}{key}", self.section),
             found: found.to_string(),
             allowed: allowed.to_string(),
         })
     }
 
-    fn range(&self, key: &str, value: usize, least: usize, most: usize) -> Result<()> {
+    fn range(&self, key: &str, value: usize, min: usize, max: usize) -> Result<()> {
         self.ensure(
-            (least..=most).contains(&value),
+            (min..=max).contains(&value),
             key,
             value,
-            format_args!("from {least} to {most}"),
+            format_args!("from {min} to {max}"),
         )
     }
 
@@ -384,7 +410,7 @@ impl Check<'_> {
         )
     }
 
-    /// Heads must be equally wide, and each of an even width: rotary embedding turns pairs of numbers.
+    /// Checks that all heads have the same even width: rotary embedding rotates pairs of elements.
     fn heads(&self, width: usize, width_key: &str, heads: usize) -> Result<()> {
         self.size("num_heads", heads)?;
         self.ensure(
@@ -392,7 +418,7 @@ impl Check<'_> {
             "num_heads",
             heads,
             format_args!(
-                "such that `{width_key}` = {width} makes that many heads of one even width"
+                "such that `{width_key}` = {width} splits into that many heads of the same even width"
             ),
         )
     }

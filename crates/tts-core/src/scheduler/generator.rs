@@ -180,7 +180,7 @@ impl Generator {
             noise.extend(sequence.noise.sample(width));
         }
         let output = engine.threads.generating().install(|| {
-            let _span = tracing::debug_span!("step").entered();
+            let _span = tracing::debug_span!("frame").entered();
             let mut states: Vec<_> = active
                 .iter_mut()
                 .map(|sequence| &mut sequence.state)

@@ -10,11 +10,13 @@ use crate::text::sentencepiece::{Progress, SentencePiece};
 use crate::text::unicode::is_space;
 
 /// The file format of a tokenizer (`lookup_table.tokenizer` in a config).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum TokenizerFormat {
     /// A SentencePiece `.model` file of the unigram kind.
     SentencePiece,
     /// A Hugging Face `tokenizer.json`.
+    #[serde(alias = "json")]
     Tokenizers,
 }
 

@@ -5,7 +5,6 @@
 //! positions among them. Older files have `…/current_end`, whose *length* is the offset.
 
 use std::collections::HashMap;
-use std::io::Write;
 use std::path::Path;
 
 use burn::tensor::Device;
@@ -136,15 +135,7 @@ impl VoiceKv {
         // PyTorch readers require this key.
         let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
         let bytes = safetensors::serialize(tensors, Some(metadata)).map_err(invalid)?;
-        let OutputFile::Regular { mut file, path } = OutputFile::open(path).map_err(io)? else {
-            return Err(io(std::io::Error::new(
-                std::io::ErrorKind::InvalidInput,
-                "it is not a regular file",
-            )));
-        };
-        file.write_all(&bytes).map_err(io)?;
-        file.persist(path).map_err(|error| io(error.error))?;
-        Ok(())
+        OutputFile::write(path, &bytes).map_err(io)
     }
 }
 

@@ -1,80 +1,61 @@
-//! Finding the process's control group from `/proc/self/cgroup` and `/proc/self/mountinfo`.
+//! Locates the process's control group through `/proc/self/cgroup` and `/proc/self/mountinfo`.
 
 use std::{
     ffi::OsString,
+    fs::File,
+    io::{BufRead, BufReader},
+    os::unix::ffi::OsStringExt,
     path::{Component, Path, PathBuf},
 };
 
-use super::super::{text, under};
+use procfs::{FromRead, ProcessCGroup, ProcessCGroups, process::MountInfo};
 
-/// Where a group lies, as a path of the running system.
+use super::super::under;
+
+/// The location of a group in the running system.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Place {
-    /// The hierarchy's mount point.
+    /// Mount point of the hierarchy.
     pub(super) mount: PathBuf,
-    /// The group's folder, at or below the mount point.
+    /// Folder of the group, at or below the mount point.
     pub(super) group: PathBuf,
 }
 
-/// The group that memory is charged to.
+/// The control group that memory is charged to.
 pub(super) struct Group {
     pub(super) v1: bool,
     pub(super) place: Place,
 }
 
-/// The group that memory is charged to. A controller lives in one hierarchy only, so where version
-/// 1 has the memory controller, version 2 has not.
+/// Returns the group that memory is charged to. A controller is in one hierarchy only: if version 1 has
+/// the memory controller, version 2 does not.
 pub(super) fn memory_group(root: &Path) -> Option<Group> {
-    let (groups, mounts) = read(root)?;
+    let groups = groups(root)?;
     let v1 = groups
-        .lines()
-        .filter_map(Entry::parse)
-        .find(|entry| entry.controllers.split(',').any(|c| c == "memory"))
-        .and_then(|entry| place(root, &mounts, Hierarchy::V1Memory, entry.path));
+        .iter()
+        .find(|group| group.controllers.iter().any(|c| c == "memory"))
+        .and_then(|group| place(root, Hierarchy::V1Memory, &group.pathname));
     match v1 {
         Some(place) => Some(Group { v1: true, place }),
-        None => unified(root, &groups, &mounts).map(|place| Group { v1: false, place }),
+        None => unified(root, &groups).map(|place| Group { v1: false, place }),
     }
 }
 
-/// The process's group in the version 2 hierarchy.
+/// Returns the process's group in the version 2 hierarchy.
 pub(super) fn unified_group(root: &Path) -> Option<Place> {
-    let (groups, mounts) = read(root)?;
-    unified(root, &groups, &mounts)
+    unified(root, &groups(root)?)
 }
 
-fn read(root: &Path) -> Option<(String, String)> {
-    Some((
-        text(under(root, "/proc/self/cgroup"))?,
-        text(under(root, "/proc/self/mountinfo"))?,
-    ))
+fn groups(root: &Path) -> Option<Vec<ProcessCGroup>> {
+    let file = under(root, "/proc/self/cgroup");
+    Some(ProcessCGroups::from_file(file).ok()?.0)
 }
 
-fn unified(root: &Path, groups: &str, mounts: &str) -> Option<Place> {
-    let entry = groups
-        .lines()
-        .filter_map(Entry::parse)
-        .find(|entry| entry.id == "0" && entry.controllers.is_empty())?;
-    place(root, mounts, Hierarchy::V2, entry.path)
-}
-
-/// A line `id:controllers:path` of `/proc/self/cgroup`.
-struct Entry<'a> {
-    id: &'a str,
-    controllers: &'a str,
-    path: &'a str,
-}
-
-impl<'a> Entry<'a> {
-    fn parse(line: &'a str) -> Option<Self> {
-        let (id, rest) = line.split_once(':')?;
-        let (controllers, path) = rest.split_once(':')?;
-        Some(Self {
-            id,
-            controllers,
-            path,
-        })
-    }
+fn unified(root: &Path, groups: &[ProcessCGroup]) -> Option<Place> {
+    let group = groups
+        .iter()
+        .find(|group| group.hierarchy == 0 && group.controllers.is_empty())?;
+    place(root, Hierarchy::V2, &group.pathname)
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -83,62 +64,54 @@ enum Hierarchy {
     V2,
 }
 
-/// A line of `/proc/self/mountinfo`, as far as it matters here: the part of the hierarchy that is
-/// mounted and where. See proc_pid_mountinfo(5).
-struct Mount {
-    subtree: PathBuf,
-    point: PathBuf,
-}
-
-impl Mount {
-    fn parse(line: &str, hierarchy: Hierarchy) -> Option<Self> {
-        let (place, kind) = line.split_once(" - ")?;
-        let mut kind = kind.split(' ');
-        let (fs_type, super_options) = (kind.next()?, kind.nth(1)?);
-        let wanted = match hierarchy {
-            Hierarchy::V1Memory => {
-                fs_type == "cgroup" && super_options.split(',').any(|o| o == "memory")
+impl Hierarchy {
+    fn is_mounted_by(self, mount: &MountInfo) -> bool {
+        match self {
+            Self::V1Memory => {
+                mount.fs_type == "cgroup" && mount.super_options.contains_key("memory")
             }
-            Hierarchy::V2 => fs_type == "cgroup2",
-        };
-        let mut place = place.split(' ').skip(3);
-        wanted.then_some(Self {
-            subtree: unescape(place.next()?),
-            point: unescape(place.next()?),
-        })
+            Self::V2 => mount.fs_type == "cgroup2",
+        }
     }
 }
 
-/// The folder in which the group called `path` is found.
-fn place(root: &Path, mounts: &str, hierarchy: Hierarchy, path: &str) -> Option<Place> {
+/// Returns the folder of the group `path`.
+fn place(root: &Path, hierarchy: Hierarchy, path: &str) -> Option<Place> {
     let path = Path::new(path);
-    // A process whose group lies outside its own group namespace sees a path with `..`; then, and
-    // where only another part of the hierarchy is mounted, the mount point is the nearest thing
-    // that can be seen.
+    // A group outside the process's cgroup namespace has a path with `..`. In that case, and if only
+    // another subtree is mounted, the mount point is the nearest visible folder.
     let outside = path.components().any(|c| c == Component::ParentDir);
-    mounts
+    let mounts = File::open(under(root, "/proc/self/mountinfo")).ok()?;
+    BufReader::new(mounts)
         .lines()
-        .filter_map(|line| Mount::parse(line, hierarchy))
+        .map_while(Result::ok)
+        .filter_map(|line| MountInfo::from_line(&line).ok())
+        .filter(|mount| hierarchy.is_mounted_by(mount))
         .map(|mount| {
+            let (subtree, point) = (unescape(&mount.root), unescape_path(mount.mount_point));
             let inner = path
-                .strip_prefix(&mount.subtree)
+                .strip_prefix(&subtree)
                 .ok()
                 .filter(|_| !outside)
-                .map(|inner| mount.point.join(inner))
+                .map(|inner| point.join(inner))
                 .filter(|group| under(root, group).is_dir());
             let exact = inner.is_some();
             let place = Place {
-                group: inner.unwrap_or_else(|| mount.point.clone()),
-                mount: mount.point,
+                group: inner.unwrap_or_else(|| point.clone()),
+                mount: point,
             };
             (exact, place)
         })
-        // Of several mounts, one that shows the group itself.
+        // Prefer a mount that contains the group itself.
         .max_by_key(|(exact, _)| *exact)
         .map(|(_, place)| place)
 }
 
-/// mountinfo writes blanks, tabs, newlines and backslashes as `\` and three octal digits.
+fn unescape_path(path: PathBuf) -> PathBuf {
+    unescape(&path.to_string_lossy())
+}
+
+/// Replaces `\` and three octal digits, which stand for blanks and backslashes. `procfs` leaves them.
 fn unescape(field: &str) -> PathBuf {
     let bytes = field.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
@@ -160,7 +133,7 @@ fn unescape(field: &str) -> PathBuf {
             }
         }
     }
-    PathBuf::from(OsString::from(String::from_utf8_lossy(&out).into_owned()))
+    PathBuf::from(OsString::from_vec(out))
 }
 
 #[cfg(test)]
@@ -169,7 +142,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn escaped_blanks_are_blanks() {
+    fn unescapes_octal_digits() {
         assert_eq!(unescape(r"/a\040b\134c"), Path::new(r"/a b\c"));
         assert_eq!(unescape(r"/a\04"), Path::new(r"/a\04"));
         assert_eq!(unescape(r"/a\999"), Path::new(r"/a\999"));
@@ -178,9 +151,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_line_makes_the_parsers_panic(line in "(/|:|-| |\\\\|[0-7]{1,3}|cgroup2?|memory|,|\\PC){0,30}") {
-            Entry::parse(&line);
-            Mount::parse(&line, Hierarchy::V1Memory);
-            Mount::parse(&line, Hierarchy::V2);
+            let _ = ProcessCGroups::from_read(line.as_bytes());
+            let _ = MountInfo::from_line(&line);
             unescape(&line);
         }
     }

@@ -30,7 +30,7 @@ fn a_file_is_downloaded_once_and_named_as_the_reference_names_it() {
     assert!(
         files
             .flatten()
-            .all(|file| !file.file_name().to_string_lossy().ends_with("incomplete"))
+            .all(|file| !file.file_name().to_string_lossy().ends_with(".part"))
     );
 }
 

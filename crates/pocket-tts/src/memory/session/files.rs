@@ -1,8 +1,9 @@
 //! The files of a recording.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
+
+use tts_core::OutputFile;
 
 use crate::memory::error::SessionError;
 
@@ -21,22 +22,9 @@ pub struct ProfileFiles {
     pub report: PathBuf,
 }
 
-/// Writes a file under a temporary name, then renames it, so that it is never incomplete.
+/// Writes a file that appears under its name only when it is complete.
 pub(super) fn write_whole(path: &Path, contents: &[u8]) -> Result<(), SessionError> {
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    let part = PathBuf::from(part);
-    let written = write_new(&part, contents).and_then(|()| fs::rename(&part, path));
-    written.map_err(|source| {
-        // The file may not exist.
-        let _ = fs::remove_file(&part);
-        failed(path, source)
-    })
-}
-
-fn write_new(path: &Path, contents: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-    file.write_all(contents)
+    OutputFile::write(path, contents).map_err(|source| failed(path, source))
 }
 
 /// Creates the error for a file that cannot be written.
@@ -49,6 +37,8 @@ pub(super) fn failed(path: &Path, source: io::Error) -> SessionError {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -1,6 +1,6 @@
-//! The `tracing` layer.
+//! The `tracing` layer that measures spans.
 
-use std::{fmt, sync::Arc, sync::atomic::Ordering, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use tracing::{
     Subscriber,
@@ -11,18 +11,19 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use super::{Counted, Open, SpanCall};
-use crate::{Event, monitor::Shared, source::PeakWindow};
+use super::Shared;
+use crate::{Counted, Event, SpanCall, source::PeakWindow, span::Open};
 
-/// A `tracing` layer that gives every span its memory at entry and exit, its peak, and counts calls.
+/// A `tracing` layer that measures the memory of every span at entry, at exit and at its peak.
 ///
-/// A span is open from its first entry to its last exit; an `async` one may be left and entered in
-/// between. Memory is what the monitor's heap counter has live, or the resident set without one.
-/// Entering and leaving read the resident set each time (about 3 us, without a heap counter another
-/// 6 us for the kernel's mark) and look at every open span: meant for phases and frames, not for
-/// inner loops. Use `tracing-subscriber`'s filters to leave spans out.
+/// A span is open from its first entry to its last exit; an `async` span may be exited and entered in
+/// between. The figures are the live bytes of the heap counter, or the resident set without one.
 ///
-/// Closures that were plugged into the monitor must not open spans themselves.
+/// Each entry and exit reads the resident set (about 3 µs; without a heap counter also the kernel's
+/// high-water mark, another 6 µs) and updates every open span. Use it for phases, not for inner loops;
+/// filters of `tracing-subscriber` exclude spans.
+///
+/// Closures passed to the monitor must not open spans.
 ///
 /// ```
 /// use mem_monitor::MemoryMonitor;
@@ -45,7 +46,7 @@ impl SpanLayer {
         Self { shared }
     }
 
-    /// Tells this layer's notes on a span from those of other monitors' layers.
+    /// Identifies this layer among the layers of several monitors.
     fn key(&self) -> usize {
         Arc::as_ptr(&self.shared) as usize
     }
@@ -57,16 +58,16 @@ impl SpanLayer {
         }
     }
 
-    fn look(&self, counted: Counted) -> Look {
+    fn measure(&self, counted: Counted) -> Measurement {
         let rss = self.shared.rss_now();
         let heap = self.shared.heap();
         match counted {
-            Counted::Heap => Look {
+            Counted::Heap => Measurement {
                 rss,
                 value: heap.and_then(|heap| heap.live()),
                 mark: heap.and_then(|heap| heap.peak()),
             },
-            Counted::Rss => Look {
+            Counted::Rss => Measurement {
                 rss,
                 value: rss,
                 mark: self.shared.high_water_now(),
@@ -75,20 +76,20 @@ impl SpanLayer {
     }
 }
 
-/// Memory at one moment.
-struct Look {
+/// Memory at an entry or exit.
+struct Measurement {
     rss: Option<u64>,
     value: Option<u64>,
-    /// A peak over the process's life: where it rises, the peak is here and now.
+    /// A peak over the process's lifetime. If it rises during a span, the span has reached it.
     mark: Option<u64>,
 }
 
-/// What is noted on an open span.
+/// Data of an open span.
 struct Track {
     open: Arc<Open>,
     window: Option<PeakWindow>,
     start: Duration,
-    entry: Look,
+    entry: Measurement,
     last_exit: Option<Exit>,
 }
 
@@ -99,7 +100,7 @@ struct Exit {
     peak: Option<u64>,
 }
 
-/// The notes of all layers of this kind, by their key.
+/// The data of all layers of this type, by layer key.
 struct Tracks(Vec<(usize, Track)>);
 
 impl<S> Layer<S> for SpanLayer
@@ -122,7 +123,7 @@ where
             return;
         };
         if let Some((_, track)) = tracks.iter().find(|(key, _)| *key == self.key()) {
-            // It was left and is entered again: what is there now belongs to it as well.
+            // The span is entered again.
             let counted = track.open.counted;
             if let Some(value) = self.value_now(counted) {
                 self.shared.spans.raise(counted, value);
@@ -132,7 +133,7 @@ where
         let heap = self.shared.heap().filter(|heap| heap.live().is_some());
         let counted = heap.map_or(Counted::Rss, |_| Counted::Heap);
         let open = self.shared.spans.open(counted);
-        let entry = self.look(counted);
+        let entry = self.measure(counted);
         if let Some(value) = entry.value {
             self.shared.spans.raise(counted, value);
         }
@@ -157,11 +158,11 @@ where
         let Some((_, track)) = tracks.iter_mut().find(|(key, _)| *key == self.key()) else {
             return;
         };
-        let exit = self.look(track.open.counted);
+        let exit = self.measure(track.open.counted);
         if let Some(value) = exit.value {
             self.shared.spans.raise(track.open.counted, value);
         }
-        let seen = Some(track.open.peak.load(Ordering::Relaxed)).filter(|b| *b > 0);
+        let seen = track.open.peak_bytes();
         let window = track.window.as_ref().and_then(|read| read());
         let risen = exit.mark.filter(|_| exit.mark > track.entry.mark);
         track.last_exit = Some(Exit {
@@ -181,7 +182,7 @@ where
                 return;
             };
             let Some(i) = tracks.iter().position(|(key, _)| *key == self.key()) else {
-                // It was never entered: there is nothing to tell of.
+                // The span was never entered.
                 return;
             };
             tracks.swap_remove(i).1

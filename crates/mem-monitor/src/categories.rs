@@ -1,34 +1,35 @@
-//! Where the resident set's bytes are.
+//! A breakdown of the resident set by category.
 
 use std::fmt;
 
+use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
 use crate::{Metric, Reading};
-use bytesize::ByteSize;
 
-/// What kind of memory a part lives in.
+/// The kind of memory behind a category.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Backing {
-    /// The heap: in a heap counter's live bytes, where there is one.
+    /// The heap. Included in the live bytes of a heap counter, if there is one.
     Heap,
     /// A mapped file.
     File,
-    /// A device's own memory: not in the resident set.
+    /// Device memory, which is not in the resident set.
     Device,
 }
 
-/// A part of the process whose size the program knows: weights, caches, a table.
-pub struct Part {
+/// A category of memory whose size the program reports: buffers, caches, a table.
+pub struct Category {
     name: String,
     backing: Backing,
     bytes: Box<dyn Fn() -> Option<u64> + Send + Sync>,
 }
 
-impl Part {
-    /// A part by its name, with a closure that tells its present size.
+impl Category {
+    /// Creates a category from a closure that returns its current size in bytes, or `None` if
+    /// unknown.
     pub fn new(
         name: impl Into<String>,
         backing: Backing,
@@ -42,75 +43,75 @@ impl Part {
     }
 }
 
-impl fmt::Debug for Part {
+impl fmt::Debug for Category {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Part")
+        f.debug_struct("Category")
             .field("name", &self.name)
             .field("backing", &self.backing)
             .finish_non_exhaustive()
     }
 }
 
-/// What a row of a [`Breakdown`] stands for.
+/// The meaning of a [`Breakdown`] row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RowKind {
-    /// A registered part.
-    Part(Backing),
-    /// Live heap bytes that no part claims.
+    /// A registered category.
+    Category(Backing),
+    /// Live heap bytes outside every category.
     OtherHeap,
-    /// Bytes that the allocator holds beyond the live ones.
+    /// Bytes held by the allocator beyond the live bytes.
     AllocatorSlack,
-    /// Resident pages of mapped files that no part claims: program code, libraries.
+    /// Resident pages of mapped files outside every category: program code, libraries.
     OtherFiles,
-    /// The resident set less all of the above. Thread stacks and what nobody counts; it is negative
-    /// where something counted is not resident (never touched, or swapped out).
+    /// The resident set minus all of the above: thread stacks and uncounted memory. Negative if
+    /// counted memory is not resident (never touched, or swapped out).
     Unexplained,
 }
 
 /// A row of a [`Breakdown`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
-    /// What it is called.
+    /// The category's name, or a fixed name for the other rows.
     pub name: String,
-    /// What it stands for.
+    /// The row's meaning.
     pub kind: RowKind,
-    /// Its bytes; only the unexplained rest can be negative.
+    /// Size in bytes. Only [`RowKind::Unexplained`] can be negative.
     pub bytes: Option<i64>,
 }
 
-/// The registered parts against the resident set: one table, whose rows but those of device memory
-/// add up to the whole. What is unknown is in the unexplained rest.
+/// The registered categories and the rest of the resident set.
 ///
-/// `Display` prints it for people.
+/// The rows add up to the resident set, except for device memory. Unknown rows are part of the
+/// unexplained rest. `Display` prints a table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Breakdown {
     /// The resident set.
     pub rss_bytes: Option<u64>,
-    /// Parts in the order of their registration, then what is left of the heap, the allocator's
-    /// slack, other files, the unexplained rest.
+    /// The categories in order of registration, then the rest of the heap, the allocator slack,
+    /// other files and the unexplained rest.
     pub rows: Vec<Row>,
 }
 
 impl Breakdown {
-    pub(crate) fn new(reading: &Reading, parts: &[Part]) -> Self {
+    pub(crate) fn new(reading: &Reading, categories: &[Category]) -> Self {
         let signed = |bytes: Option<u64>| bytes.map(|b| i64::try_from(b).unwrap_or(i64::MAX));
-        let mut rows: Vec<Row> = parts
+        let mut rows: Vec<Row> = categories
             .iter()
-            .map(|part| Row {
-                name: part.name.clone(),
-                kind: RowKind::Part(part.backing),
-                bytes: signed((part.bytes)()),
+            .map(|category| Row {
+                name: category.name.clone(),
+                kind: RowKind::Category(category.backing),
+                bytes: signed((category.bytes)()),
             })
             .collect();
         let claimed = |backing| {
             rows.iter()
-                .filter(|row| row.kind == RowKind::Part(backing))
+                .filter(|row| row.kind == RowKind::Category(backing))
                 .filter_map(|row| row.bytes)
                 .fold(0i64, i64::saturating_add)
         };
-        // A part may be counted at another moment than the whole, so the rest can dip below zero.
+        // Categories and totals are read at different moments, so the rest could fall below zero.
         let rest = |metric, claimed: i64| {
             signed(reading.bytes(metric)).map(|whole| whole.saturating_sub(claimed).max(0))
         };
@@ -138,7 +139,7 @@ impl Breakdown {
         }));
         let explained = rows
             .iter()
-            .filter(|row| row.kind != RowKind::Part(Backing::Device))
+            .filter(|row| row.kind != RowKind::Category(Backing::Device))
             .filter_map(|row| row.bytes)
             .fold(0i64, i64::saturating_add);
         let rss = reading.bytes(Metric::Rss);
@@ -153,7 +154,7 @@ impl Breakdown {
         }
     }
 
-    /// The unexplained rest, in bytes; see [`RowKind::Unexplained`].
+    /// Returns the unexplained rest; see [`RowKind::Unexplained`].
     pub fn unexplained_bytes(&self) -> Option<i64> {
         self.rows
             .iter()
@@ -162,8 +163,8 @@ impl Breakdown {
     }
 }
 
-/// Bytes with a sign.
-pub(crate) fn signed(bytes: i64) -> String {
+/// Formats a signed size.
+pub(crate) fn format_signed(bytes: i64) -> String {
     let size = ByteSize::b(bytes.unsigned_abs());
     if bytes < 0 {
         format!("-{size}")
@@ -173,11 +174,13 @@ pub(crate) fn signed(bytes: i64) -> String {
 }
 
 impl Row {
-    /// Bytes and share of the resident set, as text.
+    /// Formats the size and its share of the resident set.
     pub(crate) fn cells(&self, rss: Option<u64>) -> [String; 2] {
-        let bytes = self.bytes.map_or_else(|| "unknown".to_owned(), signed);
+        let bytes = self
+            .bytes
+            .map_or_else(|| "unknown".to_owned(), format_signed);
         let share = match (self.kind, self.bytes, rss) {
-            (RowKind::Part(Backing::Device), ..) => "on device".to_owned(),
+            (RowKind::Category(Backing::Device), ..) => "on device".to_owned(),
             (_, Some(bytes), Some(rss)) if rss > 0 => {
                 format!("{:.1} %", bytes as f64 / rss as f64 * 100.0)
             }
@@ -212,8 +215,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn part(name: &str, backing: Backing, bytes: Option<u64>) -> Part {
-        Part::new(name, backing, move || bytes)
+    fn category(name: &str, backing: Backing, bytes: Option<u64>) -> Category {
+        Category::new(name, backing, move || bytes)
     }
 
     fn reading(values: &[(Metric, u64)]) -> Reading {
@@ -232,12 +235,12 @@ mod tests {
             (Metric::AllocatorSlack, 50 << 20),
             (Metric::RssFile, 520 << 20),
         ]);
-        let parts = [
-            part("weights", Backing::File, Some(500 << 20)),
-            part("KV", Backing::Heap, Some(200 << 20)),
-            part("GPU buffers", Backing::Device, Some(900 << 20)),
+        let categories = [
+            category("weights", Backing::File, Some(500 << 20)),
+            category("KV", Backing::Heap, Some(200 << 20)),
+            category("GPU buffers", Backing::Device, Some(900 << 20)),
         ];
-        let table = Breakdown::new(&reading, &parts);
+        let table = Breakdown::new(&reading, &categories);
         assert_eq!(
             table.to_string(),
             "weights               500.0 MiB     50.0 %\n\
@@ -253,10 +256,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unknown_is_said_and_ends_in_the_rest() {
+    fn unknown_sizes_are_shown_and_belong_to_the_rest() {
         let table = Breakdown::new(
             &reading(&[(Metric::Rss, 10 << 20)]),
-            &[part("cache", Backing::Heap, None)],
+            &[category("cache", Backing::Heap, None)],
         );
         assert!(
             table
@@ -272,10 +275,10 @@ mod tests {
     }
 
     #[test]
-    fn more_counted_than_resident_is_a_negative_rest() {
+    fn rest_is_negative_if_more_is_counted_than_resident() {
         let table = Breakdown::new(
             &reading(&[(Metric::Rss, 1 << 20)]),
-            &[part("reserved", Backing::Heap, Some(3 << 20))],
+            &[category("reserved", Backing::Heap, Some(3 << 20))],
         );
         assert!(table.to_string().contains("-2.0 MiB"), "{table}");
     }
@@ -290,8 +293,8 @@ mod tests {
             let mut reading = Reading::default();
             reading.set_bytes(Metric::Rss, rss);
             reading.set_bytes(Metric::Heap, heap);
-            let parts: Vec<_> = sizes.iter().map(|&b| part("p", Backing::Heap, b)).collect();
-            let table = Breakdown::new(&reading, &parts);
+            let categories: Vec<_> = sizes.iter().map(|&b| category("p", Backing::Heap, b)).collect();
+            let table = Breakdown::new(&reading, &categories);
             prop_assert_eq!(table.rows.len(), sizes.len() + 4);
             if rss.is_some_and(|r| r < 1 << 50) && sizes.iter().flatten().all(|&b| b < 1 << 50)
                 && heap.is_none_or(|b| b < 1 << 50)
