@@ -66,11 +66,9 @@ struct Large {
 impl Large {
     fn load(folder: &Path) -> Self {
         let (config, voice) = BenchModel::English110M.files(folder);
-        let options = LoadOptions {
-            device: DeviceKind::Flex,
-            threads: Some(2),
-            ..LoadOptions::default()
-        };
+        let options = LoadOptions::default()
+            .with_device(DeviceKind::Flex)
+            .with_threads(2);
         let model = TtsModel::load(ModelSource::Config(Location::Local(config)), options).unwrap();
         let voice = model.voice(voice.to_str().unwrap()).unwrap();
         Self {

@@ -21,14 +21,7 @@ pub(super) fn measure(task: &Task, batch_size: usize) -> Result<Figures> {
         voice,
         session: _session,
     } = task.load()?;
-<<<<<<< HEAD
-    let options = options(task).with_batch_size(at_once);
-=======
-    let options = GenerateOptions {
-        batch_size: Some(batch_size),
-        ..options(task)
-    };
->>>>>>> main
+    let options = options(task).with_batch_size(batch_size);
     let predicted = model.plan_memory(&voice, &task.text, &options)?.peak_bytes;
     let mut figures = Figures::default();
     let watch = Watch::start();

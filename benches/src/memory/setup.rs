@@ -114,10 +114,8 @@ impl Task {
                 ModelSource::Config(Location::Local(self.model.files(&self.folder).0))
             }
         };
-        let options = LoadOptions {
-            optimize_memory: self.setup.optimize,
-            ..LoadOptions::default()
-        };
+        let mut options = LoadOptions::default();
+        options.optimize_memory = self.setup.optimize;
         Ok(TtsModel::load(source, options)?)
     }
 

@@ -10,13 +10,12 @@ use crate::args::ModelArgs;
 static LOADED: OnceLock<TtsModel> = OnceLock::new();
 
 pub(crate) fn load(args: &ModelArgs) -> anyhow::Result<TtsModel> {
-    let options = LoadOptions {
-        device: args.device,
-        threads: args.threads,
-        #[cfg(feature = "hub")]
-        hub: hub_options(args),
-        ..LoadOptions::default()
-    };
+    let mut options = LoadOptions::default().with_device(args.device);
+    options.threads = args.threads;
+    #[cfg(feature = "hub")]
+    {
+        options.hub = hub_options(args);
+    }
     let model = TtsModel::load(source(args)?, options)?;
     LOADED.get_or_init(|| model.clone());
     Ok(model)

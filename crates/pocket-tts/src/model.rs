@@ -1,4 +1,4 @@
-//! A loaded model.
+//! Loaded models.
 
 mod plan;
 
@@ -23,36 +23,64 @@ use crate::source::{Files, ModelSource};
 use crate::speech::{Interrupted, SpeechStream, SpeechText};
 use crate::voice_cache::VoiceCache;
 
-<<<<<<< HEAD
-/// Default size of a model's voice cache. It holds the voices of nine recordings of 30 seconds with the
-/// built-in model (9 KiB a frame, 25 frames a second), and of three with the released ones (48 KiB, 12.5).
-=======
-/// Voices that a model keeps unless told otherwise: those of nine recordings of 30 seconds with the
-/// built-in model (9 KiB a frame, 25 frames a second), of three with the released ones (48 KiB, 12.5).
->>>>>>> main
+/// Default capacity of a model's voice cache: nine recordings of 30 seconds with a small model (9 KiB per
+/// frame, 25 frames per second), three with the released models (48 KiB, 12.5).
 const DEFAULT_VOICE_CACHE_BYTES: u64 = 64 << 20;
 
-/// Settings that a model is loaded with. The default reads the hub's settings from the environment, see
-/// `HubOptions::from_env`.
+/// Options for loading a model. The default reads the hub's settings from the environment (see
+/// `HubOptions::from_env`).
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct LoadOptions {
-    /// The device.
+    /// Device that the model computes on.
     pub device: DeviceKind,
     /// Threads of the CPU devices; one per available core when `None`.
     pub threads: Option<usize>,
-    /// Whether to apply [`optimize_model_memory`] when the model is loaded.
+    /// Whether loading applies [`optimize_model_memory`].
     pub optimize_memory: bool,
-<<<<<<< HEAD
-    /// Maximum bytes of recently used voices that are cached; 0 disables the cache.
+    /// Capacity of the cache of recently used voices; 0 disables the cache.
     pub voice_cache_bytes: u64,
-    /// Source, folder and progress callback of downloads.
-=======
-    /// Most bytes of the voices that were used last, which are kept for the next use; 0 keeps none.
-    pub voice_cache_bytes: u64,
-    /// Where downloads come from, where they are kept, and who watches them.
->>>>>>> main
+    /// Source, cache and progress of downloads.
     #[cfg(feature = "hub")]
     pub hub: crate::hub::HubOptions,
+}
+
+impl LoadOptions {
+    /// Sets the device.
+    #[must_use]
+    pub fn with_device(mut self, device: DeviceKind) -> Self {
+        self.device = device;
+        self
+    }
+
+    /// Sets the number of threads of the CPU devices.
+    #[must_use]
+    pub fn with_threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// Loads the model without [`optimize_model_memory`].
+    #[must_use]
+    pub fn without_memory_optimization(mut self) -> Self {
+        self.optimize_memory = false;
+        self
+    }
+
+    /// Sets the capacity of the voice cache.
+    #[must_use]
+    pub fn with_voice_cache_bytes(mut self, bytes: u64) -> Self {
+        self.voice_cache_bytes = bytes;
+        self
+    }
+
+    /// Sets the options of downloads.
+    #[cfg(feature = "hub")]
+    #[must_use]
+    pub fn with_hub(mut self, hub: crate::hub::HubOptions) -> Self {
+        self.hub = hub;
+        self
+    }
 }
 
 impl Default for LoadOptions {
@@ -68,7 +96,7 @@ impl Default for LoadOptions {
     }
 }
 
-/// A loaded model. Cheap to clone; one model serves many threads.
+/// A loaded model. Clones share it, and many threads can use it concurrently.
 ///
 /// ```
 /// # #[cfg(feature = "builtin-voice")] {
@@ -120,7 +148,7 @@ impl LoadedModel for Shared {
     }
 }
 
-/// Returns the engine's model.
+/// Returns the engine's model, which applies no limit of a context.
 impl AsRef<Model> for TtsModel {
     fn as_ref(&self) -> &Model {
         &self.shared.model
@@ -138,8 +166,8 @@ impl TtsModel {
         Self::load(ModelSource::BuiltIn, LoadOptions::default())
     }
 
-    /// Loads a released model by its name, such as `english`, with [`LoadOptions::default`]. Its files
-    /// are downloaded on first use.
+    /// Loads a released model, such as `english`, with [`LoadOptions::default`]. Its files are
+    /// downloaded on first use.
     ///
     /// ```no_run
     /// use pocket_tts::TtsModel;
@@ -151,7 +179,7 @@ impl TtsModel {
     ///
     /// # Errors
     ///
-    /// No released model has that name, or its files or the device are not available.
+    /// The name is unknown, or the files or the device are not available.
     pub fn from_preset(name: &str) -> Result<Self> {
         Self::load(
             ModelSource::Preset(Preset::named(name)?),
@@ -163,8 +191,8 @@ impl TtsModel {
     ///
     /// # Errors
     ///
-    /// The config is invalid, a file that it names is not available or does not match it, or the device is
-    /// not available.
+    /// The config is invalid, a file that it names is not available or does not match it, or the device
+    /// is not available.
     pub fn from_config(path: impl AsRef<Path>) -> Result<Self> {
         let location = Location::Local(path.as_ref().to_owned());
         Self::load(ModelSource::Config(location), LoadOptions::default())
@@ -176,10 +204,7 @@ impl TtsModel {
     /// # #[cfg(feature = "builtin-voice")] {
     /// use pocket_tts::{LoadOptions, ModelSource, TtsModel};
     ///
-    /// let options = LoadOptions {
-    ///     threads: Some(1),
-    ///     ..LoadOptions::default()
-    /// };
+    /// let options = LoadOptions::default().with_threads(1);
     /// let model = TtsModel::load(ModelSource::BuiltIn, options)?;
     /// assert_eq!(model.info().threads, 1);
     /// # }
@@ -188,7 +213,7 @@ impl TtsModel {
     ///
     /// # Errors
     ///
-    /// As [`Self::from_preset`] and [`Self::from_config`];
+    /// Those of [`Self::from_preset`] and [`Self::from_config`], and
     /// [`LimitTooLow`](tts_core::MemoryError::LimitTooLow) if the limit of the context leaves no room for
     /// the model.
     pub fn load(source: ModelSource, options: LoadOptions) -> Result<Self> {
@@ -209,18 +234,14 @@ impl TtsModel {
             model: Model::load(parts, run)?,
             source,
             files,
-<<<<<<< HEAD
-            voices: VoiceCache::new(Bytes(options.voice_cache_bytes)),
-=======
             voices: VoiceCache::new(options.voice_cache_bytes),
->>>>>>> main
         });
         let weak = Arc::downgrade(&shared);
         register_model(weak);
         track(&shared);
         let model = Self { shared };
         if options.optimize_memory {
-            // Loading leaves idle blocks of sizes that speech does not use.
+            // Preparing weights leaves idle blocks of sizes that speech does not use.
             let freed = optimize_model_memory(&model);
             tracing::debug!("after loading: {freed}");
         }
@@ -231,17 +252,17 @@ impl TtsModel {
         &self.shared.model
     }
 
-    /// Returns the source that the model was loaded from.
+    /// Returns the source of the model.
     pub fn source(&self) -> &ModelSource {
         &self.shared.source
     }
 
-    /// Returns the config.
+    /// Returns the model's config.
     pub fn config(&self) -> &Config {
         self.model().config()
     }
 
-    /// Returns the sample rate of the audio.
+    /// Returns the sample rate of the generated audio.
     pub fn sample_rate_hz(&self) -> u32 {
         self.model().sample_rate_hz()
     }
@@ -251,7 +272,7 @@ impl TtsModel {
         self.model().memory_pool()
     }
 
-    /// Returns the device of the model's tensors, for leasing others of the pool there.
+    /// Returns the device of the model's tensors, to lease other tensors of the pool there.
     ///
     /// ```
     /// # #[cfg(feature = "builtin-voice")] {
@@ -271,7 +292,7 @@ impl TtsModel {
         self.model().tensor_device()
     }
 
-    /// Returns the sizes of the model and its voices.
+    /// Returns the model's sizes and settings.
     pub fn info(&self) -> ModelInfo {
         ModelInfo::of(self.model(), self.source())
     }
@@ -303,7 +324,7 @@ impl TtsModel {
     ///
     /// # Errors
     ///
-    /// As [`Self::prepare`].
+    /// Those of [`Self::prepare`].
     pub fn request<'a>(
         &self,
         voice: &Voice,

@@ -34,14 +34,8 @@ impl TtsModel {
     /// Loads a voice by name, loads a `.safetensors` voice file, or clones a recording (WAV, FLAC, MP3 or
     /// OGG). `spec` is a name or a [`Location`].
     ///
-<<<<<<< HEAD
-    /// A voice that was used before is shared with whoever used it, as long as it is in the model's
-    /// [cache](crate::LoadOptions::voice_cache_bytes) and its file has the length and the time of modification
-    /// that it had.
-=======
     /// Voices in the model's [cache](crate::LoadOptions::voice_cache_bytes) are shared, provided that the
     /// length and the modification time of the file are unchanged.
->>>>>>> main
     ///
     /// ```
     /// # #[cfg(feature = "builtin-voice")] {

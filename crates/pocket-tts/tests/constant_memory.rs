@@ -51,11 +51,8 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 fn load() -> (TtsModel, Voice) {
-    let options = LoadOptions {
-        // Each thread has buffers of its own; with more threads, some are first used late.
-        threads: Some(2),
-        ..LoadOptions::default()
-    };
+    // Each thread has buffers of its own; with more threads, some are first used late.
+    let options = LoadOptions::default().with_threads(2);
     let model = TtsModel::load(ModelSource::BuiltIn, options).unwrap();
     let voice = model.default_voice().unwrap();
     (model, voice)

@@ -58,10 +58,8 @@ fn loading_optimizes_the_model_unless_disabled() {
     let _alone = alone();
     let retained_after_loading = |optimize_memory| {
         release_idle_memory();
-        let options = LoadOptions {
-            optimize_memory,
-            ..LoadOptions::default()
-        };
+        let mut options = LoadOptions::default();
+        options.optimize_memory = optimize_memory;
         let model = TtsModel::load(ModelSource::BuiltIn, options).unwrap();
         let retained = ALLOCATOR.stats().retained;
         drop(model);

@@ -25,14 +25,11 @@ fn seeded(seed: u64) -> GenerateOptions {
 
 /// Options without network and with an empty cache.
 fn offline(cache: &Path) -> LoadOptions {
-    LoadOptions {
-        hub: HubOptions {
-            offline: true,
-            cache_dir: Some(cache.to_owned()),
-            ..HubOptions::default()
-        },
-        ..LoadOptions::default()
-    }
+    LoadOptions::default().with_hub(HubOptions {
+        offline: true,
+        cache_dir: Some(cache.to_owned()),
+        ..HubOptions::default()
+    })
 }
 
 #[test]

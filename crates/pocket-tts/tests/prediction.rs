@@ -70,10 +70,7 @@ impl Case<'_> {
 }
 
 fn load(device: DeviceKind) -> (TtsModel, Voice) {
-    let options = LoadOptions {
-        device,
-        ..LoadOptions::default()
-    };
+    let options = LoadOptions::default().with_device(device);
     let model = TtsModel::load(ModelSource::BuiltIn, options).unwrap();
     let voice = model.default_voice().unwrap();
     (model, voice)

@@ -88,12 +88,9 @@ fn child_process() {
 }
 
 fn load(optimize_memory: bool) -> TtsModel {
-    let options = LoadOptions {
-        // Each thread needs a stack.
-        threads: Some(2),
-        optimize_memory,
-        ..LoadOptions::default()
-    };
+    // Each thread needs a stack.
+    let mut options = LoadOptions::default().with_threads(2);
+    options.optimize_memory = optimize_memory;
     TtsModel::load(ModelSource::BuiltIn, options).unwrap()
 }
 

@@ -36,10 +36,7 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 fn load() -> TtsModel {
-    let options = LoadOptions {
-        device: DeviceKind::Flex,
-        ..LoadOptions::default()
-    };
+    let options = LoadOptions::default().with_device(DeviceKind::Flex);
     TtsModel::load(ModelSource::BuiltIn, options).unwrap()
 }
 

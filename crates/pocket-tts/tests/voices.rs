@@ -14,10 +14,7 @@ fn model_with_room_for(voices: u64) -> TtsModel {
         .voice("slt")
         .unwrap()
         .size_bytes();
-    let options = LoadOptions {
-        voice_cache_bytes: voices * bytes,
-        ..LoadOptions::default()
-    };
+    let options = LoadOptions::default().with_voice_cache_bytes(voices * bytes);
     TtsModel::load(ModelSource::BuiltIn, options).unwrap()
 }
 

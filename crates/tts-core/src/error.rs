@@ -127,18 +127,11 @@ impl Error {
                 VoiceError::File(WeightsError::Io { source, .. })
                 | VoiceError::Write { source, .. },
             )
-<<<<<<< HEAD
-            | Self::ConfigUnreadable { source, .. }
-            | Self::AudioRead { source, .. }
-            | Self::AudioWrite { source, .. } => ErrorKind::of_io(source),
-            Self::Stream(_)
-=======
             | Self::Config(ConfigError::Read { source, .. })
             | Self::Audio(AudioError::Read { source, .. } | AudioError::Write { source, .. }) => {
                 ErrorKind::of_io(source)
             }
-            Self::Thread { .. }
->>>>>>> main
+            Self::Stream(_)
             | Self::Threads(ThreadsError::Start(_))
             | Self::Device(DeviceError::Failed(_))
             | Self::Voice(VoiceError::Device(DeviceError::Failed(_))) => ErrorKind::Internal,

@@ -110,10 +110,7 @@ fn names_outputs_that_cannot_be_written() {
     place.write("file", "");
     fs::create_dir(place.path("folder")).unwrap();
     for (output, words) in [
-        (
-            "nowhere/a.wav",
-            "there is no folder nowhere; create it first",
-        ),
+        ("nowhere/a.wav", "the folder nowhere does not exist"),
         ("file/a.wav", ""),
         ("folder", "it is a folder"),
         ("..", "it is a folder"),
