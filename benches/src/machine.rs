@@ -1,8 +1,10 @@
 //! The limits of the machine, and the memory of this process.
 
 use std::hint::black_box;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use mem_monitor::{Metric, ProcessSource, Reading, Source, StatusSource};
 use rten_gemm::{GemmExecutor, GemmInputA, GemmInputB, GemmOptions};
 use rten_tensor::NdTensorView;
 
@@ -87,28 +89,27 @@ fn best_of(mut work: impl FnMut()) -> Duration {
         .unwrap_or_default()
 }
 
-/// The most memory that this process has held at once, since its start or [`reset_peak_rss`];
-/// `None` where the system does not tell.
+/// Returns the peak RSS of this process since its start or [`reset_peak_rss`]; `None` if the system does
+/// not report it.
 pub fn peak_rss_bytes() -> Option<u64> {
-    status_bytes("VmHWM:")
+    read(&StatusSource::new(Path::new("/")), Metric::RssHighWater)
 }
 
-/// The memory that this process holds; `None` where the system does not tell.
+/// Returns the RSS of this process; `None` if the system does not report it.
 pub fn rss_bytes() -> Option<u64> {
-    status_bytes("VmRSS:")
+    read(&ProcessSource::new(Path::new("/")), Metric::Rss)
 }
 
-/// Lets [`peak_rss_bytes`] start again from what is held now, where the system can.
+/// Resets [`peak_rss_bytes`] to the current RSS, if the system supports it.
 pub fn reset_peak_rss() {
-    // Where it cannot, there is no such file, and the peak is still no less than the truth.
+    // On other systems the file does not exist, and the peak stays an upper bound.
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
 
-fn status_bytes(key: &str) -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix(key))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib << 10)
+fn read(source: &impl Source, metric: Metric) -> Option<u64> {
+    let mut reading = Reading::default();
+    source.read(&mut reading);
+    reading.bytes(metric)
 }
 
 /// Returns the number of running and runnable processes, averaged over the last minute; `None` if the

@@ -6,7 +6,7 @@ use bench_report::memory::{
 };
 use std::fmt::Write as _;
 
-use super::palette::dark_rules;
+use super::palette;
 use super::plot::{Bars, Group, Lines};
 use crate::{BenchModel, Result};
 
@@ -44,12 +44,12 @@ pub fn page(report: &Report) -> Result<String> {
     for comparison in all.chain(&report.setups) {
         table(&mut body, comparison);
     }
-    let dark = dark_rules();
+    let colours = palette::rules();
     Ok(format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>Memory benchmark</title>\n\
-         <style>\n{STYLE}@media (prefers-color-scheme: dark) {{\n{dark}}}\n</style>\n</head>\n\
+         <style>\n{colours}{STYLE}</style>\n</head>\n\
          <body>\n<main>\n{body}</main>\n</body>\n</html>\n"
     ))
 }

@@ -1,4 +1,4 @@
-//! The colours of the plots, for light and dark pages.
+//! The colours of the page and its plots, for light and dark backgrounds.
 
 use std::fmt::Write as _;
 
@@ -22,6 +22,7 @@ const fn paint(light: u32, dark: u32) -> Paint {
     }
 }
 
+const GROUND: Paint = paint(0xFFFFFF, 0x10151D);
 pub(super) const GRID: Paint = paint(0xE5E9EF, 0x283140);
 pub(super) const AXIS: Paint = paint(0x9AA3B2, 0x566072);
 pub(super) const LABEL: Paint = paint(0x4E5868, 0xAEB7C6);
@@ -42,9 +43,24 @@ pub(super) fn of(setup: &str) -> Paint {
     }
 }
 
-/// Returns the style rules for a dark background.
-pub(super) fn dark_rules() -> String {
-    let mut css = String::new();
+/// The colours that the style sheet of the page uses, by the names of its variables.
+const VARIABLES: [(&str, Paint); 4] = [
+    ("ground", GROUND),
+    ("ink", TITLE),
+    ("soft", LABEL),
+    ("line", GRID),
+];
+
+/// Returns the style rules that define the variables, for light and dark backgrounds, and that replace the
+/// colours of the plots on a dark background.
+pub(super) fn rules() -> String {
+    let root = |colour: fn(Paint) -> RGBColor| {
+        let variables = VARIABLES.map(|(name, paint)| format!("--{name}: {};", hex(colour(paint))));
+        format!(":root {{ {} }}\n", variables.join(" "))
+    };
+    let mut css = root(|paint| paint.light);
+    css.push_str("@media (prefers-color-scheme: dark) {\n  ");
+    css.push_str(&root(|paint| paint.dark));
     for Paint { light, dark } in ALL {
         let (light, dark) = (hex(light), hex(dark));
         for attribute in ["fill", "stroke"] {
@@ -55,6 +71,7 @@ pub(super) fn dark_rules() -> String {
             );
         }
     }
+    css.push_str("}\n");
     css
 }
 
@@ -73,5 +90,23 @@ mod tests {
         all.sort();
         all.dedup();
         assert_eq!(all.len(), ALL.len());
+    }
+
+    #[test]
+    fn rules_define_variables_for_both_backgrounds_and_replace_plot_colours() {
+        let css = rules();
+        assert!(
+            css.starts_with(":root { --ground: #FFFFFF; --ink: #131820;"),
+            "{css}"
+        );
+        assert!(
+            css.contains("dark) {\n  :root { --ground: #10151D; --ink: #F1F4F9;"),
+            "{css}"
+        );
+        assert!(
+            css.contains("  [fill=\"#1D6FD8\"] { fill: #63A9FF; }\n"),
+            "{css}"
+        );
+        assert_eq!(css.matches('{').count(), css.matches('}').count(), "{css}");
     }
 }

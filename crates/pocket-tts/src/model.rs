@@ -1,4 +1,4 @@
-//! A model that is ready to speak.
+//! Loaded models.
 
 mod plan;
 
@@ -96,7 +96,7 @@ impl Default for LoadOptions {
     }
 }
 
-/// A model that is ready to speak. Cheap to clone; one model serves many threads at once.
+/// A loaded model. Clones share it, and many threads can use it concurrently.
 ///
 /// ```
 /// # #[cfg(feature = "builtin-voice")] {
@@ -148,7 +148,7 @@ impl LoadedModel for Shared {
     }
 }
 
-/// The engine's model below this one.
+/// Returns the engine's model, which applies no limit of a context.
 impl AsRef<Model> for TtsModel {
     fn as_ref(&self) -> &Model {
         &self.shared.model
@@ -156,18 +156,18 @@ impl AsRef<Model> for TtsModel {
 }
 
 impl TtsModel {
-    /// Loads the small English model that is part of the program, with [`LoadOptions::default`].
+    /// Loads the built-in English model with [`LoadOptions::default`].
     ///
     /// # Errors
     ///
-    /// The default device cannot be had.
+    /// The default device is not available.
     #[cfg(feature = "builtin-voice")]
     pub fn builtin() -> Result<Self> {
         Self::load(ModelSource::BuiltIn, LoadOptions::default())
     }
 
-    /// Loads a released model by its name, such as `english`, with [`LoadOptions::default`]. Its files
-    /// are downloaded on first use.
+    /// Loads a released model, such as `english`, with [`LoadOptions::default`]. Its files are
+    /// downloaded on first use.
     ///
     /// ```no_run
     /// use pocket_tts::TtsModel;
@@ -179,7 +179,7 @@ impl TtsModel {
     ///
     /// # Errors
     ///
-    /// No released model has that name, its files cannot be had, or the device cannot.
+    /// The name is unknown, or the files or the device are not available.
     pub fn from_preset(name: &str) -> Result<Self> {
         Self::load(
             ModelSource::Preset(Preset::named(name)?),
@@ -187,12 +187,12 @@ impl TtsModel {
         )
     }
 
-    /// Loads the model that a config file describes, with [`LoadOptions::default`].
+    /// Loads the model of a config file with [`LoadOptions::default`].
     ///
     /// # Errors
     ///
-    /// The config is not one, a file that it names cannot be had or does not fit it, or the device
-    /// cannot be had.
+    /// The config is invalid, a file that it names is not available or does not match it, or the device
+    /// is not available.
     pub fn from_config(path: impl AsRef<Path>) -> Result<Self> {
         let location = Location::Local(path.as_ref().to_owned());
         Self::load(ModelSource::Config(location), LoadOptions::default())
@@ -213,7 +213,7 @@ impl TtsModel {
     ///
     /// # Errors
     ///
-    /// As [`Self::from_preset`] and [`Self::from_config`];
+    /// Those of [`Self::from_preset`] and [`Self::from_config`], and
     /// [`LimitTooLow`](tts_core::MemoryError::LimitTooLow) if the limit of the context leaves no room for
     /// the model.
     pub fn load(source: ModelSource, options: LoadOptions) -> Result<Self> {
@@ -241,7 +241,7 @@ impl TtsModel {
         track(&shared);
         let model = Self { shared };
         if options.optimize_memory {
-            // Preparing weights leaves blocks of sizes that speech never asks for.
+            // Preparing weights leaves idle blocks of sizes that speech does not use.
             let freed = optimize_model_memory(&model);
             tracing::debug!("after loading: {freed}");
         }
@@ -252,27 +252,27 @@ impl TtsModel {
         &self.shared.model
     }
 
-    /// Where it came from.
+    /// Returns the source of the model.
     pub fn source(&self) -> &ModelSource {
         &self.shared.source
     }
 
-    /// Its config.
+    /// Returns the model's config.
     pub fn config(&self) -> &Config {
         self.model().config()
     }
 
-    /// Samples a second of what it speaks.
+    /// Returns the sample rate of the generated audio.
     pub fn sample_rate_hz(&self) -> u32 {
         self.model().sample_rate_hz()
     }
 
-    /// The pool that its streams lease their state from: the [process's](get_memory_pool).
+    /// Returns the pool that streams lease their state from: the [process's](get_memory_pool).
     pub fn memory_pool(&self) -> &MemoryPool {
         self.model().memory_pool()
     }
 
-    /// The device that its tensors are on, to lease others of the pool there.
+    /// Returns the device of the model's tensors, to lease other tensors of the pool there.
     ///
     /// ```
     /// # #[cfg(feature = "builtin-voice")] {
@@ -292,7 +292,7 @@ impl TtsModel {
         self.model().tensor_device()
     }
 
-    /// Its sizes and what it needs of memory.
+    /// Returns the model's sizes and settings.
     pub fn info(&self) -> ModelInfo {
         ModelInfo::of(self.model(), self.source())
     }
@@ -324,7 +324,7 @@ impl TtsModel {
     ///
     /// # Errors
     ///
-    /// As [`Self::prepare`].
+    /// Those of [`Self::prepare`].
     pub fn request<'a>(
         &self,
         voice: &Voice,

@@ -20,10 +20,7 @@ fn fixture(path: &str) -> PathBuf {
 }
 
 fn seeded(seed: u64) -> GenerateOptions {
-    GenerateOptions {
-        seed: Some(seed),
-        ..GenerateOptions::default()
-    }
+    GenerateOptions::default().with_seed(seed)
 }
 
 /// Options without network and with an empty cache.

@@ -23,7 +23,6 @@ pub(super) struct Profile {
 #[derive(Debug, Deserialize)]
 struct Summary {
     phases: Vec<Phase>,
-    #[serde(alias = "parts")]
     categories: Breakdown,
 }
 
@@ -41,7 +40,7 @@ struct Phase {
 
 #[derive(Debug, Deserialize)]
 struct Breakdown {
-    rss: Option<f64>,
+    rss_bytes: Option<f64>,
     rows: Vec<Category>,
 }
 
@@ -108,7 +107,11 @@ fn categories(at_peak: &Breakdown, at_end: &Breakdown) -> String {
             ]
         })
         .collect();
-    rows.push(["RSS".to_owned(), mib(at_peak.rss), mib(at_end.rss)]);
+    rows.push([
+        "RSS".to_owned(),
+        mib(at_peak.rss_bytes),
+        mib(at_end.rss_bytes),
+    ]);
     table::format(header, rows)
 }
 
@@ -132,7 +135,7 @@ mod tests {
     fn prints_a_row_for_each_phase_and_category() {
         let profile = json!({
             "categories_at_peak": {
-                "rss": 50 << 20,
+                "rss_bytes": 50 << 20,
                 "rows": [
                     { "name": "weights", "bytes": 20 << 20 },
                     { "name": "unexplained", "bytes": 1 << 20 },
@@ -149,7 +152,7 @@ mod tests {
                     "memory_peak_bytes": 25 << 20,
                 }],
                 "categories": {
-                    "rss": 40 << 20,
+                    "rss_bytes": 40 << 20,
                     "rows": [
                         { "name": "weights", "bytes": 20 << 20 },
                         { "name": "unexplained", "bytes": -524_288 },
