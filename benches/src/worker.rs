@@ -197,10 +197,7 @@ fn speak(loaded: &Loaded, text: &str) -> Result<Speech> {
 }
 
 fn first_audio(loaded: &Loaded) -> Result<Duration> {
-    let options = GenerateOptions {
-        seed: Some(1),
-        ..GenerateOptions::default()
-    };
+    let options = GenerateOptions::default().with_seed(1);
     let start = Instant::now();
     let mut stream = loaded.stream(SHORT_TEXT, &options)?;
     stream.next().ok_or("the short text produced no audio")??;
