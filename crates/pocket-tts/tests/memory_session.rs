@@ -30,10 +30,7 @@ fn recording_to(folder: &Path) -> Settings {
 }
 
 fn speak(model: &TtsModel) -> pocket_tts::Result<()> {
-    let options = GenerateOptions {
-        seed: Some(1),
-        ..GenerateOptions::default()
-    };
+    let options = GenerateOptions::default().with_seed(1);
     let voice = model.default_voice()?;
     model.generate(&voice, "One.", &options)?;
     Ok(())
