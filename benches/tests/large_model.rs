@@ -146,11 +146,9 @@ struct Run {
 
 impl Run {
     fn options(self) -> GenerateOptions {
-        GenerateOptions {
-            seed: Some(self.seed),
-            batch_size: Some(self.batch_size),
-            ..GenerateOptions::default()
-        }
+        GenerateOptions::default()
+            .with_seed(self.seed)
+            .with_batch_size(self.batch_size)
     }
 }
 

@@ -32,9 +32,10 @@
 //!
 //! # Modules
 //!
-//! A module uses only modules to its left, and none of them uses `model`: `error`, `format`, `settings`, `models`, `categories`, `globals` (the only process-wide state), `context`, `phase`, `profile`,
-//! `release`, `limit`, `optimizer`, `plan`, `summary`, `report`, `session/files`, `session/recording`,
-//! `session`.
+//! A module uses only modules to its left, and none of them uses `model`: `error`, `format`,
+//! `settings`, `models`, `categories`, `globals` (the only process-wide state), `context`, `phase`,
+//! `profile`, `release`, `limit`, `optimizer`, `plan`, `summary`, `report`, `session/files`,
+//! `session/recording`, `session`.
 //!
 //! ```standalone_crate
 //! # #[cfg(feature = "builtin-voice")] {

@@ -57,10 +57,7 @@ fn load() -> (TtsModel, Voice) {
 }
 
 fn options() -> GenerateOptions {
-    GenerateOptions {
-        seed: Some(1),
-        ..GenerateOptions::default()
-    }
+    GenerateOptions::default().with_seed(1)
 }
 
 fn total() -> u64 {
@@ -181,11 +178,7 @@ fn a_stream_cancelled_at_any_frame_releases_everything() {
         ("One. Two.", options()),
         (
             "One. Two. Three. Four.",
-            GenerateOptions {
-                batch_size: Some(3),
-                max_tokens: 4,
-                ..options()
-            },
+            options().with_batch_size(3).with_max_tokens(4),
         ),
     ];
     for (text, options) in texts {

@@ -203,11 +203,7 @@ fn random_speech_stays_within_its_limit_or_is_refused_with_a_sufficient_one() {
 
 /// Returns a text of many short segments.
 fn many_segments() -> (String, GenerateOptions) {
-    let options = GenerateOptions {
-        seed: Some(3),
-        max_tokens: 1,
-        ..GenerateOptions::default()
-    };
+    let options = GenerateOptions::default().with_seed(3).with_max_tokens(1);
     ("The sun is on a hill. ".repeat(40), options)
 }
 
@@ -263,10 +259,7 @@ fn a_generation_whose_memory_is_taken_returns_the_audio_so_far() {
     let voice = model.default_voice().unwrap();
     let (_, options) = many_segments();
     for batch_size in [1, 3] {
-        let options = GenerateOptions {
-            batch_size: Some(batch_size),
-            ..options.clone()
-        };
+        let options = options.clone().with_batch_size(batch_size);
         let requests = [3, 20, 20].map(|sentences| {
             let text = "The sun is on a hill. ".repeat(sentences);
             model.request(&voice, &text, &options).unwrap()
@@ -361,10 +354,7 @@ fn the_batch_shrinks_before_a_stream_ends() {
     let model = TtsModel::builtin().unwrap();
     let voice = model.default_voice().unwrap();
     let (text, options) = many_segments();
-    let options = GenerateOptions {
-        batch_size: Some(4),
-        ..options
-    };
+    let options = options.with_batch_size(4);
     let plan = model.plan_stream_memory(&voice, &text, &options).unwrap();
     let limit_mb = plan.peak_bytes / MIB + 1;
     let context = memory_efficient_context(limit_mb);

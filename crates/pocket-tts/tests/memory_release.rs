@@ -26,10 +26,7 @@ fn recording() -> String {
 }
 
 fn speak(model: &TtsModel) {
-    let options = GenerateOptions {
-        seed: Some(1),
-        ..GenerateOptions::default()
-    };
+    let options = GenerateOptions::default().with_seed(1);
     let voice = model.default_voice().unwrap();
     model.generate(&voice, "One.", &options).unwrap();
 }

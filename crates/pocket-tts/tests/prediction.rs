@@ -96,11 +96,9 @@ fn plans_are_tight_upper_bounds() {
             ("five segments", &*five_segments),
         ];
         for (index, batch_size) in [1, 4, 8].into_iter().enumerate() {
-            let options = GenerateOptions {
-                seed: Some(1),
-                batch_size: Some(batch_size),
-                ..GenerateOptions::default()
-            };
+            let options = GenerateOptions::default()
+                .with_seed(1)
+                .with_batch_size(batch_size);
             for (length, (name, text)) in lengths.into_iter().enumerate() {
                 // The ndarray device is too slow for all cases.
                 if device != DeviceKind::Flex && index != length {
@@ -114,10 +112,7 @@ fn plans_are_tight_upper_bounds() {
         }
         if device == DeviceKind::Flex {
             let ten_minutes = format!("{SEGMENT} ").repeat(100);
-            let options = GenerateOptions {
-                seed: Some(1),
-                ..GenerateOptions::default()
-            };
+            let options = GenerateOptions::default().with_seed(1);
             case("ten minutes".to_owned()).batch(&ten_minutes, &options);
         }
     }

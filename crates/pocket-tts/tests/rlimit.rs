@@ -95,11 +95,9 @@ fn load(optimize_memory: bool) -> TtsModel {
 }
 
 fn options(batch_size: usize) -> GenerateOptions {
-    GenerateOptions {
-        seed: Some(1),
-        batch_size: Some(batch_size),
-        ..GenerateOptions::default()
-    }
+    GenerateOptions::default()
+        .with_seed(1)
+        .with_batch_size(batch_size)
 }
 
 fn limit_data(bytes: u64) {

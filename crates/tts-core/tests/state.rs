@@ -11,12 +11,10 @@ const TEXT: &str = "One sentence is here. Another one comes after it. This is th
 
 /// Speech of the maximum length: no segment ends before its last frame.
 fn options() -> GenerateOptions {
-    GenerateOptions {
-        seed: Some(1),
-        max_tokens: 1,
-        eos_threshold: Some(f32::INFINITY),
-        ..GenerateOptions::default()
-    }
+    GenerateOptions::default()
+        .with_seed(1)
+        .with_max_tokens(1)
+        .with_eos_threshold(f32::INFINITY)
 }
 
 fn in_use(pool: &MemoryPool) -> (u64, usize) {
