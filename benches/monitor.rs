@@ -1,5 +1,4 @@
-//! What watching memory costs: one sample, a span, a reading of each source, and the sampling thread at
-//! an interval of 10 ms, in CPU time.
+//! Cost of memory monitoring: samples, spans, each source, reports, and the CPU time of the sampling thread.
 
 use std::{
     fs,
@@ -105,7 +104,7 @@ fn reports(c: &mut Criterion) {
     });
 }
 
-/// CPU time of the threads of this process that carry this name, as the scheduler counts it.
+/// Returns the CPU time of the threads of this process with a name, according to the scheduler.
 fn cpu_time(name: &str) -> Option<Duration> {
     let mut total = None;
     for task in fs::read_dir("/proc/self/task").ok()?.flatten() {
@@ -122,9 +121,8 @@ fn cpu_time(name: &str) -> Option<Duration> {
     total
 }
 
-/// The sampling thread's share of a core, over ten seconds each; not a matter of iterations, so it is
-/// printed and not given to Criterion. First that of a thread which only wakes up and reads the
-/// resident set: what the system takes before a monitor does anything.
+/// Prints the sampling thread's share of a core, measured over ten seconds per interval without Criterion.
+/// The first figure is the baseline: a thread that only wakes up and reads the resident set.
 fn share_of_a_core(_: &mut Criterion) {
     let floor = Duration::from_millis(10);
     let stop = Arc::new(AtomicBool::new(false));

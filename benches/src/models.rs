@@ -47,18 +47,6 @@ impl BenchModel {
         }
     }
 
-    /// Returns the model with a name.
-    ///
-    /// # Errors
-    ///
-    /// There is no such model.
-    pub fn named(name: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|model| model.name() == name)
-            .ok_or_else(|| format!("unknown model {name:?}").into())
-    }
-
     /// Writes the files that are not in the repository into `folder`, unless they exist.
     ///
     /// # Errors
@@ -165,11 +153,9 @@ impl Loaded {
 
 /// Options for deterministic speech of the maximal length: the end of speech is never detected.
 pub fn without_end() -> GenerateOptions {
-    GenerateOptions {
-        eos_threshold: Some(f32::INFINITY),
-        seed: Some(1),
-        ..GenerateOptions::default()
-    }
+    GenerateOptions::default()
+        .with_eos_threshold(f32::INFINITY)
+        .with_seed(1)
 }
 
 /// A text of one segment that gives about 16.4 seconds of audio [without an end](without_end).

@@ -2,6 +2,7 @@
 
 mod dependencies;
 mod guide;
+mod modules;
 mod readme;
 mod sources;
 mod valgrind;
@@ -46,6 +47,8 @@ enum Step {
     Spelling,
     /// No crate has a forbidden dependency.
     Dependencies,
+    /// No module of tts-core refers to a module above it.
+    Modules,
     /// Clippy reports no warning, with all devices.
     Clippy,
     /// The documentation builds without warnings.
@@ -93,6 +96,7 @@ impl Step {
             Self::Guide => guide::check(),
             Self::Spelling => spelling(),
             Self::Dependencies => dependencies::check(),
+            Self::Modules => modules::check(),
             Self::Clippy => execute(
                 cargo("clippy --workspace --all-targets --features")
                     .arg(ALL_DEVICES)

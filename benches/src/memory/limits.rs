@@ -2,7 +2,7 @@
 
 use bench_report::memory::{Comparison, LIMIT, PEAK_RSS};
 use pocket_tts::memory::memory_efficient_context;
-use pocket_tts::{Error, ErrorKind, GenerateOptions};
+use pocket_tts::{Error, ErrorKind};
 
 use super::comparison::{self, Way, of_setups};
 use super::long_text::options;
@@ -70,10 +70,7 @@ pub(super) fn measure(task: &Task, megabytes: u64) -> Result<Figures> {
         voice,
         session: _session,
     } = task.load()?;
-    let options = GenerateOptions {
-        batch_size: Some(BATCH_SIZE),
-        ..options(task)
-    };
+    let options = options(task).with_batch_size(BATCH_SIZE);
     let mut figures = Figures::default();
     let _context = memory_efficient_context(megabytes);
     let batch_size = model.plan_memory(&voice, &task.text, &options)?.batch_size;
@@ -101,10 +98,7 @@ pub(super) fn predict(task: &Task) -> Result<Figures> {
         session: _session,
     } = task.load()?;
     let plan = |batch_size| {
-        let options = GenerateOptions {
-            batch_size: Some(batch_size),
-            ..options(task)
-        };
+        let options = options(task).with_batch_size(batch_size);
         model.plan_memory(&voice, &task.text, &options)
     };
     let mut figures = Figures::default();

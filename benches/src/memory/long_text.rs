@@ -21,10 +21,7 @@ pub(super) fn measure(task: &Task, batch_size: usize) -> Result<Figures> {
         voice,
         session: _session,
     } = task.load()?;
-    let options = GenerateOptions {
-        batch_size: Some(batch_size),
-        ..options(task)
-    };
+    let options = options(task).with_batch_size(batch_size);
     let predicted = model.plan_memory(&voice, &task.text, &options)?.peak_bytes;
     let mut figures = Figures::default();
     let watch = Watch::start();
@@ -38,8 +35,5 @@ pub(super) fn measure(task: &Task, batch_size: usize) -> Result<Figures> {
 
 /// Returns the options for a long text.
 pub(super) fn options(task: &Task) -> GenerateOptions {
-    GenerateOptions {
-        max_tokens: task.max_tokens,
-        ..without_end()
-    }
+    without_end().with_max_tokens(task.max_tokens)
 }

@@ -8,22 +8,22 @@ use std::{io, path::PathBuf, time::Duration};
 pub enum Error {
     /// The check interval is too short.
     #[error(
-        "check interval of {found:?} is too short: a sample takes tens of microseconds, so the minimum is {least:?}; \
+        "check interval of {found:?} is too short: a sample takes tens of microseconds, so the minimum is {min:?}; \
          for peaks between two samples use a heap counter with a peak or the high-water mark"
     )]
     IntervalTooShort {
         /// The requested interval.
         found: Duration,
         /// The shortest allowed interval.
-        least: Duration,
+        min: Duration,
     },
     /// The history capacity is too small.
-    #[error("history of {found} buckets is too small: the minimum is {least}")]
+    #[error("history of {found} buckets is too small: the minimum is {min}")]
     HistoryTooSmall {
         /// The requested capacity.
         found: usize,
         /// The smallest allowed capacity.
-        least: usize,
+        min: usize,
     },
     /// The configured limit is 0 bytes.
     #[error("memory limit is 0 bytes: set a positive limit or leave it out")]

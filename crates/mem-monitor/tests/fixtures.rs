@@ -35,16 +35,6 @@ fn mib(mib: u64) -> Option<u64> {
     Some(mib << 20)
 }
 
-/// A `/proc/self/status` with further lines.
-fn status(lines: &str) -> String {
-    format!(
-        "Name:\tapp\nState:\tR (running)\nTgid:\t7\nPid:\t7\nPPid:\t1\nTracerPid:\t0\n\
-         Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nFDSize:\t64\nGroups:\t \n{lines}Threads:\t1\n\
-         SigQ:\t0/96365\nSigPnd:\t0\nShdPnd:\t0\nSigBlk:\t0\nSigIgn:\t0\nSigCgt:\t0\n\
-         CapInh:\t0\nCapPrm:\t0\nCapEff:\t0\n"
-    )
-}
-
 /// A `/proc/self/smaps_rollup` with these lines.
 fn rollup(lines: &str) -> String {
     format!("55d0c0de0000-7ffe5b3f1000 ---p 00000000 00:00 0    [rollup]\n{lines}")
@@ -282,7 +272,7 @@ fn status_and_rollup_are_read_under_the_root() {
     let root = tree(&[
         (
             "proc/self/status",
-            &status("VmHWM:\t  2048 kB\nRssFile:\t    512 kB\n"),
+            "VmHWM:\t  2048 kB\nRssFile:\t    512 kB\n",
         ),
         (
             "proc/self/smaps_rollup",
@@ -330,7 +320,7 @@ fn pss_is_read_at_most_once_a_second() {
 
 #[test]
 fn high_water_mark_counts_from_the_baseline_and_reset_moves_it() {
-    let status = |kib: u64| status(&format!("VmHWM:\t{kib} kB\n"));
+    let status = |kib: u64| format!("VmHWM:\t{kib} kB\n");
     let root = tree(&[
         ("proc/self/status", &status(5000)),
         ("proc/self/statm", "100 10 0 0 0 0 0\n"),

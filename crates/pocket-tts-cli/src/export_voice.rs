@@ -3,8 +3,9 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use bytesize::ByteSize;
+
 use crate::args::ExportVoiceArgs;
-use crate::figures::Bytes;
 use crate::model;
 
 pub(crate) fn run(args: &ExportVoiceArgs) -> anyhow::Result<ExitCode> {
@@ -17,7 +18,7 @@ pub(crate) fn run(args: &ExportVoiceArgs) -> anyhow::Result<ExitCode> {
             "{}: a voice of {} positions, {}",
             args.export_path.display(),
             voice.positions(),
-            Bytes(voice.size_bytes() as f64)
+            ByteSize::b(voice.size_bytes())
         );
     }
     Ok(ExitCode::SUCCESS)

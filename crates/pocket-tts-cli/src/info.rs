@@ -1,15 +1,15 @@
 //! `pocket-tts info`.
 
-use std::fmt::Write;
 use std::process::ExitCode;
 
+use bytesize::ByteSize;
 use serde::Serialize;
 
 use crate::args::InfoArgs;
-use crate::figures::{Bytes, peak_rss_bytes};
-use crate::{model, output};
+use crate::figures::peak_rss_bytes;
+use crate::{model, output, table};
 
-/// A model's sizes, for scripts. Unknown is null.
+/// A model's sizes, as JSON. Unknown values are null.
 #[derive(Debug, Serialize)]
 struct Info {
     model: String,
@@ -21,11 +21,11 @@ struct Info {
     stored_bytes: u64,
     flow_lm_bytes: usize,
     decoder_bytes: usize,
-    /// Null until a voice was cloned, which this command does not.
+    /// Null, because the encoder is loaded when a voice is cloned.
     encoder_bytes: Option<usize>,
     kv_bytes_per_second: f64,
     default_voice: &'static str,
-    /// Why the model cannot clone voices; null when it can.
+    /// Why the model cannot clone voices; null if it can.
     no_voice_cloning: Option<String>,
     peak_rss_bytes: Option<u64>,
 }
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &InfoArgs) -> anyhow::Result<ExitCode> {
 
 impl Info {
     fn lines(&self) -> String {
-        let bytes = |bytes: f64| Bytes(bytes).to_string();
+        let bytes = |bytes: u64| ByteSize::b(bytes).to_string();
         let cloning = match &self.no_voice_cloning {
             None => "yes".to_owned(),
             Some(reason) => format!("no: {reason}"),
@@ -72,7 +72,7 @@ impl Info {
             (
                 "audio",
                 format!(
-                    "{} Hz, {} frames a second",
+                    "{} Hz, {} frames per second",
                     self.sample_rate_hz, self.frame_rate_hz
                 ),
             ),
@@ -82,28 +82,24 @@ impl Info {
                 "parameters",
                 format!("{:.1} million", self.parameters as f64 / 1e6),
             ),
-            ("weights as stored", bytes(self.stored_bytes as f64)),
-            ("FlowLM, prepared", bytes(self.flow_lm_bytes as f64)),
-            ("Mimi decoder, prepared", bytes(self.decoder_bytes as f64)),
+            ("weights as stored", bytes(self.stored_bytes)),
+            ("FlowLM, prepared", bytes(self.flow_lm_bytes as u64)),
+            ("Mimi decoder, prepared", bytes(self.decoder_bytes as u64)),
             (
                 "KV cache",
                 format!(
-                    "{} for each second of a stream",
-                    bytes(self.kv_bytes_per_second)
+                    "{} per second of a stream",
+                    bytes(self.kv_bytes_per_second.round() as u64)
                 ),
             ),
             (
-                "peak memory so far",
+                "peak RSS so far",
                 match self.peak_rss_bytes {
-                    Some(peak) => bytes(peak as f64),
+                    Some(peak) => bytes(peak),
                     None => "unknown".to_owned(),
                 },
             ),
         ];
-        rows.iter().fold(String::new(), |mut lines, (name, value)| {
-            // Writing to a string cannot fail.
-            let _ = writeln!(lines, "{name:24}{value}");
-            lines
-        })
+        table::format(rows.map(|(name, value)| [name.to_owned(), value]), &[])
     }
 }

@@ -11,6 +11,7 @@ mod plan;
 mod progress;
 mod settings;
 mod speech;
+mod table;
 mod text;
 mod voices;
 

@@ -1,4 +1,4 @@
-//! Loading the model that the command line asks for.
+//! Loading of the model that the command line selects.
 
 use std::sync::OnceLock;
 
@@ -6,7 +6,7 @@ use pocket_tts::{LoadOptions, ModelSource, TtsModel};
 
 use crate::args::ModelArgs;
 
-/// The model stays until the program ends, so that the summary of its memory tells of it.
+/// Keeps the model loaded until the program ends, so that the memory summary includes it.
 static LOADED: OnceLock<TtsModel> = OnceLock::new();
 
 pub(crate) fn load(args: &ModelArgs) -> anyhow::Result<TtsModel> {
@@ -35,7 +35,7 @@ fn source(args: &ModelArgs) -> anyhow::Result<ModelSource> {
         use clap::CommandFactory;
         anyhow::bail!(crate::args::Cli::command().error(
             clap::error::ErrorKind::MissingRequiredArgument,
-            "this program was built without the built-in voice: choose a model with --language or \
+            "this program was built without the built-in voice: select a model with --language or \
              --config",
         ))
     }
@@ -44,9 +44,11 @@ fn source(args: &ModelArgs) -> anyhow::Result<ModelSource> {
 #[cfg(feature = "hub")]
 fn hub_options(args: &ModelArgs) -> pocket_tts::hub::HubOptions {
     let mut options = pocket_tts::hub::HubOptions::from_env();
-    options.offline |= args.offline;
+    if args.offline {
+        options = options.with_offline();
+    }
     if !args.quiet {
-        options.progress = Some(std::sync::Arc::new(crate::progress::DownloadBar::new()));
+        options = options.with_progress(crate::progress::DownloadBar::new());
     }
     options
 }

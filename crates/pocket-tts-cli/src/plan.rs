@@ -4,33 +4,34 @@ use std::fmt;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use pocket_tts::memory::{self, Bytes, MemoryPlan};
+use bytesize::ByteSize;
+use pocket_tts::memory::{self, MemoryPlan};
 use serde::Serialize;
 
 use crate::args::PlanArgs;
 use crate::output;
 use crate::speech::Speech;
 
-/// What speech will take and what it took, for scripts.
+/// The predicted and the measured memory of speech, for scripts.
 #[derive(Debug, Serialize)]
 struct Comparison {
     plan: MemoryPlan,
     fits: bool,
     shortfall_bytes: u64,
-    /// Null where nothing was spoken.
+    /// Null if no speech was generated.
     measured: Option<Measured>,
 }
 
-/// What speech took. Unknown is null.
+/// The measured memory of speech. Unknown values are null.
 #[derive(Debug, Serialize)]
 struct Measured {
-    /// The most of what the plan is about.
+    /// Peak of the counted bytes, which the plan predicts.
     counted_peak_bytes: Option<u64>,
-    /// The most that was resident meanwhile.
+    /// Peak RSS during the speech.
     peak_rss_bytes: Option<u64>,
-    /// Seconds of speech.
+    /// Duration of the speech.
     audio_seconds: f64,
-    /// Seconds that it took.
+    /// Duration of its generation.
     elapsed_seconds: f64,
 }
 
@@ -57,13 +58,13 @@ pub(crate) fn run(args: &PlanArgs) -> Result<ExitCode> {
         output::print(&comparison.to_string())?;
     }
     if !fits {
-        // What refuses to speak knows what is missing and what would do.
+        // Its error states the missing bytes and a sufficient limit.
         speech.stream()?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Speaks to nobody.
+/// Generates the speech, discards it, and measures the memory.
 fn measure(speech: &Speech) -> Result<Measured> {
     let (spoken, profile) = memory::profile("speech", || {
         let mut samples = 0;
@@ -75,11 +76,9 @@ fn measure(speech: &Speech) -> Result<Measured> {
         Ok::<_, pocket_tts::Error>((samples, device))
     });
     let (samples, device) = spoken?;
-    // Speech maps and unmaps nothing.
+    // Speech does not change the mapped weights.
     let mapped = memory::memory_summary().counted.mapped_bytes;
-    let counted = profile
-        .heap_peak_bytes
-        .map(|heap| heap + mapped + device.get());
+    let counted = profile.heap_peak_bytes.map(|heap| heap + mapped + device);
     Ok(Measured {
         counted_peak_bytes: counted,
         peak_rss_bytes: profile.rss_peak_bytes,
@@ -88,10 +87,10 @@ fn measure(speech: &Speech) -> Result<Measured> {
     })
 }
 
-/// In use now in the devices' own pools.
-fn device_bytes() -> Bytes {
+/// Returns the bytes in use in the devices' memory pools.
+fn device_bytes() -> u64 {
     let devices = memory::get_memory_pool().get_stats().devices;
-    devices.iter().map(|device| device.bytes_in_use).sum()
+    devices.iter().map(|device| device.in_use_bytes).sum()
 }
 
 impl fmt::Display for Comparison {
@@ -99,8 +98,11 @@ impl fmt::Display for Comparison {
         let Some(measured) = &self.measured else {
             return Ok(());
         };
-        let shown = |bytes: Option<u64>| {
-            bytes.map_or_else(|| "unknown".to_owned(), |bytes| Bytes(bytes).to_string())
+        let display = |bytes: Option<u64>| {
+            bytes.map_or_else(
+                || "unknown".to_owned(),
+                |bytes| ByteSize::b(bytes).to_string(),
+            )
         };
         let counted = measured.counted_peak_bytes;
         writeln!(f, "\n{:16}{:>12}{:>12}", "", "predicted", "measured")?;
@@ -108,8 +110,8 @@ impl fmt::Display for Comparison {
             f,
             "{:16}{:>12}{:>12}",
             "counted peak",
-            shown(Some(self.plan.peak_bytes)),
-            shown(counted)
+            display(Some(self.plan.peak_bytes)),
+            display(counted)
         )?;
         if let Some(counted) = counted.filter(|counted| *counted > 0) {
             let over = self.plan.peak_bytes as f64 / counted as f64 - 1.0;
@@ -120,7 +122,7 @@ impl fmt::Display for Comparison {
             "\n{:16}{:>12}{:>12}",
             "peak RSS",
             "",
-            shown(measured.peak_rss_bytes)
+            display(measured.peak_rss_bytes)
         )?;
         writeln!(
             f,

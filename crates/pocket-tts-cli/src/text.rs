@@ -1,4 +1,4 @@
-//! Where the words come from.
+//! Reads the text to speak.
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
@@ -9,7 +9,7 @@ use clap::error::ErrorKind;
 
 use crate::args::{Cli, SpeechArgs};
 
-/// Most bytes of text that are taken: weeks of speech, and little enough for any memory.
+/// Maximum bytes of a text: weeks of speech, and small compared to any memory.
 const MAX_BYTES: u64 = 16 << 20;
 
 /// Reads the text to speak.
@@ -25,7 +25,7 @@ pub(crate) fn read(args: &SpeechArgs) -> Result<String> {
         Some(text) if text != "-" => return Ok(text.clone()),
         None if args.file.is_none() && io::stdin().is_terminal() => bail!(Cli::command().error(
             ErrorKind::MissingRequiredArgument,
-            "there is no text: give it as an argument, with --text or --file, or pipe it in",
+            "there is no text: pass it as an argument, with --text or --file, or pipe it in",
         )),
         _ => {}
     }
@@ -40,17 +40,17 @@ fn decode(reader: impl Read, name: &str) -> Result<String> {
         .with_context(|| format!("cannot read the text from {name}"))?;
     if bytes.len() as u64 > MAX_BYTES {
         bail!(
-            "the text from {name} is longer than {} MiB; speak it in several parts",
+            "the text from {name} is longer than {} MiB; split it into several texts",
             MAX_BYTES >> 20
         );
     }
     let text = String::from_utf8(bytes).map_err(|error| {
         anyhow::anyhow!(
-            "the text from {name} is not UTF-8: byte {} does not belong; convert it to UTF-8 first",
+            "the text from {name} is not UTF-8: byte {} is invalid; convert it to UTF-8 first",
             error.utf8_error().valid_up_to() + 1
         )
     })?;
-    // Some editors start a file with this invisible mark.
+    // Some editors write a byte order mark.
     Ok(text
         .strip_prefix('\u{feff}')
         .map(str::to_owned)
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_byte_order_mark_is_no_part_of_the_text() {
+    fn removes_byte_order_mark() {
         let text = decode("\u{feff}Hi. \u{feff}".as_bytes(), "a file").unwrap();
         assert_eq!(text, "Hi. \u{feff}");
     }

@@ -1,6 +1,5 @@
 //! `pocket-tts voices`.
 
-use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,16 +7,26 @@ use pocket_tts::{Location, ModelSource, Preset};
 use serde::Serialize;
 
 use crate::args::VoicesArgs;
-use crate::output;
+use crate::{output, table};
 
-/// A model and its voices, for scripts.
+/// The difference between the built-in model and the released ones, in one line.
+const ABOUT_BUILT_IN: &str = "The built-in voice is a small synthetic voice, for checking that \
+    everything works and for machines with very little memory; for a released model and its voices, \
+    which are downloaded once, run: \
+    pocket-tts generate --language english --voice alba \"Hello world.\"\n";
+
+const ABOUT_VOICES: &str = "To list the voices of a released model: pocket-tts voices --language NAME. \
+    Every model also accepts an exported\n.safetensors voice, and models with a voice encoder clone \
+    recordings: see generate --voice.\n";
+
+/// A model and its voices, as JSON.
 #[derive(Debug, Serialize)]
 struct ModelEntry {
     model: String,
-    /// Whether it is part of the program.
+    /// Whether the model is part of the program.
     built_in: bool,
     default_voice: &'static str,
-    /// Its weights in the cache; null when they are not there.
+    /// The weights in the cache; null if they are not downloaded.
     weights: Option<PathBuf>,
     voices: Vec<VoiceEntry>,
 }
@@ -25,9 +34,9 @@ struct ModelEntry {
 #[derive(Debug, Serialize)]
 struct VoiceEntry {
     name: &'static str,
-    /// Where it is downloaded from; null for one that is part of the program.
+    /// The location for download; null for a voice inside the program.
     location: Option<String>,
-    /// Its file in the cache; null when it is not there.
+    /// The file in the cache; null if it is not downloaded.
     path: Option<PathBuf>,
 }
 
@@ -57,53 +66,51 @@ pub(crate) fn run(args: &VoicesArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The voices of one model, a line each.
+/// Lists the voices of one model.
 fn voice_lines(entry: &ModelEntry) -> String {
-    let mut lines = String::new();
-    for voice in &entry.voices {
+    let rows = entry.voices.iter().map(|voice| {
         let mark = match voice.name == entry.default_voice {
             true => "(default)",
             false => "",
         };
-        let place = match &voice.path {
-            Some(path) => path.display().to_string(),
-            None => "not downloaded".to_owned(),
-        };
-        // Writing to a string cannot fail.
-        let _ = writeln!(lines, "{:16}{mark:11}{place}", voice.name);
-    }
-    lines
+        [voice.name.to_owned(), mark.to_owned(), cached(&voice.path)]
+    });
+    table::format(rows, &[])
 }
 
-/// All models, a line each.
+/// Lists all models.
 fn model_lines(entries: &[ModelEntry]) -> String {
-    let mut lines = format!(
-        "{:27}{:14}{:10}WEIGHTS\n",
-        "MODEL", "DEFAULT VOICE", " VOICES"
-    );
-    for entry in entries {
-        let weights = match (&entry.weights, entry.built_in) {
-            (_, true) => "part of the program".to_owned(),
-            (Some(path), _) => path.display().to_string(),
-            (None, _) => "not downloaded".to_owned(),
+    let head = ["MODEL", "DEFAULT VOICE", "VOICES", "WEIGHTS"].map(str::to_owned);
+    let rows = entries.iter().map(|entry| {
+        let weights = match entry.built_in {
+            true => "part of the program".to_owned(),
+            false => cached(&entry.weights),
         };
-        let _ = writeln!(
-            lines,
-            "{:27}{:14} {:<9}{weights}",
-            entry.model,
-            entry.default_voice,
-            entry.voices.len()
-        );
+        [
+            entry.model.clone(),
+            entry.default_voice.to_owned(),
+            entry.voices.len().to_string(),
+            weights,
+        ]
+    });
+    let mut lines = table::format(std::iter::once(head).chain(rows), &[2]);
+    lines.push('\n');
+    if entries.iter().any(|entry| entry.built_in) {
+        lines.push_str(ABOUT_BUILT_IN);
     }
-    lines.push_str(
-        "\nThe voices of a released model: pocket-tts voices --language NAME. Every model also takes an \
-         exported\n.safetensors voice, and those with a voice encoder clone a recording: see generate \
-         --voice.\n",
-    );
+    lines.push_str(ABOUT_VOICES);
     lines
 }
 
-/// What was downloaded before.
+/// The path of a file in the cache.
+fn cached(path: &Option<PathBuf>) -> String {
+    match path {
+        Some(path) => path.display().to_string(),
+        None => "not downloaded".to_owned(),
+    }
+}
+
+/// The cache of downloads.
 struct Cache {
     #[cfg(feature = "hub")]
     hub: pocket_tts::hub::Hub,

@@ -1,18 +1,19 @@
-//! Files by their [`Location`]: local ones, and downloads that are made once and kept.
+//! Files by [`Location`]: local files, and downloads with a cache.
 //!
-//! Files of Hugging Face repositories are downloaded by `hf-hub`, and kept where and how Python's
-//! `huggingface_hub` keeps them (<https://huggingface.co/docs/huggingface_hub/guides/manage-cache>), so that
-//! each finds what the other has downloaded.
+//! Files of Hugging Face repositories are downloaded with `hf-hub`, into the same cache as that of
+//! Python's `huggingface_hub` (<https://huggingface.co/docs/huggingface_hub/guides/manage-cache>), so
+//! both use each other's downloads.
 
 mod error;
-mod lock;
 mod options;
-mod patience;
 mod problem;
 mod repository;
+mod timeout;
 mod url;
 
-use std::path::PathBuf;
+use std::fs::{File, create_dir_all};
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::location::Location;
@@ -21,11 +22,11 @@ pub use error::HubError;
 pub use options::{HubOptions, Progress};
 use repository::Wanted;
 
-/// Finds files by their location and downloads those that are not on this machine.
+/// Finds files by location, and downloads those that are not in the cache.
 ///
 /// ```no_run
 /// # use pocket_tts::hub::{Hub, HubOptions};
-/// # use crate::location::Location;
+/// # use pocket_tts::Location;
 /// let hub = Hub::new(HubOptions::from_env());
 /// let location = Location::parse("hf://kyutai/pocket-tts/README.md", ".")?;
 /// println!("{}", hub.resolve(&location)?.display());
@@ -33,23 +34,24 @@ use repository::Wanted;
 /// ```
 pub struct Hub {
     options: HubOptions,
-    /// How long a server may be silent. Slow is fine.
-    patience: Duration,
+    /// How long a server may send nothing. Slow transfers are allowed.
+    timeout: Duration,
 }
 
 impl Hub {
-    /// Makes a hub. Nothing is read, written or connected to yet.
+    /// Creates a hub, without accessing files or the network.
     pub fn new(options: HubOptions) -> Self {
         Self {
             options,
-            // `huggingface_hub` waits 10 seconds for each answer; a download needs up to three until its first byte.
-            patience: Duration::from_secs(30),
+            // `huggingface_hub` waits 10 seconds per response; a download needs up to three until its first
+            // byte.
+            timeout: Duration::from_secs(30),
         }
     }
 
-    /// Path of the file on this machine, after downloading it if need be. It blocks until then.
+    /// Returns the file's local path. If the file is not in the cache, downloads it first and blocks.
     ///
-    /// A file found in the cache is taken as it is: nothing is asked whether a branch has moved on.
+    /// A cached file is used without checking whether its branch has changed.
     ///
     /// # Errors
     /// The file does not exist, or it cannot be downloaded or stored. Each error names the file and the
@@ -94,7 +96,7 @@ impl Hub {
         Ok(path)
     }
 
-    /// Path of the file if it is on this machine; no network is used.
+    /// Returns the file's path if it is local or in the cache, without network access.
     pub fn cached(&self, location: &Location) -> Option<PathBuf> {
         match location {
             Location::Local(path) => Some(path.clone()),
@@ -122,9 +124,27 @@ impl Hub {
     }
 }
 
-/// Bytes in hexadecimal digits.
+/// Formats bytes as hexadecimal digits.
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Waits for a lock file, which is created if it does not exist. The lock is released when the file is
+/// dropped. It synchronizes threads and programs that download the same file.
+fn lock(path: &Path) -> io::Result<File> {
+    if let Some(folder) = path.parent() {
+        create_dir_all(folder)?;
+    }
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)?;
+    match file.lock() {
+        // Some network file systems have no locks; the complete file is checked anyway.
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(file),
+        result => result.map(|()| file),
+    }
 }
 
 /// Describes how to get a file while downloads are disabled.

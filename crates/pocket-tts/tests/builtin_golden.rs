@@ -25,10 +25,8 @@ fn the_built_in_voice_matches_the_reference() {
 
     let model = TtsModel::builtin().unwrap();
     let voice = model.default_voice().unwrap();
-    let options = GenerateOptions {
-        temperature: Some(facts["temperature"].as_f64().unwrap() as f32),
-        ..GenerateOptions::default()
-    };
+    let options =
+        GenerateOptions::default().with_temperature(facts["temperature"].as_f64().unwrap() as f32);
     let text = facts["text"].as_str().unwrap();
     let audio = model.generate(&voice, text, &options).unwrap();
 

@@ -20,19 +20,13 @@ fn fixture(path: &str) -> PathBuf {
 }
 
 fn seeded(seed: u64) -> GenerateOptions {
-    GenerateOptions {
-        seed: Some(seed),
-        ..GenerateOptions::default()
-    }
+    GenerateOptions::default().with_seed(seed)
 }
 
 /// Options without network and with an empty cache.
 fn offline(cache: &Path) -> LoadOptions {
-    LoadOptions::default().with_hub(HubOptions {
-        offline: true,
-        cache_dir: Some(cache.to_owned()),
-        ..HubOptions::default()
-    })
+    let hub = HubOptions::default().with_offline().with_cache_dir(cache);
+    LoadOptions::default().with_hub(hub)
 }
 
 #[test]

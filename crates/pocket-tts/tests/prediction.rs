@@ -27,10 +27,10 @@ impl Case<'_> {
         speak();
         // Speech maps no files and takes no device memory.
         let elsewhere = counted(&get_memory_pool());
-        let measured = window.peak().expect("the allocator is installed")
+        let measured = window.peak_bytes().expect("the allocator is installed")
             + elsewhere.mapped
             + elsewhere.device;
-        let (planned, measured) = (plan.peak_bytes, measured.get());
+        let (planned, measured) = (plan.peak_bytes, measured);
         let over = planned as i64 - measured as i64;
         println!(
             "{}: planned {planned}, measured {measured}, over by {:.2} MiB",
@@ -96,11 +96,9 @@ fn plans_are_tight_upper_bounds() {
             ("five segments", &*five_segments),
         ];
         for (index, batch_size) in [1, 4, 8].into_iter().enumerate() {
-            let options = GenerateOptions {
-                seed: Some(1),
-                batch_size: Some(batch_size),
-                ..GenerateOptions::default()
-            };
+            let options = GenerateOptions::default()
+                .with_seed(1)
+                .with_batch_size(batch_size);
             for (length, (name, text)) in lengths.into_iter().enumerate() {
                 // The ndarray device is too slow for all cases.
                 if device != DeviceKind::Flex && index != length {
@@ -114,10 +112,7 @@ fn plans_are_tight_upper_bounds() {
         }
         if device == DeviceKind::Flex {
             let ten_minutes = format!("{SEGMENT} ").repeat(100);
-            let options = GenerateOptions {
-                seed: Some(1),
-                ..GenerateOptions::default()
-            };
+            let options = GenerateOptions::default().with_seed(1);
             case("ten minutes".to_owned()).batch(&ten_minutes, &options);
         }
     }

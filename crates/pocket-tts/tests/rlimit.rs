@@ -80,7 +80,7 @@ fn child_process() {
             std::process::exit(1);
         }
     };
-    let counted = window.peak().unwrap() + counted(&get_memory_pool()).mapped;
+    let counted = window.peak_bytes().unwrap() + counted(&get_memory_pool()).mapped;
     println!(
         "{SPOKEN} {:.1} s, counted peak {counted}",
         audio.duration().as_secs_f64()
@@ -95,11 +95,9 @@ fn load(optimize_memory: bool) -> TtsModel {
 }
 
 fn options(batch_size: usize) -> GenerateOptions {
-    GenerateOptions {
-        seed: Some(1),
-        batch_size: Some(batch_size),
-        ..GenerateOptions::default()
-    }
+    GenerateOptions::default()
+        .with_seed(1)
+        .with_batch_size(batch_size)
 }
 
 fn limit_data(bytes: u64) {

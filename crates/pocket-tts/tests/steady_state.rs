@@ -45,12 +45,10 @@ fn a_warm_stream_makes_no_large_allocations_and_few_page_faults() {
     let _alone = alone();
     let model = load();
     let voice = model.default_voice().unwrap();
-    let options = GenerateOptions {
-        seed: Some(1),
-        max_tokens: 1000,
-        eos_threshold: Some(f32::INFINITY),
-        ..GenerateOptions::default()
-    };
+    let options = GenerateOptions::default()
+        .with_seed(1)
+        .with_max_tokens(1000)
+        .with_eos_threshold(f32::INFINITY);
     // Warm-up covers both extremes: audio read frame by frame, and a full queue that is decoded in the
     // largest pieces after a pause.
     for pause in [Duration::ZERO, Duration::from_millis(500)] {
@@ -92,12 +90,10 @@ fn idle_tensors_serve_nearly_all_leases() {
     let _alone = alone();
     let model = load();
     let voice = model.default_voice().unwrap();
-    let options = GenerateOptions {
-        seed: Some(1),
-        max_tokens: 10,
-        batch_size: Some(3),
-        ..GenerateOptions::default()
-    };
+    let options = GenerateOptions::default()
+        .with_seed(1)
+        .with_max_tokens(10)
+        .with_batch_size(3);
     // The batch needs the most pages at once; each text alone needs fewer.
     let texts = ["One. Two.", "Three, four, five, six, seven.", "Eight."];
     let requests = texts.map(|text| model.request(&voice, text, &options).unwrap());

@@ -6,6 +6,7 @@ use crate::audio::AudioError;
 use crate::config::ConfigError;
 use crate::device::DeviceError;
 use crate::ledger::MemoryError;
+use crate::scheduler::StreamError;
 use crate::text::TextError;
 use crate::threads::ThreadsError;
 use crate::voice::VoiceError;
@@ -45,17 +46,9 @@ pub enum Error {
     /// A setting that is out of range.
     #[error(transparent)]
     Setting(#[from] InvalidSetting),
-    /// A thread could not be started.
-    #[error("cannot start a thread for {purpose}")]
-    Thread {
-        /// The purpose of the thread.
-        purpose: &'static str,
-        /// The system's error.
-        source: std::io::Error,
-    },
-    /// A thread of a stream ended without a result; a bug in this crate.
-    #[error("internal error: {0}")]
-    Internal(String),
+    /// A stream's threads.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
     /// A tokenizer whose vocabulary the config does not expect.
     #[error(
         "the tokenizer has {found} pieces and the config's flow_lm.lookup_table.n_bins is {expected}; it belongs to another model"
@@ -138,11 +131,10 @@ impl Error {
             | Self::Audio(AudioError::Read { source, .. } | AudioError::Write { source, .. }) => {
                 ErrorKind::of_io(source)
             }
-            Self::Thread { .. }
+            Self::Stream(_)
             | Self::Threads(ThreadsError::Start(_))
             | Self::Device(DeviceError::Failed(_))
-            | Self::Voice(VoiceError::Device(DeviceError::Failed(_)))
-            | Self::Internal(_) => ErrorKind::Internal,
+            | Self::Voice(VoiceError::Device(DeviceError::Failed(_))) => ErrorKind::Internal,
             _ => ErrorKind::BadInput,
         }
     }

@@ -92,7 +92,7 @@ pub use ledger::MemoryError;
 pub use model::Model;
 pub use options::GenerateOptions;
 pub use output_file::OutputFile;
-pub use scheduler::Progress;
+pub use scheduler::{Progress, StreamError};
 pub use stream::{Interrupted, SpeechRequest, SpeechStream};
 pub use text::{PreparedText, Segment};
 pub use threads::ThreadsError;

@@ -27,7 +27,7 @@ pub(crate) use attention::Heads;
 pub(crate) use backend::{Backend, Vector, tensor_from, vec_from};
 pub(crate) use conv::{CausalConv, ConvGeometry, ConvState};
 pub(crate) use linear::Linear;
-pub(crate) use matrix::{Matrix, transposed};
+pub(crate) use matrix::{Matrix, Rows, transposed};
 pub(crate) use modulate::{gated_add, modulate};
 pub(crate) use norm::LayerNorm;
 pub(crate) use rope::{Rope, RopeTable};

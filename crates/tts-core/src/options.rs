@@ -5,8 +5,16 @@ use serde::{Deserialize, Serialize};
 use crate::error::InvalidSetting;
 
 /// Options of one generation. The defaults are the model's own.
+///
+/// ```
+/// use tts_core::GenerateOptions;
+///
+/// let options = GenerateOptions::default().with_seed(1).with_max_tokens(30);
+/// assert_eq!(options.seed, Some(1));
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct GenerateOptions {
     /// Variance of the sampler's noise; the model's `default_temperature` when `None`.
     pub temperature: Option<f32>,

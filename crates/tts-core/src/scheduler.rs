@@ -18,12 +18,34 @@ pub use progress::Progress;
 pub(crate) use queue::{JobRequest, Sampling};
 
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ledger::{MemoryLimit, Reservation};
 use decoder::Decoder;
 use generator::Generator;
 use progress::Counters;
 use queue::SegmentQueue;
+
+/// An error of a stream's threads.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StreamError {
+    /// A thread cannot be started.
+    #[error("cannot start a thread for the {purpose}")]
+    Thread {
+        /// The purpose of the thread.
+        purpose: &'static str,
+        /// The error of the operating system.
+        source: std::io::Error,
+    },
+    /// A thread panicked: a bug in this crate.
+    #[error(
+        "internal error: a thread of the stream panicked; please report this with the text and the options"
+    )]
+    Panicked,
+    /// The model returned fewer rows than the batch has segments: a bug in this crate.
+    #[error("internal error: a batch has fewer rows than segments")]
+    MissingRow,
+}
 
 /// Capacity, in frames, of the channel between the threads. FlowLM runs ahead of Mimi by a few seconds
 /// of speech at most.
@@ -114,7 +136,7 @@ impl Running {
         let thread = std::thread::Builder::new()
             .name(format!("pocket-tts-{purpose}"))
             .spawn(move || run(&counters))
-            .map_err(|source| Error::Thread { purpose, source })?;
+            .map_err(|source| StreamError::Thread { purpose, source })?;
         self.threads.push(thread);
         Ok(())
     }
@@ -155,11 +177,9 @@ impl Running {
             }
             None => self.cancel(),
         }
-        self.counters.has_panicked().then(|| {
-            Err(Error::Internal(
-                "a thread panicked; please report this with the text and the options".into(),
-            ))
-        })
+        self.counters
+            .has_panicked()
+            .then(|| Err(StreamError::Panicked.into()))
     }
 
     /// Returns the next item, or registers a waker for it.

@@ -6,6 +6,8 @@ mod cost;
 mod futures;
 mod interrupted;
 mod request;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

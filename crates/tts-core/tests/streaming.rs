@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use tts_core::memory::MemoryLimit;
@@ -97,22 +99,22 @@ fn wait_ends_the_threads_and_releases_their_memory() {
 #[test]
 fn drop_does_not_wait_for_a_blocked_thread() {
     let (model, voice) = lsd();
+    let pool = model.memory_pool();
     let text = sentences(2000);
-    let (entered, blocked) = std::sync::mpsc::channel();
-    let (release, released) = std::sync::mpsc::channel::<()>();
-    let released = std::sync::Mutex::new(released);
-    // The limit is exceeded from the start, and freeing memory blocks the generator.
-    let is_admitted = std::sync::atomic::AtomicBool::new(false);
-    let ballast = std::sync::Mutex::new(None);
+    let (entered, blocked) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let released = Mutex::new(Some(released));
+    // The first attempt to free memory blocks the generator.
     let limit = limit_for(&model, &voice, &text).with_reclaim(move || {
-        if !is_admitted.swap(true, std::sync::atomic::Ordering::SeqCst) {
-            let _ = entered.send(());
-            let _ = released.lock().unwrap().recv();
+        if let Some(released) = released.lock().unwrap().take() {
+            entered.send(()).unwrap();
+            released.recv().unwrap();
         }
     });
     let request = support::request(&model, &voice, &text, &endless()).with_memory_limit(limit);
     let stream = model.stream(request).expect("the stream starts");
-    *ballast.lock().unwrap() = Some(lease(&model, 256 << 20));
+    // Now the limit is exceeded.
+    let _ballast = lease(&model, 256 << 20);
     blocked.recv().expect("the generator frees memory");
     let start = Instant::now();
     drop(stream);
@@ -121,8 +123,12 @@ fn drop_does_not_wait_for_a_blocked_thread() {
         "{:?}",
         start.elapsed()
     );
-    assert!(tts_core::memory::reserved() > 0, "the generator still runs");
-    release.send(()).expect("the generator waits");
+    assert!(pool.outstanding().len() > 1, "the generator has ended");
+    release.send(()).expect("the generator is blocked");
+    while pool.outstanding().len() > 1 {
+        assert!(start.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// A limit that the speech fits in, with some room.
@@ -144,32 +150,43 @@ fn lease(model: &Model, bytes: usize) -> tensor_pool::PooledTensor<1> {
 #[test]
 fn interrupted_speech_returns_the_audio_so_far() {
     let (model, voice) = lsd();
-    let text = sentences(60);
-    let limit = limit_for(&model, &voice, &text);
-    let options = endless();
-    let whole = generate(&model, &voice, &text, &options);
-    let audio_bytes = (whole.samples().len() * size_of::<f32>()) as u64;
-    let limit = MemoryLimit::new(limit.limit_bytes() + audio_bytes);
-    let request = support::request(&model, &voice, &text, &options).with_memory_limit(limit);
+    let request = support::request(&model, &voice, &sentences(300), &endless());
+    let frames = request.text.max_frames().expect("the text is cut");
+    let audio_bytes = (frames * model.frame_samples() * size_of::<f32>()) as u64;
+    let limit_bytes = limit_for(&model, &voice, &sentences(300)).limit_bytes() + audio_bytes;
+    let limited = request
+        .clone()
+        .with_memory_limit(MemoryLimit::new(limit_bytes));
+    let is_over = AtomicBool::new(false);
     let end = std::thread::scope(|scope| {
-        let leased = scope.spawn(|| {
-            // After the first segment, other code leases all memory up to the limit.
+        scope.spawn(|| {
+            // After the first segments, other code allocates more than the limit allows.
             let pool = model.memory_pool();
-            let leases = pool.get_stats().hits;
-            while pool.get_stats().hits < leases + 60 {
-                std::thread::yield_now();
+            while pool.get_stats().hits < 50 && !is_over.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(1));
             }
-            lease(&model, 512 << 20)
+            let ballast = lease(&model, audio_bytes as usize + (128 << 20));
+            while !is_over.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            drop(ballast);
         });
-        let end = model.generate(request);
-        drop(leased.join());
+        let end = model.generate(limited);
+        is_over.store(true, Ordering::Relaxed);
         end
     });
     let end = end.expect_err("the limit is exceeded");
     assert_eq!(end.error.kind(), ErrorKind::OutOfMemory, "{}", end.error);
     let partial = end.partial.samples();
-    assert!(!partial.is_empty() && partial.len() < whole.samples().len());
-    assert!(partial == &whole.samples()[..partial.len()]);
+    assert!(!partial.is_empty() && partial.len() < frames * model.frame_samples());
+    let mut whole = Vec::new();
+    for chunk in model.stream(request).expect("the stream starts") {
+        whole.extend_from_slice(chunk.expect("speech is generated").samples());
+        if whole.len() >= partial.len() {
+            break;
+        }
+    }
+    assert!(partial == &whole[..partial.len()]);
 }
 
 #[cfg(feature = "futures")]

@@ -185,7 +185,7 @@ mod tests {
         ) {
             // Integers, so that only the division rounds.
             let plain: Vec<f64> = values.iter().map(|&value| f64::from(value)).collect();
-            let trended = plain.iter().zip(0..).map(|(value, step)| value + f64::from(added * step));
+            let trended = plain.iter().zip(0..).map(|(value, i)| value + f64::from(added * i));
             let tilted: Vec<f64> = trended.collect();
             let (plain, tilted) = (trend(&plain).unwrap(), trend(&tilted).unwrap());
             let near = |a: f64, b: f64| a == b || (a - b).abs() < 1e-6;

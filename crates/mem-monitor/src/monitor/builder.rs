@@ -124,7 +124,7 @@ impl MemoryMonitorBuilder {
         if self.history_capacity < MIN_CAPACITY {
             return Err(Error::HistoryTooSmall {
                 found: self.history_capacity,
-                least: MIN_CAPACITY,
+                min: MIN_CAPACITY,
             });
         }
         if self.limit_bytes == Some(0) {
@@ -184,7 +184,7 @@ pub(super) fn check(interval: Duration) -> Result<(), Error> {
     if interval < MIN_CHECK_INTERVAL {
         return Err(Error::IntervalTooShort {
             found: interval,
-            least: MIN_CHECK_INTERVAL,
+            min: MIN_CHECK_INTERVAL,
         });
     }
     Ok(())

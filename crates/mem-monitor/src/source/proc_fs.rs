@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Source, under};
+use super::{Source, text, under};
 use crate::{Metric, Reading};
 
 /// The high-water mark only rises, so it is read twice a second and whenever a peak is requested.
@@ -30,13 +30,13 @@ impl StatusSource {
 
     /// Reads `VmHWM`.
     pub(crate) fn high_water_bytes(&self) -> Option<u64> {
-        parse::high_water_and_file_bytes(&self.path)?.0
+        high_water_and_file_bytes(&self.path)?.0
     }
 }
 
 impl Source for StatusSource {
     fn read(&self, reading: &mut Reading) {
-        if let Some((high_water, file)) = parse::high_water_and_file_bytes(&self.path) {
+        if let Some((high_water, file)) = high_water_and_file_bytes(&self.path) {
             reading.set_bytes(Metric::RssHighWater, high_water);
             reading.set_bytes(Metric::RssFile, file);
         }
@@ -64,7 +64,7 @@ impl PssSource {
 
 impl Source for PssSource {
     fn read(&self, reading: &mut Reading) {
-        reading.set_bytes(Metric::Pss, parse::pss_bytes(&self.path));
+        reading.set_bytes(Metric::Pss, pss_bytes(&self.path));
     }
 
     fn min_interval(&self) -> Duration {
@@ -72,37 +72,52 @@ impl Source for PssSource {
     }
 }
 
+/// Reads `VmHWM` and `RssFile`. The parser of `procfs` stores all 55 fields (52 µs against 35 µs for this one
+/// on the same machine) and rejects a file without any of them; spans read the mark at entry and exit.
+fn high_water_and_file_bytes(status: &Path) -> Option<(Option<u64>, Option<u64>)> {
+    let status = text(status)?;
+    Some((kib_field(&status, "VmHWM"), kib_field(&status, "RssFile")))
+}
+
+/// Returns the value of a line `name:   123 kB` in bytes.
+fn kib_field(text: &str, name: &str) -> Option<u64> {
+    text.lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+        .and_then(|value| value.trim().strip_suffix("kB")?.trim().parse::<u64>().ok())
+        .and_then(|kib| kib.checked_mul(1024))
+}
+
 #[cfg(target_os = "linux")]
-mod parse {
-    use std::path::Path;
+fn pss_bytes(rollup: &Path) -> Option<u64> {
+    use procfs::{FromRead, process::SmapsRollup};
 
-    use procfs::{
-        FromRead,
-        process::{SmapsRollup, Status},
-    };
-
-    /// Reads `VmHWM` and `RssFile`.
-    pub(super) fn high_water_and_file_bytes(path: &Path) -> Option<(Option<u64>, Option<u64>)> {
-        let status = Status::from_file(path).ok()?;
-        let bytes = |kib: Option<u64>| kib?.checked_mul(1024);
-        Some((bytes(status.vmhwm), bytes(status.rssfile)))
-    }
-
-    pub(super) fn pss_bytes(path: &Path) -> Option<u64> {
-        let rollup = SmapsRollup::from_file(path).ok()?.memory_map_rollup;
-        rollup.into_iter().next()?.extension.map.remove("Pss")
-    }
+    let rollup = SmapsRollup::from_file(rollup).ok()?.memory_map_rollup;
+    rollup.into_iter().next()?.extension.map.remove("Pss")
 }
 
 #[cfg(not(target_os = "linux"))]
-mod parse {
-    use std::path::Path;
+fn pss_bytes(_: &Path) -> Option<u64> {
+    None
+}
 
-    pub(super) fn high_water_and_file_bytes(_: &Path) -> Option<(Option<u64>, Option<u64>)> {
-        None
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn field_is_found_by_its_whole_name() {
+        let text = "VmRSS: 1 kB\nVmHWM:   324 kB\nVmHWM_x: 108 kB\n";
+        assert_eq!(kib_field(text, "VmHWM"), Some(324 << 10));
+        assert_eq!(kib_field(text, "Vm"), None);
+        assert_eq!(kib_field("VmHWM: many kB\n", "VmHWM"), None);
+        assert_eq!(kib_field("VmHWM: 18446744073709551615 kB", "VmHWM"), None);
     }
 
-    pub(super) fn pss_bytes(_: &Path) -> Option<u64> {
-        None
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(text in "(VmHWM|:| |kB|[0-9]{1,22}|\\PC|\n){0,20}") {
+            kib_field(&text, "VmHWM");
+        }
     }
 }

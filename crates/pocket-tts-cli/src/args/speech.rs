@@ -80,15 +80,15 @@ pub(crate) struct SamplingArgs {
 impl SpeechArgs {
     pub(crate) fn options(&self) -> GenerateOptions {
         let sampling = &self.sampling;
-        GenerateOptions {
-            temperature: sampling.temperature,
-            sampler_decode_steps: sampling.sampler_decode_steps,
-            noise_clamp: sampling.noise_clamp,
-            eos_threshold: sampling.eos_threshold,
-            frames_after_eos: sampling.frames_after_eos,
-            max_tokens: sampling.max_tokens,
-            batch_size: self.batch_size,
-            seed: sampling.seed,
-        }
+        let mut options = GenerateOptions::default()
+            .with_sampler_decode_steps(sampling.sampler_decode_steps)
+            .with_max_tokens(sampling.max_tokens);
+        options.temperature = sampling.temperature;
+        options.noise_clamp = sampling.noise_clamp;
+        options.eos_threshold = sampling.eos_threshold;
+        options.frames_after_eos = sampling.frames_after_eos;
+        options.batch_size = self.batch_size;
+        options.seed = sampling.seed;
+        options
     }
 }

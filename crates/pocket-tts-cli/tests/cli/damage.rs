@@ -14,7 +14,11 @@ const FILES: [(&str, &str, &str); 5] = [
         "not a usable safetensors file",
     ),
     ("model/config.yaml", "is empty", ""),
-    ("tokenizer.model", "cannot be used", "cannot be used"),
+    (
+        "tokenizer.model",
+        "cannot use the tokenizer",
+        "cannot use the tokenizer",
+    ),
     (
         "model/voice.safetensors",
         "not a usable safetensors file",
@@ -51,7 +55,7 @@ fn names_missing_files() {
         fs::remove_file(place.path(file)).unwrap();
         speak(&place, file).fails(&["cannot open", name(file), "No such file"]);
         fs::create_dir(place.path(file)).unwrap();
-        speak(&place, file).fails(&["cannot open", name(file), "it is a folder"]);
+        speak(&place, file).fails(&["cannot open", name(file), "is a directory"]);
     }
 }
 
@@ -234,7 +238,7 @@ fn rejects_tokenizers_of_another_model() {
     fs::copy(fixture("tokenizer.json"), place.path("tokenizer.model")).unwrap();
     place
         .generate_with_model(&[])
-        .fails(&["tokenizer.model", "cannot be used"]);
+        .fails(&["cannot use the tokenizer", "tokenizer.model"]);
 }
 
 #[test]
@@ -282,7 +286,7 @@ fn rejects_recordings_that_are_not_audio() {
         place.generate_with_model(&["--voice", file]).fails(&[
             "cannot decode the audio file",
             file,
-            "WAV (PCM or float), FLAC, MP3 and OGG Vorbis are read",
+            "supported are WAV (PCM or float), FLAC, MP3 and OGG Vorbis",
         ]);
     }
 }

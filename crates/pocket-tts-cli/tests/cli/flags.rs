@@ -154,11 +154,11 @@ fn rejects_invalid_values_with_flag_and_valid_range() {
         ("--language", "klingon", "'klingon' for '--language <NAME>'"),
         ("--language", "klingon", "english, english_18m_2026-10"),
         ("--language", "frensh", "a similar value exists: 'french'"),
-        ("--config", "", "\"\" is no place a file can come from"),
+        ("--config", "", "\"\" is not a valid location: it is empty"),
         (
             "--config",
             "ftp://host/config.yaml",
-            "its scheme is not known",
+            "its scheme is not supported",
         ),
         (
             "--config",
@@ -189,7 +189,7 @@ fn rejects_devices_that_are_not_built_in_and_names_the_feature() {
         ("wgpu", cfg!(feature = "wgpu")),
     ] {
         if !is_built_in {
-            let remedy = format!("build it with `--features {device}`");
+            let remedy = format!("build with `--features {device}`");
             Place::new()
                 .generate(&["Hi.", "--device", device])
                 .fails(&[&format!("device {device} cannot be used"), &remedy]);

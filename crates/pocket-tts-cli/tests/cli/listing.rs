@@ -32,6 +32,26 @@ fn lists_every_model_with_its_default_voice() {
 }
 
 #[test]
+fn one_line_explains_the_built_in_voice_and_how_to_get_a_released_model() {
+    let list = lines(Place::new().run(&["voices"]));
+    let line = list
+        .lines()
+        .find(|line| line.contains("small synthetic voice"))
+        .unwrap_or_else(|| panic!("no explanation in {list}"));
+    let (explanation, command) = line.split_once(" run: ").unwrap();
+    assert!(explanation.contains("very little memory"), "{explanation}");
+    assert!(explanation.contains("downloaded once"), "{explanation}");
+    let (command, text) = command.split_once(" \"").unwrap();
+    assert_eq!(text, "Hello world.\"");
+    // The command is accepted: it ends only because downloads are disabled.
+    let mut arguments: Vec<_> = command.split(' ').skip(1).collect();
+    arguments.extend(["Hello world.", "--offline"]);
+    Place::new()
+        .run(&arguments)
+        .fails(&["languages/english", "downloads are disabled"]);
+}
+
+#[test]
 fn lists_voices_with_their_cache_path() {
     let place = Place::new();
     let json = place

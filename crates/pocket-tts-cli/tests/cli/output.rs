@@ -110,10 +110,7 @@ fn names_outputs_that_cannot_be_written() {
     place.write("file", "");
     fs::create_dir(place.path("folder")).unwrap();
     for (output, words) in [
-        (
-            "nowhere/a.wav",
-            "there is no folder nowhere; create it first",
-        ),
+        ("nowhere/a.wav", "the folder nowhere does not exist"),
         ("file/a.wav", ""),
         ("folder", "it is a folder"),
         ("..", "it is a folder"),
@@ -131,7 +128,7 @@ fn names_outputs_that_cannot_be_written() {
 fn keeps_the_existing_file_if_there_is_no_text() {
     let place = Place::new();
     place.write("tts_output.wav", "precious");
-    place.generate(&["  "]).fails(&["nothing to say"]);
+    place.generate(&["  "]).fails(&["nothing to speak"]);
     assert_eq!(place.read("tts_output.wav"), b"precious");
     let left: Vec<_> = fs::read_dir(place.path("")).unwrap().collect();
     assert_eq!(left.len(), 1, "{left:?}");
@@ -183,7 +180,7 @@ fn keeps_the_audio_that_fits_on_a_full_disk() {
     let run = finish(child.unwrap()).fails(&[
         "cannot write audio to ./tts_output.wav",
         "File too large",
-        "s are kept in ./tts_output.wav",
+        "s are saved in ./tts_output.wav",
     ]);
     let (rate, samples) = wav(&place.read("tts_output.wav"), false);
     assert!(samples.iter().any(|&sample| sample != 0));

@@ -12,7 +12,10 @@ fn rejects_blank_text_from_every_source() {
     let place = Place::new();
     for text in ["", "   ", "\n\t \u{a0}\u{2003}\n"] {
         place.write("text.txt", text);
-        let words = ["there is nothing to say", "give at least one word"];
+        let words = [
+            "the text contains nothing to speak",
+            "use at least one word",
+        ];
         place.generate(&[text]).fails(&words);
         place.generate(&["--text", text]).fails(&words);
         place.generate(&["--file", "text.txt"]).fails(&words);
@@ -27,7 +30,7 @@ fn rejects_blank_text_from_every_source() {
 fn rejects_text_of_emoji_only() {
     Place::new()
         .generate(&["🎉😀 👩‍👩‍👧"])
-        .fails(&["there is nothing to say"]);
+        .fails(&["the text contains nothing to speak"]);
 }
 
 #[test]

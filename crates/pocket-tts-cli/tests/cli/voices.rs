@@ -26,7 +26,7 @@ fn rejects_unknown_voices_and_lists_valid_ones() {
     ]);
     place
         .generate(&["Hi.", "--voice", ""])
-        .fails(&["\"\" is no place a file can come from"]);
+        .fails(&["\"\" is not a valid location: it is empty"]);
     place
         .generate(&["Hi.", "--voice", "nowhere/voice.wav"])
         .fails(&["cannot open nowhere/voice.wav", "No such file"]);
@@ -36,7 +36,7 @@ fn rejects_unknown_voices_and_lists_valid_ones() {
     fs::create_dir(place.path("model")).unwrap();
     place
         .generate(&["Hi.", "--voice", "model"])
-        .fails(&["cannot open model", "it is a folder"]);
+        .fails(&["cannot open model", "is a directory"]);
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn rejects_export_to_a_missing_folder() {
         .run(&["export-voice", "slt", "nowhere/voice.safetensors"])
         .fails(&[
             "cannot write voice nowhere/voice.safetensors",
-            "there is no folder nowhere; create it first",
+            "the folder nowhere does not exist",
         ]);
     place
         .run(&["export-voice", "slt"])

@@ -1,4 +1,4 @@
-//! Where downloads come from and where they are kept.
+//! Settings of downloads.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -6,37 +6,67 @@ use std::sync::Arc;
 
 use crate::location::Location;
 
-/// Watches downloads. Its methods are called from the thread that downloads, and should return soon.
+/// Observes downloads. The downloading thread calls the methods, so they should return quickly.
 pub trait Progress: Send + Sync {
-    /// `bytes` of the file are here, of `total` where the server tells; called many times.
+    /// Called repeatedly: `bytes` of the file have been received, of `total` if the server reports it.
     fn downloading(&self, location: &Location, bytes: u64, total: Option<u64>);
 
-    /// The file is whole and in its place.
+    /// Called when the file is complete.
     fn downloaded(&self, location: &Location);
 }
 
-/// Where downloads come from and where they are kept.
+/// The server, the cache and the access token of downloads.
+///
+/// ```
+/// use pocket_tts::hub::HubOptions;
+///
+/// let options = HubOptions::from_env().with_offline().with_cache_dir("models");
+/// assert!(options.offline);
+/// ```
 #[derive(Clone, Default)]
+#[non_exhaustive]
 pub struct HubOptions {
-    /// Use what is on this machine and connect to nothing.
+    /// Use only cached files, without network access.
     pub offline: bool,
-    /// Folder for downloads; the folder that `huggingface_hub` uses by default when `None`.
-    /// Files from other servers are kept in its subfolder `urls`, or in `~/.cache/pocket_tts` when `None`.
+    /// Cache folder for downloads; the default folder of `huggingface_hub` when `None`. Files from other
+    /// servers are stored in its subfolder `urls`, or in `~/.cache/pocket_tts` when `None`.
     pub cache_dir: Option<PathBuf>,
-    /// Access token of a Hugging Face account. It is sent to `endpoint` and the storage that this refers to.
+    /// Access token of a Hugging Face account. It is sent to `endpoint` and the storage that it redirects
+    /// to.
     pub token: Option<String>,
     /// The Hugging Face server; `https://huggingface.co` when `None`.
     pub endpoint: Option<String>,
-    /// Is told how downloads go on.
+    /// Observes downloads.
     pub progress: Option<Arc<dyn Progress>>,
 }
 
 impl HubOptions {
-    /// Options from the environment variables that `huggingface_hub` reads: `HF_HUB_CACHE`, `HF_HOME`,
-    /// `HF_TOKEN`, `HF_TOKEN_PATH`, `HF_ENDPOINT` and `HF_HUB_OFFLINE`. Without `HF_TOKEN` the
-    /// token is taken that `hf auth login` has stored.
+    /// Reads the environment variables of `huggingface_hub`: `HF_HUB_CACHE`, `HF_HOME`, `HF_TOKEN`,
+    /// `HF_TOKEN_PATH`, `HF_ENDPOINT` and `HF_HUB_OFFLINE`. Without `HF_TOKEN`, the token stored by
+    /// `hf auth login` is used.
     pub fn from_env() -> Self {
         Self::from_variables(|name| std::env::var_os(name))
+    }
+
+    /// Disables network access.
+    #[must_use]
+    pub fn with_offline(mut self) -> Self {
+        self.offline = true;
+        self
+    }
+
+    /// Sets the cache folder.
+    #[must_use]
+    pub fn with_cache_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.cache_dir = Some(folder.into());
+        self
+    }
+
+    /// Sets the observer of downloads.
+    #[must_use]
+    pub fn with_progress(mut self, progress: impl Progress + 'static) -> Self {
+        self.progress = Some(Arc::new(progress));
+        self
     }
 
     pub(super) fn from_variables(variable: impl Fn(&str) -> Option<OsString>) -> Self {
@@ -70,14 +100,14 @@ impl HubOptions {
         }
     }
 
-    /// Folder of the repositories' files.
+    /// Returns the cache folder of repositories.
     pub(super) fn repository_folder(&self) -> Option<PathBuf> {
         self.cache_dir
             .clone()
             .or_else(|| Some(default_home()?.join("hub")))
     }
 
-    /// Folder of files from other servers; the reference keeps its own in the same default folder.
+    /// Returns the cache folder of other servers; the default folder is also that of the reference.
     pub(super) fn url_folder(&self) -> Option<PathBuf> {
         match &self.cache_dir {
             Some(folder) => Some(folder.join("urls")),
@@ -85,7 +115,7 @@ impl HubOptions {
         }
     }
 
-    /// The Hugging Face server, without a slash at the end.
+    /// Returns the Hugging Face server, without a trailing slash.
     pub(super) fn endpoint(&self) -> &str {
         self.endpoint
             .as_deref()
@@ -94,7 +124,7 @@ impl HubOptions {
     }
 }
 
-/// `huggingface_hub` keeps its files here when `HF_HOME` is not set.
+/// Returns the folder that `huggingface_hub` uses if `HF_HOME` is not set.
 fn default_home() -> Option<PathBuf> {
     let cache = std::env::var_os("XDG_CACHE_HOME")
         .filter(|folder| !folder.is_empty())

@@ -1,8 +1,8 @@
-//! What a failed transfer means, and what can be done.
+//! Explanations of failed transfers.
 
 use std::io::{self, ErrorKind};
 
-/// Whether this is a problem of the cache's folder, not of the connection.
+/// Whether the error concerns the cache folder, not the connection.
 pub(super) fn is_of_storage(error: &io::Error) -> bool {
     use ErrorKind::*;
     matches!(
@@ -20,23 +20,23 @@ pub(super) fn is_of_storage(error: &io::Error) -> bool {
     )
 }
 
-/// What a failed request means.
+/// Explains a failed request, with a remedy.
 pub(super) fn explain(error: &ureq::Error) -> String {
     match error {
         ureq::Error::StatusCode(status) => {
             let meaning = match status {
-                429 => ": too many requests, wait a while",
+                429 => ": too many requests, try again later",
                 500..=599 => ": the server has a problem, try again later",
                 _ => "",
             };
-            format!("the server answers {status}{meaning}")
+            format!("the server responded with {status}{meaning}")
         }
         ureq::Error::HostNotFound => {
-            "its server's name is not known; check the network connection".to_owned()
+            "its server's name cannot be resolved; check the network connection".to_owned()
         }
-        ureq::Error::Timeout(_) => silent(),
+        ureq::Error::Timeout(_) => timeout(),
         ureq::Error::Io(error) => match error.kind() {
-            ErrorKind::TimedOut => silent(),
+            ErrorKind::TimedOut => timeout(),
             ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset => {
                 format!("the connection broke ({error}); try again")
             }
@@ -49,6 +49,6 @@ pub(super) fn explain(error: &ureq::Error) -> String {
     }
 }
 
-fn silent() -> String {
-    "the server keeps silent; check the network connection, or try later".to_owned()
+fn timeout() -> String {
+    "the server does not respond; check the network connection, or try again later".to_owned()
 }

@@ -1,4 +1,4 @@
-//! Files of Hugging Face repositories, downloaded by `hf-hub`.
+//! Downloads from Hugging Face repositories with `hf-hub`.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -12,16 +12,15 @@ use hf_hub::{Cache, Repo, RepoType};
 use sha2::{Digest, Sha256};
 
 use super::error::HubError;
-use super::lock::lock;
 use super::problem::{explain, is_of_storage};
-use super::{Hub, hex, patience};
+use super::{Hub, hex, lock, timeout};
 
-/// The branch that is meant when none is named.
+/// The default branch.
 const DEFAULT_REVISION: &str = "main";
-/// How often a download is begun or continued before it is given up. `hf-hub` could do this itself, but its second
-/// attempt begins at the first byte and appends to what an earlier run left.
+/// Most attempts to start or resume a download. `hf-hub` has its own attempts, but its second one starts
+/// at the first byte and appends to the bytes of an earlier run.
 const ATTEMPTS: u32 = 4;
-/// Pause before a broken download goes on.
+/// Pause before a broken download is resumed.
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// A file of a repository.
@@ -51,10 +50,10 @@ impl<'a> Wanted<'a> {
         Repo::with_revision(self.repo.to_owned(), RepoType::Model, revision.to_owned())
     }
 
-    /// The file in the cache, if it is there.
+    /// Returns the file's path in the cache, if it exists.
     pub(super) fn find(&self, folder: PathBuf) -> Option<PathBuf> {
         let cache = Cache::new(folder).repo(self.at(self.revision));
-        // Files of a commit that `huggingface_hub` downloaded are in no `refs`, where alone `hf-hub` looks.
+        // `hf-hub` searches only `refs`, which lacks files that `huggingface_hub` downloaded by commit.
         let of_commit = cache.pointer_path(self.revision).join(self.file);
         [Some(of_commit), cache.get(self.file)]
             .into_iter()
@@ -62,12 +61,12 @@ impl<'a> Wanted<'a> {
             .find(|path| path.is_file())
     }
 
-    /// Downloads the file to its place in the cache.
+    /// Downloads the file into the cache.
     pub(super) fn download(&self, hub: &Hub, folder: PathBuf) -> Result<PathBuf, HubError> {
-        // `hf-hub` puts names into addresses as they are.
+        // `hf-hub` does not escape names in URLs.
         let is_special = |c: char| c.is_whitespace() || "?#%\"<>^`{|}".contains(c);
         if self.file.contains(is_special) || self.revision.contains(is_special) {
-            return Err(self.failed("its name holds a character that addresses cannot hold"));
+            return Err(self.failed("its name contains a character that URLs cannot contain"));
         }
         let cache = Cache::new(folder.clone());
         let api = ApiBuilder::from_cache(cache.clone())
@@ -78,20 +77,20 @@ impl<'a> Wanted<'a> {
             .map_err(|error| self.explained(hub, &folder, error))?;
         let address = api.repo(self.at(self.revision)).url(self.file);
         let asked = api.clone();
-        let metadata = patience::run(hub.patience, |_| (), move |_| asked.metadata(&address))
+        let metadata = timeout::run(hub.timeout, |_| (), move |_| asked.metadata(&address))
             .map_err(|error| self.explained(hub, &folder, error))?;
         let (commit, etag) = (metadata.commit_hash(), metadata.etag());
-        // Servers choose these, and `hf-hub` makes paths of them, which may not lead out of the cache.
+        // The server chooses these, and `hf-hub` makes paths from them, which must not lead out of the cache.
         if !is_inside(commit) || !is_inside(etag) {
-            return Err(self.failed("its server gives it a commit or an ETag that is no name"));
+            return Err(self.failed("its server sent a commit or an ETag that is not a valid name"));
         }
 
-        // From here on it is the file of that commit, wherever the branch moves meanwhile.
+        // From here on the file of that commit is used, even if the branch changes meanwhile.
         let places = cache.repo(self.at(commit));
         let blob = places.blob_path(etag);
         let path = places.pointer_path(commit).join(self.file);
         let kept = |source| self.explained(hub, &blob, ApiError::IoError(source));
-        // `huggingface_hub` locks this file too.
+        // `huggingface_hub` locks the same file.
         let locks = folder.join(".locks").join(self.at(commit).folder_name());
         let _lock = lock(&locks.join(format!("{etag}.lock"))).map_err(kept)?;
         let total = metadata.size() as u64;
@@ -99,8 +98,8 @@ impl<'a> Wanted<'a> {
         while !path.is_file() {
             prepare(&blob, &path, total).map_err(kept)?;
             let (repo, file) = (api.repo(self.at(commit)), self.file.to_owned());
-            let result = patience::run(
-                hub.patience,
+            let result = timeout::run(
+                hub.timeout,
                 |bytes| hub.report(self.location, bytes, Some(total)),
                 move |counter| repo.download_with_progress(&file, counter),
             );
@@ -110,13 +109,12 @@ impl<'a> Wanted<'a> {
                     if !is_whole(&path, &metadata).map_err(kept)? {
                         remove(&path).and_then(|()| remove(&blob)).map_err(kept)?;
                         return Err(self.failed(
-                            "what arrived is not what was sent (its length or its SHA-256 differs); \
-                             it was thrown away, try again",
+                            "its length or its SHA-256 is wrong; the download was deleted, try again",
                         ));
                     }
                 }
                 Err(error) => {
-                    let is_over = attempts == ATTEMPTS || patience::is_lost(&error);
+                    let is_over = attempts == ATTEMPTS || timeout::is_timeout(&error);
                     match self.explained(hub, &blob, error) {
                         HubError::Download { .. } if !is_over => thread::sleep(PAUSE),
                         error => return Err(error),
@@ -138,7 +136,7 @@ impl<'a> Wanted<'a> {
         }
     }
 
-    /// What an error of `hf-hub` means; `path` is what it was writing, if it was.
+    /// Converts an error of `hf-hub`; `path` is the file that was written.
     fn explained(&self, hub: &Hub, path: &Path, error: ApiError) -> HubError {
         let (location, endpoint) = (self.location.to_string(), hub.options.endpoint());
         match error {
@@ -179,7 +177,7 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// Whether a name leads to a place below the folder that it is joined to.
+/// Whether a path, joined to a folder, stays inside the folder.
 fn is_inside(name: &str) -> bool {
     !name.is_empty()
         && Path::new(name)
@@ -187,12 +185,11 @@ fn is_inside(name: &str) -> bool {
             .all(|part| matches!(part, Component::Normal(_)))
 }
 
-/// Leaves what an earlier download got as `hf-hub` can go on with it: it can ask for what is missing at the end
-/// of the `.part` file only if something is.
+/// Prepares a partial download for `hf-hub`, which can resume a `.part` file only if it is incomplete.
 fn prepare(blob: &Path, path: &Path, total: u64) -> io::Result<()> {
     let part = blob.with_extension("part");
     let there = |path: &Path| path.metadata().map_or(0, |metadata| metadata.len());
-    // The same contents may have come with another commit; `hf-hub` would download them again.
+    // The same contents may exist from another commit; `hf-hub` would download them again.
     if there(&part) < total && there(blob) == total {
         fs::copy(blob, &part)?;
     }
@@ -204,11 +201,11 @@ fn prepare(blob: &Path, path: &Path, total: u64) -> io::Result<()> {
             .open(&part)?
             .set_len(total.saturating_sub(1))?;
     }
-    // A link to a blob that is gone would be in the way of a new one.
+    // A link to a deleted blob would block a new one.
     remove(path)
 }
 
-/// Removes a file or link, if it is there.
+/// Removes a file or link, if it exists.
 fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -216,7 +213,7 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Checks a file's length, and its contents where the ETag is their SHA-256, as for all files in large storage.
+/// Checks a file's length, and its SHA-256 if that is the ETag, as for all files in large storage.
 fn is_whole(path: &Path, metadata: &Metadata) -> io::Result<bool> {
     let mut file = File::open(path)?;
     let etag = metadata.etag();

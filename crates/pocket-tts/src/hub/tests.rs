@@ -1,4 +1,4 @@
-//! Downloads from a server on this machine.
+//! Downloads from a local server.
 
 mod refused;
 mod repository;
@@ -20,7 +20,7 @@ fn location(text: &str) -> Location {
     Location::parse(text, "/").unwrap()
 }
 
-/// A megabyte and a bit, of which no two pieces are alike.
+/// More than a megabyte without repetitions.
 fn content() -> Vec<u8> {
     (0..150_000u64)
         .flat_map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15)).to_le_bytes())
@@ -35,22 +35,22 @@ fn options(cache: &TempDir, endpoint: &str) -> HubOptions {
     }
 }
 
-/// A hub that no load on this machine makes impatient.
+/// A hub with a timeout that a loaded machine does not exceed.
 fn hub(options: HubOptions) -> Hub {
     Hub {
         options,
-        patience: Duration::from_secs(100),
+        timeout: Duration::from_secs(100),
     }
 }
 
-fn impatient(options: HubOptions) -> Hub {
+fn hub_with_short_timeout(options: HubOptions) -> Hub {
     Hub {
         options,
-        patience: Duration::from_secs(3),
+        timeout: Duration::from_secs(3),
     }
 }
 
-/// Remembers what it was told.
+/// Records its calls.
 #[derive(Default)]
 struct Watcher {
     steps: Mutex<Vec<(u64, Option<u64>)>>,
@@ -68,7 +68,7 @@ impl Progress for Watcher {
 }
 
 #[test]
-fn a_local_file_is_itself_and_must_be_one() {
+fn a_local_path_must_be_a_file() {
     let folder = TempDir::new().unwrap();
     let hub = Hub::new(HubOptions {
         offline: true,
@@ -95,7 +95,7 @@ fn a_local_file_is_itself_and_must_be_one() {
 }
 
 #[test]
-fn the_environment_is_read_as_huggingface_hub_reads_it() {
+fn reads_the_environment_like_huggingface_hub() {
     let home = TempDir::new().unwrap();
     std::fs::write(home.path().join("token"), "stored\n").unwrap();
     let with = |pairs: &[(&str, &str)]| {
@@ -146,10 +146,10 @@ fn the_environment_is_read_as_huggingface_hub_reads_it() {
 }
 
 #[test]
-fn a_server_that_cannot_be_reached_is_told_apart() {
+fn unreachable_servers_have_distinct_errors() {
     let cache = TempDir::new().unwrap();
     let file = location("hf://o/r/f.bin");
-    let problem = |endpoint: &str| match impatient(options(&cache, endpoint))
+    let problem = |endpoint: &str| match hub_with_short_timeout(options(&cache, endpoint))
         .resolve(&file)
         .unwrap_err()
     {
@@ -170,14 +170,14 @@ fn a_server_that_cannot_be_reached_is_told_apart() {
     });
     let text = problem(&silent.url(""));
     assert!(
-        text.contains("keeps silent") && text.contains("try later"),
+        text.contains("does not respond") && text.contains("try again later"),
         "{text}"
     );
     assert!(!cache.path().join("models--o--r").exists());
 }
 
 #[test]
-fn offline_nothing_is_asked_and_the_message_tells_how_to_get_the_file() {
+fn offline_there_are_no_requests_and_the_error_has_a_remedy() {
     let cache = TempDir::new().unwrap();
     let server = server::Server::new(|_| panic!("asked while offline"));
     let hub = hub(HubOptions {
@@ -204,7 +204,7 @@ fn offline_nothing_is_asked_and_the_message_tells_how_to_get_the_file() {
     assert_eq!(server.requests().len(), 0);
 }
 
-/// Two hubs with one cache, as two programs have.
+/// Runs two hubs with one cache, like two programs.
 fn together(run: impl Fn() + Sync) {
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..2).map(|_| scope.spawn(&run)).collect();

@@ -1,19 +1,19 @@
-//! Files from any web server, kept under a name made from their address.
+//! Downloads from any web server, stored under a name derived from the URL.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use crate::location::Location;
 use sha2::{Digest, Sha256};
 use tts_core::OutputFile;
 use ureq::Agent;
 
 use super::error::HubError;
-use super::lock::lock;
 use super::problem::explain;
-use super::{Hub, hex};
+use super::{Hub, hex, lock};
+use crate::location::Location;
 
-/// Where a file is kept: the SHA-256 of its address, with the ending that its address has, as the reference names it.
+/// Returns the path of a downloaded file: the SHA-256 of its URL, with the URL's extension, as in the
+/// reference.
 pub(super) fn path(folder: &Path, address: &str) -> PathBuf {
     let file = address.split(['?', '#']).next().unwrap_or_default();
     let file = file.rsplit('/').next().unwrap_or_default();
@@ -22,7 +22,7 @@ pub(super) fn path(folder: &Path, address: &str) -> PathBuf {
         .extension()
         .and_then(|ending| ending.to_str())
     {
-        // An ending tells formats apart; anything stranger than this tells nothing.
+        // The extension distinguishes formats; unusual ones have no meaning.
         Some(ending) if ending.len() <= 16 && ending.chars().all(|c| c.is_ascii_alphanumeric()) => {
             name.with_added_extension(ending)
         }
@@ -30,7 +30,7 @@ pub(super) fn path(folder: &Path, address: &str) -> PathBuf {
     }
 }
 
-/// Downloads a file to its place.
+/// Downloads a file into the cache.
 pub(super) fn download(
     hub: &Hub,
     location: &Location,
@@ -58,10 +58,10 @@ pub(super) fn download(
         return Ok(path);
     }
     let agent: Agent = Agent::config_builder()
-        .timeout_resolve(Some(hub.patience))
-        .timeout_connect(Some(hub.patience))
-        .timeout_recv_response(Some(hub.patience))
-        .timeout_per_read(Some(hub.patience))
+        .timeout_resolve(Some(hub.timeout))
+        .timeout_connect(Some(hub.timeout))
+        .timeout_recv_response(Some(hub.timeout))
+        .timeout_per_read(Some(hub.timeout))
         .user_agent(concat!("pocket-tts-rs/", env!("CARGO_PKG_VERSION")))
         .build()
         .into();

@@ -5,7 +5,7 @@ use tensor_pool::PagedLease;
 
 use crate::ops::flex::{self, HostTensor};
 use crate::ops::kernels::{self, Span};
-use crate::ops::{Backend, Heads, RopeTable, attention};
+use crate::ops::{Backend, Heads, RopeTable, Rows, attention};
 use crate::state::StateMemory;
 
 /// Positions of one page: 5 s at the released models' 12.5 frames per second. Smaller pages add spans
@@ -50,7 +50,7 @@ impl PagedKv {
     }
 
     /// The pages in memory.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "flex"))]
     pub(crate) fn pages(&self) -> &PagedLease<5> {
         &self.pages
     }
@@ -157,7 +157,12 @@ fn kernel(rows: &mut [KvRow<'_>], qkv: Tensor<3>, heads: &Heads, rope: &RopeTabl
                 }
             })
             .collect();
-        kernels::attention(qkv, width, time, &spans, heads, out);
+        let queries = Rows {
+            data: qkv,
+            count: time,
+            stride: width,
+        };
+        kernels::attention(queries, &spans, heads, out);
     }
     flex::tensor(out, [batch, time, heads.query_width()])
 }

@@ -7,7 +7,7 @@ use tensor_pool::PooledTensor;
 
 use crate::ops::flex::{self, HostTensor};
 use crate::ops::kernels::{self, Span};
-use crate::ops::{Backend, Heads, RopeTable, attention};
+use crate::ops::{Backend, Heads, RopeTable, Rows, attention};
 use crate::state::StateMemory;
 
 /// Keys and values of the last `context` positions. Position `n` is stored at `n mod context`.
@@ -42,7 +42,7 @@ impl RingKv {
     }
 
     /// The ring in memory.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "flex"))]
     pub(crate) fn tensor(&self) -> &Tensor<5> {
         &self.ring
     }
@@ -114,7 +114,12 @@ impl RingKv {
                 };
                 let new = super::new_span(qkv, heads);
                 let spans = [stored(&older), stored(&newer), new];
-                kernels::attention(qkv, width, time, &spans, heads, out);
+                let queries = Rows {
+                    data: qkv,
+                    count: time,
+                    stride: width,
+                };
+                kernels::attention(queries, &spans, heads, out);
                 for (positions, at) in &landing {
                     for (position, at) in positions.clone().zip(*at..) {
                         let from = position * new.stride;

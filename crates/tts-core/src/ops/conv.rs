@@ -13,8 +13,7 @@ use burn::tensor::Tensor;
 use tensor_pool::PooledTensor;
 
 use super::flex::{self, HostTensor};
-use super::matrix::Rows;
-use super::{Activation, Backend, Matrix, Vector, kernels};
+use super::{Activation, Backend, Matrix, Rows, Vector, kernels};
 use crate::state::StateMemory;
 
 /// Sizes of a convolution as the weights file stores it.

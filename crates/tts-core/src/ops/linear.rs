@@ -3,8 +3,7 @@
 use burn::tensor::Tensor;
 
 use super::flex::{self, HostTensor};
-use super::matrix::Rows;
-use super::{Activation, Backend, Matrix, Vector, kernels};
+use super::{Activation, Backend, Matrix, Rows, Vector, kernels};
 
 /// `x W^T + b`, with prepared weights.
 #[derive(Clone, Debug)]

@@ -170,7 +170,7 @@ impl std::fmt::Debug for PackedMatrix {
     }
 }
 
-/// Rows on the left side of a product: `count` rows that start `stride` elements apart in `data`.
+/// Rows of a matrix: `count` rows that start `stride` elements apart in `data`.
 ///
 /// Rows may overlap: row `t` of a causal convolution is the window of samples that ends at `t`.
 #[derive(Clone, Copy)]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 
+use super::StreamError;
 use super::progress::Counters;
 use super::queue::{QueuedSegment, SegmentQueue};
 use super::sequence::Sequence;
@@ -197,7 +198,7 @@ impl Generator {
     /// Sends a generated frame to the decoder, and the end of a segment after its last frame.
     fn accept(&self, sequence: &mut Sequence, row: Option<(&[f32], f32)>) -> Result<(), End> {
         let Some((latent, eos_logit)) = row else {
-            return Err(Error::Internal("a batch has fewer rows than segments".to_owned()).into());
+            return Err(StreamError::MissingRow.into());
         };
         let segment = sequence.segment;
         if sequence.accept(latent, eos_logit) {

@@ -1,4 +1,4 @@
-//! Hugging Face `tokenizer.json` files, through the library that defines them.
+//! Hugging Face `tokenizer.json` files, read by the library that defines the format.
 
 use std::collections::HashSet;
 
@@ -9,8 +9,8 @@ use tokenizers::PreTokenizerWrapper;
 
 use crate::text::sentencepiece::CharsMap;
 
-/// How many bytes to hand to the library at once when words can be encoded apart: enough to make
-/// its cost per call small, few enough that the first chunk of a long text comes at once.
+/// Bytes that the library encodes per call when words are independent: enough for a small cost per call,
+/// and few enough that the first segment of a long text is available at once.
 const STRETCH_BYTES: usize = 512;
 
 /// A tokenizer read from a `tokenizer.json`.
@@ -18,8 +18,8 @@ const STRETCH_BYTES: usize = 512;
 pub(super) struct JsonTokenizer {
     inner: tokenizers::Tokenizer,
     vocab_size: usize,
-    /// The character that stands for a space, when a text may be cut before it (or before a space)
-    /// and its parts encoded apart.
+    /// The character that represents a space, if a text may be cut before it (or before a space) and
+    /// the pieces encoded independently.
     word_start: Option<char>,
     fallback: Fallback,
 }
@@ -65,7 +65,7 @@ impl JsonTokenizer {
         let not_a_tokenizer = |error| {
             format!("it is not a `tokenizer.json` of the Hugging Face tokenizers library ({error})")
         };
-        // The library panics on malformed JSON, so it is only given what has been parsed.
+        // The library panics on malformed JSON, so only parsed JSON is passed to it.
         let file: Value = serde_json::from_slice(bytes).map_err(not_a_tokenizer)?;
         if let Some(normalizer) = file.get("normalizer") {
             check_charsmaps(normalizer)?;
@@ -74,8 +74,8 @@ impl JsonTokenizer {
         let inner: tokenizers::Tokenizer = serde_json::from_value(file).map_err(not_a_tokenizer)?;
         if inner.get_padding().is_some() || inner.get_truncation().is_some() {
             return Err(
-                "it sets `padding` or `truncation`, which would add to or cut what is spoken; set \
-                 both to null"
+                "it sets `padding` or `truncation`, which would change the spoken text; set both to \
+                 null"
                     .to_owned(),
             );
         }
@@ -96,8 +96,8 @@ impl JsonTokenizer {
         self.vocab_size
     }
 
-    /// Appends the ids of the next stretch of `text`, which begins at byte `offset`, and moves
-    /// `offset` past it; `false` at the end.
+    /// Appends the ids of the next stretch of `text`, which begins at byte `offset`, and advances
+    /// `offset` to its end; returns `false` at the end of the text.
     pub(super) fn advance(
         &self,
         text: &str,
@@ -117,8 +117,8 @@ impl JsonTokenizer {
         Ok(end < text.len())
     }
 
-    /// Where the stretch that begins at byte `start` ends: before the start of a word, or with the
-    /// text.
+    /// Returns the end of the stretch that begins at byte `start`: the next start of a word, or the end
+    /// of the text.
     fn stretch_end(&self, text: &str, start: usize) -> usize {
         let Some(word_start) = self.word_start else {
             return text.len();
@@ -169,8 +169,8 @@ fn model_settings(model: &Value) -> Value {
     Value::Object(settings.into_iter().collect())
 }
 
-/// Checks the SentencePiece maps in a normalizer or a sequence of them: on a damaged one the library
-/// panics, or reserves as much memory as the map claims to have.
+/// Checks the SentencePiece maps in a normalizer or a sequence of them. On a damaged map the library
+/// panics, or allocates the size that its header claims.
 fn check_charsmaps(normalizer: &Value) -> Result<(), String> {
     match normalizer {
         Value::Object(fields) => fields.iter().try_for_each(|(key, value)| {
@@ -181,7 +181,7 @@ fn check_charsmaps(normalizer: &Value) -> Result<(), String> {
                 .as_str()
                 .ok_or("its `precompiled_charsmap` is not a string in base64")?;
             let blob = BASE64.decode(text).map_err(|error| {
-                format!("its `precompiled_charsmap` is not in base64 ({error}); fetch it again")
+                format!("its `precompiled_charsmap` is not in base64 ({error}); download it again")
             })?;
             CharsMap::new(&blob)?.check()
         }),
@@ -190,8 +190,8 @@ fn check_charsmaps(normalizer: &Value) -> Result<(), String> {
     }
 }
 
-/// The character that begins each word, when the tokenizer does nothing but split at it: no step
-/// before or after looks across words, so the words' ids are the text's ids.
+/// Returns the character that begins each word if the tokenizer only splits at it. No other stage then
+/// looks across words, so the ids of the words are the ids of the text.
 fn word_start(inner: &tokenizers::Tokenizer) -> Option<char> {
     let plain = inner.get_normalizer().is_none()
         && inner.get_post_processor().is_none()

@@ -44,7 +44,7 @@ impl SegmentSize {
     /// for each frame but the last.
     #[must_use]
     pub fn positions(&self) -> usize {
-        self.tokens + self.max_frames
+        self.tokens.saturating_add(self.max_frames)
     }
 }
 
@@ -274,5 +274,74 @@ impl Iterator for Segments {
                 Some(segment)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::text::TokenizerFormat;
+
+    fn prepare(file: &str, text: &str) -> PreparedText {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/fixtures")
+            .join(file);
+        let bytes = std::fs::read(&path).unwrap();
+        let format = match file.ends_with(".json") {
+            true => TokenizerFormat::Tokenizers,
+            false => TokenizerFormat::SentencePiece,
+        };
+        let tokenizer = Arc::new(Tokenizer::from_bytes(format, &bytes, &path).unwrap());
+        let rules = SegmentRules {
+            text: TextOptions::default(),
+            max_tokens: NonZeroUsize::new(50).unwrap(),
+            frame_rate: 12.5,
+            frames_after_eos: None,
+        };
+        PreparedText::new(&tokenizer, text, rules).unwrap()
+    }
+
+    fn unspeakable(file: &str, text: &str) -> String {
+        let segments = prepare(file, text).segments().unwrap();
+        segments
+            .flat_map(|segment| segment.unwrap().unspeakable)
+            .collect()
+    }
+
+    #[test]
+    fn characters_without_pieces_are_unspeakable() {
+        let files = [
+            // Falls back to bytes.
+            "parity/tokenizer.model",
+            "parity/tokenizer.json",
+            // Falls back to the unknown piece.
+            "text/no_byte_fallback.model",
+        ];
+        for file in files {
+            assert_eq!(unspeakable(file, "All of this is known."), "", "{file}");
+            let found = unspeakable(file, "One cat, \u{732b}, and a\tdog: \u{72ac}, \u{732b}.");
+            assert_eq!(found, "\u{732b}\u{72ac}", "{file}");
+        }
+    }
+
+    #[test]
+    fn estimates_frames_after_the_end_of_speech_from_the_text() {
+        let frames = |text: &str| {
+            let text = prepare("parity/tokenizer.model", text);
+            let segment = text.segments().unwrap().next().unwrap().unwrap();
+            segment.frames_after_eos
+        };
+        assert_eq!(frames("One two."), 5);
+        assert_eq!(frames("One two three four five six."), 3);
+    }
+
+    #[test]
+    fn bounds_of_a_long_text_do_not_overflow() {
+        let text = "a. ".repeat(CUT_AT_ONCE_BYTES);
+        let mut prepared = prepare("parity/tokenizer.model", &text);
+        Arc::get_mut(&mut prepared.inner).unwrap().rules.max_tokens = NonZeroUsize::MAX;
+        assert_eq!(prepared.largest_segment().positions(), usize::MAX);
     }
 }

@@ -1,10 +1,9 @@
 //! SentencePiece `.model` files of the unigram kind.
 //!
-//! Written here rather than put on the `tokenizers` library because the results differ: that one
-//! finds reserved pieces such as `<pad>` in a text, sums scores in another precision (which decides
-//! between nearly equal segmentations), normalizes by grapheme and joins broken bytes differently.
-//! The method is the Viterbi search of Kudo, "Subword Regularization" (2018), in the arithmetic of
-//! the SentencePiece library.
+//! The `tokenizers` library gives different results: it finds reserved pieces such as `<pad>` in a text,
+//! sums scores in another precision (which decides between nearly equal segmentations), normalizes by
+//! grapheme, and joins invalid bytes differently. The method is the Viterbi search of Kudo, "Subword
+//! Regularization" (2018), in the arithmetic of the SentencePiece library.
 
 mod charsmap;
 mod decode;
@@ -17,33 +16,33 @@ pub(super) use charsmap::CharsMap;
 use normalizer::Normalizer;
 use trie::Trie;
 
-/// The character that stands for a space in pieces, U+2581.
+/// The character that represents a space in pieces, U+2581.
 const SPACE: &str = "\u{2581}";
 
-/// How much worse than the worst piece an unknown character scores; from the library
+/// The score of an unknown character, relative to the worst piece; from the library
 /// (`kUnkPenalty`).
 const UNKNOWN_PENALTY: f32 = 10.0;
 
-/// What a user-defined piece scores for each of its bytes but one, whatever the file says: more
-/// than other pieces, whose scores are logarithms of probabilities. Measured with version 0.2.3 of
-/// the library, the one the reference uses.
+/// The score of a user-defined piece for each of its bytes but one, independent of the file. It exceeds
+/// the scores of other pieces, which are logarithms of probabilities. Measured with version 0.2.3 of the
+/// library, which the reference uses.
 const USER_DEFINED_SCORE: f32 = 0.1;
 
 /// A unigram vocabulary with its normalizer.
 #[derive(Debug)]
 pub(super) struct SentencePiece {
     pieces: Vec<Piece>,
-    /// The pieces that may be found in a text.
+    /// The pieces that can occur in a text.
     trie: Trie,
     normalizer: Normalizer,
     unknown_id: u32,
-    /// What an unknown character scores.
+    /// The score of an unknown character.
     unknown_score: f32,
     /// The text of the unknown id.
     unknown_surface: String,
-    /// The ids of the 256 byte pieces, when unknown characters are spelled in bytes.
+    /// The ids of the 256 byte pieces, if unknown characters are encoded as bytes.
     byte_ids: Option<Box<[u32; 256]>>,
-    /// Whether no piece reaches from one word into the next.
+    /// Whether no piece extends from one word into the next.
     words_are_independent: bool,
 }
 
@@ -64,13 +63,12 @@ enum PieceKind {
     Byte(u8),
 }
 
-/// How far a text has been encoded.
+/// The state of encoding a text.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     normalization: normalizer::Progress,
-    /// The best score so far. Carried from word to word, since scores are summed in single
-    /// precision: how a sum is rounded, and thus which of two nearly equal segmentations wins,
-    /// depends on all that came before.
+    /// The best score so far, carried from word to word. Scores are summed in single precision, so the
+    /// rounding, and thus the choice between nearly equal segmentations, depends on all previous words.
     score: f32,
     /// Whether the last id was the unknown id: a run of unknown characters gets one.
     after_unknown: bool,
@@ -80,11 +78,11 @@ pub(super) struct Progress {
     inexpressible: Option<Vec<u8>>,
 }
 
-/// The best way to reach one byte position.
+/// The best path to one byte position.
 #[derive(Debug, Clone, Copy)]
 struct Node {
     score: f32,
-    /// The length in bytes of the last piece on that way; 0 while the position was not reached.
+    /// The length in bytes of the last piece on the path; 0 while the position is not reached.
     length: usize,
     id: u32,
 }
@@ -213,7 +211,7 @@ impl SentencePiece {
 }
 
 impl Node {
-    /// Takes a way here if it is the first or better; of equals, the one offered first stays.
+    /// Accepts a path if it is the first or better; among equal ones, the first is retained.
     fn offer(&mut self, score: f32, length: usize, id: u32) {
         if self.length == 0 || score > self.score {
             *self = Node { score, length, id };
@@ -221,8 +219,8 @@ impl Node {
     }
 }
 
-/// How many bytes the UTF-8 character that begins with `first` has. A stray continuation byte
-/// counts as one character.
+/// Returns the length in bytes of the UTF-8 character that begins with `first`. A continuation byte counts
+/// as one character.
 fn char_length(first: u8) -> usize {
     match first {
         0x00..=0xBF => 1,

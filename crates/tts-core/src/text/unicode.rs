@@ -1,11 +1,10 @@
-//! Character classes as Python's `str` methods see them.
+//! Character classes as defined by Python's `str` methods.
 //!
-//! The reference is a Python program, and its results depend on these classes.
+//! The results of the reference, a Python program, depend on these classes.
 
-/// The characters whose Unicode property `Numeric_Type` is `Decimal` or `Digit`: those for which
-/// Python's `str.isdigit` holds, superscripts and circled digits among them. Inclusive ranges, from
-/// `extracted/DerivedNumericType.txt` of Unicode 14, the version that Python 3.11 (the reference's)
-/// carries.
+/// The characters whose Unicode property `Numeric_Type` is `Decimal` or `Digit`, for which Python's
+/// `str.isdigit` holds. They include superscripts and circled digits. Inclusive ranges, from
+/// `extracted/DerivedNumericType.txt` of Unicode 14, the version of Python 3.11, which the reference uses.
 const DIGIT_RANGES: [(char, char); 81] = [
     ('\u{30}', '\u{39}'),
     ('\u{B2}', '\u{B3}'),
@@ -90,8 +89,8 @@ const DIGIT_RANGES: [(char, char); 81] = [
     ('\u{1FBF0}', '\u{1FBF9}'),
 ];
 
-/// Whether Python's `str.isspace` holds: Unicode's `White_Space` and the four separators
-/// U+001C to U+001F, which Rust does not count.
+/// Whether Python's `str.isspace` holds: for Unicode's `White_Space`, and for the four separators U+001C
+/// to U+001F, which are not whitespace in Rust.
 pub(super) fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1C}'..='\u{1F}').contains(&c)
 }
@@ -121,13 +120,13 @@ mod tests {
     }
 
     #[test]
-    fn as_many_characters_are_digits_and_spaces_as_in_python_3_11() {
+    fn counts_of_digits_and_spaces_match_python_3_11() {
         assert_eq!(all_chars().filter(|&c| is_digit(c)).count(), 788);
         assert_eq!(all_chars().filter(|&c| is_space(c)).count(), 29);
     }
 
     #[test]
-    fn digits_are_decimals_superscripts_and_circled_but_not_fractions_or_roman() {
+    fn digits_include_superscripts_but_not_fractions_or_roman_numerals() {
         for c in "0 9 \u{0665} \u{b2} \u{2460} \u{1d7ff}"
             .split(' ')
             .flat_map(str::chars)
@@ -143,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn the_information_separators_are_stripped_and_split_at() {
+    fn information_separators_are_whitespace() {
         assert_eq!(strip("\u{1c}\u{1f} a\u{1d}b \u{85}"), "a\u{1d}b");
         assert_eq!(words("a\u{1d}b  c ").collect::<Vec<_>>(), ["a", "b", "c"]);
     }

@@ -1,17 +1,17 @@
-//! Files of repositories that cannot be had, and what is said then.
+//! Repository files that cannot be downloaded, and the errors.
 
 use std::fs;
 
 use tempfile::TempDir;
 
 use super::server::{COMMIT, Reply, Request, Server, blob, whole, with_change};
-use super::{content, hub, impatient, location, options};
+use super::{content, hub, hub_with_short_timeout, location, options};
 use crate::hub::HubError;
 use crate::hub::HubOptions;
 use crate::source::chain;
 
 #[test]
-fn a_server_that_always_breaks_is_given_up() {
+fn gives_up_after_repeated_connection_failures() {
     let cache = TempDir::new().unwrap();
     let server = with_change(0..9, |reply, _| reply.cut(100_000));
     let text = hub(options(&cache, &server.url("")))
@@ -27,7 +27,7 @@ fn a_server_that_always_breaks_is_given_up() {
 }
 
 #[test]
-fn what_is_not_the_file_is_thrown_away() {
+fn deletes_wrong_contents() {
     let changed = |mut reply: Reply, _: &Request| {
         reply.body[600_000] ^= 1;
         reply
@@ -52,7 +52,7 @@ fn what_is_not_the_file_is_thrown_away() {
             .unwrap_err()
             .to_string();
         assert!(
-            text.contains("not what was sent") && text.contains("try again"),
+            text.contains("SHA-256 is wrong") && text.contains("try again"),
             "{text}"
         );
         assert_eq!(
@@ -75,23 +75,23 @@ fn what_is_not_the_file_is_thrown_away() {
 }
 
 #[test]
-fn a_download_that_falls_silent_is_given_up() {
+fn a_download_without_data_times_out() {
     let cache = TempDir::new().unwrap();
     let server = with_change(0..9, |reply, _| Reply {
         silent: true,
         ..reply
     });
-    let text = impatient(options(&cache, &server.url("")))
+    let text = hub_with_short_timeout(options(&cache, &server.url("")))
         .resolve(&location("hf://o/r/f.bin"))
         .unwrap_err()
         .to_string();
-    assert!(text.contains("keeps silent"), "{text}");
+    assert!(text.contains("does not respond"), "{text}");
     // For its description, twice, and for itself, each of the Hub and of its storage.
     assert_eq!(server.requests().len(), 6);
 }
 
 #[test]
-fn a_name_that_no_address_can_hold_is_refused() {
+fn rejects_names_that_urls_cannot_contain() {
     let cache = TempDir::new().unwrap();
     for name in [
         "a b.json",
@@ -112,7 +112,7 @@ fn a_name_that_no_address_can_hold_is_refused() {
 }
 
 #[test]
-fn closed_files_tell_how_access_is_got() {
+fn access_errors_describe_how_to_get_access() {
     for (status, token, expected) in [
         (401, None, "no access token was sent"),
         (403, Some("mine"), "the access token was refused"),
@@ -146,7 +146,7 @@ fn closed_files_tell_how_access_is_got() {
 }
 
 #[test]
-fn what_does_not_exist_is_told() {
+fn missing_files_are_reported() {
     let cache = TempDir::new().unwrap();
     let server = Server::new(|_| Reply::new(404));
     let error = hub(options(&cache, &server.url("")))
@@ -162,7 +162,7 @@ fn what_does_not_exist_is_told() {
 }
 
 #[test]
-fn answers_that_no_hub_gives_are_refused_before_anything_is_written() {
+fn rejects_invalid_responses_before_writing() {
     fn commit(request: &Request) -> Reply {
         Reply::file(b"{}", request).header("X-Repo-Commit", COMMIT)
     }
@@ -215,7 +215,7 @@ fn answers_that_no_hub_gives_are_refused_before_anything_is_written() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_is_named_with_the_way_out() {
+fn a_full_disk_is_reported_with_the_remedy() {
     let cache = TempDir::new().unwrap();
     // Every write to this device fails as on a full disk.
     std::os::unix::fs::symlink("/dev/full", blob(&cache).1).unwrap();
@@ -235,7 +235,7 @@ fn a_full_disk_is_named_with_the_way_out() {
 }
 
 #[test]
-fn a_cache_that_cannot_be_written_is_named() {
+fn an_unwritable_cache_is_reported_with_its_path() {
     let cache = TempDir::new().unwrap();
     fs::write(cache.path().join("models--o--r"), "in the way").unwrap();
     let server = whole();

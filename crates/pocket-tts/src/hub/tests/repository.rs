@@ -1,4 +1,4 @@
-//! Files of repositories that are found, downloaded and continued.
+//! Repository files that are found, downloaded and resumed.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use super::{content, hub, location, options, together, watched};
 use crate::hub::HubOptions;
 
 #[test]
-fn a_file_is_downloaded_once_and_laid_out_as_huggingface_hub_does() {
+fn downloads_once_into_the_layout_of_huggingface_hub() {
     let cache = TempDir::new().unwrap();
     let file = location("hf://o/r/sub/f.bin");
     let server = whole();
@@ -56,7 +56,7 @@ fn a_file_is_downloaded_once_and_laid_out_as_huggingface_hub_does() {
 }
 
 #[test]
-fn what_huggingface_hub_downloaded_is_found() {
+fn finds_downloads_of_huggingface_hub() {
     let cache = TempDir::new().unwrap();
     let snapshot = cache.path().join("models--o--r/snapshots").join(COMMIT);
     fs::create_dir_all(&snapshot).unwrap();
@@ -78,7 +78,7 @@ fn what_huggingface_hub_downloaded_is_found() {
 }
 
 #[test]
-fn a_connection_that_breaks_is_made_again_from_where_it_broke() {
+fn resumes_after_a_broken_connection() {
     let cache = TempDir::new().unwrap();
     let server = with_change(0..2, |reply, _| reply.cut(500_000));
     let (hub, watcher) = watched(options(&cache, &server.url("")));
@@ -93,7 +93,7 @@ fn a_connection_that_breaks_is_made_again_from_where_it_broke() {
 }
 
 #[test]
-fn a_later_run_goes_on_where_an_earlier_one_stopped() {
+fn resumes_the_download_of_an_earlier_run() {
     let cache = TempDir::new().unwrap();
     let file = location("hf://o/r/f.bin");
     {
@@ -120,7 +120,7 @@ fn a_later_run_goes_on_where_an_earlier_one_stopped() {
 }
 
 #[test]
-fn an_unfinished_file_that_is_whole_is_finished_and_one_too_long_is_downloaded_anew() {
+fn completes_a_full_partial_file_and_discards_one_that_is_too_long() {
     for (extra, start) in [(0, 1_199_999), (5, 0)] {
         let cache = TempDir::new().unwrap();
         fs::write(blob(&cache).1, [content(), vec![7; extra]].concat()).unwrap();
@@ -134,7 +134,7 @@ fn an_unfinished_file_that_is_whole_is_finished_and_one_too_long_is_downloaded_a
 }
 
 #[test]
-fn contents_that_came_with_another_commit_are_not_downloaded_again() {
+fn reuses_the_contents_of_another_commit() {
     let cache = TempDir::new().unwrap();
     fs::write(blob(&cache).0, content()).unwrap();
     let server = whole();
@@ -147,7 +147,7 @@ fn contents_that_came_with_another_commit_are_not_downloaded_again() {
 
 #[cfg(unix)]
 #[test]
-fn a_link_to_a_blob_that_is_gone_is_replaced() {
+fn replaces_a_link_to_a_deleted_blob() {
     let cache = TempDir::new().unwrap();
     let snapshot = cache.path().join("models--o--r/snapshots").join(COMMIT);
     fs::create_dir_all(&snapshot).unwrap();
@@ -161,7 +161,7 @@ fn a_link_to_a_blob_that_is_gone_is_replaced() {
 }
 
 #[test]
-fn small_files_are_sent_without_a_redirection() {
+fn accepts_files_without_redirection() {
     let cache = TempDir::new().unwrap();
     let server = Server::new(|request| {
         Reply::file(b"{}", request)
@@ -184,7 +184,7 @@ fn small_files_are_sent_without_a_redirection() {
 }
 
 #[test]
-fn a_renamed_repository_is_followed_on_its_server() {
+fn follows_the_redirection_of_a_renamed_repository() {
     let cache = TempDir::new().unwrap();
     let server = Server::new(|request| match request.path.starts_with("/o/") {
         true => Reply::new(307).header("Location", "/new/r/resolve/main/f.bin"),
@@ -197,7 +197,7 @@ fn a_renamed_repository_is_followed_on_its_server() {
 }
 
 #[test]
-fn two_programs_download_a_file_once() {
+fn concurrent_programs_download_a_file_once() {
     let cache = TempDir::new().unwrap();
     let server = whole();
     together(|| {

@@ -1,4 +1,4 @@
-//! A web server on this machine that answers as a test tells it to.
+//! A local web server whose responses are set by a test.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -30,7 +30,7 @@ impl Request {
             .map(|(_, value)| value.as_str())
     }
 
-    /// First byte asked for.
+    /// The first requested byte.
     pub fn start(&self) -> usize {
         let range = self
             .header("range")
@@ -38,13 +38,13 @@ impl Request {
         range.map_or(0, |range| range.split('-').next().unwrap().parse().unwrap())
     }
 
-    /// Whether it asks for a file's description only, as `hf-hub` does: by a download of the first byte.
-    pub fn asks_for_description(&self) -> bool {
+    /// Whether only the metadata is requested, which `hf-hub` does by downloading the first byte.
+    pub fn requests_metadata(&self) -> bool {
         self.header("range") == Some("bytes=0-0")
     }
 }
 
-/// An answer.
+/// A response.
 #[derive(Clone, Default)]
 pub struct Reply {
     pub status: u16,
@@ -52,7 +52,7 @@ pub struct Reply {
     pub body: Vec<u8>,
     /// Close the connection after this many bytes of the body.
     pub cut: Option<usize>,
-    /// Answer nothing, and keep the connection.
+    /// Send nothing, and keep the connection open.
     pub silent: bool,
 }
 
@@ -69,7 +69,7 @@ impl Reply {
         self
     }
 
-    /// A file, or the part of it that is asked for.
+    /// A file, or the requested range of it.
     pub fn file(content: &[u8], request: &Request) -> Self {
         if request.header("range").is_none() {
             return Self {
@@ -81,11 +81,7 @@ impl Reply {
         if start >= size {
             return Self::new(416).header("Content-Range", format!("bytes */{size}"));
         }
-        let end = if request.asks_for_description() {
-            1
-        } else {
-            size
-        };
+        let end = if request.requests_metadata() { 1 } else { size };
         Self {
             body: content[start..end].to_vec(),
             ..Self::new(206)
@@ -144,19 +140,19 @@ impl Server {
         format!("http://{}{path}", self.address)
     }
 
-    /// Requests so far.
+    /// All requests.
     pub fn requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap().clone()
     }
 
-    /// Requests so far for a file of [`hub`] itself.
+    /// All requests for a file of [`hub`] itself.
     pub fn downloads(&self) -> Vec<Request> {
         let is_download =
-            |request: &Request| request.path == "/storage" && !request.asks_for_description();
+            |request: &Request| request.path == "/storage" && !request.requests_metadata();
         self.requests().into_iter().filter(is_download).collect()
     }
 
-    /// First bytes asked for in [`Self::downloads`].
+    /// The first requested bytes of [`Self::downloads`].
     pub fn starts(&self) -> Vec<usize> {
         self.downloads().iter().map(Request::start).collect()
     }
@@ -219,17 +215,17 @@ fn read_request(stream: &TcpStream) -> Option<Request> {
     Some(Request { path, headers })
 }
 
-/// The commit that [`hub`] names.
+/// The commit in the responses of [`hub`].
 pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-/// The SHA-256 of a file's contents: the etag it has in large storage.
+/// The SHA-256 of a file's contents, which is its ETag in large storage.
 pub fn etag(content: &[u8]) -> String {
     hex(&Sha256::digest(content))
 }
 
 static ETAG: LazyLock<String> = LazyLock::new(|| etag(&content()));
 
-/// The Hub's answer for a file in large storage with [`content`], and the answer of that storage.
+/// The Hub's response for a file in large storage with [`content`], and the response of that storage.
 pub fn hub(request: &Request) -> Reply {
     match request.path.as_str() {
         "/storage" => Reply::file(&content(), request),
@@ -244,12 +240,12 @@ pub fn hub(request: &Request) -> Reply {
     }
 }
 
-/// A server with one file, by any name and in any revision.
+/// A server with one file under all names and in all revisions.
 pub fn whole() -> Server {
     Server::new(hub)
 }
 
-/// Such a server, with `change` made to its answers to the downloads that have these numbers.
+/// Such a server, with `change` applied to the responses to the downloads with these indices.
 pub fn with_change(
     numbers: std::ops::Range<usize>,
     change: impl Fn(Reply, &Request) -> Reply + Send + Sync + 'static,
@@ -257,7 +253,7 @@ pub fn with_change(
     let downloads = AtomicUsize::new(0);
     Server::new(move |request| {
         let reply = hub(request);
-        if request.path != "/storage" || request.asks_for_description() {
+        if request.path != "/storage" || request.requests_metadata() {
             return reply;
         }
         match numbers.contains(&downloads.fetch_add(1, Ordering::SeqCst)) {
@@ -267,7 +263,7 @@ pub fn with_change(
     })
 }
 
-/// Where the file's blob is, and its first part while it is downloaded.
+/// The paths of the file's blob and of its partial download.
 pub fn blob(cache: &TempDir) -> (PathBuf, PathBuf) {
     let blobs = cache.path().join("models--o--r/blobs");
     fs::create_dir_all(&blobs).unwrap();

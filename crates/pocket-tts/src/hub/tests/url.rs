@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tempfile::TempDir;
 
 use super::server::{Reply, Server, etag};
-use super::{content, hub, impatient, location, options, together, watched};
+use super::{content, hub, hub_with_short_timeout, location, options, together, watched};
 
 #[test]
-fn a_file_is_downloaded_once_and_named_as_the_reference_names_it() {
+fn downloads_once_under_the_references_name() {
     let cache = TempDir::new().unwrap();
     let server = Server::new(|request| Reply::file(&content(), request));
     let address = server.url("/a/voice.wav?x=1.json");
@@ -35,7 +35,7 @@ fn a_file_is_downloaded_once_and_named_as_the_reference_names_it() {
 }
 
 #[test]
-fn a_broken_download_leaves_no_file_and_the_next_one_starts_over() {
+fn a_broken_download_leaves_no_file_and_the_next_one_restarts() {
     let cache = TempDir::new().unwrap();
     let answers = AtomicUsize::new(0);
     let server = Server::new(move |request| {
@@ -61,21 +61,21 @@ fn a_broken_download_leaves_no_file_and_the_next_one_starts_over() {
 }
 
 #[test]
-fn a_server_that_falls_silent_is_given_up() {
+fn a_server_without_data_times_out() {
     let cache = TempDir::new().unwrap();
     let server = Server::new(|_| Reply {
         silent: true,
         ..Reply::default()
     });
-    let text = impatient(options(&cache, "http://127.0.0.1:1"))
+    let text = hub_with_short_timeout(options(&cache, "http://127.0.0.1:1"))
         .resolve(&location(&server.url("/f")))
         .unwrap_err()
         .to_string();
-    assert!(text.contains("keeps silent"), "{text}");
+    assert!(text.contains("does not respond"), "{text}");
 }
 
 #[test]
-fn a_refused_file_leaves_nothing_behind() {
+fn a_rejected_request_leaves_no_file() {
     for (status, expected) in [
         (404, "does not exist"),
         (403, "403"),
@@ -96,7 +96,7 @@ fn a_refused_file_leaves_nothing_behind() {
 }
 
 #[test]
-fn two_programs_download_a_file_once() {
+fn concurrent_programs_download_a_file_once() {
     let cache = TempDir::new().unwrap();
     let server = Server::new(|request| Reply::file(&content(), request));
     let file = location(&server.url("/f.bin"));

@@ -5,7 +5,7 @@ use rten_simd::ops::{BitOps, NumOps};
 use rten_simd::{Isa, SimdOp};
 use rten_vecmath::Softmax;
 
-use crate::ops::Heads;
+use crate::ops::{Heads, Rows};
 
 /// Keys and values of adjacent positions of one batch row. Position `i` starts at `i * stride` of
 /// both slices and holds all heads.
@@ -21,35 +21,28 @@ pub(crate) struct Span<'a> {
 /// in the 5-10 us that it takes to wake a sleeping worker.
 const PARALLEL_FROM: usize = 1 << 18;
 
-/// Attends from the last `time` positions of the sequence in `spans`, for one batch row.
+/// Attends from the last positions of the sequence in `spans`, for one batch row.
 ///
-/// `queries` holds the heads of each position, scaled and rotated, `query_stride` apart; `out` is
-/// `[time, head * head_dim]`. Each query adds up its keys in the order of the sequence, so the result
+/// Each row of `queries` starts with the heads of one position, scaled and rotated; `out` is `[time,
+/// head * head_dim]`. Each query adds up its keys in the order of the sequence, so the result
 /// does not depend on how the sequence is split into spans, on other queries or on threads.
-pub(crate) fn attention(
-    queries: &[f32],
-    query_stride: usize,
-    time: usize,
-    spans: &[Span<'_>],
-    heads: &Heads,
-    out: &mut [f32],
-) {
+pub(crate) fn attention(queries: Rows<'_>, spans: &[Span<'_>], heads: &Heads, out: &mut [f32]) {
     let keys: usize = spans.iter().map(|span| span.count).sum();
     let group = heads.heads / heads.kv_heads;
     let head_dim = heads.head_dim;
     let one = |index: usize, out: &mut [f32], scores: &mut Vec<f32>| {
         let (position, head) = (index / heads.heads, index % heads.heads);
         HeadAttention {
-            query: &queries[position * query_stride + head * head_dim..][..head_dim],
+            query: &queries.data[position * queries.stride + head * head_dim..][..head_dim],
             spans,
             offset: head / group * head_dim,
-            visible: heads.visible(position, time, keys),
+            visible: heads.visible(position, queries.count, keys),
             scores,
             out,
         }
         .dispatch();
     };
-    let work = time * keys * heads.query_width() * 2;
+    let work = queries.count * keys * heads.query_width() * 2;
     if work >= PARALLEL_FROM && rayon::current_num_threads() > 1 {
         out.par_chunks_exact_mut(head_dim)
             .with_min_len(heads.heads.min(4))

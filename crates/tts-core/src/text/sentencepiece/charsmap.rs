@@ -1,13 +1,13 @@
-//! The map of characters that a SentencePiece model normalizes by.
+//! The character map of a SentencePiece model's normalizer.
 
-/// The bits of a unit that hold its label. The top one is set in units that are values, whose label
-/// therefore never equals a byte.
+/// The bits of a unit that contain its label. The top bit is set in units that are values, so their label
+/// never equals a byte.
 const LABEL_BITS: u32 = 0x8000_00FF;
 /// The bits of a value.
 const VALUE_BITS: u32 = 0x7FFF_FFFF;
 
-/// A model's `precompiled_charsmap`: a double-array trie from character sequences to what they
-/// become, in the layout of the Darts-clone library.
+/// A model's `precompiled_charsmap`: a double-array trie from character sequences to their replacements, in
+/// the layout of the Darts-clone library.
 #[derive(Debug)]
 pub(in crate::text) struct CharsMap {
     units: Vec<u32>,
@@ -41,8 +41,8 @@ impl CharsMap {
         })
     }
 
-    /// Checks that no text leads outside the map, for readers that do not check as they go, and
-    /// that all replacements are text. The error says what is wrong.
+    /// Checks that no text leads outside the map, for readers without bounds checks, and that all
+    /// replacements are UTF-8. The error is the defect.
     pub(in crate::text) fn check(&self) -> Result<(), String> {
         let damaged = || {
             "its normalization map (`precompiled_charsmap`) is damaged; fetch it again".to_owned()
@@ -51,7 +51,7 @@ impl CharsMap {
         let mut seen = vec![false; self.units.len()];
         let mut waiting = vec![offset(*self.units.first().ok_or_else(damaged)?)];
         while let Some(node) = waiting.pop() {
-            // The children of a node lie in the block of 256 units around it.
+            // The children of a node are in the block of 256 units around it.
             if (node | 0xFF) as usize >= self.units.len() {
                 return Err(damaged());
             }
@@ -73,8 +73,8 @@ impl CharsMap {
         Ok(())
     }
 
-    /// The replacement of the longest rule that `text` begins with, and the length of what it
-    /// replaces. A damaged map, which points outside itself, has no such rule.
+    /// Returns the replacement of the longest rule that `text` begins with, and the length of the replaced
+    /// text; `None` if an offset of a damaged map is out of bounds.
     pub(super) fn longest(&self, text: &[u8]) -> Option<(&[u8], usize)> {
         let mut found = None;
         let mut node = offset(*self.units.first()?);
@@ -104,7 +104,7 @@ fn has_value(unit: u32) -> bool {
     (unit >> 8) & 1 == 1
 }
 
-/// How far from a node its children lie; the layout's own packing of 21 bits and a scale.
+/// Returns the distance of a node's children, which the layout packs into 21 bits and a scale.
 fn offset(unit: u32) -> u32 {
     (unit >> 10) << ((unit & (1 << 9)) >> 6)
 }

@@ -1,9 +1,9 @@
-//! From ids back to text.
+//! Decodes token ids to text.
 
 use super::{PieceKind, SPACE, SentencePiece, char_length};
 
 impl SentencePiece {
-    /// The text of `ids`, each of which is in the vocabulary.
+    /// Decodes `ids`, all of which are in the vocabulary.
     pub(in crate::text) fn decode(&self, ids: &[u32]) -> String {
         let mut text = String::new();
         let mut bytes = Vec::new();
@@ -30,8 +30,8 @@ impl SentencePiece {
                         && let Some(rest) = surface.strip_prefix(SPACE)
                     {
                         surface = rest;
-                        // Where runs of spaces are removed, all of a leading run goes; otherwise
-                        // only its first.
+                        // If runs of spaces are removed, the whole leading run is dropped; otherwise
+                        // only its first space.
                         dropped_space = !self.normalizer.remove_extra_whitespaces;
                     }
                     text.push_str(&surface.replace(SPACE, " "));
@@ -43,8 +43,8 @@ impl SentencePiece {
     }
 }
 
-/// Appends `bytes` as UTF-8, with one U+FFFD for each byte that is not part of a character (Rust's
-/// own lossy conversion puts one for each broken sequence), and empties them.
+/// Appends `bytes` as UTF-8 and clears them. Each byte that is not part of a character becomes one U+FFFD
+/// (Rust's lossy conversion uses one for each invalid sequence).
 fn push_bytes(text: &mut String, bytes: &mut Vec<u8>) {
     let mut rest = bytes.as_slice();
     while let Some(&first) = rest.first() {

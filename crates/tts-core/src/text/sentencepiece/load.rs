@@ -1,4 +1,4 @@
-//! Reading and checking a `.model` file.
+//! Reads and checks a `.model` file.
 
 use prost::Message;
 
@@ -6,13 +6,13 @@ use super::normalizer::Normalizer;
 use super::trie::Trie;
 use super::{Piece, PieceKind, SPACE, SentencePiece, UNKNOWN_PENALTY, proto};
 
-/// `TrainerSpec.ModelType.UNIGRAM`, which is also what a missing field means.
+/// `TrainerSpec.ModelType.UNIGRAM`, also the meaning of a missing field.
 const UNIGRAM: i32 = 1;
-/// What the unknown id decodes to where the file does not say: a double question mark in spaces.
+/// The text of the unknown id if the file does not specify one: a double question mark in spaces.
 const DEFAULT_UNKNOWN_SURFACE: &str = " \u{2047} ";
 
 impl SentencePiece {
-    /// Reads a model; the error says what is wrong with the file, which the caller names.
+    /// Reads a model; the error is the defect of the file, whose name the caller adds.
     pub(in crate::text) fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         if bytes.is_empty() {
             return Err("it is empty; a SentencePiece .model file is expected".to_owned());
@@ -20,7 +20,7 @@ impl SentencePiece {
         let model = proto::Model::decode(bytes).map_err(|error| {
             format!(
                 "it is not a SentencePiece .model file, or is cut short or damaged ({error}); \
-                 fetch it again"
+                 download it again"
             )
         })?;
         let trainer = model.trainer.unwrap_or_default();
@@ -34,7 +34,7 @@ impl SentencePiece {
         if trainer.treat_whitespace_as_suffix.unwrap_or(false) {
             return Err(
                 "it marks spaces at the end of words (`treat_whitespace_as_suffix`), which is not \
-                 supported; only models that mark them at the start are"
+                 supported; only models that mark them at the start are supported"
                     .to_owned(),
             );
         }
@@ -43,10 +43,7 @@ impl SentencePiece {
             .and_then(|spec| spec.precompiled_charsmap)
             .is_some_and(|map| !map.is_empty());
         if rewrites_output {
-            return Err(
-                "it has a denormalizer, which is not supported; only models without one are"
-                    .to_owned(),
-            );
+            return Err("it has a denormalizer, which is not supported".to_owned());
         }
 
         let byte_fallback = trainer.byte_fallback.unwrap_or(false);
@@ -117,7 +114,7 @@ fn read_piece(piece: proto::Piece, byte_fallback: bool) -> Result<Piece, String>
             "({text:?}) has the score {score}; scores are finite"
         ));
     }
-    // The numbers of `ModelProto.SentencePiece.Type`; a missing field means a normal piece.
+    // The values of `ModelProto.SentencePiece.Type`; a missing field means a normal piece.
     let kind = match piece.kind.unwrap_or(1) {
         1 => PieceKind::Normal,
         2 => PieceKind::Unknown,
@@ -141,7 +138,7 @@ fn read_piece(piece: proto::Piece, byte_fallback: bool) -> Result<Piece, String>
     Ok(Piece { text, score, kind })
 }
 
-/// The value of a byte piece such as `<0x0A>`, in the one spelling the library knows.
+/// Returns the value of a byte piece such as `<0x0A>`, in the only spelling that the library accepts.
 fn parse_byte(text: &str) -> Option<u8> {
     let digits = text.strip_prefix("<0x")?.strip_suffix('>')?;
     let value = u8::from_str_radix(digits, 16).ok()?;

@@ -1,29 +1,29 @@
-//! Normalizing a text before it is segmented, no further than is asked for.
+//! Normalizes a text on demand, before it is split into pieces.
 
 use super::charsmap::CharsMap;
 use super::trie::Trie;
 use super::{SPACE, char_length, proto};
 
-/// Rewrites characters by the model's map, and tidies and marks spaces.
+/// Replaces characters by the model's map, and normalizes and marks spaces.
 #[derive(Debug)]
 pub(super) struct Normalizer {
     charsmap: CharsMap,
-    /// Pieces that are never rewritten.
+    /// Pieces that are never changed.
     user_defined: Trie,
     add_dummy_prefix: bool,
     pub(super) remove_extra_whitespaces: bool,
-    /// What each space becomes.
+    /// The replacement of each space.
     space: &'static [u8],
 }
 
-/// How far a text has been normalized.
+/// The state of normalizing a text.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    /// The byte of the text that comes next.
+    /// The next byte of the text.
     position: usize,
     has_begun: bool,
     after_space: bool,
-    /// What has been normalized and not yet been segmented.
+    /// Normalized bytes that are not split into pieces yet.
     pub(super) pending: Vec<u8>,
 }
 
@@ -42,16 +42,16 @@ impl Normalizer {
         })
     }
 
-    /// Whether leading marks of spaces are dropped in decoding.
+    /// Whether decoding drops leading space marks.
     pub(super) fn drops_leading_space(&self) -> bool {
         self.add_dummy_prefix || self.remove_extra_whitespaces
     }
 
-    /// Normalizes up to the end of the next word, or all of `text` when not `by_word`. Returns how
-    /// many bytes at the start of `pending` may be segmented, and whether there is more.
+    /// Normalizes up to the end of the next word, or all of `text` when not `by_word`. Returns the number
+    /// of bytes at the start of `pending` that are final, and whether there is more.
     ///
-    /// A word is a run of space marks and what follows up to the next mark. The run stays with the
-    /// word, because marks at the end of a text are removed.
+    /// A word is a run of space marks and the text up to the next mark. The run belongs to the word,
+    /// because marks at the end of a text are removed.
     pub(super) fn advance(
         &self,
         text: &[u8],
@@ -83,7 +83,7 @@ impl Normalizer {
         (pending.len(), false)
     }
 
-    /// Skips spaces at the start of the text and puts the dummy prefix before what is left.
+    /// Skips spaces at the start of the text and inserts the dummy prefix before the rest.
     fn begin(&self, text: &[u8], progress: &mut Progress) {
         progress.has_begun = true;
         if self.remove_extra_whitespaces {
@@ -97,7 +97,7 @@ impl Normalizer {
         progress.after_space = self.remove_extra_whitespaces;
     }
 
-    /// Normalizes the next characters that belong together.
+    /// Normalizes the next sequence of characters that one rule applies to.
     fn step(&self, text: &[u8], progress: &mut Progress) {
         let Some((mut rewritten, consumed)) = self.rewrite(&text[progress.position..]) else {
             return;
@@ -117,7 +117,7 @@ impl Normalizer {
         }
     }
 
-    /// What the start of `text` becomes, and how many bytes of it that takes.
+    /// Returns the replacement of the start of `text`, and the number of bytes replaced.
     fn rewrite<'a>(&'a self, text: &'a [u8]) -> Option<(&'a [u8], usize)> {
         let first = *text.first()?;
         if let Some((length, _)) = self.user_defined.prefixes(text).last() {
@@ -130,8 +130,8 @@ impl Normalizer {
     }
 }
 
-/// Where the second word of `pending` begins: at a space mark that follows something else. Searches
-/// from byte `scanned` and leaves it where the next search goes on.
+/// Returns the start of the second word of `pending`: a space mark that follows another character.
+/// Searches from byte `scanned`, which is set to the start of the next search.
 fn next_word_start(pending: &[u8], scanned: &mut usize) -> Option<usize> {
     let mark = SPACE.as_bytes();
     while let Some(rest) = pending

@@ -1,4 +1,4 @@
-//! The parts of SentencePiece's `ModelProto` message that are read here, with its field numbers.
+//! The fields of SentencePiece's `ModelProto` message that are read here, with their numbers.
 
 /// The whole file.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -24,7 +24,7 @@ pub(super) struct Piece {
     pub(super) kind: Option<i32>,
 }
 
-/// How the vocabulary was trained.
+/// Settings of the vocabulary's training.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Trainer {
     #[prost(int32, optional, tag = "3")]
@@ -37,7 +37,7 @@ pub(super) struct Trainer {
     pub(super) unk_surface: Option<String>,
 }
 
-/// How text is normalized before it is segmented.
+/// Normalization before a text is split into pieces.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Normalizer {
     #[prost(bytes = "vec", optional, tag = "2")]

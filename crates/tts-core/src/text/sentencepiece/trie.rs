@@ -1,8 +1,8 @@
-//! Finding every piece that begins at a place in a text.
+//! Finds all pieces that begin at a position of a text.
 
 /// A prefix tree over byte strings.
 ///
-/// Nodes are numbered so that the children of each are consecutive and in the order of their bytes.
+/// The children of each node are consecutive, in the order of their bytes.
 #[derive(Debug)]
 pub(super) struct Trie {
     nodes: Vec<TrieNode>,
@@ -10,24 +10,24 @@ pub(super) struct Trie {
 
 #[derive(Debug)]
 struct TrieNode {
-    /// The byte that leads here from the parent.
+    /// The byte on the edge from the parent.
     byte: u8,
     first_child: u32,
     child_count: u16,
-    /// The value of the string that ends here.
+    /// The value of the string that ends at this node.
     value: Option<u32>,
 }
 
 impl Trie {
-    /// Builds the tree of `entries`, none of them empty. Two equal strings are an error, which
-    /// carries both values.
+    /// Builds the tree of `entries`, none of which is empty. Two equal strings are an error with both
+    /// values.
     pub(super) fn new(mut entries: Vec<(&[u8], u32)>) -> Result<Self, (u32, u32)> {
         entries.sort_unstable();
         if let Some(pair) = entries.windows(2).find(|pair| pair[0].0 == pair[1].0) {
             return Err((pair[0].1, pair[1].1));
         }
         let mut nodes = vec![TrieNode::new(0)];
-        // Each level of the tree in turn: nodes with the entries below them.
+        // The levels of the tree in turn: nodes with the entries below them.
         let mut level = vec![(0_usize, entries.as_slice())];
         let mut depth = 0;
         while !level.is_empty() {
@@ -52,7 +52,7 @@ impl Trie {
         Ok(Self { nodes })
     }
 
-    /// The length and value of each entry that `text` begins with, shortest first.
+    /// Returns the length and value of each entry that `text` begins with, shortest first.
     pub(super) fn prefixes(&self, text: &[u8]) -> impl Iterator<Item = (usize, u32)> {
         let mut node = &self.nodes[0];
         let mut length = 0;

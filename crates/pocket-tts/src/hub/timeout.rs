@@ -1,4 +1,4 @@
-//! Calls of `hf-hub` that may take long, but not forever.
+//! Calls of `hf-hub` with a timeout.
 
 use std::io;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use hf_hub::api::Progress;
 use hf_hub::api::sync::ApiError;
 
-/// Counts the bytes of a file as they arrive.
+/// Reports the received bytes of a file.
 pub(super) struct Counter {
     bytes: u64,
     sender: Sender<u64>,
@@ -21,30 +21,31 @@ impl Progress for Counter {
 
     fn update(&mut self, size: usize) {
         self.bytes += size as u64;
-        // Nobody listens any more to a call that was given up.
+        // The receiver of an abandoned call no longer exists.
         let _ = self.sender.send(self.bytes);
     }
 
     fn finish(&mut self) {}
 }
 
-/// Runs a call of `hf-hub` in a thread of its own, for two things that it cannot do: give up a server that is
-/// silent for longer than `patience` (it takes no client with timeouts), and fail without a panic (it panics on
-/// a redirection without an address). A call that is given up lives on until its connection ends.
+/// Runs a call of `hf-hub` on a separate thread, which adds two features: the call fails if the server
+/// sends nothing for `timeout` (`hf-hub` accepts no client with timeouts), and a panic becomes an error
+/// (`hf-hub` panics on a redirection without an address). The thread of an abandoned call ends with its
+/// connection.
 pub(super) fn run<T: Send + 'static>(
-    patience: Duration,
-    mut arrived: impl FnMut(u64),
+    timeout: Duration,
+    mut received: impl FnMut(u64),
     call: impl FnOnce(Counter) -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
     let (sender, bytes) = channel();
     let thread = thread::spawn(move || call(Counter { bytes: 0, sender }));
     loop {
-        match bytes.recv_timeout(patience) {
-            Ok(bytes) => arrived(bytes),
+        match bytes.recv_timeout(timeout) {
+            Ok(bytes) => received(bytes),
             Err(RecvTimeoutError::Timeout) => {
                 return Err(io::Error::from(io::ErrorKind::TimedOut).into());
             }
-            // The call has ended, and its counter with it.
+            // The call has ended and dropped its counter.
             Err(RecvTimeoutError::Disconnected) => {
                 let panicked = |_| {
                     let problem = "hf-hub cannot read the server's answer";
@@ -56,7 +57,7 @@ pub(super) fn run<T: Send + 'static>(
     }
 }
 
-/// Whether a call was given up for a server's silence.
-pub(super) fn is_lost(error: &ApiError) -> bool {
+/// Whether a call was abandoned because the server sent nothing.
+pub(super) fn is_timeout(error: &ApiError) -> bool {
     matches!(error, ApiError::IoError(error) if error.kind() == io::ErrorKind::TimedOut)
 }
