@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use mimalloc::MiMalloc;
-use tensor_pool::{Bytes, PoolAllocator};
+use tensor_pool::PoolAllocator;
 
-static COUNTING: PoolAllocator = PoolAllocator::with_capacity(Bytes::ZERO);
-static POOLED: PoolAllocator = PoolAllocator::with_capacity(Bytes::mib(512));
+static COUNTING: PoolAllocator = PoolAllocator::with_capacity(0);
+static POOLED: PoolAllocator = PoolAllocator::with_capacity(512 << 20);
 static CAP: cap::Cap<System> = cap::Cap::new(System, usize::MAX);
 static PEAK_ALLOC: peak_alloc::PeakAlloc = peak_alloc::PeakAlloc;
 

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use tensor_pool::{Budget, Bytes};
+use tensor_pool::Budget;
 
 const THREADS: [usize; 2] = [1, 2];
 
@@ -16,8 +16,8 @@ const THREADS: [usize; 2] = [1, 2];
 const DEPTHS: [usize; 2] = [1, 3];
 
 fn budget_of_depth(depth: usize) -> Budget {
-    let root = Budget::new("root", Bytes::mib(64));
-    (1..depth).fold(root, |budget, _| budget.child("child", Bytes::mib(64)))
+    let root = Budget::new("root", 64 << 20);
+    (1..depth).fold(root, |budget, _| budget.child("child", 64 << 20))
 }
 
 /// The time in which each of the threads does its work `count` times: the slowest thread's.
@@ -71,7 +71,7 @@ fn budget(criterion: &mut Criterion) {
                 bencher.iter_custom(|count| {
                     on_threads(threads, count, |count| {
                         for _ in 0..count {
-                            drop(black_box(budget.reserve(Bytes::kib(1), "x")));
+                            drop(black_box(budget.reserve(1 << 10, "x")));
                         }
                     })
                 });
@@ -79,10 +79,10 @@ fn budget(criterion: &mut Criterion) {
             group.bench_function(id(&format!("grow and shrink, depth {depth}")), |bencher| {
                 bencher.iter_custom(|count| {
                     on_threads(threads, count, |count| {
-                        let mut held = budget.reserve(Bytes::ZERO, "x").expect("nothing fits");
+                        let mut held = budget.reserve(0, "x").expect("nothing fits");
                         for _ in 0..count {
-                            let _ = black_box(held.grow(Bytes::kib(1)));
-                            held.shrink(Bytes::kib(1));
+                            let _ = black_box(held.grow(1 << 10));
+                            held.shrink(1 << 10);
                         }
                     })
                 });

@@ -47,18 +47,6 @@ impl BenchModel {
         }
     }
 
-    /// Returns the model with a name.
-    ///
-    /// # Errors
-    ///
-    /// There is no such model.
-    pub fn named(name: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|model| model.name() == name)
-            .ok_or_else(|| format!("unknown model {name:?}").into())
-    }
-
     /// Writes the files that are not in the repository into `folder`, unless they exist.
     ///
     /// # Errors

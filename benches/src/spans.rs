@@ -26,7 +26,7 @@ pub struct SpanTimes {
     /// Prefill and sampling of the first latent.
     pub prompt: Duration,
     /// Sampling of the other latents.
-    pub step: Duration,
+    pub sampling: Duration,
     /// Decoding of latents to audio.
     pub decode: Duration,
 }
@@ -34,11 +34,11 @@ pub struct SpanTimes {
 impl SpanTimes {
     /// Returns the times so far.
     pub fn read() -> Self {
-        let [prompt, step, decode] =
+        let [prompt, sampling, decode] =
             [0, 1, 2].map(|kind| Duration::from_nanos(SPENT[kind].load(Ordering::Relaxed)));
         Self {
             prompt,
-            step,
+            sampling,
             decode,
         }
     }
@@ -48,7 +48,7 @@ impl SpanTimes {
     pub fn since(self, earlier: Self) -> Self {
         Self {
             prompt: self.prompt.saturating_sub(earlier.prompt),
-            step: self.step.saturating_sub(earlier.step),
+            sampling: self.sampling.saturating_sub(earlier.sampling),
             decode: self.decode.saturating_sub(earlier.decode),
         }
     }

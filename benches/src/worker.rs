@@ -51,9 +51,9 @@ pub struct Speech {
     /// Time from the call to the last chunk of audio.
     pub wall: Duration,
     /// Time that FlowLM spent on all latents but the first.
-    pub step: Duration,
-    /// Time that Mimi spent decoding, summed over its calls. With several threads it overlaps `step`.
-    pub decode: Duration,
+    pub flow_lm: Duration,
+    /// Time that Mimi spent decoding, summed over its calls. With several threads it overlaps `flow_lm`.
+    pub mimi: Duration,
     /// Generated frames.
     pub frames: usize,
     /// Length of the audio.
@@ -188,8 +188,8 @@ fn speak(loaded: &Loaded, text: &str) -> Result<Speech> {
     let spans = SpanTimes::read().since(before);
     Ok(Speech {
         wall,
-        step: spans.step,
-        decode: spans.decode,
+        flow_lm: spans.sampling,
+        mimi: spans.decode,
         frames: samples / loaded.model.frame_samples(),
         audio_seconds: samples as f64 / f64::from(loaded.model.sample_rate_hz()),
         minor_faults: minor_faults.map(|(after, before)| after - before),

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use benches::{BenchModel, peak_rss_bytes, reset_peak_rss, rss_bytes};
 use pocket_tts::Location;
 use pocket_tts::memory::{
-    Bytes, MemoryPlan, PoolAllocator, get_memory_pool, optimize_model_memory, with_memory_limit,
+    MemoryPlan, PoolAllocator, get_memory_pool, optimize_model_memory, with_memory_limit,
 };
 use pocket_tts::{
     Audio, CoreError, DeviceKind, Error, GenerateOptions, LoadOptions, ModelSource, SpeechRequest,
@@ -38,14 +38,14 @@ const TEXTS: [&str; 3] = [
 ];
 
 /// How far a plan may be over what is taken.
-const OVER: Bytes = Bytes::mib(4);
+const OVER_BYTES: u64 = 4 << 20;
 
 /// Runs with a limit.
 const RUNS: usize = 10;
 
 /// Resident memory that a loaded model has beyond its weights: threads' stacks, the header, what the
 /// program itself touches.
-const SLACK: Bytes = Bytes::mib(24);
+const SLACK_BYTES: u64 = 24 << 20;
 
 /// Made once, also where several processes want it.
 fn folder() -> PathBuf {
@@ -111,7 +111,7 @@ impl Large {
     }
 
     /// The most that was counted meanwhile.
-    fn speak(&self, run: Run) -> Result<Bytes, Error> {
+    fn speak(&self, run: Run) -> Result<u64, Error> {
         let requests = self.requests(run);
         let window = PeakWindow::new();
         if run.is_stream {
@@ -128,7 +128,7 @@ impl Large {
             self.model.generate_batch(requests)?;
         }
         // Nothing was mapped meanwhile but what is now.
-        Ok(window.peak().unwrap() + counted(&get_memory_pool()).mapped)
+        Ok(window.peak_bytes().unwrap() + counted(&get_memory_pool()).mapped)
     }
 }
 
@@ -178,13 +178,13 @@ fn a_plan_is_never_exceeded_and_hardly_too_cautious(large: &Large) {
             seed: 1,
         };
         let plan = large.plan(run);
-        let planned = Bytes(plan.peak_bytes);
+        let planned = plan.peak_bytes;
         let taken = large.speak(run).unwrap();
         println!("batch {batch_size}: planned {planned}, taken {taken}");
         assert!(taken <= planned, "more was taken than planned\n{plan}");
-        let allowed = OVER.max(Bytes(taken.get() / 10));
+        let allowed = OVER_BYTES.max(taken / 10);
         assert!(
-            planned - taken <= allowed,
+            planned.saturating_sub(taken) <= allowed,
             "the plan is too cautious\n{plan}"
         );
     }
@@ -207,22 +207,20 @@ fn each_run_within_a_limit_is_refused_or_keeps_it(large: &Large) {
             is_stream,
             seed: random.random(),
         };
-        let planned = Bytes(large.plan(run).peak_bytes);
-        let least = Bytes(
-            large
-                .plan(Run {
-                    batch_size: 1,
-                    ..run
-                })
-                .peak_bytes,
-        );
+        let planned = large.plan(run).peak_bytes;
+        let least = large
+            .plan(Run {
+                batch_size: 1,
+                ..run
+            })
+            .peak_bytes;
         // From too small to ample.
-        let limit = random.random_range(least.get() / 100 * 97..=planned.get() / 100 * 103) >> 20;
+        let limit = random.random_range(least / 100 * 97..=planned / 100 * 103) >> 20;
         let keeps = |limit: u64| {
             let spoken = with_memory_limit(limit, || large.speak(run));
             if let Ok(taken) = spoken {
                 assert!(
-                    taken <= Bytes::mib(limit),
+                    taken <= limit << 20,
                     "{run:?} took {taken} within {limit} MB"
                 );
             }
@@ -298,26 +296,24 @@ fn loading_never_holds_a_weight_twice(folder: &Path) -> Child {
     let largest = expected_tensors(&config)
         .iter()
         .filter(|spec| spec.component != Component::VoiceEncoder)
-        .map(|spec| Bytes::of::<f32>(spec.shape.iter().product()))
+        .map(|spec| (spec.shape.iter().product::<usize>() * size_of::<f32>()) as u64)
         .max()
         .unwrap();
-    let [before, peak, after, prepared, stored] =
-        [before, peak, after, prepared, stored].map(Bytes);
     println!(
         "loading: resident {before} before, {peak} at most, {after} after; prepared {prepared}, \
          stored {stored}, largest tensor {largest}"
     );
-    if peak == Bytes::ZERO || before == Bytes::ZERO {
+    if peak == 0 || before == 0 {
         eprintln!("the system does not tell what is resident: loading was not measured");
         return child;
     }
-    let taken = peak - before;
+    let taken = peak.saturating_sub(before);
     assert!(
-        taken <= prepared + largest + SLACK,
+        taken <= prepared + largest + SLACK_BYTES,
         "loading took {taken}: some weight was there twice"
     );
     assert!(
-        prepared + stored > taken + Bytes(stored.get() / 2),
+        prepared + stored > taken + stored / 2,
         "the bound says nothing"
     );
     child
@@ -328,11 +324,10 @@ fn what_a_second_process_adds(other: &mut Child) {
         let path = format!("/proc/{id}/smaps_rollup");
         let rollup = fs::read_to_string(&path).map_err(|error| eprintln!("{path}: {error}"));
         let rollup = rollup.unwrap_or_default();
-        let kib = |key: &str| -> Option<Bytes> {
+        let kib = |key: &str| -> Option<u64> {
             let line = rollup.lines().find_map(|line| line.strip_prefix(key))?;
-            Some(Bytes::kib(
-                line.trim().strip_suffix("kB")?.trim().parse().ok()?,
-            ))
+            let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+            Some(kib << 10)
         };
         Some((kib("Rss:")?, kib("Pss:")?))
     });

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use serde::{Deserialize, Serialize};
-use tensor_pool::{Bytes, PoolAllocator};
+use tensor_pool::PoolAllocator;
 
 /// `PoolAllocator` with its defaults.
 pub static POOL: PoolAllocator = PoolAllocator::new();
@@ -71,7 +71,7 @@ impl AllocatorKind {
     /// Applies the settings, without allocating.
     pub(super) fn prepare(self) {
         match self {
-            Self::PoolOff => POOL.set_capacity(Bytes::ZERO),
+            Self::PoolOff => POOL.set_capacity(0),
             Self::PoolHugePages => POOL.set_huge_pages(true),
             Self::System | Self::SystemRaised | Self::MiMalloc | Self::Pool => {}
         }
@@ -105,7 +105,7 @@ impl AllocatorKind {
             // SAFETY: may be called at any time and by any thread.
             Self::MiMalloc => unsafe { libmimalloc_sys::mi_collect(true) },
             Self::PoolOff | Self::Pool | Self::PoolHugePages => {
-                POOL.trim(Bytes::ZERO);
+                POOL.trim(0);
             }
         }
     }

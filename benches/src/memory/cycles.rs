@@ -39,7 +39,7 @@ pub(super) fn measure() -> Result<Figures> {
 }
 
 fn made_on_purpose() -> Result<Figures> {
-    let live = || tensor_pool::heap().map(|heap| heap.stats().live.get() as i64);
+    let live = || tensor_pool::heap().map(|heap| heap.stats().live_bytes as i64);
     let baseline = live();
     let since = |now: Option<i64>| Some((now? - baseline?) as f64);
 

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use bench_report::memory::Unit;
 use serde::{Deserialize, Serialize};
-use tensor_pool::Bytes;
 
 /// One figure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,8 +44,8 @@ impl Figures {
     }
 
     /// What an allocator or a pool counted, if it did.
-    pub fn counted(&mut self, name: &str, bytes: Option<Bytes>) {
-        self.bytes(name, bytes.map(Bytes::get));
+    pub fn counted(&mut self, name: &str, bytes: Option<u64>) {
+        self.bytes(name, bytes);
     }
 
     /// Adds a count.

@@ -4,7 +4,7 @@ use bench_report::memory::{COUNTED_PEAK, FAULTS_PER_FRAME, TIME, TIMES_REAL_TIME
 use std::time::{Duration, Instant};
 
 use pocket_tts::memory::get_memory_pool;
-use tensor_pool::{Bytes, PeakWindow, minor_faults};
+use tensor_pool::{PeakWindow, minor_faults};
 use tts_core::memory::counted;
 
 use super::Figures;
@@ -22,7 +22,7 @@ pub(super) struct Watched {
     /// Duration.
     pub(super) time: Duration,
     /// Peak of live bytes in the allocator; unknown for other allocators than ours.
-    pub(super) heap_peak: Option<Bytes>,
+    pub(super) heap_peak: Option<u64>,
     /// Minor page faults.
     pub(super) faults: Option<u64>,
 }
@@ -41,7 +41,7 @@ impl Watch {
         let faults = minor_faults().zip(self.faults);
         Watched {
             time,
-            heap_peak: self.window.peak(),
+            heap_peak: self.window.peak_bytes(),
             faults: faults.map(|(after, before)| after.saturating_sub(before)),
         }
     }

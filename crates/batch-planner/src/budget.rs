@@ -2,8 +2,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::format::Bytes;
 use crate::{MemoryModel, Share};
+use bytesize::ByteSize;
 
 /// How much memory there is, how much of it stays free, and what takes it.
 ///
@@ -49,13 +49,13 @@ impl MemoryBudget {
 
 impl fmt::Display for MemoryBudget {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}", Bytes(self.limit_bytes))?;
+        write!(formatter, "{}", ByteSize::b(self.limit_bytes))?;
         if self.margin > Share::NONE {
             write!(
                 formatter,
                 " less {}: {}",
                 self.margin,
-                Bytes(self.usable_bytes())
+                ByteSize::b(self.usable_bytes())
             )?;
         }
         Ok(())

@@ -1,5 +1,5 @@
-use crate::format::Bytes;
 use crate::{Infeasible, MeasuredRange, Sample, Share};
+use bytesize::ByteSize;
 
 /// What can be wrong with a question or its numbers. Every message says what was found, what is
 /// allowed and the way out.
@@ -76,8 +76,8 @@ pub enum Error {
         "memory is not linear: the best fit is off by {:.1} % at batch size {}, length {} \
          (measured {}, fitted {}), and {allowed} is allowed; fit a smaller range, state the page \
          length, or allow more",
-        .worst * 100.0, .sample.batch_size, .sample.sequence_length, Bytes(.sample.bytes),
-        Bytes(*.fitted_bytes)
+        .worst * 100.0, .sample.batch_size, .sample.sequence_length, ByteSize::b(.sample.bytes),
+        ByteSize::b(*.fitted_bytes)
     )]
     NotLinear {
         /// The greatest residual, as a share of what was measured there. May be above 1.
@@ -120,7 +120,7 @@ pub enum Error {
     #[error(
         "request {id} of length {length} does not fit even alone: it needs {}, {} more than the \
          {} there are; raise the limit, or shorten or split the request",
-        Bytes(*.needed_bytes), Bytes(*.shortfall_bytes), Bytes(*.usable_bytes)
+        ByteSize::b(*.needed_bytes), ByteSize::b(*.shortfall_bytes), ByteSize::b(*.usable_bytes)
     )]
     RequestTooLarge {
         /// The request's id.

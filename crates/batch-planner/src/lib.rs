@@ -43,7 +43,6 @@
 
 mod budget;
 mod error;
-mod format;
 mod model;
 mod optimizer;
 mod plan;

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::format::Bytes;
 use crate::{Error, MemoryBudget, Result};
+use bytesize::ByteSize;
 
 /// Something to be done in a batch with others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -193,7 +193,7 @@ impl fmt::Display for Plan {
                 "\n{number:>7} {:>8} {:>8} {shortest:>8} {:>10} {:>12}",
                 batch.requests.len(),
                 batch.longest,
-                Bytes(batch.bytes),
+                ByteSize::b(batch.bytes),
                 batch.cost
             )?;
         }

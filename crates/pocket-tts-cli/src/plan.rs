@@ -90,7 +90,7 @@ fn measure(speech: &Speech) -> Result<Measured> {
 /// Returns the bytes in use in the devices' memory pools.
 fn device_bytes() -> u64 {
     let devices = memory::get_memory_pool().get_stats().devices;
-    devices.iter().map(|device| device.bytes_in_use.get()).sum()
+    devices.iter().map(|device| device.in_use_bytes).sum()
 }
 
 impl fmt::Display for Comparison {

@@ -32,9 +32,10 @@
 //!
 //! # Modules
 //!
-//! A module uses only modules to its left, and none of them uses `model`: `error`, `format`, `settings`, `models`, `categories`, `globals` (the only process-wide state), `context`, `phase`, `profile`,
-//! `release`, `limit`, `optimizer`, `plan`, `summary`, `report`, `session/files`, `session/recording`,
-//! `session`.
+//! A module uses only modules to its left, and none of them uses `model`: `error`, `format`,
+//! `settings`, `models`, `categories`, `globals` (the only process-wide state), `context`, `phase`,
+//! `profile`, `release`, `limit`, `optimizer`, `plan`, `summary`, `report`, `session/files`,
+//! `session/recording`, `session`.
 //!
 //! ```standalone_crate
 //! # #[cfg(feature = "builtin-voice")] {
@@ -50,7 +51,7 @@
 //! model.generate(&voice, "Hello world.", &GenerateOptions::default())?;
 //! println!("peak: {}", ALLOCATOR.stats().peak);
 //! // All stream state was returned to the pool.
-//! assert_eq!(model.memory_pool().get_stats().bytes_in_use.get(), 0);
+//! assert_eq!(model.memory_pool().get_stats().in_use_bytes, 0);
 //! # }
 //! # Ok::<(), pocket_tts::Error>(())
 //! ```
@@ -95,7 +96,7 @@ pub use summary::{
     memory_summary,
 };
 pub use tensor_pool::{
-    AllocatorStats, Bytes, DType, Device, DeviceMemory, Heap, MemoryPool, OutstandingTensor,
+    AllocatorStats, DType, Device, DeviceMemory, Heap, MemoryPool, OutstandingTensor,
     PoolAllocator, PoolStats, PooledTensor, Scope, heap,
 };
 

@@ -284,7 +284,7 @@ impl TtsModel {
     /// let tensor = pool
     ///     .get_tensor([2, 3], DType::F32, model.tensor_device())
     ///     .map_err(CoreError::from)?;
-    /// assert_eq!(tensor.bytes().get(), 24);
+    /// assert_eq!(tensor.bytes(), 24);
     /// # }
     /// # Ok::<(), pocket_tts::Error>(())
     /// ```

@@ -5,9 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use leak_detect::{GrowthProbe, HeapSource, Verdict, set_heap_source};
-use pocket_tts::memory::{
-    Bytes, PoolAllocator, Settings, get_cycle_detector, get_memory_pool, init,
-};
+use pocket_tts::memory::{PoolAllocator, Settings, get_cycle_detector, get_memory_pool, init};
 use pocket_tts::{GenerateOptions, LoadOptions, ModelSource, TtsModel, Voice};
 use tensor_pool::PeakWindow;
 use tts_core::memory::{counted, reserved};
@@ -63,12 +61,12 @@ fn options() -> GenerateOptions {
 }
 
 fn total() -> u64 {
-    counted(&get_memory_pool()).total().get()
+    counted(&get_memory_pool()).total()
 }
 
 /// Returns the counted bytes without idle tensors.
 fn settled() -> u64 {
-    get_memory_pool().trim(Bytes::ZERO);
+    get_memory_pool().trim(0);
     total()
 }
 
@@ -104,7 +102,7 @@ fn memory_is_constant_during_an_hour_of_speech() {
         drop(chunk);
         chunks.sample();
         if duration >= MINUTE * (minutes.len() as u32 + 1) {
-            minutes.push(window.peak().unwrap().get());
+            minutes.push(window.peak_bytes().unwrap());
             window = PeakWindow::new();
         }
     }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use pocket_tts::memory::{
-    Bytes, PoolAllocator, get_memory_pool, memory_efficient_context, with_memory_limit,
+    PoolAllocator, get_memory_pool, memory_efficient_context, with_memory_limit,
 };
 use pocket_tts::{Audio, CoreError, Error, GenerateOptions, SpeechRequest, TtsModel, Voice};
 use rand::seq::IndexedRandom;
@@ -37,13 +37,13 @@ fn alone() -> MutexGuard<'static, ()> {
     guard
 }
 
-fn counted_now() -> Bytes {
+fn counted_now() -> u64 {
     counted(&get_memory_pool()).total()
 }
 
-fn peak_of(window: &PeakWindow) -> Bytes {
+fn peak_of(window: &PeakWindow) -> u64 {
     let elsewhere = counted(&get_memory_pool());
-    window.peak().expect("the allocator is installed") + elsewhere.mapped + elsewhere.device
+    window.peak_bytes().expect("the allocator is installed") + elsewhere.mapped + elsewhere.device
 }
 
 /// Synthesizes a recording, to clone voices of different sizes from.
@@ -147,12 +147,12 @@ impl Speech {
         let peak = peak_of(&window);
         match &result {
             Ok(_) => assert!(
-                peak <= Bytes::mib(limit_mb),
+                peak <= limit_mb << 20,
                 "{peak} within a limit of {limit_mb} MB"
             ),
             Err(Error::Core(CoreError::Memory(MemoryError::LimitTooLow { .. }))) => {
-                let risen = peak - before;
-                assert!(risen <= Bytes(REFUSAL_BYTES), "the refusal took {risen}");
+                let risen = peak.saturating_sub(before);
+                assert!(risen <= REFUSAL_BYTES, "the refusal took {risen}");
             }
             Err(error) => panic!("{error}"),
         }
@@ -333,12 +333,12 @@ fn cached_voices_are_dropped_before_a_stream_ends() {
     // Over the limit by less than the cached voice's bytes, and by more than the scratch of a frame,
     // which may be counted now.
     let before = counted_now();
-    let occupied = occupy((Bytes::mib(limit_mb) - before).get() + cached * 3 / 4);
+    let occupied = occupy((limit_mb << 20).saturating_sub(before) + cached * 3 / 4);
     for chunk in stream {
         chunk.expect("dropping the cached voice is enough");
     }
-    let freed = before + Bytes::from(occupied.len()) - counted_now();
-    assert!(freed > Bytes(cached / 2), "the voice is still cached");
+    let freed = (before + occupied.len() as u64).saturating_sub(counted_now());
+    assert!(freed > cached / 2, "the voice is still cached");
     drop(occupied);
 }
 
@@ -364,7 +364,7 @@ fn the_batch_shrinks_before_a_stream_ends() {
     let kv_cache_bytes = || -> u64 {
         let leases = get_memory_pool().outstanding();
         let pages = leases.iter().filter(|lease| lease.tag == KV_CACHE_TAG);
-        pages.map(|lease| lease.size.get()).sum()
+        pages.map(|lease| lease.size_bytes).sum()
     };
     let kv_cache = plan.terms.iter().find(|term| term.name == "KV cache");
     let of_four = kv_cache.unwrap().bytes;
@@ -373,8 +373,8 @@ fn the_batch_shrinks_before_a_stream_ends() {
     }
     // Too much for four segments, but not for one: each takes megabytes.
     let per_segment = of_four / 4;
-    let room = Bytes::mib(limit_mb) - counted_now();
-    let occupied = occupy(room.get() + per_segment);
+    let room = (limit_mb << 20).saturating_sub(counted_now());
+    let occupied = occupy(room + per_segment);
     let mut fewest = of_four;
     for chunk in stream {
         chunk.expect("one segment fits");
@@ -388,12 +388,12 @@ fn the_batch_shrinks_before_a_stream_ends() {
 fn a_model_that_does_not_fit_is_not_loaded() {
     let _alone = alone();
     // Far less than the weights.
-    let limit_mb = counted_now().get() / MIB + 4;
+    let limit_mb = counted_now() / MIB + 4;
     let window = PeakWindow::new();
     let before = counted_now();
     let error = with_memory_limit(limit_mb, || TtsModel::builtin().map(|_| ())).unwrap_err();
-    let risen = peak_of(&window) - before;
-    assert!(risen < Bytes::mib(4), "{risen}");
+    let risen = peak_of(&window).saturating_sub(before);
+    assert!(risen < 4 << 20, "{risen}");
     let Error::Core(core) = &error else {
         panic!("{error}");
     };
@@ -402,5 +402,5 @@ fn a_model_that_does_not_fit_is_not_loaded() {
     let window = PeakWindow::new();
     let model = with_memory_limit(sufficient_mb, TtsModel::builtin);
     assert!(model.is_ok());
-    assert!(peak_of(&window) <= Bytes::mib(sufficient_mb));
+    assert!(peak_of(&window) <= sufficient_mb << 20);
 }

@@ -4,8 +4,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pocket_tts::memory::{
-    Bytes, PoolAllocator, get_memory_pool, memory_summary, optimize_model_memory,
-    release_idle_memory,
+    PoolAllocator, get_memory_pool, memory_summary, optimize_model_memory, release_idle_memory,
 };
 use pocket_tts::{GenerateOptions, LoadOptions, ModelSource, TtsModel};
 
@@ -42,8 +41,8 @@ fn an_optimized_model_reloads_its_encoder_for_cloning() {
     let freed = optimize_model_memory(&model);
     let after = ALLOCATOR.stats();
     assert_eq!(freed.voice_encoder_bytes, encoder as u64);
-    assert!((before.live - after.live).get() >= freed.voice_encoder_bytes);
-    assert_eq!(after.retained, Bytes::ZERO);
+    assert!(before.live_bytes.saturating_sub(after.live_bytes) >= freed.voice_encoder_bytes);
+    assert_eq!(after.retained_bytes, 0);
     assert_eq!(model.info().size.encoder_bytes, None);
 
     let positions = first.positions();
@@ -61,12 +60,12 @@ fn loading_optimizes_the_model_unless_disabled() {
         let mut options = LoadOptions::default();
         options.optimize_memory = optimize_memory;
         let model = TtsModel::load(ModelSource::BuiltIn, options).unwrap();
-        let retained = ALLOCATOR.stats().retained;
+        let retained = ALLOCATOR.stats().retained_bytes;
         drop(model);
         retained
     };
-    assert_eq!(retained_after_loading(true), Bytes::ZERO);
-    assert!(retained_after_loading(false) > Bytes::ZERO);
+    assert_eq!(retained_after_loading(true), 0);
+    assert!(retained_after_loading(false) > 0);
 }
 
 #[test]
@@ -78,17 +77,17 @@ fn releases_idle_memory_and_reports_each_byte_once() {
     let slt = model.voice("slt").unwrap().size_bytes();
     let allocated = || {
         let stats = ALLOCATOR.stats();
-        stats.live + stats.padding + stats.retained
+        stats.live_bytes + stats.padding_bytes + stats.retained_bytes
     };
-    let idle = get_memory_pool().get_stats().bytes_idle.get();
+    let idle = get_memory_pool().get_stats().idle_bytes;
     let before = allocated();
     let freed = release_idle_memory();
     let after = allocated();
     assert_eq!((freed.voices_bytes, freed.idle_tensors_bytes), (slt, idle));
     assert!(idle > 0 && freed.idle_blocks_bytes > 0, "{freed}");
-    assert_eq!(ALLOCATOR.stats().retained, Bytes::ZERO);
+    assert_eq!(ALLOCATOR.stats().retained_bytes, 0);
     // Padding is at most an eighth of the dropped blocks.
-    let released = (before - after).get();
+    let released = before.saturating_sub(after);
     let with_padding = freed.total_bytes() / 8 * 9 + (1 << 20);
     assert!(
         released >= freed.total_bytes() && released <= with_padding,

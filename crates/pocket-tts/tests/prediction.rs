@@ -27,10 +27,10 @@ impl Case<'_> {
         speak();
         // Speech maps no files and takes no device memory.
         let elsewhere = counted(&get_memory_pool());
-        let measured = window.peak().expect("the allocator is installed")
+        let measured = window.peak_bytes().expect("the allocator is installed")
             + elsewhere.mapped
             + elsewhere.device;
-        let (planned, measured) = (plan.peak_bytes, measured.get());
+        let (planned, measured) = (plan.peak_bytes, measured);
         let over = planned as i64 - measured as i64;
         println!(
             "{}: planned {planned}, measured {measured}, over by {:.2} MiB",

@@ -80,7 +80,7 @@ fn child_process() {
             std::process::exit(1);
         }
     };
-    let counted = window.peak().unwrap() + counted(&get_memory_pool()).mapped;
+    let counted = window.peak_bytes().unwrap() + counted(&get_memory_pool()).mapped;
     println!(
         "{SPOKEN} {:.1} s, counted peak {counted}",
         audio.duration().as_secs_f64()

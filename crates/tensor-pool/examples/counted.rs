@@ -3,12 +3,10 @@
 
 use std::hint::black_box;
 
-use tensor_pool::{
-    Bytes, PeakWindow, PoolAllocator, Scope, heap, minor_faults, pressure, seal_process,
-};
+use tensor_pool::{PeakWindow, PoolAllocator, Scope, heap, minor_faults, pressure, seal_process};
 
 #[global_allocator]
-static ALLOCATOR: PoolAllocator = PoolAllocator::with_capacity(Bytes::mib(128));
+static ALLOCATOR: PoolAllocator = PoolAllocator::with_capacity(128 << 20);
 
 /// Two layers of a network that allocates its activations.
 fn frame() {
@@ -23,7 +21,7 @@ fn main() {
         ALLOCATOR.install(),
         "the static above is this program's allocator"
     );
-    ALLOCATOR.set_soft_limit(Bytes::mib(256));
+    ALLOCATOR.set_soft_limit(256 << 20);
 
     // The first frame finds the shelves empty.
     let cold = seal_process();
@@ -45,7 +43,7 @@ fn main() {
     if let (Some(before), Some(after)) = (faults, minor_faults()) {
         println!("page faults in 100 frames: {}", after - before);
     }
-    if let Some(peak) = window.peak() {
+    if let Some(peak) = window.peak_bytes() {
         println!("peak in 100 frames: at most {peak}");
     }
 
@@ -54,12 +52,12 @@ fn main() {
         let stats = heap.stats();
         println!(
             "live {}, retained {}, {} of {} requests from the pool, pressure: {}",
-            stats.live,
-            stats.retained,
+            stats.live_bytes,
+            stats.retained_bytes,
             stats.from_pool.count,
             stats.total.count,
             pressure()
         );
-        println!("given back: {}", heap.trim(Bytes::ZERO));
+        println!("given back: {}", heap.trim(0));
     }
 }

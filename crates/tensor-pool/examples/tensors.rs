@@ -3,12 +3,12 @@
 //! `cargo run -p tensor-pool --features flex --example tensors`
 
 use burn::tensor::{DType, Device, Tensor};
-use tensor_pool::{Budget, Bytes, MemoryPool, PagedLease, Result, TensorRequest};
+use tensor_pool::{Budget, MemoryPool, PagedLease, Result, TensorRequest};
 
 fn main() -> Result<()> {
     let device = Device::flex();
     let pool = MemoryPool::new(100);
-    let budget = Budget::new("request", Bytes::mib(2));
+    let budget = Budget::new("request", 2 << 20);
 
     for round in 1..=3 {
         // What a stage of a model remembers of the last steps.
@@ -25,7 +25,7 @@ fn main() -> Result<()> {
             "round {round}: {} pages of {}, {} reserved; {} leases were served from the pool, {} tensors were made",
             cache.pages().len(),
             cache.page_bytes(),
-            budget.used(),
+            budget.used_bytes(),
             stats.hits,
             stats.allocations,
         );

@@ -21,8 +21,6 @@ pub use holders::Holder;
 pub use over::OverBudget;
 pub use reclaim::ReclaimerHandle;
 
-use crate::Bytes;
-
 /// A number of bytes that may be held at once, by those who reserve them first.
 ///
 /// It counts; it does not allocate and does not see allocations. A promise is kept where every
@@ -32,24 +30,24 @@ use crate::Bytes;
 /// child counts in all budgets up to the root. Clones are handles of the same budget.
 ///
 /// ```
-/// use tensor_pool::{Budget, Bytes};
+/// use tensor_pool::Budget;
 ///
-/// let process = Budget::new("process", Bytes::mib(100));
-/// let weights = process.reserve(Bytes::mib(60), "weights")?;
-/// let request = process.child("request", Bytes::mib(50));
+/// let process = Budget::new("process", 100 << 20);
+/// let weights = process.reserve(60 << 20, "weights")?;
+/// let request = process.child("request", 50 << 20);
 ///
 /// // The child would allow it, its parent has only 40 MiB left.
-/// let refused = request.reserve(Bytes::mib(45), "cache").unwrap_err();
+/// let refused = request.reserve(45 << 20, "cache").unwrap_err();
 /// assert_eq!(refused.budget, "process");
-/// assert_eq!(refused.available, Bytes::mib(40));
+/// assert_eq!(refused.available_bytes, 40 << 20);
 /// assert_eq!(refused.holders[0].what, "weights");
-/// assert_eq!(request.used(), Bytes::ZERO);
+/// assert_eq!(request.used_bytes(), 0);
 ///
-/// let mut cache = request.reserve(Bytes::mib(10), "cache")?;
-/// cache.grow(Bytes::mib(5))?;
-/// assert_eq!(process.used(), Bytes::mib(75));
+/// let mut cache = request.reserve(10 << 20, "cache")?;
+/// cache.grow(5 << 20)?;
+/// assert_eq!(process.used_bytes(), 75 << 20);
 /// drop(cache);
-/// assert_eq!(process.used(), weights.bytes());
+/// assert_eq!(process.used_bytes(), weights.bytes());
 /// # Ok::<(), tensor_pool::OverBudget>(())
 /// ```
 ///
@@ -98,10 +96,10 @@ impl Node {
         let short = self.chain().nth(short).unwrap_or(self);
         Err(OverBudget {
             budget: short.name.to_string(),
-            limit: Bytes(short.account.limit()),
-            wanted: Bytes(bytes),
+            limit_bytes: short.account.limit(),
+            requested_bytes: bytes,
             what: what.to_owned(),
-            available: Bytes(short.account.available()),
+            available_bytes: short.account.available(),
             holders: short.holders.of(short),
         })
     }
@@ -110,7 +108,7 @@ impl Node {
     fn reclaim(&self, bytes: u64) -> bool {
         reclaim::unless_reclaiming(|| {
             for node in self.chain() {
-                node.reclaimers.ask(|| Bytes(node.account.missing(bytes)));
+                node.reclaimers.ask(|| node.account.missing(bytes));
             }
         })
     }
@@ -123,28 +121,33 @@ impl Node {
 }
 
 impl Budget {
-    /// A budget of its own. [`Bytes::MAX`] is no limit: it only counts.
+    /// A budget of its own. [`u64::MAX`] is no limit: it only counts.
     #[must_use]
-    pub fn new(name: impl Into<Cow<'static, str>>, limit: Bytes) -> Self {
-        Self::with(name.into(), limit, None, Arc::new(Holders::new()))
+    pub fn new(name: impl Into<Cow<'static, str>>, limit_bytes: u64) -> Self {
+        Self::with(name.into(), limit_bytes, None, Arc::new(Holders::new()))
     }
 
     /// A budget within this one. Its limit may be above its parent's: then the parent's decides.
     #[must_use]
-    pub fn child(&self, name: impl Into<Cow<'static, str>>, limit: Bytes) -> Self {
+    pub fn child(&self, name: impl Into<Cow<'static, str>>, limit_bytes: u64) -> Self {
         let parent = Some(Arc::clone(&self.0));
-        Self::with(name.into(), limit, parent, Arc::clone(&self.0.holders))
+        Self::with(
+            name.into(),
+            limit_bytes,
+            parent,
+            Arc::clone(&self.0.holders),
+        )
     }
 
     fn with(
         name: Cow<'static, str>,
-        limit: Bytes,
+        limit_bytes: u64,
         parent: Option<Arc<Node>>,
         holders: Arc<Holders>,
     ) -> Self {
         Self(Arc::new(Node {
             name,
-            account: Account::new(limit.get()),
+            account: Account::new(limit_bytes),
             parent,
             reclaimers: Reclaimers::new(),
             holders,
@@ -161,13 +164,13 @@ impl Budget {
     /// They still do not fit. Time and size of the error grow with the number of reservations.
     pub fn reserve(
         &self,
-        bytes: Bytes,
+        bytes: u64,
         what: impl Into<Cow<'static, str>>,
     ) -> Result<Reservation, OverBudget> {
         let what = what.into();
-        self.0.take(bytes.get(), &what)?;
+        self.0.take(bytes, &what)?;
         let node = Arc::clone(&self.0);
-        let entry = self.0.holders.add(what, node, bytes.get());
+        let entry = self.0.holders.add(what, node, bytes);
         Ok(Reservation(entry))
     }
 
@@ -183,16 +186,16 @@ impl Budget {
     ///
     /// ```
     /// use std::sync::{Arc, Mutex};
-    /// use tensor_pool::{Budget, Bytes};
+    /// use tensor_pool::Budget;
     ///
-    /// let budget = Budget::new("process", Bytes::mib(64));
+    /// let budget = Budget::new("process", 64 << 20);
     /// let cache = Arc::new(Mutex::new(Vec::new()));
     /// let emptied = Arc::clone(&cache);
     /// let _handle = budget.add_reclaimer(0, move |_missing| emptied.lock().unwrap().clear());
     ///
-    /// cache.lock().unwrap().push(budget.reserve(Bytes::mib(40), "cached")?);
-    /// let needed = budget.reserve(Bytes::mib(50), "needed")?;
-    /// assert_eq!(budget.used(), needed.bytes());
+    /// cache.lock().unwrap().push(budget.reserve(40 << 20, "cached")?);
+    /// let needed = budget.reserve(50 << 20, "needed")?;
+    /// assert_eq!(budget.used_bytes(), needed.bytes());
     /// # Ok::<(), tensor_pool::OverBudget>(())
     /// ```
     ///
@@ -203,7 +206,7 @@ impl Budget {
     pub fn add_reclaimer(
         &self,
         priority: i32,
-        reclaim: impl Fn(Bytes) + Send + Sync + 'static,
+        reclaim: impl Fn(u64) + Send + Sync + 'static,
     ) -> ReclaimerHandle {
         self.0.reclaimers.add(priority, Box::new(reclaim))
     }
@@ -216,41 +219,41 @@ impl Budget {
 
     /// What may be in use at once.
     #[must_use]
-    pub fn limit(&self) -> Bytes {
-        Bytes(self.0.account.limit())
+    pub fn limit_bytes(&self) -> u64 {
+        self.0.account.limit()
     }
 
     /// Changes the limit. It may be set below what is in use: nothing is taken away, but nothing is
     /// granted either until enough was given back, and [`Self::is_over`] tells.
-    pub fn set_limit(&self, limit: Bytes) {
-        self.0.account.set_limit(limit.get());
+    pub fn set_limit(&self, limit_bytes: u64) {
+        self.0.account.set_limit(limit_bytes);
     }
 
     /// What is reserved here and below. A request that is being decided is counted for that moment.
     #[must_use]
-    pub fn used(&self) -> Bytes {
-        Bytes(self.0.account.used())
+    pub fn used_bytes(&self) -> u64 {
+        self.0.account.used()
     }
 
     /// The most that could be reserved now: the least that any budget up to the root has left. At
     /// most 2^48 - 1 bytes (256 TiB), also without a limit: a budget counts no further.
     #[must_use]
-    pub fn available(&self) -> Bytes {
+    pub fn available_bytes(&self) -> u64 {
         let least = self.0.accounts().map(Account::available).min();
-        Bytes(least.unwrap_or(0))
+        least.unwrap_or(0)
     }
 
     /// The most that was in use at once: exact with one thread; with several it may include requests
     /// that were refused at that moment. It never exceeds the limits that were set.
     #[must_use]
-    pub fn peak(&self) -> Bytes {
-        Bytes(self.0.account.peak())
+    pub fn peak_bytes(&self) -> u64 {
+        self.0.account.peak()
     }
 
     /// Whether more is in use than the limit allows, which happens only after it was lowered.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.used() > self.limit()
+        self.used_bytes() > self.limit_bytes()
     }
 
     /// Who holds bytes of this budget or of those below it, summed by name, the largest first.
@@ -268,8 +271,8 @@ impl fmt::Debug for Budget {
         f.debug_struct("Budget")
             .field("name", &self.0.name)
             .field("parent", &parent)
-            .field("limit", &self.limit())
-            .field("used", &self.used())
+            .field("limit_bytes", &self.limit_bytes())
+            .field("used_bytes", &self.used_bytes())
             .finish_non_exhaustive()
     }
 }
@@ -284,24 +287,24 @@ impl Reservation {
     /// # Errors
     ///
     /// They do not fit, as in [`Budget::reserve`]; what is held stays as it was.
-    pub fn grow(&mut self, bytes: Bytes) -> Result<(), OverBudget> {
-        self.0.node.take(bytes.get(), &self.0.what)?;
+    pub fn grow(&mut self, bytes: u64) -> Result<(), OverBudget> {
+        self.0.node.take(bytes, &self.0.what)?;
         // The sum is counted in the budget, which counts no further than 2^48.
-        self.0.set_bytes(self.0.bytes() + bytes.get());
+        self.0.set_bytes(self.0.bytes() + bytes);
         Ok(())
     }
 
     /// Gives some of the bytes back, all if it is more than are held.
-    pub fn shrink(&mut self, bytes: Bytes) {
-        let bytes = bytes.get().min(self.0.bytes());
+    pub fn shrink(&mut self, bytes: u64) {
+        let bytes = bytes.min(self.0.bytes());
         self.0.set_bytes(self.0.bytes() - bytes);
         self.0.node.give_back(bytes);
     }
 
     /// How much is held.
     #[must_use]
-    pub fn bytes(&self) -> Bytes {
-        Bytes(self.0.bytes())
+    pub fn bytes(&self) -> u64 {
+        self.0.bytes()
     }
 
     /// What it is held for.

@@ -1,8 +1,9 @@
 //! What can go wrong with tensors.
 
+use bytesize::ByteSize;
 use thiserror::Error;
 
-use crate::{Bytes, OverBudget};
+use crate::OverBudget;
 
 /// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -44,10 +45,10 @@ pub enum Error {
         shape: Vec<usize>,
     },
     /// The system refuses the memory.
-    #[error("the system has no {wanted} left for a tensor; use a smaller one or free some")]
+    #[error("the system has no {} left for a tensor; use a smaller one or free some", ByteSize::b(*requested_bytes))]
     OutOfMemory {
         /// The size asked for.
-        wanted: Bytes,
+        requested_bytes: u64,
     },
     /// The budget has no room.
     #[error(transparent)]

@@ -17,10 +17,10 @@
 //! budget counts what is reserved and sees no allocation.
 //!
 //! ```standalone_crate
-//! use tensor_pool::{Bytes, PoolAllocator, Scope, seal};
+//! use tensor_pool::{PoolAllocator, Scope, seal};
 //!
 //! #[global_allocator]
-//! static ALLOCATOR: PoolAllocator = PoolAllocator::with_capacity(Bytes::mib(128));
+//! static ALLOCATOR: PoolAllocator = PoolAllocator::with_capacity(128 << 20);
 //!
 //! fn frame() -> f32 {
 //!     let activations = vec![0.5_f32; 300_000];
@@ -37,14 +37,13 @@
 //!         std::hint::black_box(frame());
 //!     }
 //!     assert!(sealed.report().unwrap().is_empty());
-//!     assert_eq!(scope.usage().unwrap().peak, Bytes(1_200_000));
+//!     assert_eq!(scope.usage().unwrap().peak_bytes, 1_200_000);
 //!     assert_eq!(ALLOCATOR.stats().from_pool.count, 10);
 //! }
 //! ```
 
 mod allocator;
 mod budget;
-mod bytes;
 #[cfg(feature = "burn")]
 mod error;
 #[cfg(feature = "burn")]
@@ -62,13 +61,12 @@ pub use budget::{Budget, Holder, OverBudget, ReclaimerHandle, Reservation};
 #[cfg(feature = "burn")]
 #[doc(no_inline)]
 pub use burn::tensor::{DType, Device};
-pub use bytes::Bytes;
 #[cfg(feature = "burn")]
 pub use error::{Error, Result};
 #[cfg(feature = "burn")]
 pub use paged::{Landing, PagedLease};
 #[cfg(feature = "burn")]
 pub use pool::{
-    DEFAULT_MAX_IDLE, DEFAULT_MAX_POOL_SIZE, DeviceMemory, MemoryPool, OutstandingTensor,
+    DEFAULT_MAX_IDLE_BYTES, DEFAULT_MAX_POOL_SIZE, DeviceMemory, MemoryPool, OutstandingTensor,
     PoolOptions, PoolStats, PooledTensor, Reuse, TensorRequest,
 };

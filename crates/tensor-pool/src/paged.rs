@@ -6,7 +6,7 @@ use burn::tensor::kind::Basic;
 use burn::tensor::{Float, Tensor};
 
 use crate::error::{Error, Result};
-use crate::{Bytes, MemoryPool, PooledTensor, TensorRequest};
+use crate::{MemoryPool, PooledTensor, TensorRequest};
 
 /// A sequence in equal pages, each a leased tensor, that grows along one axis.
 ///
@@ -38,7 +38,7 @@ use crate::{Bytes, MemoryPool, PooledTensor, TensorRequest};
 pub struct PagedLease<const D: usize, K: Basic = Float> {
     pool: MemoryPool,
     page: TensorRequest<D, K>,
-    page_bytes: Bytes,
+    page_bytes: u64,
     axis: usize,
     pages: Vec<PooledTensor<D, K>>,
     len: usize,
@@ -105,18 +105,14 @@ impl<const D: usize, K: Basic> PagedLease<D, K> {
 
     /// What one page takes, and so what the step after [`capacity`](Self::capacity) will ask for.
     #[must_use]
-    pub fn page_bytes(&self) -> Bytes {
+    pub fn page_bytes(&self) -> u64 {
         self.page_bytes
     }
 
     /// What it would take to append `steps` more.
     #[must_use]
-    pub fn bytes_to_append(&self, steps: usize) -> Bytes {
-        Bytes(
-            self.page_bytes
-                .get()
-                .saturating_mul(self.missing(steps) as u64),
-        )
+    pub fn append_bytes(&self, steps: usize) -> u64 {
+        self.page_bytes.saturating_mul(self.missing(steps) as u64)
     }
 
     /// Leases the pages that `steps` more need: appending them cannot fail then.

@@ -18,7 +18,7 @@ use burn::tensor::{DType, Device, Tensor};
 use dashmap::DashMap;
 
 use crate::error::{Error, Result};
-use crate::{Budget, Bytes, ReclaimerHandle};
+use crate::{Budget, ReclaimerHandle};
 use evenly::Evenly;
 use idle::{Idle, IdleTensors};
 use key::{Devices, Key};
@@ -34,7 +34,7 @@ pub const DEFAULT_MAX_POOL_SIZE: usize = 100;
 
 /// Idle bytes that a pool keeps unless told otherwise: enough for the working state of a model of
 /// a few hundred million parameters, little beside its weights.
-pub const DEFAULT_MAX_IDLE: Bytes = Bytes::mib(256);
+pub const DEFAULT_MAX_IDLE_BYTES: u64 = 256 << 20;
 
 /// How idle tensors of a pool rank among a budget's reclaimers: nothing is lost with them but the
 /// time to make them again, so they go first.
@@ -47,7 +47,7 @@ pub struct PoolOptions {
     /// larger number means too.
     pub max_pool_size: usize,
     /// Most idle bytes over all shapes.
-    pub max_idle: Bytes,
+    pub max_idle_bytes: u64,
     /// Idle tensors are reserved here, and given up when something else needs the room.
     pub budget: Option<Budget>,
 }
@@ -56,7 +56,7 @@ impl Default for PoolOptions {
     fn default() -> Self {
         Self {
             max_pool_size: DEFAULT_MAX_POOL_SIZE,
-            max_idle: DEFAULT_MAX_IDLE,
+            max_idle_bytes: DEFAULT_MAX_IDLE_BYTES,
             budget: None,
         }
     }
@@ -127,11 +127,11 @@ impl MemoryPool {
     pub fn with_options(options: PoolOptions) -> Self {
         let PoolOptions {
             max_pool_size,
-            max_idle,
+            max_idle_bytes,
             budget,
         } = options;
         let shared = Arc::new_cyclic(|shared: &Weak<Shared>| Shared {
-            idle: IdleTensors::new(max_pool_size, max_idle),
+            idle: IdleTensors::new(max_pool_size, max_idle_bytes),
             devices: Devices::default(),
             counters: Counters::default(),
             outstanding: DashMap::with_hasher(Evenly),
@@ -207,7 +207,7 @@ impl MemoryPool {
             OutstandingTensor {
                 tag: request.tag,
                 since: Instant::now(),
-                size: bytes,
+                size_bytes: bytes,
             },
         );
         Ok(PooledTensor::new(
@@ -229,15 +229,17 @@ impl MemoryPool {
 
     /// Frees every idle tensor, and asks the devices to free what they keep for themselves.
     pub fn clear(&self) {
-        self.trim(Bytes::ZERO);
+        self.trim(0);
         for device in self.shared.devices.all() {
             device.memory_cleanup();
         }
     }
 
-    /// Frees idle tensors until at most `keep` bytes of them are left. Returns what was freed.
-    pub fn trim(&self, keep: Bytes) -> Bytes {
-        self.shared.idle.free(self.shared.idle.bytes() - keep)
+    /// Frees idle tensors until at most `keep_bytes` of them are left. Returns what was freed.
+    pub fn trim(&self, keep_bytes: u64) -> u64 {
+        self.shared
+            .idle
+            .free(self.shared.idle.bytes().saturating_sub(keep_bytes))
     }
 
     /// Most idle tensors that are kept per shape, type and device.
@@ -282,7 +284,7 @@ impl MemoryPool {
         shared.counters.read(PoolStats {
             pooled_tensors: shared.idle.tensors(),
             keys: shared.idle.keys(),
-            bytes_idle: shared.idle.bytes(),
+            idle_bytes: shared.idle.bytes(),
             devices: devices.filter_map(DeviceMemory::of).collect(),
             ..PoolStats::default()
         })
@@ -300,10 +302,10 @@ impl MemoryPool {
 
 impl Shared {
     /// Keeps a tensor for the next lease if there is room, else drops it. Whether it was kept.
-    fn keep(&self, key: &Key, tensor: burn::backend::DispatchTensor, bytes: Bytes) -> bool {
+    fn keep(&self, key: &Key, tensor: burn::backend::DispatchTensor, bytes: u64) -> bool {
         let reservation = match &self.budget {
             // Nothing useful shall be freed only to keep something idle.
-            Some(budget) if budget.available() < bytes => return false,
+            Some(budget) if budget.available_bytes() < bytes => return false,
             Some(budget) => match budget.reserve(bytes, "idle tensors") {
                 Ok(reservation) => Some(reservation),
                 Err(_) => return false,

@@ -9,7 +9,7 @@ use std::sync::{Barrier, mpsc};
 use std::thread;
 
 use checked::Checked;
-use tensor_pool::{AllocatorStats, Bytes, PoolAllocator};
+use tensor_pool::{AllocatorStats, PoolAllocator};
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -17,7 +17,7 @@ const MIB: usize = 1 << 20;
 type Pool = PoolAllocator<&'static Checked>;
 
 /// An allocator on a checking one, which is leaked: a few bytes a test.
-fn pool(capacity: Bytes) -> (Pool, &'static Checked) {
+fn pool(capacity: u64) -> (Pool, &'static Checked) {
     let inner: &Checked = Box::leak(Box::new(Checked::new()));
     (PoolAllocator::with(inner, capacity), inner)
 }
@@ -94,7 +94,7 @@ impl Drop for Block<'_> {
 /// What must hold whenever nobody is in a call.
 fn assert_adds_up(stats: AllocatorStats, inner: &Checked) {
     assert_eq!(
-        stats.live + stats.padding + stats.retained,
+        stats.live_bytes + stats.padding_bytes + stats.retained_bytes,
         inner.outstanding(),
         "{stats:?}"
     );
@@ -102,18 +102,18 @@ fn assert_adds_up(stats: AllocatorStats, inner: &Checked) {
         stats.total.count,
         stats.from_pool.count + stats.from_inner.count
     );
-    assert!(stats.retained <= stats.capacity);
-    assert!(stats.peak >= stats.live);
+    assert!(stats.retained_bytes <= stats.capacity_bytes);
+    assert!(stats.peak_bytes >= stats.live_bytes);
 }
 
 #[test]
 fn a_freed_large_block_serves_the_next_request_of_its_class() {
-    let (pool, inner) = pool(Bytes::mib(64));
+    let (pool, inner) = pool(64 << 20);
     let mut first = Block::of(&pool, MIB);
     first.fill(1);
     let pointer = first.pointer;
     drop(first);
-    assert_eq!(pool.stats().retained, Bytes::mib(1));
+    assert_eq!(pool.stats().retained_bytes, 1 << 20);
     let again = Block::of(&pool, MIB - 1);
     assert_eq!(again.pointer, pointer);
     if cfg!(debug_assertions) {
@@ -121,38 +121,38 @@ fn a_freed_large_block_serves_the_next_request_of_its_class() {
     }
     assert_eq!(inner.requests(), 1);
     let stats = pool.stats();
-    assert_eq!(stats.from_pool.bytes, Bytes::from(MIB - 1));
-    assert_eq!(stats.padding, Bytes(1));
+    assert_eq!(stats.from_pool.bytes, (MIB - 1) as u64);
+    assert_eq!(stats.padding_bytes, 1);
     assert_adds_up(stats, inner);
 }
 
 #[test]
 fn small_and_very_large_requests_pass_through() {
-    let (pool, inner) = pool(Bytes::mib(128));
+    let (pool, inner) = pool(128 << 20);
     for size in [1, 64 * KIB - 1, 32 * MIB + 1] {
         let block = Block::of(&pool, size);
         assert_eq!(inner.layout_of(block.pointer).size(), size);
         drop(block);
-        assert_eq!(pool.stats().retained, Bytes::ZERO);
-        assert_eq!(inner.outstanding(), Bytes::ZERO);
+        assert_eq!(pool.stats().retained_bytes, 0);
+        assert_eq!(inner.outstanding(), 0);
     }
     assert_eq!(pool.stats().from_inner.count, 3);
 }
 
 #[test]
 fn padding_is_at_most_an_eighth() {
-    let (pool, inner) = pool(Bytes::ZERO);
+    let (pool, inner) = pool(0);
     for size in (64 * KIB..=32 * MIB).step_by(77_777) {
         let block = Block::of(&pool, size);
         let asked = inner.layout_of(block.pointer).size();
         assert!(asked >= size && asked - size <= size / 8);
-        assert_eq!(pool.stats().padding, Bytes::from(asked - size));
+        assert_eq!(pool.stats().padding_bytes, (asked - size) as u64);
     }
 }
 
 #[test]
 fn large_blocks_are_aligned_to_16_or_as_requested_but_no_more() {
-    let (pool, inner) = pool(Bytes::mib(64));
+    let (pool, inner) = pool(64 << 20);
     for (asked, expected) in [(1, 16), (16, 16), (64, 64), (4096, 4096), (MIB, MIB)] {
         let block = Block::new(&pool, Layout::from_size_align(MIB, asked).unwrap());
         assert_eq!(inner.layout_of(block.pointer).align(), expected);
@@ -162,7 +162,7 @@ fn large_blocks_are_aligned_to_16_or_as_requested_but_no_more() {
 
 #[test]
 fn a_block_serves_only_the_alignment_it_was_made_with() {
-    let (pool, inner) = pool(Bytes::mib(64));
+    let (pool, inner) = pool(64 << 20);
     let aligned = |align| Layout::from_size_align(MIB, align).unwrap();
     let kept = Block::new(&pool, aligned(64)).pointer;
     assert_ne!(Block::new(&pool, aligned(16)).pointer, kept);
@@ -171,15 +171,15 @@ fn a_block_serves_only_the_alignment_it_was_made_with() {
     assert_eq!(Block::new(&pool, aligned(64)).pointer, kept);
     assert_eq!(pool.stats().from_pool.count, 1);
     // More than the low bits of an address can tell: not kept.
-    let retained = pool.stats().retained;
+    let retained = pool.stats().retained_bytes;
     drop(Block::new(&pool, aligned(MIB)));
-    assert_eq!(pool.stats().retained, retained);
+    assert_eq!(pool.stats().retained_bytes, retained);
     assert_adds_up(pool.stats(), inner);
 }
 
 #[test]
 fn zeroed_blocks_are_zero_and_fresh_ones_are_left_to_the_allocator_below() {
-    let (pool, inner) = pool(Bytes::mib(64));
+    let (pool, inner) = pool(64 << 20);
     let mut fresh = Block::zeroed(&pool, layout(MIB));
     assert_eq!(inner.zeroed_requests(), 1);
     assert!(fresh.holds(0, MIB));
@@ -194,7 +194,7 @@ fn zeroed_blocks_are_zero_and_fresh_ones_are_left_to_the_allocator_below() {
 
 #[test]
 fn small_zeroed_blocks_are_zero_also_where_the_allocator_below_recycles() {
-    let (pool, inner) = pool(Bytes::mib(64));
+    let (pool, inner) = pool(64 << 20);
     for size in [1, 24, 1000, 4 * KIB] {
         // The system's allocator hands out again what it was given last.
         Block::of(&pool, size).fill(7);
@@ -208,7 +208,7 @@ fn small_zeroed_blocks_are_zero_also_where_the_allocator_below_recycles() {
 
 #[test]
 fn a_small_block_grows_by_moving_and_is_resized_below_otherwise() {
-    let (pool, inner) = pool(Bytes::mib(64));
+    let (pool, inner) = pool(64 << 20);
     let mut block = Block::of(&pool, 16);
     block.fill(3);
     // Grown to a page, grown beyond, made smaller.
@@ -222,17 +222,17 @@ fn a_small_block_grows_by_moving_and_is_resized_below_otherwise() {
         assert_eq!((inner.requests(), inner.resizes()), (requests, resizes));
         assert_eq!(inner.layout_of(block.pointer), layout(size));
         assert!(block.holds(3, 16));
-        assert_eq!(pool.stats().live, Bytes::from(size));
+        assert_eq!(pool.stats().live_bytes, size as u64);
         assert_adds_up(pool.stats(), inner);
     }
     // One request, and what it grew by.
     assert_eq!(pool.stats().total.count, 1);
-    assert_eq!(pool.stats().total.bytes, Bytes::from(4 * KIB + 1));
+    assert_eq!(pool.stats().total.bytes, (4 * KIB + 1) as u64);
 }
 
 #[test]
 fn a_small_block_that_cannot_grow_stays_as_it_is() {
-    let (pool, inner) = pool(Bytes::mib(64));
+    let (pool, inner) = pool(64 << 20);
     let mut block = Block::of(&pool, 100);
     block.fill(3);
     let before = pool.stats();
@@ -247,13 +247,13 @@ fn a_small_block_that_cannot_grow_stays_as_it_is() {
 
 #[test]
 fn resizing_within_a_class_stays_in_place() {
-    let (pool, inner) = pool(Bytes::mib(64));
+    let (pool, inner) = pool(64 << 20);
     let mut block = Block::of(&pool, MIB + 1);
     let pointer = block.pointer;
     for size in [MIB + MIB / 8, MIB + 77, MIB + MIB / 8 - 5] {
         block.resize(size);
         assert_eq!(block.pointer, pointer);
-        assert_eq!(pool.stats().live, Bytes::from(size));
+        assert_eq!(pool.stats().live_bytes, size as u64);
         assert_adds_up(pool.stats(), inner);
     }
     assert_eq!(pool.stats().total.count, 1);
@@ -262,12 +262,12 @@ fn resizing_within_a_class_stays_in_place() {
 
 #[test]
 fn a_block_that_leaves_its_class_is_kept_for_the_next_request() {
-    let (pool, inner) = pool(Bytes::mib(64));
+    let (pool, inner) = pool(64 << 20);
     let mut block = Block::of(&pool, MIB);
     block.fill(3);
     block.resize(2 * MIB);
     assert!(block.holds(3, MIB));
-    assert_eq!(pool.stats().retained, Bytes::mib(1));
+    assert_eq!(pool.stats().retained_bytes, 1 << 20);
     block.resize(MIB);
     assert!(block.holds(3, MIB));
     assert_eq!(inner.requests(), 2);
@@ -276,7 +276,7 @@ fn a_block_that_leaves_its_class_is_kept_for_the_next_request() {
 
 #[test]
 fn growing_a_very_large_block_is_left_to_the_allocator_below() {
-    let (pool, inner) = pool(Bytes::mib(64));
+    let (pool, inner) = pool(64 << 20);
     let mut block = Block::of(&pool, 20 * MIB);
     for (size, calls) in [(40 * MIB, 1), (50 * MIB, 2), (24 * MIB, 3)] {
         block.resize(size);
@@ -285,119 +285,111 @@ fn growing_a_very_large_block_is_left_to_the_allocator_below() {
     }
     drop(block);
     // It came back into a class, so it is kept.
-    assert_eq!(pool.stats().retained, Bytes::mib(24));
+    assert_eq!(pool.stats().retained_bytes, 24 << 20);
 }
 
 #[test]
 fn without_capacity_it_counts_and_leaves_growing_to_the_allocator_below() {
-    let (pool, inner) = pool(Bytes::ZERO);
+    let (pool, inner) = pool(0);
     let mut block = Block::of(&pool, MIB);
     block.resize(3 * MIB);
     assert_eq!(inner.resizes(), 1);
     assert_adds_up(pool.stats(), inner);
     drop(block);
-    assert_eq!(inner.outstanding(), Bytes::ZERO);
-    assert_eq!(pool.stats().total.bytes, Bytes::mib(3));
-    assert_eq!(pool.stats().from_pool.bytes, Bytes::ZERO);
+    assert_eq!(inner.outstanding(), 0);
+    assert_eq!(pool.stats().total.bytes, 3 << 20);
+    assert_eq!(pool.stats().from_pool.bytes, 0);
 }
 
 #[test]
 fn capacity_caps_what_is_retained_and_lowering_it_gives_back_at_once() {
-    let (pool, inner) = pool(Bytes::mib(8));
+    let (pool, inner) = pool(8 << 20);
     let blocks: Vec<_> = (0..12).map(|_| Block::of(&pool, MIB)).collect();
     drop(blocks);
-    assert_eq!(pool.stats().retained, Bytes::mib(8));
-    assert_eq!(inner.outstanding(), Bytes::mib(8));
-    pool.set_capacity(Bytes::mib(3));
-    assert_eq!(inner.outstanding(), Bytes::mib(3));
+    assert_eq!(pool.stats().retained_bytes, 8 << 20);
+    assert_eq!(inner.outstanding(), 8 << 20);
+    pool.set_capacity(3 << 20);
+    assert_eq!(inner.outstanding(), 3 << 20);
     drop(Block::of(&pool, 64 * KIB));
-    assert_eq!(inner.outstanding(), Bytes::mib(3), "what fits no more goes");
-    pool.set_capacity(Bytes::ZERO);
-    assert_eq!(inner.outstanding(), Bytes::ZERO);
+    assert_eq!(inner.outstanding(), 3 << 20, "what fits no more goes");
+    pool.set_capacity(0);
+    assert_eq!(inner.outstanding(), 0);
     drop(Block::of(&pool, MIB));
-    assert_eq!(inner.outstanding(), Bytes::ZERO);
-    pool.set_capacity(Bytes::mib(1));
+    assert_eq!(inner.outstanding(), 0);
+    pool.set_capacity(1 << 20);
     drop(Block::of(&pool, MIB));
-    assert_eq!(pool.stats().retained, Bytes::mib(1));
+    assert_eq!(pool.stats().retained_bytes, 1 << 20);
 }
 
 #[test]
 fn a_full_shelf_gives_back_the_rest() {
-    let (pool, inner) = pool(Bytes::MAX);
+    let (pool, inner) = pool(u64::MAX);
     let blocks: Vec<_> = (0..200).map(|_| Block::of(&pool, 64 * KIB)).collect();
     drop(blocks);
     // 128 slots.
-    assert_eq!(pool.stats().retained, Bytes::mib(8));
+    assert_eq!(pool.stats().retained_bytes, 8 << 20);
     assert_adds_up(pool.stats(), inner);
 }
 
 #[test]
 fn trim_keeps_what_it_is_told_to_and_takes_the_largest_first() {
-    let (pool, inner) = pool(Bytes::mib(64));
+    let (pool, inner) = pool(64 << 20);
     drop([MIB, 4 * MIB, 64 * KIB, 16 * MIB].map(|size| Block::of(&pool, size)));
-    assert_eq!(pool.trim(Bytes::mib(6)), Bytes::mib(16));
-    assert_eq!(pool.stats().retained, Bytes::mib(5) + Bytes::kib(64));
-    assert_eq!(
-        pool.trim(Bytes::kib(64)),
-        Bytes::mib(5),
-        "the smallest stays"
-    );
-    assert_eq!(pool.trim(Bytes::ZERO), Bytes::kib(64));
-    assert_eq!(inner.outstanding(), Bytes::ZERO);
+    assert_eq!(pool.trim(6 << 20), 16 << 20);
+    assert_eq!(pool.stats().retained_bytes, (5 << 20) + (64 << 10));
+    assert_eq!(pool.trim(64 << 10), 5 << 20, "the smallest stays");
+    assert_eq!(pool.trim(0), 64 << 10);
+    assert_eq!(inner.outstanding(), 0);
 }
 
 #[test]
 fn decay_gives_back_only_what_stayed_unused() {
-    let (pool, inner) = pool(Bytes::mib(64));
+    let (pool, inner) = pool(64 << 20);
     // A burst needs six blocks, steady work then two.
     drop((0..6).map(|_| Block::of(&pool, MIB)).collect::<Vec<_>>());
-    assert_eq!(
-        pool.decay(),
-        Bytes::ZERO,
-        "the burst was since the last call"
-    );
+    assert_eq!(pool.decay(), 0, "the burst was since the last call");
     drop([MIB, MIB].map(|size| Block::of(&pool, size)));
-    assert_eq!(pool.decay(), Bytes::mib(4));
-    assert_eq!(pool.stats().retained, Bytes::mib(2));
+    assert_eq!(pool.decay(), 4 << 20);
+    assert_eq!(pool.stats().retained_bytes, 2 << 20);
     drop([MIB, MIB].map(|size| Block::of(&pool, size)));
-    assert_eq!(pool.decay(), Bytes::ZERO, "both were needed");
-    assert_eq!(pool.decay(), Bytes::mib(2), "now nobody did");
-    assert_eq!(inner.outstanding(), Bytes::ZERO);
+    assert_eq!(pool.decay(), 0, "both were needed");
+    assert_eq!(pool.decay(), 2 << 20, "now nobody did");
+    assert_eq!(inner.outstanding(), 0);
 }
 
 #[test]
 fn idle_blocks_go_back_before_a_request_fails() {
-    let (pool, inner) = pool(Bytes::mib(64));
+    let (pool, inner) = pool(64 << 20);
     inner.limit(10 * MIB);
     drop(Block::of(&pool, 8 * MIB));
     let block = Block::of(&pool, 4 * MIB);
-    assert_eq!(pool.stats().retained, Bytes::ZERO);
+    assert_eq!(pool.stats().retained_bytes, 0);
     // SAFETY: not 0 bytes.
     let refused = unsafe { pool.alloc(layout(8 * MIB)) };
     assert!(refused.is_null());
-    assert_eq!(pool.stats().live, Bytes::mib(4), "not granted, not counted");
+    assert_eq!(pool.stats().live_bytes, 4 << 20, "not granted, not counted");
     drop(block);
     assert_adds_up(pool.stats(), inner);
 }
 
 #[test]
 fn dropping_an_allocator_gives_back_what_it_retained() {
-    let (pool, inner) = pool(Bytes::mib(64));
+    let (pool, inner) = pool(64 << 20);
     drop(Block::of(&pool, MIB));
     drop(Block::new(
         &pool,
         Layout::from_size_align(MIB, 256).unwrap(),
     ));
-    assert_eq!(inner.outstanding(), Bytes::mib(2));
+    assert_eq!(inner.outstanding(), 2 << 20);
     drop(pool);
-    assert_eq!(inner.outstanding(), Bytes::ZERO);
+    assert_eq!(inner.outstanding(), 0);
 }
 
 #[test]
 fn the_peak_is_within_its_slack_when_another_thread_has_freed_a_little() {
     // Amounts around those at which a thread's balance is told.
     for freed in (0..=40).map(|blocks| blocks * KIB) {
-        let (pool, _) = pool(Bytes::mib(64));
+        let (pool, _) = pool(64 << 20);
         let (now_free, is_seen) = (Barrier::new(2), Barrier::new(2));
         thread::scope(|scope| {
             scope.spawn(|| {
@@ -410,9 +402,12 @@ fn the_peak_is_within_its_slack_when_another_thread_has_freed_a_little() {
             drop(Block::of(&pool, MIB));
             let stats = pool.stats();
             is_seen.wait();
-            let expected = Bytes::from(MIB + 40 * KIB - freed);
-            assert!(stats.peak >= expected, "{stats:?}");
-            assert!(stats.peak <= expected + stats.peak_slack, "{stats:?}");
+            let expected = (MIB + 40 * KIB - freed) as u64;
+            assert!(stats.peak_bytes >= expected, "{stats:?}");
+            assert!(
+                stats.peak_bytes <= expected + stats.peak_slack_bytes,
+                "{stats:?}"
+            );
         });
     }
 }
@@ -439,7 +434,7 @@ fn counts_read_while_a_thread_counts_were_true_at_some_moment() {
             let (last, total) = (before.total, now.total);
             assert!(total.count >= last.count, "{before:?}, {now:?}");
             assert!(total.bytes >= last.bytes, "{before:?}, {now:?}");
-            assert_eq!(total.bytes.get() % SIZE as u64, 0, "{now:?}");
+            assert_eq!(total.bytes % SIZE as u64, 0, "{now:?}");
             before = now;
         }
     });
@@ -448,26 +443,29 @@ fn counts_read_while_a_thread_counts_were_true_at_some_moment() {
 
 #[test]
 fn a_thread_that_does_nothing_but_resize_is_counted() {
-    let (pool, inner) = pool(Bytes::mib(64));
+    let (pool, inner) = pool(64 << 20);
     let mut block = Block::of(&pool, 100);
     thread::scope(|scope| {
         scope.spawn(|| block.resize(250));
     });
     let stats = pool.stats();
-    assert_eq!((stats.live, stats.total.bytes), (Bytes(250), Bytes(250)));
+    assert_eq!((stats.live_bytes, stats.total.bytes), (250, 250));
     drop(block);
     assert_adds_up(pool.stats(), inner);
 }
 
 #[test]
 fn the_peak_is_an_upper_bound_within_its_stated_slack() {
-    let (pool, _) = pool(Bytes::mib(64));
+    let (pool, _) = pool(64 << 20);
     let bounds = |expected: usize| {
         let stats = pool.stats();
-        let expected = Bytes::from(expected);
-        assert!(stats.peak >= expected, "{stats:?}");
-        assert!(stats.peak <= expected + stats.peak_slack, "{stats:?}");
-        assert_eq!(stats.peak_slack, Bytes::kib(32), "one thread");
+        let expected = expected as u64;
+        assert!(stats.peak_bytes >= expected, "{stats:?}");
+        assert!(
+            stats.peak_bytes <= expected + stats.peak_slack_bytes,
+            "{stats:?}"
+        );
+        assert_eq!(stats.peak_slack_bytes, 32 << 10, "one thread");
     };
     let large = Block::of(&pool, 5 * MIB);
     drop(Block::of(&pool, 3 * MIB));
@@ -485,23 +483,23 @@ fn the_peak_is_an_upper_bound_within_its_stated_slack() {
 
 #[test]
 fn pressure_is_up_while_live_and_retained_are_above_the_soft_limit() {
-    let (pool, _) = pool(Bytes::mib(64));
+    let (pool, _) = pool(64 << 20);
     let block = Block::of(&pool, 4 * MIB);
     assert!(!pool.pressure(), "no limit was set");
-    pool.set_soft_limit(Bytes::mib(6));
+    pool.set_soft_limit(6 << 20);
     assert!(!pool.pressure());
     let more = Block::of(&pool, 3 * MIB);
     assert!(pool.pressure());
     drop(more);
     assert!(pool.pressure(), "it is retained");
-    pool.trim(Bytes::ZERO);
+    pool.trim(0);
     assert!(!pool.pressure());
     drop(block);
 }
 
 #[test]
 fn counts_include_threads_that_idle_and_threads_that_ended() {
-    let (pool, inner) = pool(Bytes::mib(64));
+    let (pool, inner) = pool(64 << 20);
     let ready = Barrier::new(3);
     let done = Barrier::new(3);
     thread::scope(|scope| {
@@ -515,13 +513,13 @@ fn counts_include_threads_that_idle_and_threads_that_ended() {
         }
         ready.wait();
         let stats = pool.stats();
-        assert_eq!(stats.live, Bytes(2 * 5050), "from threads that idle");
+        assert_eq!(stats.live_bytes, 2 * 5050, "from threads that idle");
         assert_eq!(stats.live_blocks, 200);
         assert_adds_up(stats, inner);
         done.wait();
     });
     let stats = pool.stats();
-    assert_eq!((stats.live, stats.live_blocks), (Bytes::ZERO, 0));
+    assert_eq!((stats.live_bytes, stats.live_blocks), (0, 0));
     assert_eq!(stats.total.count, 200, "from threads that ended");
 }
 
@@ -542,7 +540,7 @@ impl Numbers {
 fn blocks_that_wander_between_threads_stay_whole_and_counted() {
     const THREADS: usize = 4;
     const STEPS: usize = 1500;
-    let (pool, inner) = pool(Bytes::mib(4));
+    let (pool, inner) = pool(4 << 20);
     let requested = AtomicU64::new(0);
     let (senders, receivers): (Vec<_>, Vec<_>) =
         (0..THREADS).map(|_| mpsc::channel::<(Block, u8)>()).unzip();
@@ -571,8 +569,8 @@ fn blocks_that_wander_between_threads_stay_whole_and_counted() {
                     if step % 64 == 0 {
                         match numbers.below(3) {
                             0 => drop(pool.decay()),
-                            1 => drop(pool.trim(Bytes::mib(1))),
-                            _ => pool.set_capacity(Bytes::mib(numbers.below(8) as u64)),
+                            1 => drop(pool.trim(1 << 20)),
+                            _ => pool.set_capacity((numbers.below(8) as u64) << 20),
                         }
                     }
                     if let Ok((block, byte)) = receiver.try_recv() {
@@ -584,9 +582,9 @@ fn blocks_that_wander_between_threads_stay_whole_and_counted() {
         drop(senders);
     });
     let stats = pool.stats();
-    assert_eq!((stats.live, stats.live_blocks), (Bytes::ZERO, 0));
+    assert_eq!((stats.live_bytes, stats.live_blocks), (0, 0));
     assert_eq!(stats.total.count, (THREADS * STEPS) as u64);
-    assert_eq!(stats.total.bytes, Bytes(requested.into_inner()));
+    assert_eq!(stats.total.bytes, requested.into_inner());
     assert!(stats.from_pool.count > 0);
     assert_adds_up(stats, inner);
 }

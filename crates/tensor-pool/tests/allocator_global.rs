@@ -9,12 +9,12 @@ use std::sync::{Arc, Barrier, Mutex, Once, mpsc};
 use std::thread;
 
 use tensor_pool::{
-    AllocatorStats, Bytes, PeakWindow, PoolAllocator, Scope, heap, minor_faults, pressure, seal,
+    AllocatorStats, PeakWindow, PoolAllocator, Scope, heap, minor_faults, pressure, seal,
     seal_process,
 };
 
 #[global_allocator]
-static ALLOCATOR: PoolAllocator<System> = PoolAllocator::with_capacity(Bytes::mib(256));
+static ALLOCATOR: PoolAllocator<System> = PoolAllocator::with_capacity(256 << 20);
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -55,7 +55,7 @@ fn a_library_reads_the_counts_of_the_installed_allocator() {
     installed();
     assert!(ALLOCATOR.install(), "again is no error");
     let stats = heap().unwrap().stats();
-    assert!(stats.live > Bytes::ZERO && stats.live_blocks > 0);
+    assert!(stats.live_bytes > 0 && stats.live_blocks > 0);
     assert!(!pressure());
 
     static OTHER: PoolAllocator = PoolAllocator::new();
@@ -78,18 +78,18 @@ fn a_scope_follows_its_thread_alone() {
             .unwrap()
     });
     let inside = scope.usage().unwrap();
-    assert!(inside.allocated >= Bytes::from(MIB + 100));
-    assert!(inside.allocated < Bytes::from(2 * MIB), "{inside:?}");
+    assert!(inside.allocated_bytes >= (MIB + 100) as u64);
+    assert!(inside.allocated_bytes < ((2 * MIB) as u64), "{inside:?}");
     drop(elsewhere);
     drop(before);
     let usage = scope.usage().unwrap();
     assert_eq!(
         usage.change_bytes,
-        usage.allocated.get() as i64 - usage.freed.get() as i64
+        usage.allocated_bytes as i64 - usage.freed_bytes as i64
     );
     assert!(usage.change_bytes < -400 * KIB as i64, "{usage:?}");
-    assert!(usage.peak >= Bytes::from(MIB + 100));
-    assert!(usage.peak < Bytes::from(MIB + 100 * KIB));
+    assert!(usage.peak_bytes >= (MIB + 100) as u64);
+    assert!(usage.peak_bytes < ((MIB + 100 * KIB) as u64));
     drop(kept);
 }
 
@@ -101,18 +101,18 @@ fn scopes_nest_and_each_has_its_own_peak() {
     {
         let inner = Scope::new("inner");
         drop(touched(200 * KIB));
-        assert_eq!(inner.usage().unwrap().peak, Bytes::kib(200));
+        assert_eq!(inner.usage().unwrap().peak_bytes, 200 << 10);
         let third = Scope::new("third");
         assert_eq!(third.usage(), Some(Default::default()));
     }
-    assert_eq!(outer.usage().unwrap().peak, Bytes::kib(300));
+    assert_eq!(outer.usage().unwrap().peak_bytes, 300 << 10);
     let kept = touched(100 * KIB);
     {
         let _inner = Scope::new("inner");
         drop(touched(250 * KIB));
     }
     let usage = outer.usage().unwrap();
-    assert_eq!(usage.peak, Bytes::kib(350));
+    assert_eq!(usage.peak_bytes, 350 << 10);
     assert_eq!((usage.allocations, usage.frees), (4, 3));
     drop(kept);
 }
@@ -133,10 +133,10 @@ fn a_seal_names_the_large_requests_of_its_thread_that_the_pool_did_not_serve() {
     drop(touched(40 * MIB));
     let report = first.report().unwrap();
     assert_eq!(report.count, 2, "{report}");
-    assert_eq!(report.bytes, Bytes::mib(59));
+    assert_eq!(report.bytes, 59 << 20);
     assert_eq!(
-        (report.first[0].size, report.first[0].scope),
-        (Bytes::mib(19), Some("decode"))
+        (report.first[0].size_bytes, report.first[0].scope),
+        (19 << 20, Some("decode"))
     );
     assert_eq!(report.first[1].scope, None);
     assert_eq!(
@@ -177,11 +177,11 @@ fn a_seal_of_the_process_sees_every_thread() {
 #[test]
 fn peak_windows_overlap() {
     in_child("peak_windows_overlap", || {
-        let slack = || heap().unwrap().stats().peak_slack;
+        let slack = || heap().unwrap().stats().peak_slack_bytes;
         // What was live at the start counts too; this process is small.
         let within = |window: &PeakWindow, mib: u64| {
-            let peak = window.peak().unwrap();
-            peak >= Bytes::mib(mib) && peak < Bytes::mib(mib + 1) + slack()
+            let peak = window.peak_bytes().unwrap();
+            peak >= (mib << 20) && peak < ((mib + 1) << 20) + slack()
         };
         let all = PeakWindow::new();
         drop(touched(9 * MIB));
@@ -230,12 +230,12 @@ fn trim_returns_nine_tenths_of_what_was_retained_to_the_kernel() {
 fn trims(name: &str, work: impl FnOnce()) {
     let start = resident_bytes().unwrap();
     work();
-    let retained = ALLOCATOR.stats().retained.get();
+    let retained = ALLOCATOR.stats().retained_bytes;
     assert!(retained > 7 << 20);
     let before = resident_bytes().unwrap();
     assert!(before - start > retained * 8 / 10, "they were touched");
-    let given_back = ALLOCATOR.trim(Bytes::ZERO);
-    assert_eq!(given_back.get(), retained);
+    let given_back = ALLOCATOR.trim(0);
+    assert_eq!(given_back, retained);
     let after = resident_bytes().unwrap();
     assert!(
         before.saturating_sub(after) >= retained * 9 / 10,
@@ -336,7 +336,8 @@ fn after_a_storm_of_threads_every_byte_is_accounted_for() {
     in_child(
         "after_a_storm_of_threads_every_byte_is_accounted_for",
         || {
-            let in_use = |stats: AllocatorStats| (stats.live, stats.live_blocks, stats.padding);
+            let in_use =
+                |stats: AllocatorStats| (stats.live_bytes, stats.live_blocks, stats.padding_bytes);
             // What the standard library makes once.
             storm();
             let before = ALLOCATOR.stats();
@@ -346,8 +347,8 @@ fn after_a_storm_of_threads_every_byte_is_accounted_for() {
             assert_eq!(in_use(after), in_use(before));
             assert!(after.total.count > before.total.count + 2 * 8 * 300);
             assert!(after.from_pool.count > before.from_pool.count);
-            ALLOCATOR.set_capacity(Bytes::ZERO);
-            assert_eq!(ALLOCATOR.stats().retained, Bytes::ZERO);
+            ALLOCATOR.set_capacity(0);
+            assert_eq!(ALLOCATOR.stats().retained_bytes, 0);
         },
     );
 }
@@ -379,7 +380,7 @@ fn a_fork_amid_allocating_threads_leaves_a_child_that_can_allocate() {
                             frame(200 * KIB);
                             drop(black_box(vec![1_u8; 100]));
                         }
-                        ALLOCATOR.set_capacity(Bytes::ZERO);
+                        ALLOCATOR.set_capacity(0);
                         // SAFETY: ends the child without running what belongs to its parent.
                         unsafe { libc::_exit(0) };
                     }

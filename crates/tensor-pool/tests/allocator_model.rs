@@ -8,7 +8,7 @@ use std::alloc::{GlobalAlloc, Layout};
 
 use checked::Checked;
 use proptest::prelude::*;
-use tensor_pool::{Bytes, PoolAllocator};
+use tensor_pool::PoolAllocator;
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -22,8 +22,8 @@ enum Step {
     /// The block at this share of those that live.
     Free(prop::sample::Index),
     Resize(prop::sample::Index, usize),
-    SetCapacity(Bytes),
-    Trim(Bytes),
+    SetCapacity(u64),
+    Trim(u64),
     Decay,
 }
 
@@ -47,7 +47,7 @@ fn layout() -> impl Strategy<Value = Layout> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let bytes = (0_u64..40).prop_map(|count| Bytes::kib(count * 100));
+    let bytes = (0_u64..40).prop_map(|count| (count * 100) << 10);
     prop_oneof![
         8 => (layout(), any::<bool>()).prop_map(|(layout, zeroed)| Step::Allocate { layout, zeroed }),
         7 => any::<prop::sample::Index>().prop_map(Step::Free),
@@ -98,9 +98,9 @@ proptest! {
         steps in prop::collection::vec(step(), 1..120)
     ) {
         let inner = Checked::new();
-        let pool = PoolAllocator::with(&inner, Bytes::mib(8));
+        let pool = PoolAllocator::with(&inner, 8 << 20);
         let mut live: Vec<Live> = Vec::new();
-        let (mut requests, mut peak) = (0, Bytes::ZERO);
+        let (mut requests, mut peak) = (0, 0);
         for (index, step) in steps.into_iter().enumerate() {
             let byte = (index % 250 + 1) as u8;
             match step {
@@ -144,7 +144,7 @@ proptest! {
                 Step::SetCapacity(capacity) => pool.set_capacity(capacity),
                 Step::Trim(keep) => {
                     pool.trim(keep);
-                    prop_assert!(pool.stats().retained <= keep);
+                    prop_assert!(pool.stats().retained_bytes <= keep);
                 }
                 Step::Decay => drop(pool.decay()),
                 Step::Free(_) | Step::Resize(..) => {}
@@ -161,15 +161,15 @@ proptest! {
             for block in &live {
                 prop_assert_eq!(block.pointer.addr() % block.layout.align(), 0, "alignment");
             }
-            let expected: Bytes = ranges.iter().map(|&(_, size)| Bytes::from(size)).sum();
+            let expected: u64 = ranges.iter().map(|&(_, size)| size as u64).sum();
             peak = peak.max(expected);
             let stats = pool.stats();
-            prop_assert_eq!(stats.live, expected);
+            prop_assert_eq!(stats.live_bytes, expected);
             prop_assert_eq!(stats.live_blocks, live.len() as u64);
             prop_assert_eq!(stats.total.count, requests);
-            prop_assert_eq!(stats.live + stats.padding + stats.retained, inner.outstanding());
-            prop_assert!(stats.retained <= stats.capacity);
-            prop_assert!(stats.peak >= peak);
+            prop_assert_eq!(stats.live_bytes + stats.padding_bytes + stats.retained_bytes, inner.outstanding());
+            prop_assert!(stats.retained_bytes <= stats.capacity_bytes);
+            prop_assert!(stats.peak_bytes >= peak);
         }
         for block in live {
             prop_assert!(all(block.bytes(), block.byte), "contents at the end");
@@ -177,6 +177,6 @@ proptest! {
             unsafe { pool.dealloc(block.pointer, block.layout) };
         }
         drop(pool);
-        prop_assert_eq!(inner.outstanding(), Bytes::ZERO);
+        prop_assert_eq!(inner.outstanding(), 0);
     }
 }

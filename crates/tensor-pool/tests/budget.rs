@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
-use tensor_pool::{Budget, Bytes, Holder, OverBudget, ReclaimerHandle, Reservation};
+use tensor_pool::{Budget, Holder, OverBudget, ReclaimerHandle, Reservation};
 
 /// Holders as pairs.
 fn pairs(holders: &[Holder]) -> Vec<(String, u64)> {
     holders
         .iter()
-        .map(|holder| (holder.what.to_string(), holder.bytes.get()))
+        .map(|holder| (holder.what.to_string(), holder.bytes))
         .collect()
 }
 
@@ -25,23 +25,23 @@ fn handles_can_be_used_from_any_thread() {
 
 #[test]
 fn a_refusal_tells_which_budget_is_short_and_who_holds_it() {
-    let root = Budget::new("process", Bytes::mib(64));
-    let child = root.child("request", Bytes::mib(32));
-    let _weights = root.reserve(Bytes::mib(40), "weights").unwrap();
-    let _pages = [3, 4].map(|n| child.reserve(Bytes::mib(n), "page").unwrap());
-    let _voice = root.reserve(Bytes::mib(2), "voice").unwrap();
-    let _text = root.reserve(Bytes::mib(1), "text").unwrap();
+    let root = Budget::new("process", 64 << 20);
+    let child = root.child("request", 32 << 20);
+    let _weights = root.reserve(40 << 20, "weights").unwrap();
+    let _pages = [3, 4].map(|n| child.reserve(n << 20, "page").unwrap());
+    let _voice = root.reserve(2 << 20, "voice").unwrap();
+    let _text = root.reserve(1 << 20, "text").unwrap();
 
-    let of_root = child.reserve(Bytes::mib(20), "audio").unwrap_err();
+    let of_root = child.reserve(20 << 20, "audio").unwrap_err();
     assert_eq!(
-        (of_root.budget.as_str(), of_root.limit),
-        ("process", Bytes::mib(64))
+        (of_root.budget.as_str(), of_root.limit_bytes),
+        ("process", 64 << 20)
     );
     assert_eq!(
-        (of_root.what.as_str(), of_root.wanted),
-        ("audio", Bytes::mib(20))
+        (of_root.what.as_str(), of_root.requested_bytes),
+        ("audio", 20 << 20)
     );
-    assert_eq!(of_root.available, Bytes::mib(14));
+    assert_eq!(of_root.available_bytes, 14 << 20);
     assert_eq!(
         of_root.to_string(),
         "cannot reserve 20 MiB for audio: budget `process` has 14 MiB of 64 MiB left, held by \
@@ -49,15 +49,15 @@ fn a_refusal_tells_which_budget_is_short_and_who_holds_it() {
          for less, or raise its limit"
     );
 
-    let of_child = child.reserve(Bytes::mib(26), "audio").unwrap_err();
+    let of_child = child.reserve(26 << 20, "audio").unwrap_err();
     assert_eq!(
-        (of_child.budget.as_str(), of_child.available),
-        ("request", Bytes::mib(25))
+        (of_child.budget.as_str(), of_child.available_bytes),
+        ("request", 25 << 20)
     );
     assert_eq!(pairs(&of_child.holders), [("page".to_owned(), 7 << 20)]);
     assert_eq!(of_child.holders[0].reservations, 2);
 
-    let empty = Budget::new("empty", Bytes(1)).reserve(Bytes(2), "x");
+    let empty = Budget::new("empty", 1).reserve(2, "x");
     assert_eq!(
         empty.unwrap_err().to_string(),
         "cannot reserve 2 B for x: budget `empty` has 1 B of 1 B left; drop or shrink what is held, \
@@ -67,71 +67,64 @@ fn a_refusal_tells_which_budget_is_short_and_who_holds_it() {
 
 #[test]
 fn a_reservation_is_given_back_on_another_thread_and_after_its_budget() {
-    let root = Budget::new("root", Bytes(10));
-    let reservation = root
-        .child("child", Bytes(10))
-        .reserve(Bytes(7), "x")
-        .unwrap();
-    assert_eq!(root.used(), Bytes(7));
+    let root = Budget::new("root", 10);
+    let reservation = root.child("child", 10).reserve(7, "x").unwrap();
+    assert_eq!(root.used_bytes(), 7);
     std::thread::spawn(move || drop(reservation))
         .join()
         .unwrap();
-    assert_eq!((root.used(), root.peak()), (Bytes::ZERO, Bytes(7)));
+    assert_eq!((root.used_bytes(), root.peak_bytes()), (0, 7));
 }
 
 #[test]
 fn growth_that_does_not_fit_changes_nothing() {
-    let budget = Budget::new("root", Bytes(10));
-    let mut reservation = budget.reserve(Bytes(6), "x").unwrap();
-    assert_eq!(reservation.grow(Bytes(5)).unwrap_err().wanted, Bytes(5));
-    assert_eq!((reservation.bytes(), budget.used()), (Bytes(6), Bytes(6)));
-    reservation.grow(Bytes(4)).unwrap();
-    reservation.shrink(Bytes(100));
-    assert_eq!(
-        (reservation.bytes(), budget.used()),
-        (Bytes::ZERO, Bytes::ZERO)
-    );
+    let budget = Budget::new("root", 10);
+    let mut reservation = budget.reserve(6, "x").unwrap();
+    assert_eq!(reservation.grow(5).unwrap_err().requested_bytes, 5);
+    assert_eq!((reservation.bytes(), budget.used_bytes()), (6, 6));
+    reservation.grow(4).unwrap();
+    reservation.shrink(100);
+    assert_eq!((reservation.bytes(), budget.used_bytes()), (0, 0));
 }
 
 #[test]
 fn a_limit_below_what_is_used_takes_nothing_and_grants_nothing() {
-    let root = Budget::new("root", Bytes(10));
-    let child = root.child("child", Bytes::MAX);
-    let mut held = child.reserve(Bytes(8), "x").unwrap();
-    root.set_limit(Bytes(5));
+    let root = Budget::new("root", 10);
+    let child = root.child("child", u64::MAX);
+    let mut held = child.reserve(8, "x").unwrap();
+    root.set_limit(5);
     assert!(root.is_over() && !child.is_over());
     assert_eq!(
-        (root.used(), root.available(), child.available()),
-        (Bytes(8), Bytes(0), Bytes(0))
+        (
+            root.used_bytes(),
+            root.available_bytes(),
+            child.available_bytes()
+        ),
+        (8, 0, 0)
     );
-    assert!(child.reserve(Bytes(1), "y").is_err());
-    assert!(held.grow(Bytes(1)).is_err());
-    assert!(child.reserve(Bytes::ZERO, "nothing").is_ok());
-    held.shrink(Bytes(4));
+    assert!(child.reserve(1, "y").is_err());
+    assert!(held.grow(1).is_err());
+    assert!(child.reserve(0, "nothing").is_ok());
+    held.shrink(4);
     assert!(!root.is_over());
-    held.grow(Bytes(1)).unwrap();
-    assert!(held.grow(Bytes(1)).is_err());
+    held.grow(1).unwrap();
+    assert!(held.grow(1).is_err());
 }
 
 #[test]
 fn amounts_beyond_any_memory_are_refused_and_not_wrapped() {
-    let budget = Budget::new("endless", Bytes::MAX);
-    let mut held = budget
-        .reserve(Bytes((1 << 48) - 1), "all there is")
-        .unwrap();
-    assert!(held.grow(Bytes(1)).is_err());
-    assert!(budget.reserve(Bytes::MAX, "more").is_err());
-    assert_eq!(budget.available(), Bytes::ZERO);
-    assert_eq!(budget.used(), Bytes((1 << 48) - 1));
+    let budget = Budget::new("endless", u64::MAX);
+    let mut held = budget.reserve((1 << 48) - 1, "all there is").unwrap();
+    assert!(held.grow(1).is_err());
+    assert!(budget.reserve(u64::MAX, "more").is_err());
+    assert_eq!(budget.available_bytes(), 0);
+    assert_eq!(budget.used_bytes(), (1 << 48) - 1);
 }
 
 #[test]
 fn debug_output_ends() {
-    let root = Budget::new("root", Bytes(10));
-    let held = root
-        .child("child", Bytes(9))
-        .reserve(Bytes(1), "x")
-        .unwrap();
+    let root = Budget::new("root", 10);
+    let held = root.child("child", 9).reserve(1, "x").unwrap();
     assert!(format!("{root:?} {held:?}").contains("child"));
 }
 
@@ -145,95 +138,93 @@ fn freeing(
     let log = Arc::clone(log);
     let slot = Mutex::new(Some(reservation));
     budget.add_reclaimer(priority, move |missing| {
-        log.lock().unwrap().push((priority, missing.get()));
+        log.lock().unwrap().push((priority, missing));
         slot.lock().unwrap().take();
     })
 }
 
 #[test]
 fn reclaimers_are_asked_by_priority_until_nothing_is_missing() {
-    let budget = Budget::new("root", Bytes(100));
+    let budget = Budget::new("root", 100);
     let log = Arc::new(Mutex::new(Vec::new()));
     let _handles: Vec<_> = [(2, 30), (-1, 20), (1, 40)]
         .map(|(priority, bytes)| {
-            let reservation = budget.reserve(Bytes(bytes), "cache").unwrap();
+            let reservation = budget.reserve(bytes, "cache").unwrap();
             freeing(&budget, priority, &log, reservation)
         })
         .into();
-    let _held = budget.reserve(Bytes(50), "x").unwrap();
+    let _held = budget.reserve(50, "x").unwrap();
     assert_eq!(*log.lock().unwrap(), [(-1, 40), (1, 20)]);
-    assert_eq!(budget.used(), Bytes(80));
+    assert_eq!(budget.used_bytes(), 80);
 }
 
 #[test]
 fn what_is_over_the_limit_is_asked_for_too() {
-    let budget = Budget::new("root", Bytes(100));
+    let budget = Budget::new("root", 100);
     let log = Arc::new(Mutex::new(Vec::new()));
-    let cached = budget.reserve(Bytes(90), "cache").unwrap();
+    let cached = budget.reserve(90, "cache").unwrap();
     let _handle = freeing(&budget, 0, &log, cached);
-    budget.set_limit(Bytes(60));
-    let _held = budget.reserve(Bytes(10), "x").unwrap();
+    budget.set_limit(60);
+    let _held = budget.reserve(10, "x").unwrap();
     assert_eq!(*log.lock().unwrap(), [(0, 40)]);
 }
 
 #[test]
 fn only_budgets_of_the_chain_that_are_short_ask() {
-    let root = Budget::new("root", Bytes(100));
-    let child = root.child("child", Bytes(50));
-    let sibling = root.child("sibling", Bytes(100));
+    let root = Budget::new("root", 100);
+    let child = root.child("child", 50);
+    let sibling = root.child("sibling", 100);
     let log = Arc::new(Mutex::new(Vec::new()));
-    let cache = |budget: &Budget, bytes| budget.reserve(Bytes(bytes), "cache").unwrap();
+    let cache = |budget: &Budget, bytes| budget.reserve(bytes, "cache").unwrap();
     let _of_root = freeing(&root, 0, &log, cache(&root, 30));
     let _of_child = freeing(&child, 1, &log, cache(&child, 20));
     let _of_sibling = freeing(&sibling, 2, &log, cache(&sibling, 40));
 
     // Root has 10 left, the child 30.
-    let first = child.reserve(Bytes(25), "x").unwrap();
+    let first = child.reserve(25, "x").unwrap();
     assert_eq!(*log.lock().unwrap(), [(0, 15)]);
     // Both have too little: 5 and 15. The child's cache is enough for both.
-    let _second = child.reserve(Bytes(20), "x").unwrap();
+    let _second = child.reserve(20, "x").unwrap();
     assert_eq!(*log.lock().unwrap(), [(0, 15), (1, 15)]);
     drop(first);
 }
 
 #[test]
 fn nothing_is_thrown_away_for_what_can_never_fit() {
-    let root = Budget::new("root", Bytes(100));
-    let child = root.child("child", Bytes(50));
+    let root = Budget::new("root", 100);
+    let child = root.child("child", 50);
     let log = Arc::new(Mutex::new(Vec::new()));
-    let _handle = freeing(&root, 0, &log, root.reserve(Bytes(90), "cache").unwrap());
-    assert!(root.reserve(Bytes(101), "x").is_err());
-    assert!(child.reserve(Bytes(51), "x").is_err());
+    let _handle = freeing(&root, 0, &log, root.reserve(90, "cache").unwrap());
+    assert!(root.reserve(101, "x").is_err());
+    assert!(child.reserve(51, "x").is_err());
     assert!(log.lock().unwrap().is_empty());
 }
 
 #[test]
 fn a_reclaimer_may_reserve_and_is_not_asked_for_itself() {
-    let budget = Budget::new("root", Bytes(100));
+    let budget = Budget::new("root", 100);
     let calls = Arc::new(AtomicUsize::new(0));
-    let cached = Arc::new(Mutex::new(Some(
-        budget.reserve(Bytes(90), "cache").unwrap(),
-    )));
+    let cached = Arc::new(Mutex::new(Some(budget.reserve(90, "cache").unwrap())));
     let _handle = {
         let (budget, calls, cached) = (budget.clone(), Arc::clone(&calls), Arc::clone(&cached));
         budget.clone().add_reclaimer(0, move |_| {
             calls.fetch_add(1, Ordering::Relaxed);
-            assert!(budget.reserve(Bytes(15), "scratch").is_err());
+            assert!(budget.reserve(15, "scratch").is_err());
             cached.lock().unwrap().take();
-            assert!(budget.reserve(Bytes(15), "scratch").is_ok());
-            *cached.lock().unwrap() = Some(budget.reserve(Bytes(10), "less cache").unwrap());
+            assert!(budget.reserve(15, "scratch").is_ok());
+            *cached.lock().unwrap() = Some(budget.reserve(10, "less cache").unwrap());
         })
     };
-    let mut held = budget.reserve(Bytes(80), "x").unwrap();
+    let mut held = budget.reserve(80, "x").unwrap();
     assert_eq!(calls.load(Ordering::Relaxed), 1);
     // And again, now that the first has ended.
-    assert!(held.grow(Bytes(15)).is_err());
+    assert!(held.grow(15).is_err());
     assert_eq!(calls.load(Ordering::Relaxed), 2);
 }
 
 #[test]
 fn a_reclaimer_is_asked_no_more_once_its_handle_is_dropped() {
-    let budget = Budget::new("root", Bytes(10));
+    let budget = Budget::new("root", 10);
     let alive = Arc::new(());
     let handle = {
         let alive = Arc::clone(&alive);
@@ -241,30 +232,30 @@ fn a_reclaimer_is_asked_no_more_once_its_handle_is_dropped() {
     };
     drop(handle);
     assert_eq!(Arc::strong_count(&alive), 1);
-    let _held = budget.reserve(Bytes(10), "x").unwrap();
-    assert!(budget.reserve(Bytes(1), "y").is_err());
+    let _held = budget.reserve(10, "x").unwrap();
+    assert!(budget.reserve(1, "y").is_err());
 }
 
 #[test]
 fn a_reclaimer_that_panics_leaves_the_budget_as_it_was() {
-    let budget = Budget::new("root", Bytes(10));
+    let budget = Budget::new("root", 10);
     let handle = budget.add_reclaimer(0, |_| panic!("as this test wants"));
-    let held = budget.reserve(Bytes(8), "x").unwrap();
+    let held = budget.reserve(8, "x").unwrap();
     let panicked = {
         let budget = budget.clone();
-        std::thread::spawn(move || budget.reserve(Bytes(3), "y").is_ok()).join()
+        std::thread::spawn(move || budget.reserve(3, "y").is_ok()).join()
     };
     assert!(panicked.is_err());
-    assert_eq!(budget.used(), Bytes(8));
+    assert_eq!(budget.used_bytes(), 8);
     let asked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        budget.reserve(Bytes(3), "y").is_ok()
+        budget.reserve(3, "y").is_ok()
     }));
     assert!(asked.is_err());
     // The panic has left this thread able to ask others.
     drop(handle);
     let slot = Mutex::new(Some(held));
     let _handle = budget.add_reclaimer(0, move |_| drop(slot.lock().unwrap().take()));
-    assert!(budget.reserve(Bytes(3), "y").is_ok());
+    assert!(budget.reserve(3, "y").is_ok());
 }
 
 /// Children of one root, each used by two threads with random requests; what they hold is counted
@@ -272,11 +263,11 @@ fn a_reclaimer_that_panics_leaves_the_budget_as_it_was() {
 #[test]
 fn threads_never_hold_more_than_a_limit() {
     const LIMITS: [u64; 3] = [100, 70, 60];
-    let root = Budget::new("root", Bytes(LIMITS[0]));
+    let root = Budget::new("root", LIMITS[0]);
     let budgets = [
         root.clone(),
-        root.child("a", Bytes(LIMITS[1])),
-        root.child("b", Bytes(LIMITS[2])),
+        root.child("a", LIMITS[1]),
+        root.child("b", LIMITS[2]),
     ];
     let held: [AtomicU64; 3] = Default::default();
     let granted = AtomicUsize::new(0);
@@ -291,10 +282,10 @@ fn threads_never_hold_more_than_a_limit() {
                         .wrapping_mul(6_364_136_223_846_793_005)
                         .wrapping_add(1);
                     let bytes = random >> 58;
-                    let Ok(mut reservation) = budgets[child].reserve(Bytes(bytes), "x") else {
+                    let Ok(mut reservation) = budgets[child].reserve(bytes, "x") else {
                         continue;
                     };
-                    let bytes = match reservation.grow(Bytes(bytes / 2)) {
+                    let bytes = match reservation.grow(bytes / 2) {
                         Ok(()) => bytes + bytes / 2,
                         Err(_) => bytes,
                     };
@@ -313,8 +304,8 @@ fn threads_never_hold_more_than_a_limit() {
     });
     assert!(granted.into_inner() > 0);
     for (budget, limit) in budgets.iter().zip(LIMITS) {
-        assert_eq!((budget.used(), budget.is_over()), (Bytes::ZERO, false));
-        assert!(budget.peak() <= Bytes(limit));
+        assert_eq!((budget.used_bytes(), budget.is_over()), (0, false));
+        assert!(budget.peak_bytes() <= limit);
     }
     assert!(root.holders().is_empty());
 }
@@ -418,27 +409,27 @@ impl Model {
 proptest! {
     #[test]
     fn a_tree_counts_as_the_plain_list_does(steps in steps()) {
-        let root = Budget::new("0", Bytes(100));
-        let child = root.child("1", Bytes(80));
+        let root = Budget::new("0", 100);
+        let child = root.child("1", 80);
         let budgets = [
             root.clone(),
             child.clone(),
-            root.child("2", Bytes::MAX),
-            child.child("3", Bytes(50)),
+            root.child("2", u64::MAX),
+            child.child("3", 50),
         ];
         let mut model = Model { limits: [100, 80, u64::MAX, 50], peaks: [0; 4], held: Vec::new() };
         let mut held: Vec<Reservation> = Vec::new();
         for step in steps {
             match step {
                 Step::Reserve { budget, bytes, name } => {
-                    match (budgets[budget].reserve(Bytes(bytes), NAMES[name]), model.short(budget, bytes)) {
+                    match (budgets[budget].reserve(bytes, NAMES[name]), model.short(budget, bytes)) {
                         (Ok(reservation), None) => {
                             held.push(reservation);
                             model.held.push((budget, name, bytes));
                         }
                         (Err(error), Some(short)) => {
                             prop_assert_eq!(error.budget.as_str(), short.to_string());
-                            prop_assert_eq!(error.available, Bytes(model.left(short)));
+                            prop_assert_eq!(error.available_bytes, model.left(short));
                             prop_assert_eq!(pairs(&error.holders), model.holders(short));
                         }
                         (result, short) => prop_assert!(false, "{result:?}, model: {short:?}"),
@@ -447,14 +438,14 @@ proptest! {
                 Step::Grow { reservation, bytes } if !held.is_empty() => {
                     let i = reservation % held.len();
                     let fits = model.short(model.held[i].0, bytes).is_none();
-                    prop_assert_eq!(held[i].grow(Bytes(bytes)).is_ok(), fits);
+                    prop_assert_eq!(held[i].grow(bytes).is_ok(), fits);
                     if fits {
                         model.held[i].2 += bytes;
                     }
                 }
                 Step::Shrink { reservation, bytes } if !held.is_empty() => {
                     let i = reservation % held.len();
-                    held[i].shrink(Bytes(bytes));
+                    held[i].shrink(bytes);
                     model.held[i].2 = model.held[i].2.saturating_sub(bytes);
                 }
                 Step::Drop { reservation } if !held.is_empty() => {
@@ -463,28 +454,28 @@ proptest! {
                     model.held.swap_remove(i);
                 }
                 Step::SetLimit { budget, limit } => {
-                    budgets[budget].set_limit(Bytes(limit));
+                    budgets[budget].set_limit(limit);
                     model.limits[budget] = limit;
                 }
                 _ => {}
             }
             model.note_peaks();
             for (reservation, &(_, name, bytes)) in held.iter().zip(&model.held) {
-                prop_assert_eq!((reservation.what(), reservation.bytes()), (NAMES[name], Bytes(bytes)));
+                prop_assert_eq!((reservation.what(), reservation.bytes()), (NAMES[name], bytes));
             }
             for (i, budget) in budgets.iter().enumerate() {
                 let left = Model::chain(i).map(|i| model.left(i)).min().unwrap();
-                prop_assert_eq!(budget.used(), Bytes(model.used(i)));
-                prop_assert_eq!(budget.available(), Bytes(left.min((1 << 48) - 1)));
+                prop_assert_eq!(budget.used_bytes(), model.used(i));
+                prop_assert_eq!(budget.available_bytes(), left.min((1 << 48) - 1));
                 prop_assert_eq!(budget.is_over(), model.used(i) > model.limits[i]);
-                prop_assert_eq!(budget.limit(), Bytes(model.limits[i]));
-                prop_assert_eq!(budget.peak(), Bytes(model.peaks[i]));
+                prop_assert_eq!(budget.limit_bytes(), model.limits[i]);
+                prop_assert_eq!(budget.peak_bytes(), model.peaks[i]);
                 prop_assert_eq!(pairs(&budget.holders()), model.holders(i));
             }
         }
         drop(held);
         for budget in &budgets {
-            prop_assert_eq!(budget.used(), Bytes::ZERO);
+            prop_assert_eq!(budget.used_bytes(), 0);
             prop_assert!(budget.holders().is_empty());
         }
     }

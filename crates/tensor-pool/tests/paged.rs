@@ -3,7 +3,7 @@
 use burn::backend::Flex;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use proptest::prelude::*;
-use tensor_pool::{Budget, Bytes, Error, MemoryPool, PagedLease, TensorRequest};
+use tensor_pool::{Budget, Error, MemoryPool, PagedLease, TensorRequest};
 
 fn address<const D: usize>(tensor: &Tensor<D>) -> usize {
     let flex = tensor.clone().try_into_primitive::<Flex>().unwrap();
@@ -43,8 +43,8 @@ proptest! {
             shape[axis] = steps;
             let new = counting(shape, 1000 * index);
             prop_assert_eq!(
-                sequence.bytes_to_append(steps).get(),
-                sequence.page_bytes().get()
+                sequence.append_bytes(steps),
+                sequence.page_bytes()
                     * ((sequence.len() + steps).div_ceil(page_len) - sequence.pages().len()) as u64
             );
             sequence.append(new.clone()).unwrap();
@@ -102,21 +102,21 @@ fn pages_return_and_are_leased_again() {
 
 #[test]
 fn the_next_page_is_reserved_before_it_is_there() {
-    let budget = Budget::new("stream", Bytes(100));
+    let budget = Budget::new("stream", 100);
     let pool = MemoryPool::default();
     let page = TensorRequest::new([1, 4, 3], DType::F32, &Device::flex()).budget(&budget);
     let mut sequence = PagedLease::new(&pool, page, 1).unwrap();
-    assert_eq!(sequence.page_bytes(), Bytes(48));
-    assert_eq!(sequence.bytes_to_append(5), Bytes(96));
+    assert_eq!(sequence.page_bytes(), 48);
+    assert_eq!(sequence.append_bytes(5), 96);
     sequence.append(counting([1, 5, 3], 0)).unwrap();
-    assert_eq!(budget.used(), Bytes(96));
+    assert_eq!(budget.used_bytes(), 96);
     sequence.reserve(3).unwrap();
     let refused = sequence.append(counting([1, 4, 3], 0));
     assert!(matches!(refused, Err(Error::OverBudget(_))));
     assert_eq!(sequence.len(), 5, "nothing of it was appended");
     sequence.append(counting([1, 3, 3], 0)).unwrap();
     drop(sequence);
-    assert_eq!(budget.used(), Bytes(0));
+    assert_eq!(budget.used_bytes(), 0);
 }
 
 #[test]

@@ -5,9 +5,7 @@ use std::sync::Mutex;
 
 use burn::backend::Flex;
 use burn::tensor::{Bool, DType, Device, Int, Tensor};
-use tensor_pool::{
-    Budget, Bytes, Error, MemoryPool, PoolOptions, PooledTensor, Reuse, TensorRequest,
-};
+use tensor_pool::{Budget, Error, MemoryPool, PoolOptions, PooledTensor, Reuse, TensorRequest};
 
 fn address<const D: usize>(tensor: &Tensor<D>) -> usize {
     let flex = tensor.clone().try_into_primitive::<Flex>().unwrap();
@@ -114,7 +112,7 @@ fn only_the_same_shape_and_type_is_leased_again() {
     );
     let stats = pool.get_stats();
     assert_eq!((stats.hits, stats.misses, stats.keys), (0, 3, 3));
-    assert_eq!(stats.bytes_idle, Bytes(24 + 24 + 48));
+    assert_eq!(stats.idle_bytes, 24 + 24 + 48);
 }
 
 #[test]
@@ -159,13 +157,13 @@ fn no_more_is_kept_than_was_asked_for() {
     assert_eq!(pool.get_stats().pooled_tensors, 0);
 
     let pool = MemoryPool::with_options(PoolOptions {
-        max_idle: Bytes(100),
+        max_idle_bytes: 100,
         ..PoolOptions::default()
     });
     let leased = [floats(&pool, [16]), floats(&pool, [16])];
     drop(leased);
     let stats = pool.get_stats();
-    assert_eq!((stats.bytes_idle, stats.dropped_full), (Bytes(64), 1));
+    assert_eq!((stats.idle_bytes, stats.dropped_full), (64, 1));
 }
 
 /// Leases that many tensors of a shape and returns them.
@@ -185,7 +183,7 @@ fn the_number_that_is_kept_is_lowered_and_raised_while_in_use() {
     pool.set_max_pool_size(2);
     assert_eq!(pool.max_pool_size(), 2);
     let stats = pool.get_stats();
-    assert_eq!((stats.pooled_tensors, stats.bytes_idle), (2, Bytes(2 * 24)));
+    assert_eq!((stats.pooled_tensors, stats.idle_bytes), (2, 2 * 24));
     // Those that came back last, in their order.
     let left = [floats(&pool, [2, 3]), floats(&pool, [2, 3])];
     assert_eq!(
@@ -210,7 +208,7 @@ fn the_number_that_is_kept_is_lowered_and_raised_while_in_use() {
 
 #[test]
 fn nothing_is_kept_from_when_pooling_is_turned_off_to_when_it_is_turned_on() {
-    let budget = Budget::new("idle", Bytes::mib(1));
+    let budget = Budget::new("idle", 1 << 20);
     let pool = MemoryPool::with_options(PoolOptions {
         budget: Some(budget.clone()),
         ..PoolOptions::default()
@@ -222,10 +220,7 @@ fn nothing_is_kept_from_when_pooling_is_turned_off_to_when_it_is_turned_on() {
     use_at_once(&pool, [5, 5], 1);
     let stats = pool.get_stats();
     assert_eq!((stats.pooled_tensors, stats.keys), (0, 0));
-    assert_eq!(
-        (stats.bytes_idle, budget.used()),
-        (Bytes::ZERO, Bytes::ZERO)
-    );
+    assert_eq!((stats.idle_bytes, budget.used_bytes()), (0, 0));
     assert_eq!(
         stats.dropped_full, 2,
         "freed when turned off is not dropped"
@@ -255,10 +250,10 @@ fn no_tensor_is_lost_and_no_bound_exceeded_when_it_changes_under_threads() {
     let stats = pool.get_stats();
     assert!(stats.pooled_tensors <= 2 * stats.keys, "{stats:?}");
     pool.clear();
-    assert_eq!(pool.get_stats().bytes_idle, Bytes::ZERO);
+    assert_eq!(pool.get_stats().idle_bytes, 0);
     use_at_once(&pool, [1, 4], 3);
     let stats = pool.get_stats();
-    assert_eq!((stats.pooled_tensors, stats.bytes_idle), (2, Bytes(2 * 16)));
+    assert_eq!((stats.pooled_tensors, stats.idle_bytes), (2, 2 * 16));
 }
 
 #[test]
@@ -268,7 +263,7 @@ fn a_detached_tensor_is_the_users_for_good() {
     tensor.update(|t| t + 1.0);
     let tensor = tensor.detach();
     let stats = pool.get_stats();
-    assert_eq!((stats.bytes_in_use, stats.pooled_tensors), (Bytes(0), 0));
+    assert_eq!((stats.in_use_bytes, stats.pooled_tensors), (0, 0));
     assert!(pool.outstanding().is_empty());
     assert_eq!(values(&tensor), [1.0; 4]);
 }
@@ -285,18 +280,18 @@ fn stats_tell_what_was_done_and_what_is_there() {
     assert_eq!((stats.hits, stats.misses, stats.allocations), (1, 2, 2));
     assert_eq!(stats.hit_rate(), Some(1.0 / 3.0));
     assert_eq!(
-        (stats.bytes_in_use, stats.bytes_idle, stats.bytes_peak),
-        (Bytes::kib(1), Bytes::kib(1), Bytes::kib(2))
+        (stats.in_use_bytes, stats.idle_bytes, stats.peak_bytes),
+        (1 << 10, 1 << 10, 2 << 10)
     );
     assert!(stats.devices.is_empty(), "Flex has no pools of its own");
     drop(second);
-    assert_eq!(pool.trim(Bytes::kib(1)), Bytes::kib(1));
-    assert_eq!(pool.get_stats().bytes_idle, Bytes::kib(1));
+    assert_eq!(pool.trim(1 << 10), 1 << 10);
+    assert_eq!(pool.get_stats().idle_bytes, 1 << 10);
     pool.clear();
     let stats = pool.get_stats();
     assert_eq!(
-        (stats.bytes_idle, stats.pooled_tensors, stats.keys),
-        (Bytes(0), 0, 0)
+        (stats.idle_bytes, stats.pooled_tensors, stats.keys),
+        (0, 0, 0)
     );
 }
 
@@ -312,7 +307,7 @@ fn outstanding_leases_are_listed_by_age() {
         listed.iter().map(|lease| lease.tag).collect::<Vec<_>>(),
         ["first", "second"]
     );
-    assert_eq!(listed[0].size, Bytes(16));
+    assert_eq!(listed[0].size_bytes, 16);
     assert!(listed[0].age() >= listed[1].age());
     drop(first);
     assert_eq!(pool.outstanding().len(), 1);
@@ -343,8 +338,8 @@ fn what_cannot_be_is_an_error_that_says_why() {
 
 #[test]
 fn leased_and_idle_bytes_are_reserved_in_the_budgets_that_were_named() {
-    let machine = Budget::new("machine", Bytes(100));
-    let stream = machine.child("stream", Bytes(80));
+    let machine = Budget::new("machine", 100);
+    let stream = machine.child("stream", 80);
     let pool = MemoryPool::with_options(PoolOptions {
         budget: Some(machine.clone()),
         ..PoolOptions::default()
@@ -355,7 +350,7 @@ fn leased_and_idle_bytes_are_reserved_in_the_budgets_that_were_named() {
             .budget(&stream)
     };
     let tensor = pool.lease(request(16)).unwrap();
-    assert_eq!((stream.used(), machine.used()), (Bytes(64), Bytes(64)));
+    assert_eq!((stream.used_bytes(), machine.used_bytes()), (64, 64));
     let refused = pool.lease(request(8)).unwrap_err();
     assert!(
         matches!(&refused, Error::OverBudget(over) if over.budget == "stream"),
@@ -363,24 +358,21 @@ fn leased_and_idle_bytes_are_reserved_in_the_budgets_that_were_named() {
     );
     drop(tensor);
     assert_eq!(
-        (stream.used(), machine.used()),
-        (Bytes(0), Bytes(64)),
+        (stream.used_bytes(), machine.used_bytes()),
+        (0, 64),
         "idle, and counted"
     );
     // Nothing fits beside the idle tensor, so it goes.
     let other = pool.lease(request(20)).unwrap();
-    assert_eq!(
-        (machine.used(), pool.get_stats().bytes_idle),
-        (Bytes(80), Bytes(0))
-    );
+    assert_eq!((machine.used_bytes(), pool.get_stats().idle_bytes), (80, 0));
     drop(other);
     drop(pool);
-    assert_eq!(machine.used(), Bytes(0));
+    assert_eq!(machine.used_bytes(), 0);
 }
 
 #[test]
 fn a_refused_lease_leaves_the_idle_tensor_where_it_was() {
-    let budget = Budget::new("stream", Bytes(32));
+    let budget = Budget::new("stream", 32);
     let pool = MemoryPool::default();
     drop(floats(&pool, [16]));
     let request = TensorRequest::new([16], DType::F32, &Device::flex()).budget(&budget);
@@ -398,7 +390,7 @@ fn an_update_that_panics_takes_the_tensor_and_nothing_else() {
     assert!(result.is_err());
     drop(tensor);
     let stats = pool.get_stats();
-    assert_eq!((stats.bytes_in_use, stats.pooled_tensors), (Bytes(0), 0));
+    assert_eq!((stats.in_use_bytes, stats.pooled_tensors), (0, 0));
 }
 
 #[test]
@@ -430,6 +422,6 @@ fn eight_threads_lose_no_tensor_and_lease_none_twice() {
         "one was lost"
     );
     assert!(stats.allocations <= 8);
-    assert_eq!((stats.bytes_in_use, stats.dropped_shared), (Bytes(0), 0));
+    assert_eq!((stats.in_use_bytes, stats.dropped_shared), (0, 0));
     assert!(pool.outstanding().is_empty());
 }

@@ -3,11 +3,11 @@
 use burn::backend::Flex;
 use burn::tensor::{DType, Device, Tensor};
 use proptest::prelude::*;
-use tensor_pool::{Bytes, MemoryPool, PoolOptions, PooledTensor};
+use tensor_pool::{MemoryPool, PoolOptions, PooledTensor};
 
 const SHAPES: [[usize; 2]; 3] = [[2, 3], [3, 2], [4, 4]];
 const MAX_POOL_SIZE: usize = 2;
-const MAX_IDLE: Bytes = Bytes(128);
+const MAX_IDLE: u64 = 128;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -48,7 +48,7 @@ proptest! {
     fn leases_are_zeros_are_alone_and_are_counted(steps in steps()) {
         let pool = MemoryPool::with_options(PoolOptions {
             max_pool_size: MAX_POOL_SIZE,
-            max_idle: MAX_IDLE,
+            max_idle_bytes: MAX_IDLE,
             ..PoolOptions::default()
         });
         let device = Device::flex();
@@ -90,18 +90,18 @@ proptest! {
                     }
                 }
                 Step::Trim(keep) => {
-                    let before = pool.get_stats().bytes_idle;
-                    let freed = pool.trim(Bytes(keep));
-                    prop_assert_eq!(before - freed, pool.get_stats().bytes_idle);
-                    prop_assert!(pool.get_stats().bytes_idle <= Bytes(keep));
+                    let before = pool.get_stats().idle_bytes;
+                    let freed = pool.trim(keep);
+                    prop_assert_eq!(before - freed, pool.get_stats().idle_bytes);
+                    prop_assert!(pool.get_stats().idle_bytes <= keep);
                 }
                 Step::Write(_) => {}
             }
             let stats = pool.get_stats();
             prop_assert_eq!(stats.hits + stats.misses, leases);
-            prop_assert_eq!(stats.bytes_in_use, out.iter().map(|tensor| tensor.bytes()).sum());
+            prop_assert_eq!(stats.in_use_bytes, out.iter().map(|tensor| tensor.bytes()).sum::<u64>());
             prop_assert_eq!(pool.outstanding().len(), out.len());
-            prop_assert!(stats.bytes_idle <= MAX_IDLE);
+            prop_assert!(stats.idle_bytes <= MAX_IDLE);
             prop_assert!(stats.pooled_tensors <= MAX_POOL_SIZE * SHAPES.len());
             let mut places: Vec<_> = out.iter().map(|tensor| address(tensor)).collect();
             places.extend(kept.iter().map(|(tensor, _)| address(tensor)));

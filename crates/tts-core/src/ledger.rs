@@ -5,7 +5,7 @@ mod limit;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tensor_pool::{Bytes, MemoryPool};
+use tensor_pool::MemoryPool;
 
 pub use error::MemoryError;
 pub(crate) use limit::{BatchNeed, Reservation};
@@ -21,23 +21,23 @@ static PREPARED: AtomicU64 = AtomicU64::new(0);
 pub struct Counted {
     /// Live heap blocks; `None` if no counting allocator is
     /// [installed](tensor_pool::PoolAllocator::install).
-    pub heap: Option<Bytes>,
+    pub heap: Option<u64>,
     /// Weights prepared for a device.
-    pub prepared: Bytes,
+    pub prepared: u64,
     /// Memory-mapped weights. A tensor is unmapped as soon as it has been prepared.
-    pub mapped: Bytes,
+    pub mapped: u64,
     /// State leased by streams.
-    pub state: Bytes,
+    pub state: u64,
     /// Idle state in the pool.
-    pub idle: Bytes,
+    pub idle: u64,
     /// Bytes in use in the memory pools of the devices that have one.
-    pub device: Bytes,
+    pub device: u64,
 }
 
 impl Counted {
     /// The sum. Without a counting allocator, prepared weights and state stand for the heap.
     #[must_use]
-    pub fn total(&self) -> Bytes {
+    pub fn total(&self) -> u64 {
         let heap = self.heap.unwrap_or(self.prepared + self.state + self.idle);
         heap + self.mapped + self.device
     }
@@ -47,14 +47,14 @@ impl Counted {
 #[must_use]
 pub fn counted(pool: &MemoryPool) -> Counted {
     let stats = pool.get_stats();
-    let device = stats.devices.iter().map(|device| device.bytes_in_use);
+    let device = stats.devices.iter().map(|device| device.in_use_bytes);
     Counted {
-        heap: tensor_pool::heap().map(|heap| heap.stats().live),
-        prepared: Bytes(PREPARED.load(Ordering::Relaxed)),
-        mapped: Bytes(MAPPED.load(Ordering::Relaxed)),
-        state: stats.bytes_in_use,
-        idle: stats.bytes_idle,
-        device: device.fold(Bytes::ZERO, |sum, bytes| sum + bytes),
+        heap: tensor_pool::heap().map(|heap| heap.stats().live_bytes),
+        prepared: PREPARED.load(Ordering::Relaxed),
+        mapped: MAPPED.load(Ordering::Relaxed),
+        state: stats.in_use_bytes,
+        idle: stats.idle_bytes,
+        device: device.fold(0, |sum, bytes| sum + bytes),
     }
 }
 

@@ -50,11 +50,11 @@ fn peak_heap_while_loading_is_the_final_weights_and_the_largest_tensor() {
         ..Default::default()
     };
     assert!(ALLOCATOR.install());
-    let live = || ALLOCATOR.stats().live.get() as usize;
+    let live = || ALLOCATOR.stats().live_bytes as usize;
     let before = live();
     let window = PeakWindow::new();
     let model = Model::load(parts, options).expect("the model loads");
-    let peak = window.peak().expect("the allocator is installed").get() as usize - before;
+    let peak = window.peak_bytes().expect("the allocator is installed") as usize - before;
     let loaded = live() - before;
     println!(
         "peak {peak}, loaded {loaded}, largest tensor {largest}, {:?}",

@@ -85,7 +85,10 @@ const RULES: &[(&str, Rule)] = &[
     ("tensor-pool", Rule::NeverWithoutFeatures(TENSORS)),
     ("tensor-pool", Rule::NeverEvenInTests(SIBLINGS)),
     // Numbers in, numbers out.
-    ("batch-planner", Rule::Only(&["serde", "thiserror"])),
+    (
+        "batch-planner",
+        Rule::Only(&["bytesize", "serde", "thiserror"]),
+    ),
     ("batch-planner", Rule::NeverEvenInTests(SIBLINGS)),
     ("mem-monitor", Rule::Never(TENSORS)),
     ("mem-monitor", Rule::NeverEvenInTests(SIBLINGS)),

@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::format::Bytes;
+use bytesize::ByteSize;
 
 /// What a batch takes, term by term. Displays as a table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +49,7 @@ impl Estimate {
             self.batch_size, self.sequence_length
         )?;
         for (name, bytes) in rows {
-            write!(formatter, "\n  {name:<width$}  {:>10}", Bytes(bytes))?;
+            write!(formatter, "\n  {name:<width$}  {:>10}", ByteSize::b(bytes))?;
         }
         Ok(())
     }

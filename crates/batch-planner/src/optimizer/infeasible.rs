@@ -4,9 +4,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::BatchSizeOptimizer;
-use crate::format::Bytes;
 use crate::search::greatest;
 use crate::{Error, Estimate, Result};
+use bytesize::ByteSize;
 
 /// Why not even the smallest batch wanted fits, and what would help. Displays as a table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -143,7 +143,7 @@ impl fmt::Display for WayOut {
             Self::RaiseLimit { to_bytes } => write!(
                 formatter,
                 "raise the limit to {} ({to_bytes} bytes)",
-                Bytes(to_bytes)
+                ByteSize::b(to_bytes)
             ),
         }
     }

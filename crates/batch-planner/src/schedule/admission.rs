@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::format::Bytes;
+use bytesize::ByteSize;
 
 /// The most that is taken at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -46,7 +46,12 @@ impl Admission {
 
 impl fmt::Display for Peak {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} at step {}", Bytes(self.bytes), self.at_step)
+        write!(
+            formatter,
+            "{} at step {}",
+            ByteSize::b(self.bytes),
+            self.at_step
+        )
     }
 }
 
@@ -59,7 +64,7 @@ impl fmt::Display for Admission {
             } => write!(
                 formatter,
                 "may start: at most {peak}, {} left",
-                Bytes(*headroom_bytes)
+                ByteSize::b(*headroom_bytes)
             ),
             Self::Refuse {
                 peak,
@@ -69,7 +74,7 @@ impl fmt::Display for Admission {
                 write!(
                     formatter,
                     "may not start: {peak} would be {} too much; ",
-                    Bytes(*shortfall_bytes)
+                    ByteSize::b(*shortfall_bytes)
                 )?;
                 match earliest_start_step {
                     Some(step) => write!(formatter, "it may at step {step}"),

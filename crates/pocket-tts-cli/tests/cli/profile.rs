@@ -57,7 +57,7 @@ fn check(place: &Place, folder: &str) -> Vec<String> {
 /// Checks that the summary was printed.
 #[track_caller]
 fn has_summary(run: &Run) {
-    for words in ["weights", "pool", "resident"] {
+    for words in ["weights", "pool", "RSS"] {
         assert!(run.stderr.contains(words), "{words:?}: {}", run.stderr);
     }
 }

@@ -16,12 +16,12 @@ pub(super) fn register(monitor: &MemoryMonitor, pool: &MemoryPool, models: &'sta
     add(
         "weights",
         Backing::Heap,
-        Box::new(|pool| models.on_host(counted(pool).prepared.get())),
+        Box::new(|pool| models.on_host(counted(pool).prepared)),
     );
     add(
         "mapped weights",
         Backing::File,
-        Box::new(|pool| counted(pool).mapped.get()),
+        Box::new(|pool| counted(pool).mapped),
     );
     add(
         "cached voices",
@@ -44,13 +44,13 @@ pub(super) fn register(monitor: &MemoryMonitor, pool: &MemoryPool, models: &'sta
     add(
         "pool idle",
         Backing::Heap,
-        Box::new(|pool| models.on_host(counted(pool).idle.get())),
+        Box::new(|pool| models.on_host(counted(pool).idle)),
     );
     if DeviceKind::Wgpu.is_built_in() {
         add(
             "device memory",
             Backing::Device,
-            Box::new(|pool| counted(pool).device.get()),
+            Box::new(|pool| counted(pool).device),
         );
     }
 }
@@ -59,5 +59,5 @@ pub(super) fn register(monitor: &MemoryMonitor, pool: &MemoryPool, models: &'sta
 fn leased(pool: &MemoryPool, matches: fn(&str) -> bool) -> u64 {
     let leases = pool.outstanding().into_iter();
     let matching = leases.filter(|lease| matches(lease.tag));
-    matching.map(|lease| lease.size.get()).sum()
+    matching.map(|lease| lease.size_bytes).sum()
 }

@@ -22,8 +22,8 @@ static MONITOR: LazyLock<MemoryMonitor> = LazyLock::new(|| {
     let monitor = MemoryMonitor::builder()
         .heap(heap_counter())
         .source(
-            DevicePool::new("devices", device(|device| device.bytes_in_use.get()))
-                .with_reserved(device(|device| device.bytes_reserved.get())),
+            DevicePool::new("devices", device(|device| device.in_use_bytes))
+                .with_reserved(device(|device| device.reserved_bytes)),
         )
         .build()
         // Only a bad setting is refused, and none is set.
@@ -193,11 +193,11 @@ impl Drop for SessionToken {
 
 /// Reads the program's allocator once it is installed.
 fn heap_counter() -> HeapCounter {
-    HeapCounter::new(|| Some(heap()?.stats().live.get()))
-        .with_peak(|| Some(heap()?.stats().peak.get()))
+    HeapCounter::new(|| Some(heap()?.stats().live_bytes))
+        .with_peak(|| Some(heap()?.stats().peak_bytes))
         .with_slack(|| {
             let stats = heap()?.stats();
-            Some((stats.retained + stats.padding).get())
+            Some(stats.retained_bytes + stats.padding_bytes)
         })
         .with_reset(|| {
             if let Some(heap) = heap() {
@@ -206,6 +206,6 @@ fn heap_counter() -> HeapCounter {
         })
         .with_peak_window(|| {
             let window = PeakWindow::new();
-            Box::new(move || window.peak().map(|peak| peak.get()))
+            Box::new(move || window.peak_bytes())
         })
 }

@@ -4,7 +4,6 @@ use std::fmt;
 
 use bytesize::ByteSize;
 use serde::Serialize;
-use tensor_pool::Bytes;
 use tts_core::memory::{StreamNeed, counted, present};
 use tts_core::{Model, SpeechRequest, Voice};
 
@@ -91,7 +90,7 @@ impl MemoryPlan {
         wanted: usize,
     ) -> Self {
         let pool = model.memory_pool();
-        pool.trim(Bytes::ZERO);
+        pool.trim(0);
         let counts = requests.iter().map(|request| request.text.segment_count());
         let segments: Option<usize> = counts.sum();
         let wanted = wanted.min(segments.unwrap_or(usize::MAX)).max(1);
@@ -104,7 +103,7 @@ impl MemoryPlan {
         let size = model.size();
         let weights_bytes =
             (size.flow_lm_bytes + size.decoder_bytes + size.encoder_bytes.unwrap_or(0)) as u64;
-        let mapped_bytes = counted(pool).mapped.get();
+        let mapped_bytes = counted(pool).mapped;
         let mut voices: Vec<&Voice> = Vec::new();
         for request in requests {
             if !voices.iter().any(|voice| voice.is_same(&request.voice)) {

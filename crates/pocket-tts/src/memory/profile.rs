@@ -77,13 +77,13 @@ pub fn profile<T>(name: &'static str, work: impl FnOnce() -> T) -> (T, Profile) 
     // If the thread cannot start, the kernel's high-water mark remains.
     let _ = monitor.start_monitoring();
     let rss = || monitor.get_current_memory_usage();
-    let live = || heap().map(|heap| heap.stats().live.get());
+    let live = || heap().map(|heap| heap.stats().live_bytes);
 
     let (rss_before_bytes, window, heap_in_bytes) = (rss(), PeakWindow::new(), live());
     let start = Instant::now();
     let value = work();
     let time = start.elapsed();
-    let (heap_out_bytes, heap_peak, rss_after_bytes) = (live(), window.peak(), rss());
+    let (heap_out_bytes, heap_peak_bytes, rss_after_bytes) = (live(), window.peak_bytes(), rss());
 
     monitor.stop_monitoring();
     let profile = Profile {
@@ -91,7 +91,7 @@ pub fn profile<T>(name: &'static str, work: impl FnOnce() -> T) -> (T, Profile) 
         time,
         heap_in_bytes,
         heap_out_bytes,
-        heap_peak_bytes: heap_peak.map(|peak| peak.get()),
+        heap_peak_bytes,
         rss_before_bytes,
         rss_after_bytes,
         rss_peak_bytes: monitor

@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
-use tensor_pool::{Bytes, heap};
+use tensor_pool::heap;
 use tts_core::Model;
 
 use super::globals::{get_memory_pool, models};
@@ -75,7 +75,7 @@ pub fn optimize_model_memory(model: &impl AsRef<Model>) -> FreedMemory {
     let retained_before = retained_bytes();
     let mut freed = FreedMemory {
         voice_encoder_bytes: model.as_ref().drop_voice_encoder(),
-        idle_tensors_bytes: get_memory_pool().trim(Bytes::ZERO).get(),
+        idle_tensors_bytes: get_memory_pool().trim(0),
         ..FreedMemory::default()
     };
     freed.idle_blocks_bytes = trim_heap(retained_before);
@@ -98,7 +98,7 @@ pub fn release_idle_memory() -> FreedMemory {
     let models = models();
     let mut freed = FreedMemory {
         voices_bytes: models.all().iter().map(|model| model.evict_voices()).sum(),
-        idle_tensors_bytes: pool.trim(Bytes::ZERO).get(),
+        idle_tensors_bytes: pool.trim(0),
         ..FreedMemory::default()
     };
     // Only the devices' reserves are idle now.
@@ -115,22 +115,19 @@ pub fn release_idle_memory() -> FreedMemory {
 
 /// Returns the idle blocks of the allocator.
 fn retained_bytes() -> u64 {
-    heap().map_or(0, |heap| heap.stats().retained.get())
+    heap().map_or(0, |heap| heap.stats().retained_bytes)
 }
 
 /// Releases the allocator's idle blocks. Returns at most the bytes retained before anything was dropped:
 /// the others are the blocks of what was dropped.
 fn trim_heap(retained_before: u64) -> u64 {
-    heap().map_or(0, |heap| heap.trim(Bytes::ZERO).get().min(retained_before))
+    heap().map_or(0, |heap| heap.trim(0).min(retained_before))
 }
 
 /// Returns the memory that the devices' pools hold.
 fn reserved_bytes() -> u64 {
     let devices = get_memory_pool().get_stats().devices;
-    devices
-        .iter()
-        .map(|device| device.bytes_reserved.get())
-        .sum()
+    devices.iter().map(|device| device.reserved_bytes).sum()
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ impl ProfileReport {
             time,
             peak: PeakFigures {
                 rss_bytes: rss,
-                heap_bytes: heap().map(|heap| heap.stats().peak.get()),
+                heap_bytes: heap().map(|heap| heap.stats().peak_bytes),
                 pool_bytes: summary.pool.peak_bytes,
             },
             categories_at_peak: monitor

@@ -38,10 +38,10 @@ impl CountedBytes {
     fn now() -> Self {
         let counted = counted(&get_memory_pool());
         Self {
-            heap_bytes: counted.heap.map(|heap| heap.get()),
-            mapped_bytes: counted.mapped.get(),
-            device_bytes: counted.device.get(),
-            total_bytes: counted.total().get(),
+            heap_bytes: counted.heap,
+            mapped_bytes: counted.mapped,
+            device_bytes: counted.device,
+            total_bytes: counted.total(),
         }
     }
 }
@@ -86,9 +86,9 @@ impl PoolSummary {
             misses: stats.misses,
             hit_rate: stats.hit_rate(),
             pooled_tensors: stats.pooled_tensors,
-            in_use_bytes: stats.bytes_in_use.get(),
-            idle_bytes: stats.bytes_idle.get(),
-            peak_bytes: stats.bytes_peak.get(),
+            in_use_bytes: stats.in_use_bytes,
+            idle_bytes: stats.idle_bytes,
+            peak_bytes: stats.peak_bytes,
         }
     }
 
@@ -121,10 +121,10 @@ impl AllocatorSummary {
     fn now() -> Option<Self> {
         let stats = heap()?.stats();
         Some(Self {
-            live_bytes: stats.live.get(),
-            peak_bytes: stats.peak.get(),
-            retained_bytes: stats.retained.get(),
-            padding_bytes: stats.padding.get(),
+            live_bytes: stats.live_bytes,
+            peak_bytes: stats.peak_bytes,
+            retained_bytes: stats.retained_bytes,
+            padding_bytes: stats.padding_bytes,
             from_pool: stats.from_pool.count,
             requests: stats.total.count,
         })

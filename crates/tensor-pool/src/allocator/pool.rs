@@ -10,11 +10,10 @@ use super::seal::Seals;
 use super::shelves::Shelves;
 use super::stats::{AllocatorStats, Requests};
 use super::system;
-use crate::Bytes;
 
 /// What an allocator retains at most unless told otherwise: two blocks of the largest class, and
 /// less than a hundredth of a machine with 8 GiB. A program that knows its working set says so.
-const DEFAULT_CAPACITY: Bytes = Bytes::mib(64);
+const DEFAULT_CAPACITY_BYTES: u64 = 64 << 20;
 
 /// A global allocator that counts every request and keeps large blocks for the next one.
 ///
@@ -42,14 +41,14 @@ const DEFAULT_CAPACITY: Bytes = Bytes::mib(64);
 /// which is exact too, but slower).
 ///
 /// ```standalone_crate
-/// use tensor_pool::{Bytes, PoolAllocator};
+/// use tensor_pool::PoolAllocator;
 ///
 /// #[global_allocator]
-/// static ALLOCATOR: PoolAllocator = PoolAllocator::with_capacity(Bytes::mib(256));
+/// static ALLOCATOR: PoolAllocator = PoolAllocator::with_capacity(256 << 20);
 ///
 /// assert!(ALLOCATOR.install());
 /// drop(vec![0_f32; 1_000_000]);
-/// assert_eq!(ALLOCATOR.stats().retained, Bytes::mib(4)); // the class of 4,000,000 bytes
+/// assert_eq!(ALLOCATOR.stats().retained_bytes, 4 << 20); // the class of 4,000,000 bytes
 /// let again = vec![0_f32; 1_000_000];
 /// assert_eq!(ALLOCATOR.stats().from_pool.count, 1);
 /// # drop(again);
@@ -59,9 +58,9 @@ const DEFAULT_CAPACITY: Bytes = Bytes::mib(64);
 ///
 /// ```
 /// use std::alloc::System; // for example: mimalloc::MiMalloc
-/// use tensor_pool::{Bytes, PoolAllocator};
+/// use tensor_pool::PoolAllocator;
 ///
-/// static ALLOCATOR: PoolAllocator<System> = PoolAllocator::with(System, Bytes::mib(64));
+/// static ALLOCATOR: PoolAllocator<System> = PoolAllocator::with(System, 64 << 20);
 /// ```
 pub struct PoolAllocator<A: GlobalAlloc + ?Sized = System> {
     pub(super) counts: Counts,
@@ -80,14 +79,14 @@ impl PoolAllocator {
     /// On top of the system's allocator, retaining up to 64 MiB (two blocks of the largest class).
     #[must_use]
     pub const fn new() -> Self {
-        Self::with_capacity(DEFAULT_CAPACITY)
+        Self::with_capacity(DEFAULT_CAPACITY_BYTES)
     }
 
-    /// On top of the system's allocator, retaining up to `capacity`; see
+    /// On top of the system's allocator, retaining up to `capacity_bytes`; see
     /// [`set_capacity`](Self::set_capacity).
     #[must_use]
-    pub const fn with_capacity(capacity: Bytes) -> Self {
-        Self::with(System, capacity)
+    pub const fn with_capacity(capacity_bytes: u64) -> Self {
+        Self::with(System, capacity_bytes)
     }
 }
 
@@ -98,13 +97,13 @@ impl Default for PoolAllocator {
 }
 
 impl<A: GlobalAlloc> PoolAllocator<A> {
-    /// On top of another allocator, retaining up to `capacity`; see
+    /// On top of another allocator, retaining up to `capacity_bytes`; see
     /// [`set_capacity`](Self::set_capacity).
     #[must_use]
-    pub const fn with(inner: A, capacity: Bytes) -> Self {
+    pub const fn with(inner: A, capacity_bytes: u64) -> Self {
         Self {
             counts: Counts::new(),
-            shelves: Shelves::new(capacity.get()),
+            shelves: Shelves::new(capacity_bytes),
             seals: Seals::new(),
             soft_limit: AtomicU64::new(u64::MAX),
             huge_pages: AtomicBool::new(false),
@@ -116,23 +115,23 @@ impl<A: GlobalAlloc> PoolAllocator<A> {
 impl<A: GlobalAlloc + ?Sized> PoolAllocator<A> {
     /// Caps what is retained. Where more is, it goes back to `A` at once, the largest blocks first.
     ///
-    /// With [`Bytes::ZERO`] the allocator only counts. Large requests are still rounded up to their
+    /// With 0 the allocator only counts. Large requests are still rounded up to their
     /// class then, so that the cap may be raised at any time; the pages beyond a request are not
     /// touched.
-    pub fn set_capacity(&self, capacity: Bytes) {
-        self.shelves.set_capacity(capacity.get());
+    pub fn set_capacity(&self, capacity_bytes: u64) {
+        self.shelves.set_capacity(capacity_bytes);
         self.give_back_excess(|| self.shelves.capacity());
     }
 
-    /// Gives idle blocks back to `A` until at most `keep` is retained, the largest first, and on
+    /// Gives idle blocks back to `A` until at most `keep_bytes` are retained, the largest first, and on
     /// glibc calls `malloc_trim`, so that the kernel gets the memory. Returns what was given back.
     ///
     /// O(blocks). `malloc_trim` walks all of malloc's free memory and takes its locks: milliseconds
     /// where that is much. Not for every frame; see [`decay`](Self::decay).
-    pub fn trim(&self, keep: Bytes) -> Bytes {
-        let given_back = self.give_back_excess(|| keep.get());
+    pub fn trim(&self, keep_bytes: u64) -> u64 {
+        let given_back = self.give_back_excess(|| keep_bytes);
         system::give_back_free_pages();
-        Bytes(given_back)
+        given_back
     }
 
     /// Gives back to `A`, per class, the idle blocks that no request needed since the last call: as
@@ -140,22 +139,19 @@ impl<A: GlobalAlloc + ?Sized> PoolAllocator<A> {
     ///
     /// Call it by a clock of yours, say every few seconds or hundred frames: what steady work needs
     /// stays, and what a burst left goes after one or two calls. O(classes + blocks given back).
-    pub fn decay(&self) -> Bytes {
-        Bytes(self.give_back_unused())
+    pub fn decay(&self) -> u64 {
+        self.give_back_unused()
     }
 
     /// The counts. Reads the counters of 256 threads, in about a microsecond.
     #[must_use]
     pub fn stats(&self) -> AllocatorStats {
         let totals = self.counts.totals();
-        let requests = |count: u64, bytes: u64| Requests {
-            count,
-            bytes: Bytes(bytes),
-        };
+        let requests = |count: u64, bytes: u64| Requests { count, bytes };
         // Read while other threads count, a difference may come out below zero.
         let difference = |more: u64, less: u64| (more.wrapping_sub(less) as i64).max(0) as u64;
         AllocatorStats {
-            live: Bytes(difference(totals.allocated, totals.freed)),
+            live_bytes: difference(totals.allocated, totals.freed),
             live_blocks: difference(totals.allocations, totals.frees),
             total: requests(totals.allocations, totals.allocated),
             from_pool: requests(totals.pool_allocations, totals.pool_allocated),
@@ -163,11 +159,11 @@ impl<A: GlobalAlloc + ?Sized> PoolAllocator<A> {
                 difference(totals.allocations, totals.pool_allocations),
                 difference(totals.allocated, totals.pool_allocated),
             ),
-            retained: Bytes(self.shelves.retained()),
-            padding: Bytes(difference(totals.padding, 0)),
-            peak: Bytes(self.counts.peak() + totals.slack),
-            peak_slack: Bytes(totals.slack),
-            capacity: Bytes(self.shelves.capacity()),
+            retained_bytes: self.shelves.retained(),
+            padding_bytes: difference(totals.padding, 0),
+            peak_bytes: self.counts.peak() + totals.slack,
+            peak_slack_bytes: totals.slack,
+            capacity_bytes: self.shelves.capacity(),
         }
     }
 
@@ -192,16 +188,16 @@ impl<A: GlobalAlloc + ?Sized> PoolAllocator<A> {
         self.huge_pages.store(wanted, Relaxed);
     }
 
-    /// Sets what [`pressure`](Self::pressure) compares with; [`Bytes::MAX`], the default, is never
+    /// Sets what [`pressure`](Self::pressure) compares with; [`u64::MAX`], the default, is never
     /// exceeded.
-    pub fn set_soft_limit(&self, limit: Bytes) {
-        self.soft_limit.store(limit.get(), Relaxed);
+    pub fn set_soft_limit(&self, limit_bytes: u64) {
+        self.soft_limit.store(limit_bytes, Relaxed);
     }
 
     /// Whether live and retained bytes together are above the [soft
-    /// limit](Self::set_soft_limit). For polling, say at frame boundaries: three loads. `live` is
+    /// limit](Self::set_soft_limit). For polling, say at frame boundaries: three loads. `live_bytes` is
     /// taken to within the 32 KiB per thread of
-    /// [`peak_slack`](crate::AllocatorStats::peak_slack).
+    /// [`peak_slack_bytes`](crate::AllocatorStats::peak_slack_bytes).
     ///
     /// It is a question, not a callback: what to do about it ([`trim`](Self::trim), drop caches, end
     /// work) is for the program to choose, at a place where it can.

@@ -4,7 +4,6 @@ use std::marker::PhantomData;
 
 use super::heap::heap;
 use super::thread::{self, Tally};
-use crate::Bytes;
 
 /// What a thread allocated and freed within a [`Scope`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,16 +12,16 @@ pub struct ScopeUsage {
     /// How many requests were granted.
     pub allocations: u64,
     /// Their bytes, as requested (and what blocks grew by).
-    pub allocated: Bytes,
+    pub allocated_bytes: u64,
     /// How many blocks were freed.
     pub frees: u64,
     /// Their bytes (and what blocks shrank by).
-    pub freed: Bytes,
-    /// `allocated - freed`, in bytes: below zero where this thread frees what was allocated before
+    pub freed_bytes: u64,
+    /// `allocated_bytes - freed_bytes`: below zero where this thread frees what was allocated before
     /// the scope or elsewhere.
     pub change_bytes: i64,
     /// The greatest `change_bytes` on the way, at least 0; exact.
-    pub peak: Bytes,
+    pub peak_bytes: u64,
 }
 
 /// While it lives, follows what this thread allocates and frees, and names that stretch of code for
@@ -33,7 +32,7 @@ pub struct ScopeUsage {
 /// wrong peak and name.
 ///
 /// ```standalone_crate
-/// use tensor_pool::{Bytes, PoolAllocator, Scope};
+/// use tensor_pool::{PoolAllocator, Scope};
 ///
 /// #[global_allocator]
 /// static ALLOCATOR: PoolAllocator = PoolAllocator::new();
@@ -46,9 +45,9 @@ pub struct ScopeUsage {
 ///     drop(vec![2_u8; 5000]);
 /// }
 /// let usage = outer.usage().unwrap();
-/// assert_eq!(usage.allocated, Bytes(6000));
+/// assert_eq!(usage.allocated_bytes, 6000);
 /// assert_eq!(usage.change_bytes, 1000);
-/// assert_eq!(usage.peak, Bytes(6000));
+/// assert_eq!(usage.peak_bytes, 6000);
 /// # drop(kept);
 /// ```
 #[derive(Debug)]
@@ -114,11 +113,11 @@ impl Scope {
             let now = thread::tally();
             ScopeUsage {
                 allocations: now.allocations.wrapping_sub(began.allocations),
-                allocated: Bytes(now.allocated.wrapping_sub(began.allocated)),
+                allocated_bytes: now.allocated.wrapping_sub(began.allocated),
                 frees: now.frees.wrapping_sub(began.frees),
-                freed: Bytes(now.freed.wrapping_sub(began.freed)),
+                freed_bytes: now.freed.wrapping_sub(began.freed),
                 change_bytes: now.balance().wrapping_sub(began.balance),
-                peak: Bytes(now.peak.saturating_sub(began.balance).max(0) as u64),
+                peak_bytes: now.peak.saturating_sub(began.balance).max(0) as u64,
             }
         })
     }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize};
 use super::heap::{Heap, heap};
 use super::roster::{Entry, Roster};
 use super::thread;
-use crate::Bytes;
+use bytesize::ByteSize;
 
 /// How many requests are told one by one: enough to see a pattern, and 1.5 KiB a seal.
 const FIRST: usize = 64;
@@ -91,13 +91,13 @@ impl Log {
         let first = self.first.iter().filter_map(|record| {
             let size = record.size.load(Acquire);
             (size > BEING_WRITTEN).then(|| Unserved {
-                size: Bytes::from(size),
+                size_bytes: size as u64,
                 scope: record.scope(),
             })
         });
         SealReport {
             count: self.count.load(Relaxed),
-            bytes: Bytes(self.bytes.load(Relaxed)),
+            bytes: self.bytes.load(Relaxed),
             first: first.collect(),
         }
     }
@@ -151,7 +151,7 @@ impl Seals {
 #[non_exhaustive]
 pub struct Unserved {
     /// What was asked for.
-    pub size: Bytes,
+    pub size_bytes: u64,
     /// The innermost [`Scope`](crate::Scope) open on the thread that asked.
     pub scope: Option<&'static str>,
 }
@@ -163,7 +163,7 @@ pub struct SealReport {
     /// Large requests that the pool did not serve.
     pub count: u64,
     /// Their sum.
-    pub bytes: Bytes,
+    pub bytes: u64,
     /// The first 64 of them, in order (of different threads: about).
     pub first: Vec<Unserved>,
 }
@@ -185,11 +185,12 @@ impl fmt::Display for SealReport {
         write!(
             f,
             "{} large requests ({}) were not served by the pool:",
-            self.count, self.bytes
+            self.count,
+            ByteSize::b(self.bytes)
         )?;
-        for (index, Unserved { size, scope }) in self.first.iter().enumerate() {
+        for (index, Unserved { size_bytes, scope }) in self.first.iter().enumerate() {
             let comma = if index > 0 { "," } else { "" };
-            write!(f, "{comma} {size}")?;
+            write!(f, "{comma} {}", ByteSize::b(*size_bytes))?;
             if let Some(scope) = scope {
                 write!(f, " in {scope}")?;
             }

@@ -5,14 +5,13 @@ use std::fmt;
 use super::counts::{Counts, Peak};
 use super::heap::{Heap, heap};
 use super::roster::Entry;
-use crate::Bytes;
 
 /// Watches the process-wide peak of live bytes from its making on. Any number of windows may
 /// overlap; each costs one comparison where a peak is looked at (at large requests, and every
 /// 16 KiB that a thread allocates or frees in small ones).
 ///
 /// ```standalone_crate
-/// use tensor_pool::{Bytes, PeakWindow, PoolAllocator};
+/// use tensor_pool::{PeakWindow, PoolAllocator};
 ///
 /// #[global_allocator]
 /// static ALLOCATOR: PoolAllocator = PoolAllocator::new();
@@ -21,8 +20,8 @@ use crate::Bytes;
 /// drop(vec![1_u8; 9 << 20]);
 /// let window = PeakWindow::new();
 /// drop(vec![1_u8; 3 << 20]);
-/// let peak = window.peak().unwrap();
-/// assert!(peak >= Bytes::mib(3) && peak < Bytes::mib(4), "{peak}");
+/// let peak = window.peak_bytes().unwrap();
+/// assert!(peak >= (3 << 20) && peak < (4 << 20), "{peak}");
 /// ```
 #[must_use = "it watches only while it lives"]
 pub struct PeakWindow {
@@ -38,12 +37,12 @@ impl PeakWindow {
     }
 
     /// The most bytes that were live at once since the window was opened: an upper bound, above
-    /// the true peak by at most [`AllocatorStats::peak_slack`](crate::AllocatorStats::peak_slack).
+    /// the true peak by at most [`AllocatorStats::peak_slack_bytes`](crate::AllocatorStats::peak_slack_bytes).
     /// `None` where no allocator was installed when the window was opened.
     #[must_use]
-    pub fn peak(&self) -> Option<Bytes> {
+    pub fn peak_bytes(&self) -> Option<u64> {
         self.open
-            .map(|(heap, window)| Bytes(Counts::window_peak(window) + heap.counts.totals().slack))
+            .map(|(heap, window)| Counts::window_peak(window) + heap.counts.totals().slack)
     }
 }
 
@@ -64,7 +63,7 @@ impl Drop for PeakWindow {
 impl fmt::Debug for PeakWindow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PeakWindow")
-            .field("peak", &self.peak())
+            .field("peak_bytes", &self.peak_bytes())
             .finish()
     }
 }

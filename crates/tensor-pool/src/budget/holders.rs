@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::Node;
 use super::sync::{AtomicU64, AtomicUsize, Mutex, Ordering, lock};
-use crate::Bytes;
+use bytesize::ByteSize;
 
 /// What all reservations of one name hold together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub struct Holder {
     /// The name that was given to [`reserve`](super::Budget::reserve).
     pub what: Cow<'static, str>,
     /// What they hold.
-    pub bytes: Bytes,
+    pub bytes: u64,
     /// How many reservations have this name.
     pub reservations: usize,
 }
@@ -24,7 +24,7 @@ pub struct Holder {
 /// `name 12 MiB`, and `in 3` if it is several.
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.what, self.bytes)?;
+        write!(f, "{} {}", self.what, ByteSize::b(self.bytes))?;
         if self.reservations > 1 {
             write!(f, " in {}", self.reservations)?;
         }
@@ -90,11 +90,11 @@ impl Holders {
 
     /// The holders of a budget and of all below it, the largest first.
     pub(super) fn of(&self, node: &Node) -> Vec<Holder> {
-        let mut names: HashMap<Cow<'static, str>, (Bytes, usize)> = HashMap::new();
+        let mut names: HashMap<Cow<'static, str>, (u64, usize)> = HashMap::new();
         for entry in lock(&self.0).iter() {
             if entry.node.chain().any(|above| std::ptr::eq(above, node)) {
                 let (bytes, reservations) = names.entry(entry.what.clone()).or_default();
-                *bytes += Bytes(entry.bytes());
+                *bytes = bytes.saturating_add(entry.bytes());
                 *reservations += 1;
             }
         }

@@ -7,7 +7,6 @@ use loom::thread;
 
 use super::account::{Account, take};
 use super::{Budget, OverBudget};
-use crate::Bytes;
 
 /// A child and its parent.
 fn chain(limits: [u64; 2]) -> Arc<[Account; 2]> {
@@ -24,11 +23,11 @@ fn of_two_that_do_not_fit_together_one_is_granted() {
             thread::spawn(move || take([&*child, &*parent].into_iter(), 2))
         };
         let of_parent = take([&*parent].into_iter(), 2);
-        assert!(parent.used() <= 3);
+        assert!(parent.used_bytes() <= 3);
         let of_child = of_child.join().unwrap();
         assert!(of_child.is_ok() != of_parent.is_ok());
-        assert_eq!(child.used(), if of_child.is_ok() { 2 } else { 0 });
-        assert_eq!(parent.used(), 2);
+        assert_eq!(child.used_bytes(), if of_child.is_ok() { 2 } else { 0 });
+        assert_eq!(parent.used_bytes(), 2);
     });
 }
 
@@ -40,18 +39,18 @@ fn nothing_is_lost_and_nothing_is_over_when_bytes_are_given_back() {
             let accounts = Arc::clone(&accounts);
             thread::spawn(move || {
                 if take(accounts.iter(), 2).is_ok() {
-                    assert!(accounts[0].used() <= 3 && accounts[1].used() <= 4);
+                    assert!(accounts[0].used_bytes() <= 3 && accounts[1].used_bytes() <= 4);
                     accounts.iter().for_each(|account| account.give_back(2));
                 }
             })
         };
         if take(accounts[1..].iter(), 3).is_ok() {
-            assert!(accounts[1].used() <= 4);
+            assert!(accounts[1].used_bytes() <= 4);
             accounts[1].give_back(3);
         }
         other.join().unwrap();
         assert_eq!(accounts.each_ref().map(Account::used), [0, 0]);
-        assert!(accounts[0].peak() <= 3 && accounts[1].peak() <= 4);
+        assert!(accounts[0].peak_bytes() <= 3 && accounts[1].peak_bytes() <= 4);
     });
 }
 
@@ -79,7 +78,7 @@ fn nothing_is_granted_above_a_limit_that_was_lowered_before() {
             thread::spawn(move || take(accounts.iter(), 2))
         };
         accounts[1].set_limit(1);
-        let used = accounts[1].used();
+        let used = accounts[1].used_bytes();
         let granted = taken.join().unwrap().is_ok();
         assert!(!granted || used == 2, "granted after {used} was in use");
     });
@@ -91,21 +90,21 @@ fn budgets_grow_and_drop_while_others_reserve() {
     // All interleavings take a minute, almost all of them within the locks of the list.
     model.preemption_bound = Some(3);
     model.check(|| {
-        let parent = Budget::new("parent", Bytes(4));
-        let child = parent.child("child", Bytes(3));
+        let parent = Budget::new("parent", 4);
+        let child = parent.child("child", 3);
         let other = {
             let parent = parent.clone();
-            thread::spawn(move || parent.reserve(Bytes(2), "parent's").map(drop))
+            thread::spawn(move || parent.reserve(2, "parent's").map(drop))
         };
         let work = || -> Result<(), OverBudget> {
-            let mut mine = child.reserve(Bytes(1), "child's")?;
-            mine.grow(Bytes(2))
+            let mut mine = child.reserve(1, "child's")?;
+            mine.grow(2)
         };
         let mine = work();
         let other = other.join().unwrap();
         assert!(mine.is_ok() || other.is_ok());
-        assert!(parent.used() == Bytes(0) && child.used() == Bytes(0));
+        assert!(parent.used_bytes() == 0 && child.used_bytes() == 0);
         assert!(parent.holders().is_empty());
-        assert!(parent.peak() <= Bytes(4) && child.peak() <= Bytes(3));
+        assert!(parent.peak_bytes() <= 4 && child.peak_bytes() <= 3);
     });
 }

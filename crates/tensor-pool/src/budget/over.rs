@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Holder;
-use crate::Bytes;
+use bytesize::ByteSize;
 
 /// Names in a message; the error itself has all.
 const NAMED_HOLDERS: usize = 3;
@@ -11,8 +11,11 @@ const NAMED_HOLDERS: usize = 3;
 /// A budget has too little room for what was to be reserved.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "cannot reserve {wanted} for {what}: budget `{budget}` has {available} of {limit} left{held}; \
+    "cannot reserve {requested} for {what}: budget `{budget}` has {available} of {limit} left{held}; \
      drop or shrink what is held, ask for less, or raise its limit",
+    requested = ByteSize::b(*requested_bytes),
+    available = ByteSize::b(*available_bytes),
+    limit = ByteSize::b(*limit_bytes),
     held = HeldBy(holders)
 )]
 #[non_exhaustive]
@@ -20,13 +23,13 @@ pub struct OverBudget {
     /// The first budget, from the one asked up to the root, that has too little room.
     pub budget: String,
     /// Its limit.
-    pub limit: Bytes,
+    pub limit_bytes: u64,
     /// What was to be reserved.
-    pub wanted: Bytes,
+    pub requested_bytes: u64,
     /// For what.
     pub what: String,
     /// What that budget had left a moment later.
-    pub available: Bytes,
+    pub available_bytes: u64,
     /// Who holds bytes of that budget, summed by name, the largest first.
     pub holders: Vec<Holder>,
 }

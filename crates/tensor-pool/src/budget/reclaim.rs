@@ -5,7 +5,6 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 
 use super::sync::{Mutex, lock};
-use crate::Bytes;
 
 thread_local! {
     /// Whether this thread is inside a reclaimer.
@@ -14,7 +13,7 @@ thread_local! {
 
 struct Reclaimer {
     priority: i32,
-    reclaim: Box<dyn Fn(Bytes) + Send + Sync>,
+    reclaim: Box<dyn Fn(u64) + Send + Sync>,
 }
 
 /// Keeps a reclaimer in its budget; [`Budget::add_reclaimer`](super::Budget::add_reclaimer) gives it.
@@ -43,7 +42,7 @@ impl Reclaimers {
     pub(super) fn add(
         &self,
         priority: i32,
-        reclaim: Box<dyn Fn(Bytes) + Send + Sync>,
+        reclaim: Box<dyn Fn(u64) + Send + Sync>,
     ) -> ReclaimerHandle {
         let reclaimer = Arc::new(Reclaimer { priority, reclaim });
         let mut list = lock(&self.0);
@@ -54,8 +53,8 @@ impl Reclaimers {
     }
 
     /// Asks one after the other until nothing is missing. No lock is held meanwhile.
-    pub(super) fn ask(&self, missing: impl Fn() -> Bytes) {
-        if missing() == Bytes::ZERO {
+    pub(super) fn ask(&self, missing: impl Fn() -> u64) {
+        if missing() == 0 {
             return;
         }
         let list = lock(&self.0).clone();
@@ -64,7 +63,7 @@ impl Reclaimers {
                 continue;
             };
             match missing() {
-                Bytes::ZERO => return,
+                0 => return,
                 bytes => (reclaimer.reclaim)(bytes),
             }
         }

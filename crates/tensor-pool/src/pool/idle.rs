@@ -7,7 +7,7 @@ use crossbeam_queue::ArrayQueue;
 use dashmap::{DashMap, Entry};
 
 use super::key::Key;
-use crate::{Bytes, Reservation};
+use crate::Reservation;
 
 /// Longest queue. A queue has its places from the start: 8 bytes each.
 const MAX_QUEUE: usize = 1 << 16;
@@ -16,7 +16,7 @@ const MAX_QUEUE: usize = 1 << 16;
 #[derive(Debug)]
 pub(super) struct Idle {
     pub(super) tensor: DispatchTensor,
-    pub(super) bytes: Bytes,
+    pub(super) bytes: u64,
     pub(super) _reservation: Option<Reservation>,
 }
 
@@ -28,14 +28,14 @@ pub(super) struct IdleTensors {
     /// How long a queue is that is made now. Read under the lock of the queue's part of the map, so
     /// that [`Self::set_max_per_key`] finds every queue of another length.
     max_per_key: AtomicUsize,
-    max_bytes: Bytes,
+    max_bytes: u64,
     /// Never less than what lies in the queues: counted before a tensor goes in, and after one
     /// came out.
     bytes: AtomicU64,
 }
 
 impl IdleTensors {
-    pub(super) fn new(max_per_key: usize, max_bytes: Bytes) -> Self {
+    pub(super) fn new(max_per_key: usize, max_bytes: u64) -> Self {
         Self {
             queues: DashMap::new(),
             max_per_key: AtomicUsize::new(max_per_key.min(MAX_QUEUE)),
@@ -63,7 +63,7 @@ impl IdleTensors {
             while queue.len() > max
                 && let Some(idle) = queue.pop()
             {
-                self.bytes.fetch_sub(idle.bytes.get(), Ordering::Relaxed);
+                self.bytes.fetch_sub(idle.bytes, Ordering::Relaxed);
                 dropped.push(idle);
             }
             if queue.is_empty() {
@@ -79,8 +79,8 @@ impl IdleTensors {
         });
     }
 
-    pub(super) fn bytes(&self) -> Bytes {
-        Bytes(self.bytes.load(Ordering::Relaxed))
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     pub(super) fn tensors(&self) -> usize {
@@ -96,13 +96,13 @@ impl IdleTensors {
     /// The tensor of a key that has waited longest.
     pub(super) fn take(&self, key: &Key) -> Option<DispatchTensor> {
         let idle = self.queues.get(key)?.pop()?;
-        self.bytes.fetch_sub(idle.bytes.get(), Ordering::Relaxed);
+        self.bytes.fetch_sub(idle.bytes, Ordering::Relaxed);
         Some(idle.tensor)
     }
 
     /// Keeps a tensor if there is room. Whether there was.
     pub(super) fn put(&self, key: &Key, idle: Idle) -> bool {
-        let bytes = idle.bytes.get();
+        let bytes = idle.bytes;
         if self.max_per_key() == 0 {
             return false;
         }
@@ -110,7 +110,7 @@ impl IdleTensors {
             .bytes
             .try_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
                 let then = now.saturating_add(bytes);
-                (then <= self.max_bytes.get()).then_some(then)
+                (then <= self.max_bytes).then_some(then)
             });
         if room.is_err() {
             return false;
@@ -139,16 +139,16 @@ impl IdleTensors {
 
     /// Frees tensors until `wanted` bytes are free or none is left, and queues that stay empty.
     /// Returns what was freed.
-    pub(super) fn free(&self, wanted: Bytes) -> Bytes {
-        let mut freed = Bytes::ZERO;
+    pub(super) fn free(&self, wanted: u64) -> u64 {
+        let mut freed = 0;
         // Tensors are dropped with no lock held: a budget may then ask whoever it likes.
         let mut dropped = Vec::new();
         self.queues.retain(|_, queue| {
             while freed < wanted
                 && let Some(idle) = queue.pop()
             {
-                self.bytes.fetch_sub(idle.bytes.get(), Ordering::Relaxed);
-                freed += idle.bytes;
+                self.bytes.fetch_sub(idle.bytes, Ordering::Relaxed);
+                freed = freed.saturating_add(idle.bytes);
                 dropped.push(idle);
             }
             !queue.is_empty()

@@ -10,7 +10,7 @@ use burn::tensor::{Float, Tensor};
 use super::Shared;
 use super::key::Key;
 use super::layout::Condition;
-use crate::{Bytes, Reservation};
+use crate::Reservation;
 
 /// A leased tensor; dropping it returns it to its pool.
 ///
@@ -30,7 +30,7 @@ pub(super) struct Lease {
     pub(super) shared: Arc<Shared>,
     pub(super) key: Key,
     pub(super) id: u64,
-    pub(super) bytes: Bytes,
+    pub(super) bytes: u64,
     pub(super) reservation: Option<Reservation>,
 }
 
@@ -47,7 +47,7 @@ impl<const D: usize, K: Basic> PooledTensor<D, K> {
 
     /// Its size.
     #[must_use]
-    pub fn bytes(&self) -> Bytes {
+    pub fn bytes(&self) -> u64 {
         self.lease.bytes
     }
 

@@ -6,8 +6,8 @@ use burn::tensor::kind::{Basic, Kind};
 use burn::tensor::{Bool, DType, Device, Float, Int, Tensor};
 
 use super::zeroed;
+use crate::Budget;
 use crate::error::{Error, Result};
-use crate::{Budget, Bytes};
 
 /// What a recycled tensor holds when it is leased again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -122,7 +122,7 @@ impl<const D: usize, K: Basic> TensorRequest<D, K> {
     ///
     /// The type is not of this kind or not one of the device's; the shape has no elements, or more
     /// than can be addressed.
-    pub fn check(&self) -> Result<Bytes> {
+    pub fn check(&self) -> Result<u64> {
         let wanted = match K::KIND {
             Kind::Float => self.dtype.is_float(),
             Kind::Int => self.dtype.is_int() || self.dtype.is_uint(),
@@ -149,7 +149,7 @@ impl<const D: usize, K: Basic> TensorRequest<D, K> {
             Some(0) => Err(Error::NoElements {
                 shape: self.shape.to_vec(),
             }),
-            Some(bytes) => Ok(Bytes::from(bytes)),
+            Some(bytes) => Ok(bytes as u64),
             None => Err(Error::TooLarge {
                 shape: self.shape.to_vec(),
             }),

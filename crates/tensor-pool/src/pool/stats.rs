@@ -5,8 +5,6 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 
-use crate::Bytes;
-
 /// What a pool did since it was made, and what it has now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PoolStats {
@@ -21,11 +19,11 @@ pub struct PoolStats {
     /// Shapes, types and devices with idle tensors.
     pub keys: usize,
     /// Bytes of leased tensors.
-    pub bytes_in_use: Bytes,
+    pub in_use_bytes: u64,
     /// Bytes of idle tensors.
-    pub bytes_idle: Bytes,
+    pub idle_bytes: u64,
     /// Most bytes that were leased at once.
-    pub bytes_peak: Bytes,
+    pub peak_bytes: u64,
     /// Tensors that were not kept when they came back, because their shape, type, device or layout
     /// was no longer that of the lease.
     pub dropped_changed: u64,
@@ -52,9 +50,9 @@ pub struct DeviceMemory {
     /// The device.
     pub device: Device,
     /// Bytes of live tensors.
-    pub bytes_in_use: Bytes,
+    pub in_use_bytes: u64,
     /// Bytes taken from the driver.
-    pub bytes_reserved: Bytes,
+    pub reserved_bytes: u64,
 }
 
 impl DeviceMemory {
@@ -62,8 +60,8 @@ impl DeviceMemory {
         let usage = device.memory_pool_usage()?;
         Some(Self {
             device,
-            bytes_in_use: Bytes(usage.bytes_in_use),
-            bytes_reserved: Bytes(usage.bytes_reserved),
+            in_use_bytes: usage.bytes_in_use,
+            reserved_bytes: usage.bytes_reserved,
         })
     }
 }
@@ -76,7 +74,7 @@ pub struct OutstandingTensor {
     /// Since when.
     pub since: Instant,
     /// Its size.
-    pub size: Bytes,
+    pub size_bytes: u64,
 }
 
 impl OutstandingTensor {
@@ -99,15 +97,15 @@ pub(super) struct Counters {
 }
 
 impl Counters {
-    pub(super) fn leased(&self, bytes: Bytes, hit: bool) {
+    pub(super) fn leased(&self, bytes: u64, hit: bool) {
         let leases = if hit { &self.hits } else { &self.misses };
         leases.fetch_add(1, Ordering::Relaxed);
-        let before = self.in_use.fetch_add(bytes.get(), Ordering::Relaxed);
-        self.peak.fetch_max(before + bytes.get(), Ordering::Relaxed);
+        let before = self.in_use.fetch_add(bytes, Ordering::Relaxed);
+        self.peak.fetch_max(before + bytes, Ordering::Relaxed);
     }
 
-    pub(super) fn returned(&self, bytes: Bytes) {
-        self.in_use.fetch_sub(bytes.get(), Ordering::Relaxed);
+    pub(super) fn returned(&self, bytes: u64) {
+        self.in_use.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     pub(super) fn dropped_changed(&self) {
@@ -129,8 +127,8 @@ impl Counters {
             hits: read(&self.hits),
             misses: read(&self.misses),
             allocations: read(&self.misses),
-            bytes_in_use: Bytes(read(&self.in_use)),
-            bytes_peak: Bytes(read(&self.peak)),
+            in_use_bytes: read(&self.in_use),
+            peak_bytes: read(&self.peak),
             dropped_changed: read(&self.changed),
             dropped_shared: read(&self.shared),
             dropped_full: read(&self.full),

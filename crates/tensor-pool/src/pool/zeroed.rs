@@ -22,6 +22,6 @@ fn vec<T: bytemuck::Zeroable>(count: usize) -> Result<Vec<T>> {
     bytemuck::allocation::try_zeroed_slice_box(count)
         .map(Vec::from)
         .map_err(|()| Error::OutOfMemory {
-            wanted: crate::Bytes::of::<T>(count),
+            requested_bytes: (count as u64).saturating_mul(size_of::<T>() as u64),
         })
 }

@@ -6,8 +6,6 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 
-use tensor_pool::Bytes;
-
 /// On top of the system's allocator.
 pub struct Checked {
     granted: Mutex<BTreeMap<usize, Layout>>,
@@ -50,8 +48,8 @@ impl Checked {
     }
 
     /// What was granted and has not come back.
-    pub fn outstanding(&self) -> Bytes {
-        Bytes::from(self.outstanding.load(SeqCst))
+    pub fn outstanding(&self) -> u64 {
+        (self.outstanding.load(SeqCst)) as u64
     }
 
     pub fn layout_of(&self, block: *mut u8) -> Layout {
@@ -60,8 +58,8 @@ impl Checked {
 
     fn grant(&self, layout: Layout, ask: impl FnOnce() -> *mut u8) -> *mut u8 {
         self.requests.fetch_add(1, SeqCst);
-        let limit = Bytes::from(self.limit.load(SeqCst));
-        if self.outstanding() + Bytes::from(layout.size()) > limit {
+        let limit = (self.limit.load(SeqCst)) as u64;
+        if self.outstanding() + (layout.size() as u64) > limit {
             return std::ptr::null_mut();
         }
         let block = ask();

@@ -50,7 +50,7 @@ impl PagedKv {
     }
 
     /// The pages in memory.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "flex"))]
     pub(crate) fn pages(&self) -> &PagedLease<5> {
         &self.pages
     }

@@ -42,7 +42,7 @@ impl RingKv {
     }
 
     /// The ring in memory.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "flex"))]
     pub(crate) fn tensor(&self) -> &Tensor<5> {
         &self.ring
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tensor_pool::{Bytes, MemoryPool};
+use tensor_pool::MemoryPool;
 
 use super::{MemoryError, counted};
 
@@ -32,7 +32,7 @@ pub fn present(pool: &MemoryPool) -> u64 {
 /// Leases of streams are part of their reservations.
 fn present_with(reserved: u64, pool: &MemoryPool) -> u64 {
     let now = counted(pool);
-    (now.total() - now.state).get() + reserved
+    now.total().saturating_sub(now.state) + reserved
 }
 
 /// The bytes that one stream was admitted with, reserved until this is dropped.
@@ -125,7 +125,7 @@ impl MemoryLimit {
     pub fn admit_loading(&self, pool: &MemoryPool, loading_bytes: u64) -> Result<(), MemoryError> {
         let needed = || present(pool).saturating_add(loading_bytes);
         if needed() > self.limit_bytes {
-            pool.trim(Bytes::ZERO);
+            pool.trim(0);
             self.reclaim();
         }
         match needed() {
@@ -163,7 +163,7 @@ impl MemoryLimit {
         let wanted = wanted.max(1);
         let mut fitting = self.fitting(reserved, pool, need);
         if fitting < wanted {
-            pool.trim(Bytes::ZERO);
+            pool.trim(0);
             fitting = self.fitting(reserved, pool, need);
         }
         if fitting == 0 {
@@ -193,11 +193,11 @@ impl MemoryLimit {
 
     /// Checks that the process is within the limit, and frees memory if it is not.
     pub(crate) fn check(&self, pool: &MemoryPool) -> Result<(), MemoryError> {
-        let counted = || counted(pool).total().get();
+        let counted = || counted(pool).total();
         if counted() <= self.limit_bytes {
             return Ok(());
         }
-        pool.trim(Bytes::ZERO);
+        pool.trim(0);
         if counted() <= self.limit_bytes {
             return Ok(());
         }
