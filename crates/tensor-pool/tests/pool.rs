@@ -331,7 +331,7 @@ fn what_cannot_be_is_an_error_that_says_why() {
     assert!(
         kind.unwrap_err()
             .to_string()
-            .contains("i32 is no element type of a Float tensor")
+            .contains("i32 is not an element type of a Float tensor")
     );
     assert_eq!(pool.get_stats(), tensor_pool::PoolStats::default());
 }
