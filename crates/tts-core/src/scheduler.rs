@@ -18,34 +18,12 @@ pub use progress::Progress;
 pub(crate) use queue::{JobRequest, Sampling};
 
 use crate::engine::Engine;
-use crate::error::Result;
+use crate::error::{Result, StreamError};
 use crate::ledger::{MemoryLimit, Reservation};
 use decoder::Decoder;
 use generator::Generator;
 use progress::Counters;
 use queue::SegmentQueue;
-
-/// An error of a stream's threads.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StreamError {
-    /// A thread cannot be started.
-    #[error("cannot start a thread for the {purpose}")]
-    Thread {
-        /// The purpose of the thread.
-        purpose: &'static str,
-        /// The error of the operating system.
-        source: std::io::Error,
-    },
-    /// A thread panicked: a bug in this crate.
-    #[error(
-        "internal error: a thread of the stream panicked; please report this with the text and the options"
-    )]
-    Panicked,
-    /// The model returned fewer rows than the batch has segments: a bug in this crate.
-    #[error("internal error: a batch has fewer rows than segments")]
-    MissingRow,
-}
 
 /// Capacity, in frames, of the channel between the threads. FlowLM runs ahead of Mimi by a few seconds
 /// of speech at most.

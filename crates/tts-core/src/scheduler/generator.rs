@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 
-use super::StreamError;
 use super::progress::Counters;
 use super::queue::{QueuedSegment, SegmentQueue};
 use super::sequence::Sequence;
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, StreamError};
 use crate::flow_lm::{FrameOutput, TimeSchedule};
 use crate::ledger::{MemoryLimit, Reservation};
 use crate::noise::Noise;
