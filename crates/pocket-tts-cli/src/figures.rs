@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use serde::Serialize;
 
 /// The figures of one run.
@@ -39,44 +40,13 @@ impl fmt::Display for Figures {
             write!(f, "; first audio after {first:.0} ms")?;
         }
         if let Some(peak) = self.peak_rss_bytes {
-            write!(f, "; peak memory {}", Bytes(peak as f64))?;
+            write!(f, "; peak memory {}", ByteSize::b(peak))?;
         }
         write!(f, "; seed {}", self.seed)
-    }
-}
-
-/// A number of bytes, for people.
-pub(crate) struct Bytes(pub(crate) f64);
-
-impl fmt::Display for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const UNITS: [&str; 4] = ["bytes", "KiB", "MiB", "GiB"];
-        let (mut value, mut unit) = (self.0, 0);
-        while value >= 1024.0 && unit + 1 < UNITS.len() {
-            value /= 1024.0;
-            unit += 1;
-        }
-        let decimals = usize::from(unit > 0);
-        write!(f, "{value:.decimals$} {}", UNITS[unit])
     }
 }
 
 /// Returns the peak RSS of this process; `None` if the system does not report it.
 pub(crate) fn peak_rss_bytes() -> Option<u64> {
     pocket_tts::memory::memory_summary().peak_bytes
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bytes_are_shown_in_the_largest_fitting_unit() {
-        assert_eq!(Bytes(1023.0).to_string(), "1023 bytes");
-        assert_eq!(Bytes(1536.0).to_string(), "1.5 KiB");
-        assert_eq!(
-            Bytes(5.0 * 1024.0 * 1024.0 * 1024.0 * 1024.0).to_string(),
-            "5120.0 GiB"
-        );
-    }
 }

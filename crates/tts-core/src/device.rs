@@ -70,7 +70,7 @@ impl DeviceKind {
         if !self.is_built_in() {
             return Err(DeviceError::Unavailable {
                 device: self,
-                reason: format!("this build does not support it; build with `--features {self}`"),
+                reason: format!("this build does not support it; build with the feature `{self}`"),
             });
         }
         match self {

@@ -97,6 +97,28 @@ pub struct InvalidSetting {
 /// A result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// An error of a stream's threads.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StreamError {
+    /// A thread cannot be started.
+    #[error("cannot start a thread for the {purpose}")]
+    Thread {
+        /// The purpose of the thread.
+        purpose: &'static str,
+        /// The error of the operating system.
+        source: std::io::Error,
+    },
+    /// A thread panicked: a bug in this crate.
+    #[error(
+        "internal error: a thread of the stream panicked; please report this with the text and the options"
+    )]
+    Panicked,
+    /// The model returned fewer rows than the batch has segments: a bug in this crate.
+    #[error("internal error: a batch has fewer rows than segments")]
+    MissingRow,
+}
+
 impl From<tensor_pool::Error> for Error {
     fn from(error: tensor_pool::Error) -> Self {
         MemoryError::from(error).into()

@@ -189,7 +189,7 @@ fn rejects_devices_that_are_not_built_in_and_names_the_feature() {
         ("wgpu", cfg!(feature = "wgpu")),
     ] {
         if !is_built_in {
-            let remedy = format!("build with `--features {device}`");
+            let remedy = format!("build with the feature `{device}`");
             Place::new()
                 .generate(&["Hi.", "--device", device])
                 .fails(&[&format!("device {device} cannot be used"), &remedy]);

@@ -6,7 +6,6 @@ use std::path::{Component, Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use crate::location::Location;
 use hf_hub::api::sync::{ApiBuilder, ApiError, Metadata};
 use hf_hub::{Cache, Repo, RepoType};
 use sha2::{Digest, Sha256};
@@ -14,6 +13,7 @@ use sha2::{Digest, Sha256};
 use super::error::HubError;
 use super::problem::{explain, is_of_storage};
 use super::{Hub, hex, lock, timeout};
+use crate::location::Location;
 
 /// The default branch.
 const DEFAULT_REVISION: &str = "main";

@@ -9,12 +9,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::location::Location;
 use tempfile::TempDir;
 
 use super::Hub;
 use super::error::HubError;
 use super::options::{HubOptions, Progress};
+use crate::location::Location;
 
 fn location(text: &str) -> Location {
     Location::parse(text, "/").unwrap()
