@@ -60,28 +60,6 @@ pub enum Error {
     },
 }
 
-/// An error of a stream's threads.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StreamError {
-    /// A thread cannot be started.
-    #[error("cannot start a thread for the {purpose}")]
-    Thread {
-        /// The purpose of the thread.
-        purpose: &'static str,
-        /// The error of the operating system.
-        source: std::io::Error,
-    },
-    /// A thread panicked: a bug in this crate.
-    #[error(
-        "internal error: a thread of the stream panicked; please report this with the text and the options"
-    )]
-    Panicked,
-    /// The model returned fewer rows than the batch has segments: a bug in this crate.
-    #[error("internal error: a batch has fewer rows than segments")]
-    MissingRow,
-}
-
 /// A setting that is out of range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name} is {found}; it must be {allowed}")]
