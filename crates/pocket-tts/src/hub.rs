@@ -64,7 +64,9 @@ impl Hub {
             };
             return match std::fs::metadata(path).map_err(local_file)?.is_file() {
                 true => Ok(path.clone()),
-                false => Err(local_file(std::io::Error::other("it is no file"))),
+                false => Err(local_file(std::io::Error::other(
+                    "it is not a regular file",
+                ))),
             };
         }
         if let Some(path) = self.cached(location) {

@@ -49,7 +49,7 @@
 //! let model = TtsModel::builtin()?;
 //! let voice = model.default_voice()?;
 //! model.generate(&voice, "Hello world.", &GenerateOptions::default())?;
-//! println!("peak: {}", ALLOCATOR.stats().peak);
+//! println!("peak: {}", ALLOCATOR.stats().peak_bytes);
 //! // All stream state was returned to the pool.
 //! assert_eq!(model.memory_pool().get_stats().in_use_bytes, 0);
 //! # }

@@ -141,7 +141,7 @@ fn a_seal_names_the_large_requests_of_its_thread_that_the_pool_did_not_serve() {
     assert_eq!(report.first[1].scope, None);
     assert_eq!(
         report.to_string(),
-        "2 large requests (59 MiB) were not served by the pool: 19 MiB in decode, 40 MiB"
+        "2 large requests (59.0 MiB) were not served by the pool: 19.0 MiB in decode, 40.0 MiB"
     );
     drop(first);
     let third = seal();

@@ -44,8 +44,8 @@ fn a_refusal_tells_which_budget_is_short_and_who_holds_it() {
     assert_eq!(of_root.available_bytes, 14 << 20);
     assert_eq!(
         of_root.to_string(),
-        "cannot reserve 20 MiB for audio: budget `process` has 14 MiB of 64 MiB left, held by \
-         weights 40 MiB, page 7 MiB in 2, voice 2 MiB and 1 more; drop or shrink what is held, ask \
+        "cannot reserve 20.0 MiB for audio: budget `process` has 14.0 MiB of 64.0 MiB left, held by \
+         weights 40.0 MiB, page 7.0 MiB in 2, voice 2.0 MiB and 1 more; drop or shrink what is held, ask \
          for less, or raise its limit"
     );
 

@@ -80,12 +80,10 @@ fn a_local_path_must_be_a_file() {
     assert_eq!(hub.cached(&Location::Local(file.clone())), Some(file));
     for (path, reason) in [
         (folder.path().join("none"), "No such file"),
-        (folder.path().to_owned(), "it is no file"),
+        (folder.path().to_owned(), "it is not a regular file"),
     ] {
-        let text = hub
-            .resolve(&Location::Local(path.clone()))
-            .unwrap_err()
-            .to_string();
+        let error = hub.resolve(&Location::Local(path.clone())).unwrap_err();
+        let text = crate::source::chain(&error);
         assert!(
             text.starts_with(&format!("cannot open {}: ", path.display())) && text.contains(reason),
             "{text}"

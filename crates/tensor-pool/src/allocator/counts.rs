@@ -16,8 +16,8 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicI64, AtomicU64};
 
 use super::roster::{Entry, Roster};
-use super::shard::{Shard, Shards, bump};
-use super::thread::{self, OWN_NUMBERS};
+use super::shard::{OWN_NUMBERS, Shard, Shards, bump};
+use super::thread;
 
 /// How many of a thread's live bytes the common balance may not know of. Half of the smallest pooled
 /// block: with eight threads the peak is known to 256 KiB, and one allocation in hundreds pays for
@@ -55,7 +55,7 @@ impl Change {
     }
 }
 
-/// Whether a thread has counted as much as it may before the common balance is told.
+/// Whether a thread's unpublished counts exceed what it may hold back from the common balance.
 fn is_over_limit(shard: &Shard) -> bool {
     let tallies = &shard.tallies;
     tallies.allocated.load(Relaxed) > tallies.allocated_limit.get()
@@ -105,7 +105,7 @@ impl Peak {
 
 pub(super) struct Counts {
     shards: Shards,
-    /// What threads told of their balances.
+    /// The sum of the balances that threads have published.
     common: AtomicI64,
     peak: Peak,
     windows: Roster<Peak>,
@@ -132,7 +132,7 @@ impl Counts {
     #[inline]
     #[must_use]
     pub(super) fn grew(&self, requests: u64, bytes: usize) -> bool {
-        let tallies = self.shards.tallies();
+        let tallies = self.shards.tallies(thread::place());
         if requests > 0 {
             bump(&tallies.allocations, requests);
         }
@@ -144,7 +144,7 @@ impl Counts {
     #[inline]
     #[must_use]
     pub(super) fn shrank(&self, blocks: u64, bytes: usize) -> bool {
-        let tallies = self.shards.tallies();
+        let tallies = self.shards.tallies(thread::place());
         if blocks > 0 {
             bump(&tallies.frees, blocks);
         }
@@ -195,7 +195,7 @@ impl Counts {
     }
 
     /// Tells the common balance of one change, as if it had not been counted in the thread's: what
-    /// small requests left untold stays so. `shard` is this thread's own.
+    /// small requests left pending stays pending. `shard` is this thread's own.
     fn tell_all_of(&self, shard: &Shard, change: Change) {
         let tallies = &shard.tallies;
         for (limit, by) in [
@@ -205,12 +205,12 @@ impl Counts {
             // SAFETY: it is this thread's own.
             unsafe { limit.set(limit.get().wrapping_add(by)) };
         }
-        bump(&shard.told, change.balance() as u64);
+        bump(&shard.published, change.balance() as u64);
         self.move_common(change.balance());
     }
 
-    /// Leaves half a quantum untold. Until the thread has allocated, or freed, half a quantum more,
-    /// between none and a whole one is then untold, in whatever order it does so. `shard` is this
+    /// Publishes all but half a quantum. Until the thread has allocated, or freed, half a quantum more,
+    /// between none and a whole one is then pending, in whatever order it does so. `shard` is this
     /// thread's own.
     #[cold]
     fn tell(&self, shard: &Shard) {
@@ -225,8 +225,8 @@ impl Counts {
             unsafe { limit.set(now.wrapping_add(QUANTUM / 2)) };
         }
         let to_tell = allocated.wrapping_sub(freed).wrapping_sub(QUANTUM / 2);
-        let by = to_tell.wrapping_sub(shard.told.load(Relaxed));
-        bump(&shard.told, by);
+        let by = to_tell.wrapping_sub(shard.published.load(Relaxed));
+        bump(&shard.published, by);
         self.move_common(by as i64);
     }
 

@@ -22,7 +22,7 @@ static HEAP: OnceLock<&'static Heap> = OnceLock::new();
 ///
 /// ```
 /// // "unknown" where there is none, not 0.
-/// let live = tensor_pool::heap().map(|heap| heap.stats().live);
+/// let live = tensor_pool::heap().map(|heap| heap.stats().live_bytes);
 /// assert_eq!(live, None);
 /// ```
 #[must_use]

@@ -11,7 +11,7 @@ use super::shelves::Shelves;
 use super::stats::{AllocatorStats, Requests};
 use super::system;
 
-/// What an allocator retains at most unless told otherwise: two blocks of the largest class, and
+/// Default limit of what an allocator retains: two blocks of the largest class, and
 /// less than a hundredth of a machine with 8 GiB. A program that knows its working set says so.
 const DEFAULT_CAPACITY_BYTES: u64 = 64 << 20;
 

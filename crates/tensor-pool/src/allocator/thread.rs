@@ -5,11 +5,7 @@ use std::ptr;
 use std::sync::atomic::AtomicU64;
 
 use super::numbers::{self, PER_WORD};
-use super::shard::Place;
-
-/// How many living threads have counters of their own. Further threads share one set, which is as
-/// exact but costs atomic additions. 256 sets of 128 bytes are 32 KiB an allocator.
-pub(super) const OWN_NUMBERS: usize = 256;
+use super::shard::{OWN_NUMBERS, Place};
 
 /// This thread has not asked for a number yet.
 const UNASKED: usize = usize::MAX;

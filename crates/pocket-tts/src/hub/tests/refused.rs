@@ -105,7 +105,7 @@ fn rejects_names_that_urls_cannot_contain() {
             .unwrap_err()
             .to_string();
         assert!(
-            text.contains("a character that addresses cannot hold"),
+            text.contains("a character that URLs cannot contain"),
             "{text}"
         );
     }
@@ -115,7 +115,7 @@ fn rejects_names_that_urls_cannot_contain() {
 fn access_errors_describe_how_to_get_access() {
     for (status, token, expected) in [
         (401, None, "no access token was sent"),
-        (403, Some("mine"), "the access token was refused"),
+        (403, Some("mine"), "the access token was rejected"),
     ] {
         let cache = TempDir::new().unwrap();
         let server = Server::new(move |_| Reply::new(status).header("X-Error-Code", "GatedRepo"));
@@ -172,20 +172,23 @@ fn rejects_invalid_responses_before_writing() {
         (commit, "etag"),
         (
             |request| commit(request).header("ETag", "\"../../../x\""),
-            "is no name",
+            "is not a valid name",
         ),
         (
             |request| commit(request).header("ETag", "\"\""),
-            "is no name",
+            "is not a valid name",
         ),
-        (|request| commit(request).header("ETag", "/x"), "is no name"),
+        (
+            |request| commit(request).header("ETag", "/x"),
+            "is not a valid name",
+        ),
         (
             |request| {
                 Reply::file(b"{}", request)
                     .header("X-Repo-Commit", "..")
                     .header("ETag", "a")
             },
-            "is no name",
+            "is not a valid name",
         ),
         (
             |_| {
