@@ -155,18 +155,18 @@ fn measure_replay(model: BenchModel, folder: &Path, target_tmp: &Path) -> Result
 
 /// Measures speech on each allocator.
 fn measure_speech(case: &SpeechCase, folder: &Path) -> Result<Vec<SpeechReport>> {
-    let mut spoken: Vec<_> = AllocatorKind::ALL
-        .map(|kind| (kind, Spoken::default()))
+    let mut results: Vec<_> = AllocatorKind::ALL
+        .map(|kind| (kind, SpeechResults::default()))
         .into();
     for round in 1..=case.processes {
-        for (kind, spoken) in &mut spoken {
+        for (kind, results) in &mut results {
             progress("speech", case.model, *kind, round, case.processes);
-            spoken.add(*kind, case, folder)?;
+            results.add(*kind, case, folder)?;
         }
     }
-    Ok(spoken
+    Ok(results
         .iter()
-        .map(|(kind, spoken)| spoken.report(*kind, case))
+        .map(|(kind, results)| results.report(*kind, case))
         .collect())
 }
 
@@ -223,13 +223,13 @@ fn replay_report(
 
 /// Measurements of speech on one allocator.
 #[derive(Default)]
-struct Spoken {
+struct SpeechResults {
     speeches: Vec<Speech>,
     /// One value per process.
     peak_rss_bytes: Vec<u64>,
 }
 
-impl Spoken {
+impl SpeechResults {
     /// Measures one more process.
     fn add(&mut self, kind: AllocatorKind, case: &SpeechCase, folder: &Path) -> Result<()> {
         let mut worker = Worker::start_with(case.model, folder, case.threads, |command| {
