@@ -16,7 +16,7 @@
 //!
 //! The allocator does not reserve memory from the system in advance and does not move or compact
 //! blocks. It has no record per block, so it cannot identify the owner of a leak. Requests below 64
-//! KiB are not pooled: the underlying allocator, [`System`](std::alloc::System) or any other,
+//! KiB are not pooled: the inner allocator, [`System`](std::alloc::System) or any other,
 //! serves them. A budget counts reservations and does not observe allocations.
 //!
 //! ```standalone_crate

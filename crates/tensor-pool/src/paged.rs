@@ -183,7 +183,8 @@ impl<const D: usize, K: Basic> PagedLease<D, K> {
         })
     }
 
-    /// Returns the leased pages. The last written page may be partly filled, and reserved pages may follow it.
+    /// Returns the leased pages. The last written page may be partly filled, and reserved pages may
+    /// follow it.
     #[must_use]
     pub fn pages(&self) -> &[PooledTensor<D, K>] {
         &self.pages

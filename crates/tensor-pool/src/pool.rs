@@ -46,7 +46,8 @@ pub struct PoolOptions {
     pub max_pool_size: usize,
     /// The maximum number of idle bytes over all shapes, types and devices.
     pub max_idle_bytes: u64,
-    /// The budget that idle tensors are reserved in. They are released when another reservation needs their bytes.
+    /// The budget in which idle tensors are reserved. They are released when another reservation
+    /// needs their bytes.
     pub budget: Option<Budget>,
 }
 

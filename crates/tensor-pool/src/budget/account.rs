@@ -57,7 +57,8 @@ impl Account {
     }
 
     pub(super) fn available(&self) -> u64 {
-        // The used bytes are read first: if the limit is lowered in between, the result is too small, never too large.
+        // The used bytes are read first: if the limit is lowered in between, the result is too
+        // small, never too large.
         let used = self.used();
         self.remaining(used)
     }

@@ -90,7 +90,8 @@ fn grants_nothing_above_lowered_limit() {
 #[test]
 fn grows_and_drops_during_concurrent_reserve() {
     let mut model = loom::model::Builder::new();
-    // All interleavings would take a minute; nearly all of them differ only within the locks of the list.
+    // All interleavings would take a minute; nearly all of them differ only within the locks of the
+    // list.
     model.preemption_bound = Some(3);
     model.check(|| {
         let parent = Budget::new("parent", 4);

@@ -141,7 +141,8 @@ impl IdleTensors {
     /// Returns the number of freed bytes.
     pub(super) fn free(&self, wanted: u64) -> u64 {
         let mut freed = 0;
-        // Tensors are dropped without a lock, because their reservations take the lock of the budget.
+        // Tensors are dropped without a lock on the map, because dropping their reservations locks
+        // the budget.
         let mut dropped = Vec::new();
         self.queues.retain(|_, queue| {
             while freed < wanted

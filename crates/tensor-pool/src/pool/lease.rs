@@ -62,7 +62,8 @@ impl<const D: usize, K: Basic> PooledTensor<D, K> {
         self.update_with(|tensor| (change(tensor), ()));
     }
 
-    /// Replaces the tensor as [`update`](Self::update) does, and returns the second result of `change`.
+    /// Replaces the tensor as [`update`](Self::update) does, and returns the second result of
+    /// `change`.
     ///
     /// # Panics
     ///

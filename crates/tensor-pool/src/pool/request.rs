@@ -192,7 +192,8 @@ fn zeros<const D: usize>(shape: [usize; D], dtype: DType) -> Result<TensorData> 
     Ok(TensorData::from_bytes(bytes, shape, dtype))
 }
 
-/// Allocates zeroed memory like `vec![0; count]`, but returns an error instead of aborting the process.
+/// Allocates zeroed memory like `vec![0; count]`, but returns an error instead of aborting the
+/// process.
 fn zeroed_vec<T: bytemuck::Zeroable>(count: usize) -> Result<Vec<T>> {
     bytemuck::allocation::try_zeroed_slice_box(count)
         .map(Vec::from)
