@@ -44,9 +44,9 @@ fn refusal_names_the_exceeded_budget_and_its_holders() {
     assert_eq!(of_root.available_bytes, 14 << 20);
     assert_eq!(
         of_root.to_string(),
-        "cannot reserve 20.0 MiB for audio: budget `process` has 14.0 MiB of 64.0 MiB left, held by \
-         weights 40.0 MiB, page 7.0 MiB in 2, voice 2.0 MiB and 1 more; drop or shrink what is held, ask \
-         for less, or raise its limit"
+        "cannot reserve 20.0 MiB for audio: 14.0 MiB of 64.0 MiB available in budget `process` (in use: \
+         weights 40.0 MiB, page 7.0 MiB in 2, voice 2.0 MiB and 1 more); release reservations, reserve \
+         less or raise the limit"
     );
 
     let of_child = child.reserve(26 << 20, "audio").unwrap_err();
@@ -60,8 +60,8 @@ fn refusal_names_the_exceeded_budget_and_its_holders() {
     let empty = Budget::new("empty", 1).reserve(2, "x");
     assert_eq!(
         empty.unwrap_err().to_string(),
-        "cannot reserve 2 B for x: budget `empty` has 1 B of 1 B left; drop or shrink what is held, \
-         ask for less, or raise its limit"
+        "cannot reserve 2 B for x: 1 B of 1 B available in budget `empty`; release reservations, \
+         reserve less or raise the limit"
     );
 }
 

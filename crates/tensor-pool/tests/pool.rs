@@ -331,7 +331,7 @@ fn invalid_requests_are_errors() {
     assert!(
         kind.unwrap_err()
             .to_string()
-            .contains("i32 is no element type of a Float tensor")
+            .contains("i32 is not an element type of a Float tensor")
     );
     assert_eq!(pool.get_stats(), tensor_pool::PoolStats::default());
 }
