@@ -66,7 +66,7 @@ pub(crate) fn open(folder: &Path) -> Result<ModelParts> {
             TOKENIZER,
             Path::new("tokenizer.model"),
         )?,
-        weights: Weights::open(&weights_path(folder))?,
+        weights: Weights::open(weights_path(folder))?,
         config,
         no_voice_cloning: None,
     })

@@ -16,8 +16,8 @@ use clap::ValueEnum;
 use crate::listen;
 use crate::shell::{cargo, python_environment, run as execute, target_folder, workspace_root};
 
-/// The features of all devices, so that one build tests every device.
-const ALL_DEVICES: &str = "flex,ndarray,wgpu";
+/// The features of all devices, so that one build tests every device, and the feature `futures`.
+const ALL_FEATURES: &str = "flex,ndarray,wgpu,futures";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -99,12 +99,12 @@ impl Step {
             Self::Modules => modules::check(),
             Self::Clippy => execute(
                 cargo("clippy --workspace --all-targets --features")
-                    .arg(ALL_DEVICES)
+                    .arg(ALL_FEATURES)
                     .args(["--", "-D", "warnings"]),
             ),
             Self::Doc => execute(
                 cargo("doc --workspace --no-deps --features")
-                    .arg(ALL_DEVICES)
+                    .arg(ALL_FEATURES)
                     .env("RUSTDOCFLAGS", "-D warnings"),
             ),
             Self::TestFlex => execute(&mut cargo(readme::TEST.trim_start_matches("cargo "))),
@@ -112,7 +112,7 @@ impl Step {
                 cargo(
                     "test --package tensor-pool --package tts-core --package pocket-tts --features",
                 )
-                .arg(ALL_DEVICES),
+                .arg(ALL_FEATURES),
             ),
             Self::LeakStress => execute(
                 cargo("test --package leak-detect --release --test stress")

@@ -26,7 +26,7 @@ fn path(folder: &Path) -> PathBuf {
 pub(super) fn prepare(folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder)?;
     let recording: Audio = murmur(SAMPLE_RATE_HZ, SECONDS);
-    Ok(recording.write_wav(&path(folder))?)
+    Ok(recording.write_wav(path(folder))?)
 }
 
 /// Clones the voice, and releases what generation does not need if that is enabled.

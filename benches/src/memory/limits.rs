@@ -76,7 +76,7 @@ pub(super) fn measure(task: &Task, megabytes: u64) -> Result<Figures> {
     let batch_size = model.plan_memory(&voice, &task.text, &options)?.batch_size;
     let watch = Watch::start();
     let audio = match model.generate(&voice, &task.text, &options) {
-        Err(end) if matches!(&end.error, Error::Core(error) if error.kind() == ErrorKind::OutOfMemory) =>
+        Err(end) if matches!(&*end.error, Error::Core(error) if error.kind() == ErrorKind::OutOfMemory) =>
         {
             return Ok(figures);
         }

@@ -353,10 +353,7 @@ impl TtsModel {
     ) -> Result<Audio, Interrupted> {
         let silence = || Audio::new(Vec::new(), self.sample_rate_hz());
         let request = self.request(voice, text, options);
-        let request = request.map_err(|error| Interrupted {
-            error,
-            partial: silence(),
-        })?;
+        let request = request.map_err(|error| Interrupted::new(error, silence()))?;
         let first = |mut audio: Vec<Audio>| audio.pop().unwrap_or_else(silence);
         self.generate_batch(vec![request])
             .map(first)
@@ -388,10 +385,7 @@ impl TtsModel {
     ) -> Result<Vec<Audio>, Interrupted<Vec<Audio>>> {
         if let Err(error) = self.complete(&mut requests) {
             let silence = Audio::new(Vec::new(), self.sample_rate_hz());
-            return Err(Interrupted {
-                error,
-                partial: vec![silence; requests.len()],
-            });
+            return Err(Interrupted::new(error, vec![silence; requests.len()]));
         }
         let audio = self.model().generate_batch(requests);
         audio.map_err(|end| end.map_error(Error::from))

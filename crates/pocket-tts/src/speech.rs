@@ -66,7 +66,7 @@ pub type Interrupted<P = Audio> = tts_core::Interrupted<P, Error>;
 
 impl<P> From<Interrupted<P>> for Error {
     fn from(interrupted: Interrupted<P>) -> Self {
-        interrupted.error
+        *interrupted.error
     }
 }
 

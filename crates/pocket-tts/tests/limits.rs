@@ -289,7 +289,7 @@ fn a_generation_whose_memory_is_taken_returns_the_audio_so_far() {
             is_over.store(true, Ordering::Relaxed);
             result.map(|_| ()).unwrap_err()
         });
-        let Error::Core(CoreError::Memory(MemoryError::LimitExceeded { .. })) = end.error else {
+        let Error::Core(CoreError::Memory(MemoryError::LimitExceeded { .. })) = *end.error else {
             panic!("{}", end.error);
         };
         assert_eq!(end.partial.len(), requests.len());

@@ -54,7 +54,7 @@ pub fn counted(pool: &MemoryPool) -> Counted {
         mapped: MAPPED.load(Ordering::Relaxed),
         state: stats.in_use_bytes,
         idle: stats.idle_bytes,
-        device: device.fold(0, |sum, bytes| sum + bytes),
+        device: device.sum(),
     }
 }
 

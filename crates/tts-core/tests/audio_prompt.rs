@@ -23,7 +23,7 @@ fn recorded(name: &str) -> Vec<f32> {
 }
 
 fn read(name: &str) -> Audio {
-    Audio::read(&Path::new(PARITY).join(name)).unwrap()
+    Audio::read(Path::new(PARITY).join(name)).unwrap()
 }
 
 /// The ratio of the energies of `expected` and the difference, in dB.

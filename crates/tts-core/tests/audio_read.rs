@@ -50,7 +50,7 @@ fn parity(name: &str) -> PathBuf {
 }
 
 fn read(name: &str) -> Audio {
-    Audio::read(&fixture(name)).unwrap()
+    Audio::read(fixture(name)).unwrap()
 }
 
 /// The samples of a 16-bit file with the canonical header of 44 bytes.

@@ -171,7 +171,7 @@ fn rejects_unsupported_rates() {
     for rate in [0, u32::MAX] {
         let audio = Audio::new(vec![0.0; 10], rate);
         for error in [
-            audio.write_wav(&target(&folder)).unwrap_err(),
+            audio.write_wav(target(&folder)).unwrap_err(),
             audio.write_wav_to(io::sink()).unwrap_err(),
             WavStreamWriter::to_pipe(io::sink(), rate).err().unwrap(),
         ] {

@@ -89,7 +89,7 @@ fn requests_of_a_batch_must_have_the_same_solver_steps() {
     let end = model
         .generate_batch(vec![with_steps(1), with_steps(2)])
         .unwrap_err();
-    assert!(matches!(end.error, Error::Setting(_)), "{}", end.error);
+    assert!(matches!(*end.error, Error::Setting(_)), "{}", end.error);
     assert_eq!(end.partial.len(), 2);
     assert!(end.partial.iter().all(|audio| audio.samples().is_empty()));
 }
@@ -102,7 +102,7 @@ fn text_of_another_model_is_rejected() {
         .generate(request(&other, &voice, "Hello.", 1))
         .unwrap_err();
     assert!(
-        matches!(end.error, Error::Text(TextError::OtherModel)),
+        matches!(*end.error, Error::Text(TextError::OtherModel)),
         "{}",
         end.error
     );

@@ -125,7 +125,7 @@ fn export_truncates_long_recordings() {
     let rate = 1_000;
     let samples = (0..40 * rate).map(|i| (i as f32).sin() / 2.0).collect();
     pocket_tts::Audio::new(samples, rate)
-        .write_wav(&place.path("long.wav"))
+        .write_wav(place.path("long.wav"))
         .unwrap();
     let positions = |seconds: f64| {
         let run = place

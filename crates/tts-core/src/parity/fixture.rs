@@ -146,7 +146,7 @@ impl Fixture {
     /// Loads the recorded voice.
     pub(super) fn voice(&self) -> crate::voice::Voice {
         self.model
-            .load_voice(&path(self.name).join("voice.safetensors"))
+            .load_voice(path(self.name).join("voice.safetensors"))
             .expect("the recorded voice loads")
     }
 }

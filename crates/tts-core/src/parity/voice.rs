@@ -10,7 +10,7 @@ use crate::weights::{Directory, convert};
 #[test]
 fn exported_voice_equals_the_reference() {
     for_all_models(|fixture| {
-        let speech = Audio::read(&path("voice_24k.wav")).expect("the prompt is readable");
+        let speech = Audio::read(path("voice_24k.wav")).expect("the prompt is readable");
         let voice = fixture
             .model
             .clone_voice(&speech)

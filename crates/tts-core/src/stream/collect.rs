@@ -23,10 +23,7 @@ pub(crate) fn collect(
     let (running, mut buffers) = match start_all(engine, requests) {
         Ok(started) => started,
         Err(error) => {
-            return Err(Interrupted {
-                error,
-                partial: silence,
-            });
+            return Err(Interrupted::new(error, silence));
         }
     };
     let mut end = None;
@@ -50,10 +47,7 @@ pub(crate) fn collect(
     let audio = audio.collect();
     match end {
         None => Ok(audio),
-        Some(error) => Err(Interrupted {
-            error,
-            partial: audio,
-        }),
+        Some(error) => Err(Interrupted::new(error, audio)),
     }
 }
 

@@ -20,17 +20,25 @@ use crate::error::Error;
 /// ```
 #[derive(Debug)]
 pub struct Interrupted<P = Audio, E = Error> {
-    /// Why the speech ended.
-    pub error: E,
+    /// Why the speech ended. Boxed, to keep results small.
+    pub error: Box<E>,
     /// The audio so far; empty if generation did not start.
     pub partial: P,
 }
 
 impl<P, E> Interrupted<P, E> {
+    /// Pairs an error with the audio so far.
+    pub fn new(error: E, partial: P) -> Self {
+        Self {
+            error: Box::new(error),
+            partial,
+        }
+    }
+
     /// Converts the error.
     pub fn map_error<F>(self, convert: impl FnOnce(E) -> F) -> Interrupted<P, F> {
         Interrupted {
-            error: convert(self.error),
+            error: Box::new(convert(*self.error)),
             partial: self.partial,
         }
     }
@@ -58,6 +66,6 @@ impl<P: fmt::Debug, E: std::error::Error> std::error::Error for Interrupted<P, E
 
 impl<P> From<Interrupted<P>> for Error {
     fn from(interrupted: Interrupted<P>) -> Self {
-        interrupted.error
+        *interrupted.error
     }
 }

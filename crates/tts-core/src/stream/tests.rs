@@ -14,13 +14,13 @@ use crate::weights::Weights;
 
 fn model() -> (Model, Voice) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/parity");
-    let config = Config::read(&folder.join("lsd/config.yaml")).unwrap();
+    let config = Config::read(folder.join("lsd/config.yaml")).unwrap();
     let path = folder.join("tokenizer.model");
     let bytes = std::fs::read(&path).unwrap();
     let format = config.flow_lm.lookup_table.tokenizer;
     let parts = ModelParts {
         config,
-        weights: Weights::open(&folder.join("lsd/model.safetensors")).unwrap(),
+        weights: Weights::open(folder.join("lsd/model.safetensors")).unwrap(),
         tokenizer: Tokenizer::from_bytes(format, &bytes, &path).unwrap(),
         no_voice_cloning: None,
     };

@@ -23,7 +23,7 @@ fn fixture(file: &str) -> PathBuf {
 }
 
 fn config() -> Config {
-    Config::read(&fixture("config.yaml")).expect("the fixture's config is valid")
+    Config::read(fixture("config.yaml")).expect("the fixture's config is valid")
 }
 
 fn tensors() -> Tensors {
@@ -213,7 +213,7 @@ fn two_files_with_training_names_give_the_same_model() {
         pair.check(&expected_tensors(&config()))
             .expect("together they are a model")
     );
-    let whole = Weights::open(&fixture("model.safetensors")).expect("it is valid");
+    let whole = Weights::open(fixture("model.safetensors")).expect("it is valid");
     for spec in expected_tensors(&config()) {
         let [a, b] = [&pair, &whole].map(|file| file.directory.floats(&spec.name).expect("there"));
         for (a, b) in a.iter().zip(b.iter()) {

@@ -33,11 +33,11 @@ pub fn parts(config: Config, folder: &Path) -> ModelParts {
 /// Loads a fixture model and its recorded voice.
 #[allow(dead_code, reason = "not every test binary uses all of this module")]
 pub fn model(name: &str) -> (Model, Voice) {
-    let config = Config::read(&fixture(name).join("config.yaml")).expect("the config is valid");
+    let config = Config::read(fixture(name).join("config.yaml")).expect("the config is valid");
     let parts = parts(config, &fixture(name));
     let model = Model::load(parts, RunOptions::default()).expect("the model loads");
     let voice = model
-        .load_voice(&fixture(name).join("voice.safetensors"))
+        .load_voice(fixture(name).join("voice.safetensors"))
         .expect("the voice loads");
     (model, voice)
 }
