@@ -1,5 +1,5 @@
-//! A comparison of allocators: the allocations of one speech, recorded and replayed on each allocator, and
-//! speech itself on each. Every case runs in fresh processes that take turns.
+//! A comparison of allocators. The allocations of one speech are recorded and replayed on each allocator,
+//! and speech generation is measured on each. Every case runs in new processes that take turns.
 //!
 //! The report is written to `target/bench/allocation.json`; `cargo xtask bench allocation` prints it.
 //! Criterion is not used, because time is only one figure of a process that is measured from start to end.
@@ -18,31 +18,31 @@ use benches::allocation::{
 use benches::{BenchModel, Result, Speech, Worker, load_average, serve, write_report};
 use mimalloc::MiMalloc;
 
-/// Each process chooses its allocator once.
+/// Each process selects its allocator once, at its first allocation.
 #[global_allocator]
 static ALLOCATOR: SwitchedAllocator = SwitchedAllocator::new();
 
-/// Replaying processes for each allocator. The processes of all allocators take turns, so that a
-/// temporary slowdown of the machine affects all of them.
+/// Number of replaying processes per allocator. The processes of all allocators take turns, so a temporary
+/// slowdown of the machine affects all of them.
 const REPLAYS: usize = 11;
 
-/// Passes over the trace in each replaying process.
+/// Number of passes over the trace in each replaying process.
 const PASSES: usize = 60;
 
-/// Threads of the recorded speech.
+/// Number of threads that generate the recorded speech.
 const RECORDED_THREADS: usize = 2;
 
 /// A speech that is measured on each allocator.
 struct SpeechCase {
     model: BenchModel,
     threads: usize,
-    /// Fresh processes, which take turns.
+    /// Number of new processes; the processes of all allocators take turns.
     processes: usize,
-    /// Measured speeches of each process, after one warm-up.
+    /// Number of measured speeches per process, after one warm-up.
     speeches: usize,
 }
 
-/// The large model needs several seconds per speech, so it has fewer.
+/// The large model has fewer speeches, because each takes several seconds.
 const SPEECH: [SpeechCase; 3] = [
     SpeechCase {
         model: BenchModel::BuiltIn,
@@ -155,18 +155,18 @@ fn measure_replay(model: BenchModel, folder: &Path, target_tmp: &Path) -> Result
 
 /// Measures speech on each allocator.
 fn measure_speech(case: &SpeechCase, folder: &Path) -> Result<Vec<SpeechReport>> {
-    let mut spoken: Vec<_> = AllocatorKind::ALL
-        .map(|kind| (kind, Spoken::default()))
+    let mut results: Vec<_> = AllocatorKind::ALL
+        .map(|kind| (kind, SpeechResults::default()))
         .into();
     for round in 1..=case.processes {
-        for (kind, spoken) in &mut spoken {
+        for (kind, results) in &mut results {
             progress("speech", case.model, *kind, round, case.processes);
-            spoken.add(*kind, case, folder)?;
+            results.add(*kind, case, folder)?;
         }
     }
-    Ok(spoken
+    Ok(results
         .iter()
-        .map(|(kind, spoken)| spoken.report(*kind, case))
+        .map(|(kind, results)| results.report(*kind, case))
         .collect())
 }
 
@@ -175,7 +175,7 @@ fn progress(what: &str, model: BenchModel, kind: AllocatorKind, round: usize, of
     eprintln!("{what}, {model} on {kind}, {round} of {of}");
 }
 
-/// Records the second speech of a process, so that buffers which stay allocated already exist.
+/// Records the second speech of a process. Buffers that stay allocated then already exist.
 fn recording(model: BenchModel, folder: &Path, path: &Path) -> Result<(Speech, TraceSummary)> {
     let mut worker = Worker::start_with(model, folder, RECORDED_THREADS, |command| {
         AllocatorKind::System.set_environment(command);
@@ -185,7 +185,8 @@ fn recording(model: BenchModel, folder: &Path, path: &Path) -> Result<(Speech, T
     worker.record(path)
 }
 
-/// The first pass of a process is reported separately, because it starts without any memory.
+/// Summarizes the replays on one allocator. The first pass of each process is reported separately, because
+/// the allocator has no free memory before it.
 fn replay_report(
     kind: AllocatorKind,
     results: &[Replayed],
@@ -220,15 +221,15 @@ fn replay_report(
     }
 }
 
-/// Speech on an allocator.
+/// Measurements of speech on one allocator.
 #[derive(Default)]
-struct Spoken {
+struct SpeechResults {
     speeches: Vec<Speech>,
     /// One value per process.
     peak_rss_bytes: Vec<u64>,
 }
 
-impl Spoken {
+impl SpeechResults {
     /// Measures one more process.
     fn add(&mut self, kind: AllocatorKind, case: &SpeechCase, folder: &Path) -> Result<()> {
         let mut worker = Worker::start_with(case.model, folder, case.threads, |command| {

@@ -1,12 +1,12 @@
-//! `tensor_pool::PoolAllocator` beside the allocators one would take instead.
+//! Compares `tensor_pool::PoolAllocator` with other allocators.
 //!
-//! All are called through `GlobalAlloc`, on statics of their own, in one process; none is the
-//! process's allocator. What the counting ones do for a request differs: `stats_alloc` counts
-//! requests and bytes, `cap` keeps a limit, `peak_alloc` keeps the sum and the peak; ours counts
-//! requests, bytes, padding and hits and keeps the peak.
+//! All allocators are statics in one process and are called through `GlobalAlloc`; none of them is the
+//! global allocator. The counting allocators do different work per request: `stats_alloc` counts requests
+//! and bytes, `cap` enforces a limit, and `peak_alloc` tracks the current and the peak bytes.
+//! `PoolAllocator` counts requests, bytes, padding and hits, and tracks the peak.
 //!
-//! A time is wall-clock time per round of one thread: on a machine with fewer cores than threads,
-//! a round includes waiting for a core.
+//! Times are wall-clock times per round of one thread. On a machine with fewer cores than threads, a round
+//! includes the time spent waiting for a core.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
@@ -23,17 +23,18 @@ static POOLED: PoolAllocator = PoolAllocator::with_capacity(512 << 20);
 static CAP: cap::Cap<System> = cap::Cap::new(System, usize::MAX);
 static PEAK_ALLOC: peak_alloc::PeakAlloc = peak_alloc::PeakAlloc;
 
-/// Small enough to touch every page of (also on machines with larger pages: then more often).
-const PAGE_BYTES: usize = 4096;
+/// Distance of the bytes that are written into a block. Touches every page; a page of more than 4 KiB is
+/// touched several times.
+const TOUCH_STRIDE_BYTES: usize = 4096;
 
-/// Runs `round` `rounds` times on each of `threads` threads; how long until all are done.
+/// Runs `round` `rounds` times on each thread and returns the time until all threads have finished.
 fn on_threads(threads: usize, rounds: u64, round: impl Fn() + Sync) -> Duration {
     let start = Barrier::new(threads + 1);
     thread::scope(|scope| {
         let workers: Vec<_> = (0..threads)
             .map(|_| {
                 scope.spawn(|| {
-                    // What a thread sets up with its first request.
+                    // Warm-up: the first request of a thread initializes its thread-local state.
                     round();
                     start.wait();
                     for _ in 0..rounds {
@@ -45,14 +46,14 @@ fn on_threads(threads: usize, rounds: u64, round: impl Fn() + Sync) -> Duration 
         start.wait();
         let begin = Instant::now();
         for worker in workers {
-            worker.join().expect("a worker");
+            worker.join().expect("no worker panics");
         }
         begin.elapsed()
     })
 }
 
 fn allocate<A: GlobalAlloc>(allocator: &A, layout: Layout) -> *mut u8 {
-    // SAFETY: no benchmark asks for 0 bytes.
+    // SAFETY: every benchmark allocates more than 0 bytes.
     let block = unsafe { allocator.alloc(layout) };
     assert!(!block.is_null());
     black_box(block)
@@ -64,16 +65,16 @@ fn free<A: GlobalAlloc>(allocator: &A, block: *mut u8, layout: Layout) {
 }
 
 fn touch(block: *mut u8, layout: Layout) {
-    for offset in (0..layout.size()).step_by(PAGE_BYTES) {
-        // SAFETY: inside the block. Volatile, or the compiler would see that nobody reads it.
+    for offset in (0..layout.size()).step_by(TOUCH_STRIDE_BYTES) {
+        // SAFETY: the offset is within the block. A volatile write is not optimised away.
         unsafe { block.add(offset).write_volatile(1) };
     }
 }
 
-/// ns per 64 B allocated and freed.
+/// Measures allocating and freeing 64 B.
 fn counting(criterion: &mut Criterion) {
     fn case<A: GlobalAlloc + Sync>(criterion: &mut Criterion, name: &str, allocator: &A) {
-        let layout = Layout::from_size_align(64, 8).expect("a layout");
+        let layout = Layout::from_size_align(64, 8).expect("the layout is valid");
         for threads in [1, 2] {
             let id = format!("allocator/64 B/{threads} threads/{name}");
             criterion.bench_function(&id, |bencher| {
@@ -86,8 +87,8 @@ fn counting(criterion: &mut Criterion) {
         }
     }
     case(criterion, "System", &System);
-    case(criterion, "ours at 0", &COUNTING);
-    case(criterion, "ours", &POOLED);
+    case(criterion, "PoolAllocator, capacity 0", &COUNTING);
+    case(criterion, "PoolAllocator", &POOLED);
     case(criterion, "stats_alloc", &stats_alloc::INSTRUMENTED_SYSTEM);
     case(criterion, "cap", &CAP);
     case(criterion, "peak_alloc", &PEAK_ALLOC);
@@ -99,11 +100,11 @@ const LARGE: [(&str, usize); 3] = [
     ("16 MiB", 16 << 20),
 ];
 
-/// Alloc, touch each page, free.
+/// Measures allocating a block, touching every page of it and freeing it.
 fn large(criterion: &mut Criterion) {
     fn case<A: GlobalAlloc + Sync>(criterion: &mut Criterion, name: &str, allocator: &A) {
         for (size_name, size) in LARGE {
-            let layout = Layout::from_size_align(size, 16).expect("a layout");
+            let layout = Layout::from_size_align(size, 16).expect("the layout is valid");
             for threads in [1, 2, 8] {
                 let group = format!("allocator/{size_name}/{threads} threads");
                 let mut group = criterion.benchmark_group(group);
@@ -122,25 +123,25 @@ fn large(criterion: &mut Criterion) {
         }
     }
     case(criterion, "System", &System);
-    case(criterion, "ours at 0", &COUNTING);
-    case(criterion, "ours", &POOLED);
+    case(criterion, "PoolAllocator, capacity 0", &COUNTING);
+    case(criterion, "PoolAllocator", &POOLED);
     case(criterion, "mimalloc", &MiMalloc);
 }
 
-/// Allocated and touched on one thread, freed on another.
+/// Measures blocks that are allocated and touched on one thread and freed on another.
 fn crossing(criterion: &mut Criterion) {
     struct Sent(*mut u8);
-    // SAFETY: the block is left to the thread that gets it.
+    // SAFETY: only the receiving thread uses the block after it is sent.
     unsafe impl Send for Sent {}
 
     fn case<A: GlobalAlloc + Sync>(criterion: &mut Criterion, name: &str, allocator: &A) {
         for (size_name, size) in LARGE {
-            let layout = Layout::from_size_align(size, 16).expect("a layout");
+            let layout = Layout::from_size_align(size, 16).expect("the layout is valid");
             let mut group = criterion.benchmark_group(format!("allocator/{size_name}/crossing"));
             group.throughput(Throughput::Bytes(size as u64));
             group.bench_function(name, |bencher| {
                 bencher.iter_custom(|rounds| {
-                    // A few on the way, as between two stages of a pipeline.
+                    // The channel holds up to 4 blocks, as between two stages of a pipeline.
                     let (sender, receiver) = mpsc::sync_channel(4);
                     thread::scope(|scope| {
                         scope.spawn(move || {
@@ -152,7 +153,7 @@ fn crossing(criterion: &mut Criterion) {
                         for _ in 0..rounds {
                             let block = allocate(allocator, layout);
                             touch(block, layout);
-                            sender.send(Sent(block)).expect("the other thread");
+                            sender.send(Sent(block)).expect("the receiver is alive");
                         }
                         drop(sender);
                         begin.elapsed()
@@ -163,8 +164,8 @@ fn crossing(criterion: &mut Criterion) {
         }
     }
     case(criterion, "System", &System);
-    case(criterion, "ours at 0", &COUNTING);
-    case(criterion, "ours", &POOLED);
+    case(criterion, "PoolAllocator, capacity 0", &COUNTING);
+    case(criterion, "PoolAllocator", &POOLED);
     case(criterion, "mimalloc", &MiMalloc);
 }
 

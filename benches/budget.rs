@@ -1,7 +1,7 @@
-//! What it costs to reserve and to give back, beside a number under a mutex.
+//! The cost of reserving and releasing bytes of a budget, compared with a counter under a mutex.
 //!
-//! The mutex counts and compares and nothing else: no names, no tree, no list of holders. Each thread
-//! does the same work on the same budget or mutex; times are for one operation of one thread.
+//! The counter is only compared with a limit: it has no names, no tree and no list of holders. Each thread
+//! does the same work on the same budget or mutex. Times are per operation of one thread.
 
 use std::hint::black_box;
 use std::sync::Mutex;
@@ -12,7 +12,7 @@ use tensor_pool::Budget;
 
 const THREADS: [usize; 2] = [1, 2];
 
-/// Budgets from the one that is asked to the root.
+/// Number of budgets from the reserving one to the root, both included.
 const DEPTHS: [usize; 2] = [1, 3];
 
 fn budget_of_depth(depth: usize) -> Budget {
@@ -20,7 +20,7 @@ fn budget_of_depth(depth: usize) -> Budget {
     (1..depth).fold(root, |budget, _| budget.child("child", 64 << 20))
 }
 
-/// The time in which each of the threads does its work `count` times: the slowest thread's.
+/// Runs `work(count)` on each thread and returns the time of the slowest thread.
 fn on_threads(threads: usize, count: u64, work: impl Fn(u64) + Sync) -> Duration {
     let (work, barrier) = (&work, &std::sync::Barrier::new(threads));
     std::thread::scope(|scope| {
@@ -53,13 +53,13 @@ fn budget(criterion: &mut Criterion) {
                 on_threads(threads, count, |count| {
                     for _ in 0..count {
                         let granted = {
-                            let mut used = used.lock().expect("nothing panics");
+                            let mut used = used.lock().expect("no thread panics");
                             let fits = *used + 1024 <= limit;
                             *used += if fits { 1024 } else { 0 };
                             fits
                         };
                         if black_box(granted) {
-                            *used.lock().expect("nothing panics") -= 1024;
+                            *used.lock().expect("no thread panics") -= 1024;
                         }
                     }
                 })
@@ -79,10 +79,10 @@ fn budget(criterion: &mut Criterion) {
             group.bench_function(id(&format!("grow and shrink, depth {depth}")), |bencher| {
                 bencher.iter_custom(|count| {
                     on_threads(threads, count, |count| {
-                        let mut held = budget.reserve(0, "x").expect("nothing fits");
+                        let mut reservation = budget.reserve(0, "x").expect("0 bytes always fit");
                         for _ in 0..count {
-                            let _ = black_box(held.grow(1 << 10));
-                            held.shrink(1 << 10);
+                            let _ = black_box(reservation.grow(1 << 10));
+                            reservation.shrink(1 << 10);
                         }
                     })
                 });

@@ -1,4 +1,4 @@
-//! Loading of a model and its voice.
+//! Loading a model and its voice.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Memory planning: the largest batch, a plan of many requests, admission of one more stream.
+//! Memory planning: the largest batch size, a plan for many requests, and the admission of one more stream.
 
 use std::num::NonZeroU64;
 
@@ -8,9 +8,9 @@ use batch_planner::{
 };
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
-/// Weights, state, and caches with two page lengths.
+/// Returns a model of weights, state, and caches with two page lengths.
 fn model() -> MemoryModel {
-    let page = |steps| NonZeroU64::new(steps).expect("above 0");
+    let page = |steps| NonZeroU64::new(steps).expect("page lengths are above 0");
     MemoryModel::new()
         .with(Term::new("weights").fixed(400 * MIB))
         .with(Term::new("state").per_item(3 * MIB))
@@ -18,7 +18,7 @@ fn model() -> MemoryModel {
         .with(Term::new("output").per_item_step(4 << 10).paged(page(16)))
 }
 
-/// Numbers below `below` without a pattern (Knuth's multiplicative hash).
+/// Returns scattered values below `below`, by Knuth's multiplicative hash.
 fn scattered(count: u64, below: u64) -> impl Iterator<Item = u64> {
     (0..count).map(move |number| number * 2_654_435_761 % below)
 }
@@ -27,11 +27,19 @@ fn batch_size(criterion: &mut Criterion) {
     let optimizer = BatchSizeOptimizer::new(2048 * MIB, model());
     let mut group = criterion.benchmark_group("batch size");
     group.bench_function("that fits", |bencher| {
-        bencher.iter(|| optimizer.get_optimal_batch_size(500).expect("it fits"));
+        bencher.iter(|| {
+            optimizer
+                .get_optimal_batch_size(500)
+                .expect("the batch fits")
+        });
     });
     let too_many = optimizer.with_floor(1000);
     group.bench_function("that does not fit", |bencher| {
-        bencher.iter(|| too_many.get_optimal_batch_size(500).expect_err("too many"));
+        bencher.iter(|| {
+            too_many
+                .get_optimal_batch_size(500)
+                .expect_err("1000 items exceed the limit")
+        });
     });
     group.finish();
 }
@@ -46,14 +54,16 @@ fn fit(criterion: &mut Criterion) {
         })
         .collect();
     criterion.bench_function("fit of 100 samples", |bencher| {
-        bencher.iter(|| MemoryModel::fit(&samples, &FitOptions::default()).expect("linear"));
+        bencher.iter(|| {
+            MemoryModel::fit(&samples, &FitOptions::default()).expect("the samples are linear")
+        });
     });
 }
 
 fn plans(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("plan");
-    // Little memory bounds each batch to a few rows; with much, all requests may share one.
-    for (name, limit) in [("little memory", 1024 * MIB), ("much memory", u64::MAX)] {
+    // The low limit allows a few rows per batch; without a limit, one batch may contain all requests.
+    for (name, limit) in [("limit of 1 GiB", 1024 * MIB), ("no limit", u64::MAX)] {
         let budget = MemoryBudget::new(limit, model());
         for count in [100, 10_000, 100_000] {
             let requests: Vec<Request> = (0..)
@@ -66,7 +76,7 @@ fn plans(criterion: &mut Criterion) {
             };
             group.throughput(Throughput::Elements(count));
             group.bench_function(BenchmarkId::new(name, count), |bencher| {
-                bencher.iter(|| plan(&requests, &budget, &cost).expect("each fits alone"));
+                bencher.iter(|| plan(&requests, &budget, &cost).expect("each request fits alone"));
             });
         }
     }
@@ -87,7 +97,7 @@ fn admission(criterion: &mut Criterion) {
             .collect();
         let filled = |limit: u64| {
             let budget = MemoryBudget::new(limit, model());
-            Schedule::with_running(budget, streams.clone()).expect("each id once")
+            Schedule::with_running(budget, streams.clone()).expect("the ids are unique")
         };
         let one_more = Stream {
             id: u64::MAX,
@@ -95,16 +105,16 @@ fn admission(criterion: &mut Criterion) {
             remaining_steps: 1000,
             own_bytes: 0,
         };
-        let plenty = filled(u64::MAX);
+        let unlimited = filled(u64::MAX);
         group.throughput(Throughput::Elements(count));
         group.bench_function(BenchmarkId::new("admitted", count), |bencher| {
-            bencher.iter(|| plenty.ask(&one_more).expect("small numbers"));
+            bencher.iter(|| unlimited.ask(&one_more).expect("no overflow"));
         });
-        // As much as those take, so that one more is too much.
-        let peak = plenty.peak().expect("small numbers");
+        // The limit equals the peak of the running streams, so one more exceeds it.
+        let peak = unlimited.peak().expect("no overflow");
         let full = filled(peak.bytes);
         group.bench_function(BenchmarkId::new("refused", count), |bencher| {
-            bencher.iter(|| full.ask(&one_more).expect("small numbers"));
+            bencher.iter(|| full.ask(&one_more).expect("no overflow"));
         });
     }
     group.finish();

@@ -14,9 +14,9 @@ fn main() -> Result<()> {
         let mut group = criterion.benchmark_group("speech");
         let id = |what: &str| BenchmarkId::new(what, format!("{threads} threads"));
 
-        group.throughput(Throughput::Elements(speak(&loaded, &text)? as u64));
+        group.throughput(Throughput::Elements(generate(&loaded, &text)? as u64));
         group.bench_function(id("samples of a long sentence"), |bencher| {
-            bencher.iter(|| speak(&loaded, &text).expect("the same call succeeded before"));
+            bencher.iter(|| generate(&loaded, &text).expect("the same call succeeded before"));
         });
 
         group.throughput(Throughput::Elements(1));
@@ -32,8 +32,8 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Generates the text and returns the number of samples.
-fn speak(loaded: &Loaded, text: &str) -> Result<usize> {
+/// Generates speech for the text and returns the number of samples.
+fn generate(loaded: &Loaded, text: &str) -> Result<usize> {
     let audio = loaded.generate(text, &without_end())?;
     Ok(audio.samples().len())
 }

@@ -1,5 +1,6 @@
-//! Leasing a tensor beside making one, on the system's allocator and on ours: what the tensor pool
-//! still buys where large blocks are pooled below it. Each allocator has a process of its own.
+//! Compares leasing a tensor from a pool with creating one, on the system's allocator and on
+//! `PoolAllocator`. The second case shows what the tensor pool saves when the allocator already pools large
+//! blocks. Each allocator is measured in its own process.
 
 use std::hint::black_box;
 use std::process::Command;
@@ -14,7 +15,7 @@ use tensor_pool::{MemoryPool, PooledTensor, Reuse, TensorRequest};
 #[global_allocator]
 static ALLOCATOR: SwitchedAllocator = SwitchedAllocator::new();
 
-/// A convolution's history, a page of keys and values, a model's largest activation.
+/// The history of a convolution, a page of a KV cache, and the largest activation of a model.
 const SIZES: [(&str, usize); 3] = [
     ("16 KiB", 16 << 10),
     ("1 MiB", 1 << 20),
@@ -35,14 +36,14 @@ fn main() -> Result<()> {
         kind.set_environment(&mut command);
         let status = command.status()?;
         if !status.success() {
-            return Err(format!("the measurement on {} ended with {status}", kind.name()).into());
+            return Err(format!("the measurement on {} failed: {status}", kind.name()).into());
         }
     }
     Ok(())
 }
 
-/// Times to have a tensor and to let it go; and with one write to every element in between, which
-/// pays for the page faults that untouched zeros put off.
+/// Measures acquiring and dropping a tensor, without and with one write to every element in between. The
+/// write includes the page faults that allocating zeros defers.
 fn measure(allocator: &str) {
     let mut criterion = Criterion::default()
         .warm_up_time(Duration::from_millis(500))
@@ -54,16 +55,16 @@ fn measure(allocator: &str) {
         let shape = [bytes / size_of::<f32>()];
         let lease = |reuse| -> PooledTensor<1> {
             let request = TensorRequest::new(shape, DType::F32, &device).reuse(reuse);
-            pool.lease(request).expect("there is memory")
+            pool.lease(request).expect("the pool has no limit")
         };
         group.throughput(Throughput::Bytes(bytes as u64));
         group.bench_function(BenchmarkId::new("Tensor::zeros", name), |bencher| {
             bencher.iter(|| black_box(Tensor::<1>::zeros(shape, (&device, DType::F32))));
         });
-        group.bench_function(BenchmarkId::new("lease of zeros", name), |bencher| {
+        group.bench_function(BenchmarkId::new("lease, zeroed", name), |bencher| {
             bencher.iter(|| black_box(lease(Reuse::Zeroed)));
         });
-        group.bench_function(BenchmarkId::new("lease as it is", name), |bencher| {
+        group.bench_function(BenchmarkId::new("lease, as is", name), |bencher| {
             bencher.iter(|| black_box(lease(Reuse::AsIs)));
         });
         group.bench_function(
@@ -72,16 +73,13 @@ fn measure(allocator: &str) {
                 bencher.iter(|| black_box(Tensor::<1>::zeros(shape, (&device, DType::F32)) + 1.0));
             },
         );
-        group.bench_function(
-            BenchmarkId::new("lease as it is, written", name),
-            |bencher| {
-                bencher.iter(|| {
-                    let mut tensor = lease(Reuse::AsIs);
-                    tensor.update(|tensor| tensor + 1.0);
-                    black_box(tensor)
-                });
-            },
-        );
+        group.bench_function(BenchmarkId::new("lease, as is, written", name), |bencher| {
+            bencher.iter(|| {
+                let mut tensor = lease(Reuse::AsIs);
+                tensor.update(|tensor| tensor + 1.0);
+                black_box(tensor)
+            });
+        });
     }
     group.finish();
     criterion.final_summary();

@@ -1,4 +1,4 @@
-//! Splitting of a long text into segments.
+//! Splitting a long text into segments.
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -10,7 +10,7 @@ use tts_core::GenerateOptions;
 use tts_core::text::{TextOptions, segment_text};
 
 /// Length of the text.
-const BYTES: usize = 64 << 10;
+const TEXT_BYTES: usize = 64 << 10;
 
 const SENTENCES: &str = "The boat left the harbour at seven, and no one waved. Was it the rain? \
     We counted 3.5 miles: first along the wall, then over the bridge; at the end we ran! ";
@@ -21,7 +21,7 @@ fn segmentation(criterion: &mut Criterion) {
         .expect("the model is built in")
         .tokenizer;
     let tokenizer = Arc::new(tokenizer);
-    let text: String = SENTENCES.chars().cycle().take(BYTES).collect();
+    let text: String = SENTENCES.chars().cycle().take(TEXT_BYTES).collect();
     let max_tokens =
         NonZeroUsize::new(GenerateOptions::default().max_tokens).expect("the default is not 0");
     let options = TextOptions::default();
@@ -31,7 +31,7 @@ fn segmentation(criterion: &mut Criterion) {
     };
 
     let mut group = criterion.benchmark_group("text");
-    group.throughput(Throughput::Bytes(BYTES as u64));
+    group.throughput(Throughput::Bytes(TEXT_BYTES as u64));
     group.bench_function("all segments of 64 KiB", |bencher| {
         bencher.iter(|| start().inspect(|segment| assert!(segment.is_ok())).count());
     });

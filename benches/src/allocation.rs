@@ -1,8 +1,8 @@
 //! The allocations of one speech, recorded and replayed on several allocators.
 //!
-//! A replay calls the measured allocator directly, while the replaying process itself uses the system's
-//! allocator. The memory of the process is therefore not measured, and the calls need no dispatch. To
-//! measure a whole program on an allocator, [`SwitchedAllocator`] is its global allocator.
+//! A replay calls the measured allocator directly, and the replaying process itself uses the system's
+//! allocator. The process's own allocations are therefore not measured, and the calls need no dispatch. To
+//! measure a whole program on an allocator, use [`SwitchedAllocator`] as its global allocator.
 
 mod kind;
 mod recorder;

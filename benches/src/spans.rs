@@ -8,26 +8,26 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::{Interest, SetGlobalDefaultError};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// The measured spans: prefill, sampling of a latent, decoding of latents.
+/// The names of the measured spans: prefill, sampling a latent, decoding latents.
 const NAMES: [&str; 3] = ["prompt", "frame", "decode"];
 
 /// Nanoseconds spent in each of [`NAMES`].
 static SPENT: [AtomicU64; NAMES.len()] = [const { AtomicU64::new(0) }; NAMES.len()];
 
 thread_local! {
-    /// The entry time of each open span of this thread, and the time of the spans nested in it. Spans
-    /// nest because a thread that waits for a parallel matrix product may run another task.
+    /// The entry time of each open span of this thread, and the total time of the spans nested in it.
+    /// Spans nest because a thread that waits for a parallel matrix product may run another task.
     static ENTERED: RefCell<Vec<(Instant, Duration)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The time that all streams of this process have spent in each phase.
+/// The total time that all streams of this process have spent in each phase.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SpanTimes {
-    /// Prefill and sampling of the first latent.
+    /// Prefill, including sampling the first latent.
     pub prompt: Duration,
-    /// Sampling of the other latents.
+    /// Sampling the other latents.
     pub sampling: Duration,
-    /// Decoding of latents to audio.
+    /// Decoding latents to audio.
     pub decode: Duration,
 }
 
@@ -54,23 +54,23 @@ impl SpanTimes {
     }
 }
 
-/// Starts to measure the spans of this process.
+/// Starts measuring the spans of this process.
 ///
 /// # Errors
 ///
-/// Another subscriber is installed.
+/// Another global subscriber is already installed.
 pub fn measure_spans() -> Result<(), SetGlobalDefaultError> {
     tracing::subscriber::set_global_default(SpanTimer)
 }
 
-/// Measures time only. The id of a span is its index in [`NAMES`], plus one.
+/// A subscriber that only measures time. The id of a span is its index in [`NAMES`] plus one.
 struct SpanTimer;
 
 fn kind(metadata: &Metadata<'_>) -> Option<usize> {
-    let is_ours = metadata.is_span() && metadata.target().starts_with("tts_core");
+    let is_core_span = metadata.is_span() && metadata.target().starts_with("tts_core");
     NAMES
         .iter()
-        .position(|&name| is_ours && name == metadata.name())
+        .position(|&name| is_core_span && name == metadata.name())
 }
 
 impl Subscriber for SpanTimer {

@@ -1,6 +1,8 @@
-//! The promises about memory on a model of the released ones' size: 110 M parameters, random weights. One
-//! test in a binary of its own, because it counts every byte of the process and makes a file of 440 MB,
-//! once.
+//! Memory plans and limits with a model of the size of the released models: 110 M parameters with random
+//! weights.
+//!
+//! The file contains a single test, because the test counts all bytes of its process. The weights file of
+//! 440 MB is written once.
 
 use std::env;
 use std::fs::{self, File};
@@ -27,28 +29,28 @@ use tts_core::{Component, Config, expected_tensors};
 #[global_allocator]
 static ALLOCATOR: PoolAllocator = PoolAllocator::new();
 
-/// The folder of the model, for a child process.
-const FOLDER: &str = "BENCHES_TEST_FOLDER";
+/// The environment variable that passes the folder of the model to the child process.
+const FOLDER_VARIABLE: &str = "BENCHES_TEST_FOLDER";
 
-/// Texts of one part each: short ones, since this model takes its time.
+/// Texts of one segment each. They are short, because the model is slow.
 const TEXTS: [&str; 3] = [
     "So.",
     "So we go on.",
     "So we go on, and the sun is on a hill.",
 ];
 
-/// How far a plan may be over what is taken.
-const OVER_BYTES: u64 = 4 << 20;
+/// Minimum tolerance between a plan and the measured peak.
+const TOLERANCE_BYTES: u64 = 4 << 20;
 
-/// Runs with a limit.
+/// Number of runs with a limit.
 const RUNS: usize = 10;
 
-/// Resident memory that a loaded model has beyond its weights: threads' stacks, the header, what the
-/// program itself touches.
+/// Allowed RSS of a loaded model in addition to its weights: stacks of the threads, the header of the weights
+/// file, and pages of the program.
 const SLACK_BYTES: u64 = 24 << 20;
 
-/// Made once, also where several processes want it.
-fn folder() -> PathBuf {
+/// Returns the folder of the model. Creates the model if necessary, under a lock against other processes.
+fn prepared_folder() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("110m-random");
     fs::create_dir_all(&folder).unwrap();
     let lock = File::create(folder.join("lock")).unwrap();
@@ -57,13 +59,13 @@ fn folder() -> PathBuf {
     folder
 }
 
-struct Large {
+struct LargeModel {
     model: TtsModel,
-    /// A recorded one, and for some tests one that is cloned.
+    /// The stored voice and, after [`Self::clone_voice`], a cloned one.
     voices: Vec<Voice>,
 }
 
-impl Large {
+impl LargeModel {
     fn load(folder: &Path) -> Self {
         let (config, voice) = BenchModel::English110M.files(folder);
         let options = LoadOptions::default()
@@ -77,8 +79,8 @@ impl Large {
         }
     }
 
-    /// Adds a voice that is nobody's, and drops the encoder that made it.
-    fn clone_a_voice(&mut self) {
+    /// Adds a voice that is cloned from a synthetic hum, and releases the encoder.
+    fn clone_voice(&mut self) {
         let rate_hz = self.model.sample_rate_hz();
         let samples = (0..3 * rate_hz).map(|n| {
             let t = n as f32 / rate_hz as f32;
@@ -92,7 +94,7 @@ impl Large {
     fn requests(&self, run: Run) -> Vec<SpeechRequest> {
         let voice = &self.voices[run.voice];
         let request = self.model.request(voice, run.text, &run.options());
-        vec![request.unwrap(); run.texts]
+        vec![request.unwrap(); run.requests]
     }
 
     fn plan(&self, run: Run) -> MemoryPlan {
@@ -110,8 +112,8 @@ impl Large {
         .unwrap()
     }
 
-    /// The most that was counted meanwhile.
-    fn speak(&self, run: Run) -> Result<u64, Error> {
+    /// Generates the run's speech and returns the peak of the bytes to which limits apply.
+    fn generate(&self, run: Run) -> Result<u64, Error> {
         let requests = self.requests(run);
         let window = PeakWindow::new();
         if run.is_stream {
@@ -127,18 +129,19 @@ impl Large {
         } else {
             self.model.generate_batch(requests)?;
         }
-        // Nothing was mapped meanwhile but what is now.
+        // Mapped bytes do not change during generation, so their current value is added.
         Ok(window.peak_bytes().unwrap() + counted(&get_memory_pool()).mapped)
     }
 }
 
-/// Something to say.
+/// A generation task.
 #[derive(Clone, Copy, Debug)]
 struct Run {
     text: &'static str,
-    /// Its place among the model's.
+    /// Index in [`LargeModel::voices`].
     voice: usize,
-    texts: usize,
+    /// Number of equal requests.
+    requests: usize,
     batch_size: usize,
     is_stream: bool,
     seed: u64,
@@ -153,52 +156,57 @@ impl Run {
 }
 
 #[test]
-fn a_large_model_keeps_what_was_promised() {
-    if let Ok(folder) = env::var(FOLDER) {
+fn large_model_stays_within_memory_plans_and_limits() {
+    if let Ok(folder) = env::var(FOLDER_VARIABLE) {
         return load_and_wait(Path::new(&folder));
     }
     assert!(ALLOCATOR.install());
-    let folder = folder();
-    let mut other = loading_never_holds_a_weight_twice(&folder);
-    let mut large = Large::load(&folder);
-    what_a_second_process_adds(&mut other);
-    a_plan_is_never_exceeded_and_hardly_too_cautious(&large);
-    large.clone_a_voice();
-    each_run_within_a_limit_is_refused_or_keeps_it(&large);
+    let folder = prepared_folder();
+    let mut child = check_loading(&folder);
+    let mut large = LargeModel::load(&folder);
+    check_shared_memory(&mut child);
+    check_plans(&large);
+    large.clone_voice();
+    check_limits(&large);
 }
 
-fn a_plan_is_never_exceeded_and_hardly_too_cautious(large: &Large) {
+/// Checks that the measured peak is at most the planned one and that the plan is not much larger.
+fn check_plans(large: &LargeModel) {
     for batch_size in [1, 4, 8] {
         let run = Run {
             text: TEXTS[2],
             voice: 0,
-            texts: batch_size,
+            requests: batch_size,
             batch_size,
             is_stream: false,
             seed: 1,
         };
         let plan = large.plan(run);
         let planned = plan.peak_bytes;
-        let taken = large.speak(run).unwrap();
-        println!("batch {batch_size}: planned {planned}, taken {taken}");
-        assert!(taken <= planned, "more was taken than planned\n{plan}");
-        let allowed = OVER_BYTES.max(taken / 10);
+        let peak = large.generate(run).unwrap();
+        println!("batch {batch_size}: planned {planned} B, peak {peak} B");
         assert!(
-            planned.saturating_sub(taken) <= allowed,
-            "the plan is too cautious\n{plan}"
+            peak <= planned,
+            "the peak of {peak} B exceeds the plan\n{plan}"
+        );
+        let allowed = TOLERANCE_BYTES.max(peak / 10);
+        assert!(
+            planned.saturating_sub(peak) <= allowed,
+            "the plan is too high for the peak of {peak} B\n{plan}"
         );
     }
 }
 
-fn each_run_within_a_limit_is_refused_or_keeps_it(large: &Large) {
+/// Checks that random runs with random limits are rejected or stay within the limit.
+fn check_limits(large: &LargeModel) {
     let mut random = ChaCha8Rng::seed_from_u64(110);
-    let (mut refused, mut finished) = (0, 0);
+    let (mut rejected, mut finished) = (0, 0);
     for index in 0..RUNS {
         let is_stream = random.random_bool(0.5);
         let run = Run {
             text: TEXTS[random.random_range(0..TEXTS.len())],
             voice: random.random_range(0..large.voices.len()),
-            texts: if is_stream {
+            requests: if is_stream {
                 1
             } else {
                 random.random_range(1..=4)
@@ -208,53 +216,56 @@ fn each_run_within_a_limit_is_refused_or_keeps_it(large: &Large) {
             seed: random.random(),
         };
         let planned = large.plan(run).peak_bytes;
-        let least = large
+        let minimum = large
             .plan(Run {
                 batch_size: 1,
                 ..run
             })
             .peak_bytes;
-        // From too small to ample.
-        let limit = random.random_range(least / 100 * 97..=planned / 100 * 103) >> 20;
-        let keeps = |limit: u64| {
-            let spoken = with_memory_limit(limit, || large.speak(run));
-            if let Ok(taken) = spoken {
+        // The range includes limits that are too low and limits that suffice for the whole batch.
+        let limit_mb = random.random_range(minimum / 100 * 97..=planned / 100 * 103) >> 20;
+        let generate = |limit_mb: u64| {
+            let result = with_memory_limit(limit_mb, || large.generate(run));
+            if let Ok(peak) = result {
                 assert!(
-                    taken <= limit << 20,
-                    "{run:?} took {taken} within {limit} MB"
+                    peak <= limit_mb << 20,
+                    "{run:?} used {peak} B with a limit of {limit_mb} MiB"
                 );
             }
-            spoken
+            result
         };
-        match keeps(limit) {
-            Ok(taken) => {
+        match generate(limit_mb) {
+            Ok(peak) => {
                 finished += 1;
-                println!("{index}: {run:?}, {limit} MB: at most {taken}");
+                println!("{index}: {run:?}, limit {limit_mb} MiB: peak {peak} B");
             }
             Err(Error::Core(CoreError::Memory(error @ MemoryError::LimitTooLow { .. }))) => {
-                refused += 1;
-                println!("{index}: {run:?}, {limit} MB: {error}");
-                let enough = error.sufficient_limit_mb().unwrap();
-                assert!(enough > limit);
-                let taken = keeps(enough).expect("a limit that would do");
-                println!("    {enough} MB: at most {taken}");
+                rejected += 1;
+                println!("{index}: {run:?}, limit {limit_mb} MiB: {error}");
+                let sufficient_mb = error.sufficient_limit_mb().unwrap();
+                assert!(sufficient_mb > limit_mb);
+                let peak = generate(sufficient_mb).expect("the reported limit suffices");
+                println!("    limit {sufficient_mb} MiB: peak {peak} B");
             }
-            Err(error) => panic!("{run:?} within {limit} MB: {error}"),
+            Err(error) => panic!("{run:?} with a limit of {limit_mb} MiB: {error}"),
         }
     }
-    println!("{refused} refused, {finished} finished");
-    assert!(refused > 0 && finished > 0, "the limits are one-sided");
+    println!("{rejected} rejected, {finished} finished");
+    assert!(
+        rejected > 0 && finished > 0,
+        "the limits cover only one outcome"
+    );
 }
 
-/// What a child says when it has loaded the model.
+/// The prefix of the line that the child prints when it has loaded the model.
 const LOADED: &str = "loaded:";
 
-/// Loads the model, says what that took, and waits until nobody listens any more.
+/// Loads the model, prints the memory use, and waits until its standard input is closed.
 fn load_and_wait(folder: &Path) {
     assert!(ALLOCATOR.install());
     reset_peak_rss();
     let before = rss_bytes().unwrap_or(0);
-    let model = Large::load(folder).model;
+    let model = LargeModel::load(folder).model;
     let peak = peak_rss_bytes().unwrap_or(0);
     let size = model.info().size;
     let prepared = size.flow_lm_bytes + size.decoder_bytes;
@@ -264,33 +275,33 @@ fn load_and_wait(folder: &Path) {
         size.stored_bytes
     );
     let _ = std::io::stdin().read(&mut [0]);
-    // At once: nobody listens to what the harness would say.
+    // Exits immediately: no process reads the output of the test harness.
     std::process::exit(0);
 }
 
-/// A second process with the model loaded, alive.
-fn loading_never_holds_a_weight_twice(folder: &Path) -> Child {
+/// Checks that loading in a child process stores no weight twice. Returns the child, with the model loaded.
+fn check_loading(folder: &Path) -> Child {
     let mut child = Command::new(env::current_exe().unwrap())
         .args([
             "--exact",
-            "a_large_model_keeps_what_was_promised",
+            "large_model_stays_within_memory_plans_and_limits",
             "--nocapture",
         ])
-        .env(FOLDER, folder)
+        .env(FOLDER_VARIABLE, folder)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let said = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()))
+    let line = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()))
         .map_while(Result::ok)
         .find_map(|line| Some(line.split_once(LOADED)?.1.to_owned()))
         .expect("the child loads the model");
-    let figures: Vec<u64> = said
+    let figures: Vec<u64> = line
         .split_whitespace()
         .map(|figure| figure.parse().unwrap())
         .collect();
     let &[before, peak, after, prepared, stored] = &figures[..] else {
-        panic!("{said}");
+        panic!("{line}");
     };
     let config = Config::read(&BenchModel::English110M.files(folder).0).unwrap();
     let largest = expected_tensors(&config)
@@ -300,27 +311,28 @@ fn loading_never_holds_a_weight_twice(folder: &Path) -> Child {
         .max()
         .unwrap();
     println!(
-        "loading: resident {before} before, {peak} at most, {after} after; prepared {prepared}, \
-         stored {stored}, largest tensor {largest}"
+        "loading: RSS {before} B before, peak {peak} B, {after} B after; prepared {prepared} B, \
+         stored {stored} B, largest tensor {largest} B"
     );
     if peak == 0 || before == 0 {
-        eprintln!("the system does not tell what is resident: loading was not measured");
+        eprintln!("the system does not report the RSS: loading was not measured");
         return child;
     }
-    let taken = peak.saturating_sub(before);
+    let used = peak.saturating_sub(before);
     assert!(
-        taken <= prepared + largest + SLACK_BYTES,
-        "loading took {taken}: some weight was there twice"
+        used <= prepared + largest + SLACK_BYTES,
+        "loading used {used} B, so a weight was stored twice"
     );
     assert!(
-        prepared + stored > taken + stored / 2,
-        "the bound says nothing"
+        prepared + stored > used + stored / 2,
+        "the model is too small for the bound to detect a second copy"
     );
     child
 }
 
-fn what_a_second_process_adds(other: &mut Child) {
-    let figures = [other.id(), std::process::id()].map(|id| {
+/// Checks that this process and the child share memory, and ends the child.
+fn check_shared_memory(child: &mut Child) {
+    let figures = [child.id(), std::process::id()].map(|id| {
         let path = format!("/proc/{id}/smaps_rollup");
         let rollup = fs::read_to_string(&path).map_err(|error| eprintln!("{path}: {error}"));
         let rollup = rollup.unwrap_or_default();
@@ -334,12 +346,12 @@ fn what_a_second_process_adds(other: &mut Child) {
     match figures {
         [Some((rss, pss)), Some((own_rss, own_pss))] => {
             println!(
-                "a second process: resident {rss}, of which its share is {pss}; this one: {own_rss}, {own_pss}"
+                "child process: RSS {rss} B, PSS {pss} B; this process: RSS {own_rss} B, PSS {own_pss} B"
             );
-            assert!(pss < rss, "nothing is shared");
+            assert!(pss < rss, "the processes share no memory");
         }
-        _ => eprintln!("the system does not tell what is shared: it was not measured"),
+        _ => eprintln!("the system does not report the PSS: sharing was not measured"),
     }
-    drop(other.stdin.take());
-    assert!(other.wait().unwrap().success());
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
 }

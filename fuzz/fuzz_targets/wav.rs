@@ -5,8 +5,8 @@ use std::panic;
 
 libfuzzer_sys::fuzz_target!(init: tolerate_caught_panics(), |data: &[u8]| tts_fuzz::wav(data));
 
-/// Lets the panics of symphonia's decoders unwind: the library catches them and reports a damaged
-/// file. Any other panic ends the fuzzer, even where that catch would hide it.
+/// Lets panics in symphonia's decoders unwind: the library catches them and returns an error. Any other panic
+/// aborts the fuzzer, even inside that catch.
 fn tolerate_caught_panics() {
     let abort = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {

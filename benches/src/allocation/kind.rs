@@ -1,4 +1,4 @@
-//! The compared allocators.
+//! The allocators that are compared.
 
 use std::process::Command;
 
@@ -10,7 +10,7 @@ pub static POOL: PoolAllocator = PoolAllocator::new();
 
 /// The usual tuning of glibc's malloc, through environment variables: no block gets its own mapping,
 /// freed memory stays in the process, and the heap grows in large increments. 32 MiB is the maximum of
-/// the first; the others exceed what speech needs.
+/// the first variable; the others exceed the memory that speech generation uses.
 const RAISED: [(&str, &str); 3] = [
     ("MALLOC_MMAP_THRESHOLD_", "33554432"),
     ("MALLOC_TRIM_THRESHOLD_", "1073741824"),
@@ -30,7 +30,7 @@ pub enum AllocatorKind {
     PoolOff,
     /// `PoolAllocator`.
     Pool,
-    /// `PoolAllocator` with huge pages, as in the program.
+    /// `PoolAllocator` with huge pages, as in the command-line program.
     PoolHugePages,
 }
 
@@ -83,7 +83,7 @@ impl AllocatorKind {
         match self {
             #[cfg(all(target_os = "linux", target_env = "gnu"))]
             Self::Pool | Self::PoolHugePages => {
-                // SAFETY: may be called at any time and by any thread.
+                // SAFETY: this function may be called at any time and from any thread.
                 unsafe {
                     libc::mallopt(libc::M_TRIM_THRESHOLD, 8 << 20);
                 }
@@ -97,12 +97,12 @@ impl AllocatorKind {
         match self {
             Self::System | Self::SystemRaised => {
                 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-                // SAFETY: may be called at any time and by any thread.
+                // SAFETY: this function may be called at any time and from any thread.
                 unsafe {
                     libc::malloc_trim(0);
                 }
             }
-            // SAFETY: may be called at any time and by any thread.
+            // SAFETY: this function may be called at any time and from any thread.
             Self::MiMalloc => unsafe { libmimalloc_sys::mi_collect(true) },
             Self::PoolOff | Self::Pool | Self::PoolHugePages => {
                 POOL.trim(0);

@@ -1,4 +1,4 @@
-//! Records the requests to the allocator, in order.
+//! Records allocator requests in order.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -13,7 +13,8 @@ use crate::Result;
 /// About forty times the requests of one speech. Only written pages use memory.
 const MAX_REQUESTS: usize = 1 << 24;
 
-/// A recorded request: address, size, and the packed rest. All zero before it is written.
+/// A recorded request: address, size, and the other fields packed into one word. All words are zero until
+/// the request is written.
 type Line = [AtomicU64; 3];
 
 static LINES: OnceLock<&'static [Line]> = OnceLock::new();
@@ -27,7 +28,7 @@ static NEXT_THREAD: AtomicU64 = AtomicU64::new(0);
 /// and alignment take at most a page.
 const LARGEST_RELEVANT: u64 = (32 << 20) - 4096;
 
-/// The thread has no number yet.
+/// The value of [`THREAD`] before the thread has a number.
 const UNNUMBERED: u64 = u64::MAX;
 
 thread_local! {
@@ -35,8 +36,8 @@ thread_local! {
     static THREAD: Cell<u64> = const { Cell::new(UNNUMBERED) };
 }
 
-/// Runs `work` and returns the requests that all threads made to the allocator in the meantime. Only
-/// `work` should allocate while it runs.
+/// Runs `work` and returns its result and the allocator requests of all threads during it. Other work of the
+/// program should not allocate at the same time.
 ///
 /// # Errors
 ///
@@ -44,7 +45,7 @@ thread_local! {
 pub fn record<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, Recording)> {
     let map = MmapMut::map_anon(MAX_REQUESTS * size_of::<Line>())?;
     let map = Box::leak(Box::new(map));
-    // SAFETY: the mapping is page-aligned, has this length, is filled with zeros and is never unmapped.
+    // SAFETY: the mapping is page-aligned, has this length, is zeroed and is never unmapped.
     // Zero is a valid value of the atomics, which have the layout of u64.
     let lines = unsafe { std::slice::from_raw_parts(map.as_ptr().cast::<Line>(), MAX_REQUESTS) };
     if LINES.set(lines).is_err() {
@@ -75,8 +76,9 @@ pub(super) struct Recorder;
 
 // SAFETY: every request is passed to the system's allocator.
 //
-// The end of a block is recorded before it is freed, and its start after it is allocated. If two blocks
-// have the same address, the end of the older one therefore comes first. A resized block ends and starts.
+// A block's end is recorded before the block is freed, and its start after it is allocated. If two blocks
+// have the same address, the end of the older block is therefore recorded first. A resize is recorded as an
+// end and a start.
 unsafe impl GlobalAlloc for Recorder {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller upholds the same contract.
@@ -138,7 +140,7 @@ fn write(operation: Operation, block: *mut u8, size: usize, layout: Layout) {
     bytes.store(size as u64, Ordering::Relaxed);
     let alignment = u64::from(layout.align().trailing_zeros());
     let packed = thread << 16 | alignment << 8 | operation as u64;
-    // Not zero, since no operation is zero.
+    // Never zero, because no operation is zero.
     rest.store(packed, Ordering::Release);
 }
 

@@ -14,14 +14,14 @@ use super::{AllocatorKind, Trace};
 use crate::process::{Process, own_task, send};
 use crate::{Result, peak_rss_bytes, reset_peak_rss, rss_bytes};
 
-/// Distance of the bytes that are written into each new block, in addition to its last byte. This touches
-/// every page and takes little time, since the pages of all supported systems are at least this large.
+/// Distance of the bytes that are written into each new block, in addition to its last byte. These writes
+/// touch every page, because no supported system has smaller pages.
 pub const TOUCH_STRIDE_BYTES: usize = 4096;
 
 /// The role of a process that replays a trace.
 const ROLE: &str = "replay-allocations";
 
-/// Spins of a waiting thread before it yields.
+/// Number of spins of a waiting thread before it yields.
 const SPINS: u32 = 100;
 
 /// One pass over the whole trace.
@@ -37,11 +37,11 @@ pub struct Pass {
 /// `None` if the system does not report it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Replayed {
-    /// The passes in order. Before the first one, the allocator has no memory.
+    /// The passes in order. Before the first pass, the allocator has no free memory.
     pub passes: Vec<Pass>,
     /// Peak RSS.
     pub peak_rss_bytes: Option<u64>,
-    /// RSS after the last pass, when all blocks are freed.
+    /// RSS after the last pass, with all blocks freed.
     pub idle_rss_bytes: Option<u64>,
     /// RSS after the allocator was trimmed.
     pub trimmed_rss_bytes: Option<u64>,
@@ -78,7 +78,7 @@ pub fn replay_in_new_process(kind: AllocatorKind, trace: &Path, passes: usize) -
 /// A function that replays a trace several times in this process on one allocator: [`replay`].
 pub type Replay = fn(AllocatorKind, &Trace, usize) -> Result<Replayed>;
 
-/// Replays the trace of this process's task, if it was started for one. Returns whether it was.
+/// Replays the trace of this process's task. Returns `false` if the process was not started for a replay.
 ///
 /// # Errors
 ///
@@ -92,12 +92,12 @@ pub fn serve_replay(on: fn(AllocatorKind) -> Replay) -> Result<bool> {
     Ok(true)
 }
 
-/// An allocator that is called like a global allocator, through calls that are not inlined.
+/// An allocator that is called like a global allocator: no call is inlined.
 ///
-/// The program implements this trait, not a library, so that access to thread-local variables is compiled
-/// as for its global allocator.
+/// The binary implements this trait, so access to thread-local variables is compiled as for its global
+/// allocator. An implementation in a library could be compiled differently.
 pub trait CalledLikeGlobal {
-    /// The allocator.
+    /// Returns the allocator.
     fn allocator() -> &'static (impl GlobalAlloc + 'static);
 
     /// # Safety
@@ -161,7 +161,7 @@ fn measure<A: CalledLikeGlobal>(
     passes: usize,
 ) -> Replayed {
     let mut results = vec![Pass::default(); passes];
-    make_and_free::<A>(trace.largest_freed_before());
+    allocate_and_free::<A>(trace.largest_freed_before());
     reset_peak_rss();
     let before = rss_bytes();
     run::<A>(trace, blocks, &mut results);
@@ -177,9 +177,9 @@ fn measure<A: CalledLikeGlobal>(
     }
 }
 
-/// Allocates and frees a block like the recorded process did, since glibc raises its thresholds then. The
-/// block is not touched, so no page of it becomes resident.
-fn make_and_free<A: CalledLikeGlobal>(size: usize) {
+/// Allocates and frees a block of the size that the recorded process freed before, because glibc raises its
+/// thresholds then. The block is not touched, so none of its pages becomes resident.
+fn allocate_and_free<A: CalledLikeGlobal>(size: usize) {
     let Ok(layout) = Layout::from_size_align(size.max(1), 16) else {
         return;
     };
@@ -235,13 +235,13 @@ fn work<A: CalledLikeGlobal>(blocks: &Blocks, mut steps: impl Iterator<Item = St
                 touch(block, 0, layout);
                 blocks.put(step.block, block);
             }
-            // SAFETY: the block was allocated by this allocator with this layout, and is taken once.
+            // SAFETY: the block was allocated by this allocator with this layout, and `take` returns it once.
             Operation::Free => unsafe { A::dealloc(blocks.take(step.block), layout) },
             Operation::ResizeFrom => {
                 let old = blocks.take(step.block);
                 let to = steps.next().expect("a resize consists of two steps");
                 let resized = self::layout(to);
-                // SAFETY: as for `Free`; the new size is a recorded one with the same alignment.
+                // SAFETY: as for `Free`; the new size is recorded and has the same alignment.
                 let block = unsafe { A::realloc(old, layout, resized.size()) };
                 touch(block, layout.size(), resized);
                 blocks.put(to.block, block);
@@ -270,8 +270,8 @@ fn touch(block: *mut u8, from: usize, layout: Layout) {
     }
 }
 
-/// The address of each live block. The table is a separate mapping, so that it does not affect the
-/// measured allocator: glibc raises its mapping threshold when a large block is freed.
+/// The addresses of the live blocks. The table is a separate mapping, so it does not affect the measured
+/// allocator: glibc raises its mapping threshold when a large block is freed.
 struct Blocks(MmapMut);
 
 impl Blocks {
@@ -287,7 +287,7 @@ impl Blocks {
         let places = self.0.len() / size_of::<AtomicPtr<u8>>();
         assert!(
             (block as usize) < places,
-            "the trace states the number of blocks"
+            "the block is within the number that the trace states"
         );
         // SAFETY: the index is within the mapping, which is page-aligned and was zero, a valid value.
         unsafe { &*self.0.as_ptr().cast::<AtomicPtr<u8>>().add(block as usize) }

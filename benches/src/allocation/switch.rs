@@ -24,8 +24,8 @@ const RECORDED: u8 = 4;
 
 /// Passes all requests to the allocator that [`VARIABLE`] names.
 ///
-/// The variable is read once, at the first request, so every block is freed by its own allocator. Each
-/// request costs an additional read, a branch and an indirect call, for every allocator alike.
+/// The variable is read once, at the first request, so each block is freed by the allocator that allocated
+/// it. A request costs an additional read, a branch and an indirect call, the same for every allocator.
 #[derive(Debug)]
 pub struct SwitchedAllocator {
     chosen: AtomicU8,
@@ -33,14 +33,14 @@ pub struct SwitchedAllocator {
 
 impl SwitchedAllocator {
     /// Creates an allocator without a selection.
-    #[expect(clippy::new_without_default, reason = "it is for a static")]
+    #[expect(clippy::new_without_default, reason = "the type is used in a static")]
     pub const fn new() -> Self {
         Self {
             chosen: AtomicU8::new(NOT_CHOSEN),
         }
     }
 
-    /// Installs `PoolAllocator` if it is selected, like a program that uses it.
+    /// Installs `PoolAllocator` if it is selected, as programs that use it do.
     pub fn install(&self) {
         self.chosen();
         if self.chosen.load(Ordering::Relaxed) == POOLED {
@@ -62,7 +62,7 @@ impl SwitchedAllocator {
         }
     }
 
-    /// Reads the variable without allocating; `std` would copy it.
+    /// Reads the variable without allocating. `std::env::var` allocates a copy.
     #[cold]
     fn choose(&self) -> u8 {
         // SAFETY: the name ends with a NUL. This is the first allocation of the process, so no other

@@ -1,4 +1,4 @@
-//! Recorded requests to the allocator, in a form that can be replayed.
+//! The file format of recorded allocator requests.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -62,7 +62,7 @@ pub struct Request {
 pub struct Recording {
     /// The requests in order.
     pub requests: Vec<Request>,
-    /// The largest block that the process had freed before, of those for which glibc raises its
+    /// The largest block that was freed before the recording, among those for which glibc raises its
     /// thresholds.
     pub largest_freed_before: u64,
 }
@@ -100,20 +100,24 @@ impl Step {
     }
 }
 
-/// Requests of a thread with a smaller share of all requests and bytes are replayed by another thread. Two
-/// threads generate speech; the others allocate only at its start and end.
+/// Minimum share of all requests or of all bytes for a recorded thread to get its own replaying thread. The
+/// busiest thread replays the requests of the others. Two threads generate speech; the others allocate only
+/// at its start and end.
 const MIN_SHARE: f64 = 0.01;
 
-/// The smallest block that `PoolAllocator` pools; used only for the summary.
+/// The smallest block that `PoolAllocator` pools. Only the summary uses this value.
 const LARGE_BYTES: u64 = 64 << 10;
 
 /// The requests of each thread.
 ///
-/// The trace is divided into spans with equal numbers of requests. In a replay the threads wait for each
-/// other after each span, so that no thread runs further ahead than in the recording. The file is a
-/// sequence of 32-bit integers in native byte order: the numbers of threads, spans and blocks, and the
-/// largest block that was freed before; for each thread the start of each span and the end of the last
-/// one; then the requests.
+/// The trace is divided into spans with equal numbers of requests. In a replay, the threads wait for each
+/// other after each span, so no thread runs more than one span ahead of its place in the recording.
+///
+/// The file is a sequence of 32-bit integers in native byte order:
+///
+/// - the numbers of threads, spans and blocks, and the size of the largest block that was freed before;
+/// - for each thread, the start of each span and the end of the last one;
+/// - the requests.
 #[derive(Debug)]
 pub struct Trace {
     map: Mmap,
@@ -123,13 +127,15 @@ pub struct Trace {
     largest_freed_before: usize,
 }
 
-/// The numbers of threads, spans and blocks, and the largest block that was freed before.
+/// The numbers of threads, spans and blocks, and the size of the largest block that was freed before.
 const HEAD_WORDS: usize = 4;
 
 impl Trace {
-    /// Writes a recording to a file. Blocks from before the recording are left out: freeing them is
-    /// omitted, and resizing them becomes an allocation. Blocks that are live at the end are freed there,
-    /// by the thread that allocated them.
+    /// Writes a recording to a file.
+    ///
+    /// Blocks from before the recording are omitted: freeing one is skipped, and resizing one becomes an
+    /// allocation. Blocks that are live at the end of the recording are freed there by the thread that
+    /// allocated them.
     ///
     /// # Errors
     ///
@@ -172,9 +178,9 @@ impl Trace {
     /// The file cannot be read or is not a trace.
     pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path)?;
-        // SAFETY: this program wrote the file before, and nothing modifies it now.
+        // SAFETY: this program has written the file, and nothing modifies it while it is mapped.
         let map = unsafe { Mmap::map(&file)? };
-        let damaged = || format!("{} is not a trace of allocations", path.display());
+        let damaged = || format!("{} is not an allocation trace", path.display());
         let words: &[u32] = bytemuck::try_cast_slice(&map).map_err(|_| damaged())?;
         let &[threads, spans, blocks, largest_freed_before] =
             words.first_chunk().ok_or_else(damaged)?;
@@ -220,7 +226,7 @@ impl Trace {
         self.blocks
     }
 
-    /// Returns the largest block that the process had freed before the recording.
+    /// Returns the size of the largest block that was freed before the recording.
     pub fn largest_freed_before(&self) -> usize {
         self.largest_freed_before
     }
@@ -243,34 +249,34 @@ impl Trace {
 
 /// Returns, for each recorded thread, the number of the thread that replays its requests.
 fn replaying_threads(requests: &[Request]) -> Vec<usize> {
-    // Per thread: number of requests, and their bytes.
-    let mut asked: Vec<[u64; 2]> = Vec::new();
+    // Number of requests and bytes of each thread.
+    let mut totals: Vec<[u64; 2]> = Vec::new();
     for request in requests {
-        asked.resize(asked.len().max(request.thread + 1), [0; 2]);
-        asked[request.thread][0] += 1;
-        asked[request.thread][1] += request.size;
+        totals.resize(totals.len().max(request.thread + 1), [0; 2]);
+        totals[request.thread][0] += 1;
+        totals[request.thread][1] += request.size;
     }
-    let all = [0, 1].map(|kind| asked.iter().map(|asked| asked[kind]).sum::<u64>() as f64);
-    let is_busy = |asked: &[u64; 2]| {
-        asked
+    let all = [0, 1].map(|kind| totals.iter().map(|total| total[kind]).sum::<u64>() as f64);
+    let is_busy = |total: &[u64; 2]| {
+        total
             .iter()
             .zip(all)
-            .any(|(&asked, all)| asked as f64 >= MIN_SHARE * all)
+            .any(|(&count, all)| count as f64 >= MIN_SHARE * all)
     };
-    let busy: Vec<u64> = asked
+    let busy: Vec<u64> = totals
         .iter()
-        .filter(|asked| is_busy(asked))
-        .map(|asked| asked[0])
+        .filter(|total| is_busy(total))
+        .map(|total| total[0])
         .collect();
     let most = busy.iter().max();
     let busiest = busy
         .iter()
-        .position(|asked| Some(asked) == most)
+        .position(|count| Some(count) == most)
         .unwrap_or(0);
     let mut next = 0..;
-    asked
+    totals
         .iter()
-        .map(|asked| match is_busy(asked) {
+        .map(|total| match is_busy(total) {
             true => next.next().unwrap_or(busiest),
             false => busiest,
         })
@@ -307,7 +313,7 @@ impl Resolved {
         };
         let mut live: HashMap<u64, Live> = HashMap::new();
         let mut live_bytes = 0;
-        // Per thread: the block that it is resizing, if it was allocated in the recording.
+        // For each thread, the block that it is resizing, if the recording contains its allocation.
         let mut resizing: Vec<Option<Live>> = (0..threads).map(|_| None).collect();
         for (number, request) in requests.iter().enumerate() {
             let span = number * spans / requests.len();
@@ -316,7 +322,7 @@ impl Resolved {
             match operation {
                 Operation::Alloc | Operation::AllocZeroed | Operation::ResizeTo => {
                     if operation == Operation::ResizeTo {
-                        // Both are in the same span, since they are one request.
+                        // Both steps are added to the same span, because they are one request.
                         match resizing[request.thread].take() {
                             Some(old) => {
                                 resolved.add(thread, span, Operation::ResizeFrom, &old);
@@ -392,7 +398,7 @@ mod tests {
         }
     }
 
-    /// Operation, block and size of each request of a thread.
+    /// Returns operation, block and size of each request of a thread.
     fn steps(trace: &Trace, thread: usize) -> Vec<(Operation, u32, u32)> {
         (0..trace.spans())
             .flat_map(|span| trace.steps(thread, span))

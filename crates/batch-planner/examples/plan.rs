@@ -1,5 +1,5 @@
-//! Plans a night of work and a day of serving for a language model of 7 thousand million weights
-//! on a device with 24 GiB: `cargo run -p batch-planner --example plan`.
+//! Plans batch jobs and streams of a language model with 7 billion parameters on a device with 24 GiB:
+//! `cargo run -p batch-planner --example plan`.
 
 use std::num::NonZeroU64;
 
@@ -24,27 +24,27 @@ fn main() -> Result<(), Error> {
         .with(Term::new("scratch").fixed(400 * MIB).per_item(8 * MIB));
     let margin = Share::percent(5)?;
 
-    println!("How many conversations of 4096 tokens fit at once?\n");
+    println!("The largest batch of conversations of 4096 tokens:\n");
     let optimizer = BatchSizeOptimizer::new(LIMIT_BYTES, model.clone()).with_margin(margin);
     println!("{}\n", optimizer.get_optimal_batch_size(4096)?);
 
-    println!("And 16 of 8192?\n");
+    println!("A batch of 16 conversations of 8192 tokens:\n");
     match optimizer.with_floor(16).get_optimal_batch_size(8192) {
         Ok(answer) => println!("{answer}\n"),
         Err(error) => println!("{error}\n"),
     }
 
-    println!("How are 300 documents of 40 to 8000 tokens best summarised?\n");
+    println!("The cheapest batches of 300 documents of 40 to 8000 tokens:\n");
     let budget = MemoryBudget::new(LIMIT_BYTES, model).with_margin(margin);
     let documents: Vec<Request> = (0..300).map(document).collect();
-    // A step reads all weights once, in 15 ms; each row adds 0.2 ms.
+    // A step reads all weights once, in 15 ms. Each row adds 0.2 ms.
     let cost = Cost {
         step: 15_000,
         row: 200,
     };
     println!("{} (cost in µs)\n", plan(&documents, &budget, &cost)?);
 
-    println!("Streams arrive, one every 100 steps. May they start?\n");
+    println!("Admission of streams that arrive every 100 steps:\n");
     let mut schedule = Schedule::new(budget);
     for id in 0..16 {
         let stream = Stream {
@@ -53,9 +53,9 @@ fn main() -> Result<(), Error> {
             remaining_steps: 6000 - 1000 * (id % 3),
             own_bytes: 0,
         };
-        let at_once = schedule.running().len();
+        let running = schedule.running().len();
         println!(
-            "stream {id:>2}, beside {at_once:>2}: {}",
+            "stream {id:>2}, beside {running:>2}: {}",
             schedule.start(stream)?
         );
         schedule.advance(100);
@@ -63,7 +63,7 @@ fn main() -> Result<(), Error> {
     Ok(())
 }
 
-/// A document of a made-up length: most are short, some very long.
+/// Returns a document of pseudo-random length. Most are short, some very long.
 fn document(id: u64) -> Request {
     let hashed = id * 2_654_435_761 % 1000;
     Request {

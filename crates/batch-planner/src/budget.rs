@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{MemoryModel, Share};
 use bytesize::ByteSize;
 
-/// How much memory there is, how much of it stays free, and what takes it.
+/// A memory limit, a margin that stays free, and the model of the memory.
 ///
 /// ```
 /// use batch_planner::{MIB, MemoryBudget, MemoryModel, Share};
@@ -16,17 +16,16 @@ use bytesize::ByteSize;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryBudget {
-    /// All the memory there is, in bytes: what the model's fixed terms take is part of it.
+    /// The limit in bytes. It applies to the whole model, including the fixed terms.
     pub limit_bytes: u64,
-    /// The share of the limit that is kept free.
+    /// The share of the limit that stays free.
     pub margin: Share,
-    /// What takes the memory.
+    /// The memory of the program.
     pub model: MemoryModel,
 }
 
 impl MemoryBudget {
-    /// A budget without a margin: the limit is the caller's own number, and what should stay free
-    /// of it is for the caller to say.
+    /// Returns a budget without a margin. Set one with [`MemoryBudget::with_margin`].
     pub fn new(limit_bytes: u64, model: MemoryModel) -> Self {
         Self {
             limit_bytes,
@@ -35,13 +34,13 @@ impl MemoryBudget {
         }
     }
 
-    /// The same with another margin.
+    /// Sets the margin.
     #[must_use]
     pub fn with_margin(self, margin: Share) -> Self {
         Self { margin, ..self }
     }
 
-    /// The limit less the margin (rounded up), in bytes.
+    /// Returns the limit minus the margin, in bytes. The margin is rounded up.
     pub fn usable_bytes(&self) -> u64 {
         self.margin.rest_of(self.limit_bytes)
     }
@@ -53,7 +52,7 @@ impl fmt::Display for MemoryBudget {
         if self.margin > Share::NONE {
             write!(
                 formatter,
-                " less {}: {}",
+                " minus {}: {}",
                 self.margin,
                 ByteSize::b(self.usable_bytes())
             )?;

@@ -1,68 +1,69 @@
 use crate::{Infeasible, MeasuredRange, Sample, Share};
 use bytesize::ByteSize;
 
-/// What can be wrong with a question or its numbers. Every message says what was found, what is
-/// allowed and the way out.
+/// The errors of this crate. Every message states the value found, the values allowed and what to
+/// change.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A number does not fit 64 bits.
-    #[error("{what} is above 2^64 - 1, the most that is computed with; use smaller numbers")]
+    /// A value does not fit 64 bits.
+    #[error("{what} exceeds 2^64 - 1; use smaller numbers")]
     Overflow {
-        /// Which number.
+        /// The name of the value.
         what: String,
     },
 
-    /// A share is not at least 0 and below 1.
-    #[error("a share of {found} is not allowed; it must be at least 0 and below 1")]
+    /// A share is below 0, at least 1, or NaN.
+    #[error("the share {found} is invalid; it must be at least 0 and below 1")]
     InvalidShare {
-        /// The share asked for.
+        /// The invalid share.
         found: f64,
     },
 
-    /// A fitted model was asked for what lies outside its samples.
+    /// The batch is outside the measured range of a fitted model.
     #[error(
-        "batch size {batch_size} at length {sequence_length} lies outside of what was measured: \
-         {range}; add samples there and fit again"
+        "batch size {batch_size} at length {sequence_length} is outside the measured range ({range}); \
+         add samples there and fit again"
     )]
     OutOfRange {
-        /// The batch size asked for.
+        /// The requested batch size.
         batch_size: u64,
-        /// The length asked for, in steps.
+        /// The requested length, in steps.
         sequence_length: u64,
-        /// What the samples cover.
+        /// The range of the samples.
         range: MeasuredRange,
     },
 
-    /// There are too few samples to tell whether memory is linear.
+    /// There are too few samples to check that memory is linear. The minimum is one more than the
+    /// number of coefficients; with fewer samples every residual is 0.
     #[error(
-        "{found} different samples are too few for a fit: {needed} are needed, one more than \
-         there are coefficients, or no residual would ever show; measure more"
+        "a fit needs at least {needed} distinct samples, but there are {found}; measure more batch \
+         sizes and lengths"
     )]
     TooFewSamples {
-        /// How many samples differ in batch size or length.
+        /// The number of samples with distinct batch size or length.
         found: usize,
-        /// How many must.
+        /// The minimum number of such samples.
         needed: usize,
     },
 
-    /// The samples cannot tell the coefficients apart.
+    /// The samples do not determine the coefficients.
     #[error(
-        "the samples cannot tell what is fixed, what is per item and what is per step apart: they \
-         have {batch_sizes} batch sizes and {sequence_lengths} lengths; measure at least two \
-         batch sizes at each of two lengths (in different pages, where there are pages)"
+        "the samples do not determine the fixed, per-item and per-step memory: they have \
+         {batch_sizes} batch sizes and {sequence_lengths} lengths; measure at least two batch \
+         sizes at each of two lengths (in different pages if memory is paged)"
     )]
     DegenerateSamples {
-        /// How many different batch sizes there are.
+        /// The number of distinct batch sizes.
         batch_sizes: usize,
-        /// How many different lengths there are.
+        /// The number of distinct lengths.
         sequence_lengths: usize,
     },
 
-    /// A sample is of 0 bytes, of which no residual is a share.
+    /// A sample has 0 bytes, so its residual cannot be stated as a share.
     #[error(
-        "a sample (batch size {batch_size}, length {sequence_length}) is of 0 bytes; a \
-         measurement must be above 0: leave it out"
+        "the sample with batch size {batch_size} and length {sequence_length} has 0 bytes; \
+         a measurement must be above 0, so remove the sample"
     )]
     EmptySample {
         /// The sample's batch size.
@@ -71,81 +72,81 @@ pub enum Error {
         sequence_length: u64,
     },
 
-    /// A sample is too far off the best line.
+    /// The residual of a sample is above the allowed share.
     #[error(
         "memory is not linear: the best fit is off by {:.1} % at batch size {}, length {} \
-         (measured {}, fitted {}), and {allowed} is allowed; fit a smaller range, state the page \
-         length, or allow more",
+         (measured {}, fitted {}), but at most {allowed} is allowed; fit a smaller range, set the page \
+         length, or raise `max_residual`",
         .worst * 100.0, .sample.batch_size, .sample.sequence_length, ByteSize::b(.sample.bytes),
         ByteSize::b(*.fitted_bytes)
     )]
     NotLinear {
-        /// The greatest residual, as a share of what was measured there. May be above 1.
+        /// The greatest residual, as a share of the measured bytes. May be above 1.
         worst: f64,
-        /// What is allowed.
+        /// The greatest residual that is allowed.
         allowed: Share,
         /// The sample with that residual.
         sample: Sample,
-        /// What the fit says of it, in bytes.
+        /// The fitted value of the sample, in bytes.
         fitted_bytes: u64,
     },
 
-    /// No batch size lies between the floor and the ceiling.
+    /// No batch size of at least 1 lies between the floor and the ceiling.
     #[error(
-        "a floor of {floor} and {} leave no batch size; the floor must be at least 1 and at most \
-         the ceiling", .ceiling.map_or("no ceiling".to_owned(), |most| format!("a ceiling of {most}"))
+        "a floor of {floor} with {} is invalid; the floor must be at least 1 and at most the \
+         ceiling", .ceiling.map_or("no ceiling".to_owned(), |most| format!("a ceiling of {most}"))
     )]
     InvalidBounds {
-        /// The smallest batch size wanted.
+        /// The smallest batch size that is accepted.
         floor: u64,
-        /// The largest batch size wanted, if one was set.
+        /// The largest batch size that is accepted, if one was set.
         ceiling: Option<u64>,
     },
 
-    /// Memory does not grow with the batch, so it does not limit it.
+    /// Memory does not grow with the batch, so it does not limit the batch size.
     #[error(
-        "at length {sequence_length} the memory model does not grow with the batch, so that any \
-         batch size fits; set a ceiling, or add what an item takes to the model"
+        "the memory model does not grow with the batch at length {sequence_length}, so any batch \
+         size fits; set a ceiling or add per-item memory to the model"
     )]
     Unbounded {
-        /// The length asked for, in steps.
+        /// The requested length, in steps.
         sequence_length: u64,
     },
 
-    /// Not even the smallest batch wanted fits.
+    /// The smallest accepted batch does not fit.
     #[error("{0}")]
     Infeasible(Box<Infeasible>),
 
-    /// A request does not even fit alone.
+    /// A request does not fit in a batch of its own.
     #[error(
-        "request {id} of length {length} does not fit even alone: it needs {}, {} more than the \
-         {} there are; raise the limit, or shorten or split the request",
-        ByteSize::b(*.needed_bytes), ByteSize::b(*.shortfall_bytes), ByteSize::b(*.usable_bytes)
+        "request {id} of length {length} does not fit in a batch of its own: it needs {}, but only \
+         {} are usable ({} too few); raise the limit, or shorten or split the request",
+        ByteSize::b(*.needed_bytes), ByteSize::b(*.usable_bytes), ByteSize::b(*.shortfall_bytes)
     )]
     RequestTooLarge {
         /// The request's id.
         id: u64,
         /// The request's length, in steps.
         length: u64,
-        /// What it takes alone, with what is fixed, in bytes.
+        /// The memory of the request in a batch of its own, including fixed memory, in bytes.
         needed_bytes: u64,
-        /// What the budget has, in bytes.
+        /// The limit minus the margin, in bytes.
         usable_bytes: u64,
-        /// How much more is needed, in bytes.
+        /// The bytes needed above the usable bytes.
         shortfall_bytes: u64,
     },
 
-    /// A stream of this id runs already.
-    #[error("a stream with the id {id} runs already; give each stream an id of its own")]
+    /// A stream with this id is already running.
+    #[error("a stream with the id {id} is already running; give each stream a unique id")]
     DuplicateStream {
-        /// The id.
+        /// The id of the stream.
         id: u64,
     },
 
-    /// No stream of this id runs.
-    #[error("no stream with the id {id} runs; it was never started, or has finished")]
+    /// No running stream has this id.
+    #[error("no running stream has the id {id}; it was never started or has finished")]
     UnknownStream {
-        /// The id.
+        /// The id of the stream.
         id: u64,
     },
 }

@@ -1,11 +1,11 @@
-//! Arithmetic that says beforehand how much memory a batch will need, and so how large it may be.
+//! Computes how much memory a batch needs before it is allocated, and how large a batch may be.
 //!
-//! Numbers in, numbers out. Four questions are answered, all from one description of a program's
-//! memory, the [`MemoryModel`]:
+//! The crate answers four questions from one description of a program's memory, the
+//! [`MemoryModel`]:
 //!
-//! | question | asked with |
+//! | question | function |
 //! |---|---|
-//! | How many bytes does a batch of this size and length take, and what for? | [`MemoryModel::itemise`] |
+//! | How many bytes does each term of a batch of this size and length need? | [`MemoryModel::itemise`] |
 //! | How large may a batch of this length be? | [`BatchSizeOptimizer::get_optimal_batch_size`] |
 //! | How are requests of many lengths best cut into batches? | [`plan()`] |
 //! | May one more stream start now and finish inside the budget, and if not, when? | [`Schedule::ask`] |
@@ -22,24 +22,25 @@
 //! let answer = optimizer.get_optimal_batch_size(100)?;
 //! assert_eq!(answer.batch_size, 83);
 //! assert!(answer.estimate.total_bytes <= 1024 * MIB);
-//! println!("{answer}"); // A table: what takes how much, and what is left.
+//! println!("{answer}"); // A table of the terms, the total and the free bytes.
 //! # Ok::<(), batch_planner::Error>(())
 //! ```
 //!
-//! # What it does not do
+//! # Limitations
 //!
-//! It measures nothing, allocates nothing of what it plans, knows no device, reads no clock and no
-//! environment, and never tries a batch to see whether it fits. Its answers are as good as the
-//! model it is given: a [`MemoryModel`] is either written down from a program's dimensions or
-//! fitted to measurements ([`MemoryModel::fit`]), and a fit says how far off it was.
+//! The crate measures nothing, does not allocate what it plans, and reads no device, clock or
+//! environment. It never tries a batch to see whether it fits. The answers are as accurate as the
+//! [`MemoryModel`], which is either built from a program's dimensions or fitted to measurements
+//! ([`MemoryModel::fit`]). A fit reports its residuals.
 //!
 //! # Units
 //!
-//! Memory is in bytes; where a name says `mb`, one is 1,048,576 bytes ([`MIB`]). A *length* is
-//! counted in *steps*: whatever an item grows by, be it tokens, frames or pixels. Costs are in any
-//! unit the caller likes, and so are times: a step of a [`Schedule`] is a step of its streams.
+//! Memory is in bytes. In names with `mb`, one MB is 1,048,576 bytes ([`MIB`]). A *length* is in
+//! *steps*, the unit by which an item grows: tokens, frames or pixels. Costs are in a unit that the
+//! caller chooses. Time is in steps too: at each step of a [`Schedule`], every stream advances by
+//! one.
 //!
-//! Arithmetic is exact, in whole numbers: what does not fit 64 bits is [`Error::Overflow`].
+//! Arithmetic is exact, on integers. A value above 64 bits is [`Error::Overflow`].
 
 mod budget;
 mod error;
@@ -63,13 +64,13 @@ pub use plan::{Batch, Cost, Plan, Request, plan};
 pub use schedule::{Admission, Peak, Schedule, Stream};
 pub use share::Share;
 
-/// What one "MB" is where a name says `mb`: 1,048,576 bytes.
+/// One MB in names with `mb`: 1,048,576 bytes.
 pub const MIB: u64 = 1 << 20;
 
-/// What the functions of this crate return.
+/// The result type of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// The README's example, so that it stays true.
+/// Runs the README's example as a doctest.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

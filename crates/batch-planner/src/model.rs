@@ -15,17 +15,17 @@ pub use term::Term;
 
 use crate::{Error, Result};
 
-/// What takes a program's memory: named terms, each a fixed part, a part for each item of a batch,
-/// and a part for each step of each item.
+/// A program's memory as a sum of named terms. Each term has fixed bytes, bytes per item of a
+/// batch, and bytes per step of each item.
 ///
 /// ```text
 /// bytes(batch, length) = sum over terms of
 ///     fixed + batch x (per item + per item and step x length rounded up to whole pages)
 /// ```
 ///
-/// So it never shrinks when a batch or a length grows. Write it down from a program's dimensions,
-/// term by term or with [`TransformerDimensions`], or [fit](MemoryModel::fit) it to measurements;
-/// terms may be added to either.
+/// The result never decreases when the batch size or the length grows. Build a model from a
+/// program's dimensions, term by term or with [`TransformerDimensions`], or
+/// [fit](MemoryModel::fit) it to measurements. Terms may be added to either kind.
 ///
 /// ```
 /// use std::num::NonZeroU64;
@@ -48,29 +48,29 @@ pub struct MemoryModel {
 }
 
 impl MemoryModel {
-    /// A model without terms: nothing takes memory.
+    /// Returns a model without terms, whose memory is 0 bytes.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The same with one more term.
+    /// Adds a term.
     #[must_use]
     pub fn with(mut self, term: Term) -> Self {
         self.terms.push(term);
         self
     }
 
-    /// The terms, in the order in which they were added.
+    /// Returns the terms in the order in which they were added.
     pub fn terms(&self) -> &[Term] {
         &self.terms
     }
 
-    /// Where the model holds, if it was fitted: outside of it every question is an error.
+    /// Returns the measured range of a fitted model. Every query outside the range is an error.
     pub fn range(&self) -> Option<&MeasuredRange> {
         self.range.as_ref()
     }
 
-    /// What a batch takes, in bytes. O(terms).
+    /// Returns the memory of a batch, in bytes. O(terms).
     ///
     /// # Errors
     ///
@@ -88,11 +88,11 @@ impl MemoryModel {
         Ok(total)
     }
 
-    /// What a batch takes, term by term. O(terms).
+    /// Returns the memory of a batch, term by term. O(terms).
     ///
     /// # Errors
     ///
-    /// As [`MemoryModel::bytes`].
+    /// The same as [`MemoryModel::bytes`].
     pub fn itemise(&self, batch_size: u64, sequence_length: u64) -> Result<Estimate> {
         let total_bytes = self.bytes(batch_size, sequence_length)?;
         let items = self
@@ -113,7 +113,7 @@ impl MemoryModel {
         })
     }
 
-    /// That nothing is asked outside the range of a fitted model.
+    /// Returns an error for a batch outside the range of a fitted model.
     pub(crate) fn check_range(&self, batch_size: u64, sequence_length: u64) -> Result<()> {
         match self.range {
             Some(range) if !range.contains(batch_size, sequence_length) => Err(Error::OutOfRange {
@@ -125,12 +125,12 @@ impl MemoryModel {
         }
     }
 
-    /// The largest batch that the model answers for.
+    /// Returns the largest batch size that the model accepts.
     pub(crate) fn most_items(&self) -> u64 {
         self.range.map_or(u64::MAX, |range| range.max_batch_size)
     }
 
-    /// What is there without any item, in bytes.
+    /// Returns the memory of an empty batch, in bytes.
     pub(crate) fn fixed_bytes(&self) -> u128 {
         self.terms
             .iter()
@@ -138,15 +138,16 @@ impl MemoryModel {
             .sum()
     }
 
-    /// What one item of this length adds to what is fixed, in bytes; `None` above `u64::MAX`.
+    /// Returns the memory of one item of this length without fixed memory, in bytes; `None` above
+    /// `u64::MAX`.
     pub(crate) fn item_bytes(&self, sequence_length: u64) -> Option<u64> {
         self.terms.iter().try_fold(0_u64, |total, term| {
             total.checked_add(term.item_bytes(sequence_length)?)
         })
     }
 
-    /// How many items of this length fit in `usable_bytes` (`u64::MAX` if items take nothing), or
-    /// `None` if not even what is fixed does. Does not look at the range.
+    /// Returns the number of items of this length that fit in `usable_bytes` (`u64::MAX` if an item
+    /// needs 0 bytes), or `None` if the fixed memory does not fit. Does not check the range.
     pub(crate) fn items_in(&self, usable_bytes: u64, sequence_length: u64) -> Option<u64> {
         let left = u128::from(usable_bytes).checked_sub(self.fixed_bytes())?;
         Some(match self.item_bytes(sequence_length) {
@@ -160,6 +161,6 @@ impl MemoryModel {
 
 fn overflow(batch_size: u64, sequence_length: u64) -> Error {
     Error::overflow(format!(
-        "the memory of batch size {batch_size} at length {sequence_length}, in bytes,"
+        "the memory in bytes of batch size {batch_size} at length {sequence_length}"
     ))
 }

@@ -10,10 +10,10 @@ pub use rule_of_thumb::DEFAULT_MODEL_SIZE_MB;
 
 use crate::{Error, Estimate, MemoryBudget, MemoryModel, Result, Share};
 
-/// The largest batch that fits in memory.
+/// Computes the largest batch that fits in memory.
 ///
-/// Its answers only grow when the limit does, only shrink when the length grows, and never take
-/// more than the limit less the margin.
+/// The batch size never shrinks when the limit grows and never grows when the length grows. The
+/// batch never needs more than the limit minus the margin.
 ///
 /// ```
 /// use batch_planner::{BatchSizeOptimizer, Error, LimitedBy, MIB, MemoryModel, Share, Term};
@@ -28,7 +28,7 @@ use crate::{Error, Estimate, MemoryBudget, MemoryModel, Result, Share};
 /// assert_eq!(optimizer.get_optimal_batch_size(1000)?.batch_size, 18);
 /// assert_eq!(optimizer.get_optimal_batch_size(10)?.limited_by, LimitedBy::Ceiling);
 ///
-/// // What cannot fit is an error, with what to do about it.
+/// // If the batch does not fit, the error lists the changes that would help.
 /// let Err(Error::Infeasible(why)) = optimizer.get_optimal_batch_size(20_000) else { panic!() };
 /// println!("{why}");
 /// # Ok::<(), Error>(())
@@ -40,36 +40,36 @@ pub struct BatchSizeOptimizer {
     ceiling: Option<u64>,
 }
 
-/// The largest batch that fits, and why. Displays as a table.
+/// The largest batch that fits, and what limits it. Displays as a table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchSize {
-    /// Items in the batch: at least the floor, so at least 1.
+    /// The number of items in the batch: at least the floor, so at least 1.
     pub batch_size: u64,
-    /// What it takes, term by term.
+    /// The memory of the batch, term by term.
     pub estimate: Estimate,
-    /// What may be taken: the limit less the margin, in bytes.
+    /// The limit minus the margin, in bytes.
     pub usable_bytes: u64,
-    /// Why it is not larger.
+    /// What prevents a larger batch.
     pub limited_by: LimitedBy,
 }
 
-/// Why a batch is not larger.
+/// What prevents a larger batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LimitedBy {
-    /// One more item would not fit.
+    /// One more item does not fit in memory.
     Memory,
     /// The ceiling that was set.
     Ceiling,
-    /// The memory model was not measured any further.
+    /// Larger batches are outside the measured range of the model.
     MeasuredRange,
 }
 
 impl BatchSizeOptimizer {
-    /// An optimizer that keeps nothing free, with 1 as the floor and no ceiling.
+    /// Returns an optimizer with no margin, a floor of 1 and no ceiling.
     ///
-    /// The limit, in bytes, is for all that the model describes, also what is fixed. The caller
-    /// states it: this crate does not look how much memory a machine has.
+    /// The limit applies to the whole model, including fixed memory. This crate does not detect the
+    /// memory of the machine.
     pub fn new(memory_limit_bytes: u64, model: MemoryModel) -> Self {
         Self {
             budget: MemoryBudget::new(memory_limit_bytes, model),
@@ -78,25 +78,27 @@ impl BatchSizeOptimizer {
         }
     }
 
-    /// An optimizer for a transformer of which only the size is known, by a rule of thumb.
+    /// Returns an optimizer for a transformer of unknown dimensions, by a rule of thumb.
     ///
-    /// `model_size_mb` is what the weights take ([`DEFAULT_MODEL_SIZE_MB`] if even that is not
-    /// known); one MB is 1,048,576 bytes. 10 % are kept free for what the rule leaves out (set
-    /// another share with [`BatchSizeOptimizer::with_margin`]).
+    /// `model_size_mb` is the size of the weights ([`DEFAULT_MODEL_SIZE_MB`] if it is unknown); one
+    /// MB is 1,048,576 bytes. The margin is 10 %, for memory that the rule omits; set another with
+    /// [`BatchSizeOptimizer::with_margin`].
     ///
-    /// The rule: weights of 2 bytes, hence `P = bytes / 2` parameters; `P = 12 x layers x width²`,
-    /// which is what the matrices of a transformer's layers have (Kaplan et al., "Scaling Laws for
-    /// Neural Language Models", 2020, section 2.1); a width of 32 times the layers, narrower than
-    /// nearly all published models (GPT-2: 64 and less, GPT-3: 128), since a narrower model
-    /// caches more for its size; and a cache of a key and a value of that width for each layer,
-    /// also of 2 bytes. Then a step of one item takes `bytes / (6 x width)`: 97 KiB for a model of
-    /// 500 MB.
+    /// The rule has four assumptions:
     ///
-    /// It is a guess: too high for models with shared key and value heads, too low for models
-    /// with weights of less than 2 bytes, and it leaves out all scratch. Whoever knows the model
-    /// should use [`BatchSizeOptimizer::new`] with
-    /// [`TransformerDimensions`](crate::TransformerDimensions), and whoever can measure it
-    /// [`MemoryModel::fit`].
+    /// - A parameter has 2 bytes, so there are `P = bytes / 2` parameters.
+    /// - `P = 12 x layers x width²`, the parameters of a transformer's layers (Kaplan et al.,
+    ///   "Scaling Laws for Neural Language Models", 2020, section 2.1).
+    /// - The width is 32 times the number of layers. Nearly all published models are wider (GPT-2: up
+    ///   to 64, GPT-3: 128), and a narrower model caches more for its size.
+    /// - Each layer caches a key and a value of that width, with 2 bytes per element.
+    ///
+    /// A step of one item then needs `bytes / (6 x width)`: 97 KiB for a model of 500 MB.
+    ///
+    /// The estimate is too high for models with shared key and value heads, too low for models with
+    /// parameters of less than 2 bytes, and omits scratch memory. If the dimensions are known, use
+    /// [`BatchSizeOptimizer::new`] with [`TransformerDimensions`](crate::TransformerDimensions). If
+    /// the program can be measured, use [`MemoryModel::fit`].
     ///
     /// ```
     /// use batch_planner::{BatchSizeOptimizer, DEFAULT_MODEL_SIZE_MB};
@@ -116,7 +118,7 @@ impl BatchSizeOptimizer {
         Ok(Self::new(limit, model).with_margin(Share::TEN_PERCENT))
     }
 
-    /// The same, keeping this share of the limit free.
+    /// Sets the share of the limit that stays free.
     #[must_use]
     pub fn with_margin(self, margin: Share) -> Self {
         Self {
@@ -125,14 +127,13 @@ impl BatchSizeOptimizer {
         }
     }
 
-    /// The same with another smallest batch worth running: if it does not fit, the answer is
-    /// [`Error::Infeasible`].
+    /// Sets the smallest accepted batch. If it does not fit, the result is [`Error::Infeasible`].
     #[must_use]
     pub fn with_floor(self, floor: u64) -> Self {
         Self { floor, ..self }
     }
 
-    /// The same with a largest batch.
+    /// Sets the largest accepted batch.
     #[must_use]
     pub fn with_ceiling(self, ceiling: u64) -> Self {
         Self {
@@ -141,20 +142,20 @@ impl BatchSizeOptimizer {
         }
     }
 
-    /// The limit, the margin and the model.
+    /// Returns the limit, the margin and the model.
     pub fn budget(&self) -> &MemoryBudget {
         &self.budget
     }
 
-    /// The largest batch of items of `sequence_length` steps that fits. O(terms).
+    /// Returns the largest batch of items of `sequence_length` steps that fits. O(terms).
     ///
     /// # Errors
     ///
-    /// - [`Error::Infeasible`] if not even the floor fits: by how much, and what would help;
+    /// - [`Error::Infeasible`] if the floor does not fit, with the shortfall and the changes that would help;
     /// - [`Error::Unbounded`] if there is no ceiling and the model does not grow with the batch;
     /// - [`Error::InvalidBounds`] if the floor is 0 or above the ceiling;
     /// - [`Error::OutOfRange`] if the model was not measured at this length, or at the floor;
-    /// - [`Error::Overflow`] if the floor takes more than `u64::MAX` bytes.
+    /// - [`Error::Overflow`] if the floor needs more than `u64::MAX` bytes.
     pub fn get_optimal_batch_size(&self, sequence_length: u64) -> Result<BatchSize> {
         let model = &self.budget.model;
         let ceiling = self.ceiling.unwrap_or(u64::MAX);
@@ -179,7 +180,7 @@ impl BatchSizeOptimizer {
         let (batch_size, limited_by) = limits
             .into_iter()
             .min_by_key(|(most, _)| *most)
-            .expect("there are three");
+            .expect("the array has three elements");
         if self.ceiling.is_none() && limited_by == LimitedBy::Memory && fits == u64::MAX {
             return Err(Error::Unbounded { sequence_length });
         }
@@ -191,7 +192,7 @@ impl BatchSizeOptimizer {
         })
     }
 
-    /// What a batch takes, term by term; whether it fits is not looked at. O(terms).
+    /// Returns the memory of a batch, term by term. Does not check whether the batch fits. O(terms).
     ///
     /// # Errors
     ///
@@ -205,14 +206,14 @@ impl BatchSizeOptimizer {
 impl fmt::Display for BatchSize {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let free = self.usable_bytes.saturating_sub(self.estimate.total_bytes);
-        self.estimate.write_table(
-            formatter,
-            &[("may be used", self.usable_bytes), ("left", free)],
-        )?;
+        self.estimate
+            .write_table(formatter, &[("usable", self.usable_bytes), ("free", free)])?;
         match self.limited_by {
-            LimitedBy::Memory => write!(formatter, "\none more item does not fit"),
-            LimitedBy::Ceiling => write!(formatter, "\nit is as large as the ceiling allows"),
-            LimitedBy::MeasuredRange => write!(formatter, "\nno larger batch was measured"),
+            LimitedBy::Memory => {
+                write!(formatter, "\nlimited by memory: one more item does not fit")
+            }
+            LimitedBy::Ceiling => write!(formatter, "\nlimited by the ceiling"),
+            LimitedBy::MeasuredRange => write!(formatter, "\nlimited by the measured range"),
         }
     }
 }

@@ -7,43 +7,43 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, MemoryBudget, Result};
 use bytesize::ByteSize;
 
-/// Something to be done in a batch with others.
+/// A request that runs in a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Request {
-    /// What the caller knows it by. Passed on, not looked at.
+    /// The caller's id. It is returned unchanged and does not affect the plan.
     pub id: u64,
-    /// How many steps it takes.
+    /// The number of steps of the request.
     pub length: u64,
 }
 
-/// What a step of a batch costs, in any unit: nanoseconds, say.
+/// The cost of a step of a batch, in any unit, such as nanoseconds.
 ///
-/// A batch of `rows` requests runs for as many steps as its longest request has, so it costs
+/// A batch of `rows` requests runs until its longest request ends, so the batch costs
 /// `longest x (step + rows x row)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cost {
-    /// What a step costs whatever the batch: where weights are read from memory, the time for
-    /// that.
+    /// The cost of a step that does not depend on the batch size, such as the time to read the weights
+    /// from memory.
     pub step: u64,
-    /// What each row adds to a step.
+    /// The cost that each row adds to a step.
     pub row: u64,
 }
 
-/// Requests that run together.
+/// Requests that run together as one batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
     /// The requests, the longest first.
     pub requests: Vec<Request>,
-    /// The length of the longest, in steps.
+    /// The length of the longest request, in steps.
     pub longest: u64,
-    /// What the batch takes, with what is fixed, in bytes.
+    /// The memory of the batch including fixed memory, in bytes.
     pub bytes: u64,
-    /// What it costs, in the unit of [`Cost`].
+    /// The cost of the batch, in the unit of [`Cost`].
     pub cost: u64,
 }
 
 impl Batch {
-    /// Steps of rows that had already ended when the longest did.
+    /// Returns the number of steps that rows idle after their own end until the batch ends.
     pub fn padding_steps(&self) -> u128 {
         let idle = |request: &Request| u128::from(self.longest - request.length);
         self.requests.iter().map(idle).sum()
@@ -53,34 +53,37 @@ impl Batch {
 /// Requests cut into batches. Displays as a table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    /// The batches, that of the longest request first: if memory turns out short, it does at once.
+    /// The batches, sorted by their longest request in descending order. If memory runs short in
+    /// practice, it does so early.
     pub batches: Vec<Batch>,
-    /// What they cost together, in the unit of [`Cost`].
+    /// The total cost, in the unit of [`Cost`].
     pub cost: u64,
 }
 
-/// Cuts requests of many lengths into batches that run one after the other, each within the budget,
-/// at the least cost.
+/// Cuts requests of mixed lengths into batches of least total cost. The batches run one after the
+/// other, each within the budget.
 ///
-/// Of plans that cost the least it gives one with the fewest batches. The same requests in any
-/// order give batches of the same lengths; requests of one length stay in the order given.
+/// Among plans of equal cost, the result has the fewest batches. The batches' lengths do not depend
+/// on the order of the requests; requests of equal length stay in their order.
 ///
-/// With a fitted model, a batch is never larger than was measured; batches of 1 must be.
+/// With a fitted model, a batch is never larger than the largest measured batch. Batches of 1 must be
+/// in the measured range.
 ///
 /// # Method
 ///
-/// It is enough to look at cuts of the requests sorted by length. Take any plan, its batches
-/// sorted by their longest request, from the longest down, and deal the requests, also from the
-/// longest down, to batches of the same sizes. The longest request of batch k is now the one after
-/// as many as the batches before it hold. All requests longer than batch k's longest was before are
-/// in those batches, so there are at most so many, and the new longest is no longer than the
-/// old. Sizes are the same and no longest grew, so no batch costs more or takes more memory: all that
-/// needs is that both grow with length, which they do.
+/// Only cuts of the requests sorted by length need to be considered. Proof: take any plan and sort
+/// its batches by their longest request, in descending order. Distribute the requests, also in
+/// descending order, to batches of the same sizes. Let `m` be the number of requests in the batches
+/// before batch k. The longest request of batch k is now the one at index `m`. All requests longer
+/// than the old longest request of batch k were in the batches before it, so there are at most `m`
+/// of them. The new longest request is therefore not longer than the old one. Sizes are unchanged
+/// and no batch became longer. Cost and memory grow with length, so neither has increased.
 ///
-/// The best cuts are then a shortest path over the cut points. Of two candidates for the last cut,
-/// the later overtakes the earlier for good as lengths grow (what a batch costs fulfils the
-/// quadrangle inequality), so the candidates form a queue with the points at which each becomes the
-/// best (Galil and Park, "Dynamic programming with convexity, concavity and sparsity", 1992).
+/// The best cuts are then a shortest path over the cut points. The cost of a batch fulfils the
+/// quadrangle inequality: once the later of two candidates for the last cut is better, it stays
+/// better for all greater lengths. So the candidates form a queue with the points at which each
+/// becomes the best (Galil and Park, "Dynamic programming with convexity, concavity and sparsity",
+/// 1992).
 ///
 /// O(n log n) time and O(n) memory for n requests.
 ///
@@ -104,14 +107,14 @@ pub struct Plan {
 ///
 /// # Errors
 ///
-/// - [`Error::RequestTooLarge`] if a request does not fit alone, for the longest such request;
-/// - [`Error::OutOfRange`] if a fitted model was not measured at a request's length, or not at
-///   batches of 1;
-/// - [`Error::Overflow`] if the plan costs, or a request alone takes, more than `u64::MAX`.
+/// - [`Error::RequestTooLarge`] if a request does not fit in a batch of its own, for the longest such request;
+/// - [`Error::OutOfRange`] if the length of a request or a batch size of 1 is outside the measured range
+///   of a fitted model;
+/// - [`Error::Overflow`] if the cost of the plan or the memory of a request is above `u64::MAX`.
 pub fn plan(requests: &[Request], budget: &MemoryBudget, cost: &Cost) -> Result<Plan> {
     let mut sorted = requests.to_vec();
     sorted.sort_by_key(|request| request.length);
-    // From the longest down, so that the longest of those that do not fit is named.
+    // Descending, so that the error names the longest request that does not fit.
     for request in sorted.iter().rev() {
         check_alone(request, budget)?;
     }
@@ -142,7 +145,7 @@ pub fn plan(requests: &[Request], budget: &MemoryBudget, cost: &Cost) -> Result<
     Ok(Plan { batches, cost })
 }
 
-/// That a request fits in a batch of its own.
+/// Returns an error if a request does not fit in a batch of its own.
 fn check_alone(request: &Request, budget: &MemoryBudget) -> Result<()> {
     let needed_bytes = budget.model.bytes(1, request.length)?;
     let usable_bytes = budget.usable_bytes();
@@ -158,7 +161,7 @@ fn check_alone(request: &Request, budget: &MemoryBudget) -> Result<()> {
     }
 }
 
-/// Requests that were sorted from the shortest up, the other way; those of one length keep their
+/// Reverses requests that are sorted by ascending length. Requests of equal length stay in their
 /// order.
 fn longest_first(requests: &[Request]) -> Vec<Request> {
     requests

@@ -11,29 +11,28 @@ pub use admission::{Admission, Peak};
 use crate::{Error, MemoryBudget, Result};
 use timeline::Timeline;
 
-/// Something that runs for a known number of steps and grows by one step at each: a stream of
-/// generated tokens, say, with its cache.
+/// A stream that runs for a known number of steps and grows by one step at each, such as a stream of
+/// generated tokens with its KV cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Stream {
-    /// What the caller knows it by; no two running streams have the same.
+    /// The caller's id, unique among the running streams.
     pub id: u64,
-    /// Steps it holds already: a prompt, and what was generated.
+    /// The current length in steps: the prompt and the generated steps.
     pub held_steps: u64,
-    /// Steps it still takes, or the most that it may.
+    /// The number of steps until the stream ends, or an upper bound of it.
     pub remaining_steps: u64,
-    /// Bytes it holds besides what the memory model says of an item, for as long as it runs.
+    /// Bytes that the stream needs in addition to an item of the memory model while it runs.
     pub own_bytes: u64,
 }
 
-/// Streams that run at the same time, all one step further at each step, and the question whether
-/// one more may start.
+/// Admission control for streams that advance in lockstep.
 ///
-/// Each running stream is one item of the budget's [model](crate::MemoryModel), as long as the
-/// steps it holds: `t` steps from now that is `held_steps + t`. It lives up to and with its last
-/// step, `t = remaining_steps`, and gives everything back after it.
+/// Each running stream is one item of the budget's [model](crate::MemoryModel). `t` steps from now
+/// its length is `held_steps + t`. It runs up to and including its last step,
+/// `t = remaining_steps`, and releases all of its memory after that step.
 ///
-/// Streams only grow while they live, and none starts by itself, so memory is greatest at the last
-/// step of some stream: only those are looked at, not every step.
+/// Memory is greatest at the last step of some stream, because streams only grow while they run.
+/// Only these steps are checked.
 ///
 /// ```
 /// use batch_planner::{Admission, MIB, MemoryBudget, MemoryModel, Schedule, Stream, Term};
@@ -45,10 +44,10 @@ pub struct Stream {
 /// let stream = |id, remaining_steps| Stream { id, held_steps: 0, remaining_steps, own_bytes: 0 };
 ///
 /// assert!(schedule.start(stream(1, 40))?.is_admitted());
-/// // Another of 30 steps would need 60 MiB together at step 30: exactly what there is.
+/// // With another stream of 30 steps, both need 60 MiB at step 30: exactly the cache's budget.
 /// assert!(schedule.ask(&stream(2, 30))?.is_admitted());
-/// // One of 35 would need 35 + 35 MiB at step 35. It fits from step 20 on: at step 40, the first
-/// // one's last, that takes 40 MiB and this one 20.
+/// // With a stream of 35 steps, both need 35 + 35 MiB at step 35. It fits from step 20 on: at step
+/// // 40, the last step of the first stream, they need 40 MiB and 20 MiB.
 /// let Admission::Refuse { shortfall_bytes, earliest_start_step, .. } = schedule.ask(&stream(2, 35))?
 ///     else { panic!() };
 /// assert_eq!(shortfall_bytes, 10 * MIB);
@@ -59,8 +58,8 @@ pub struct Stream {
 /// # Ok::<(), batch_planner::Error>(())
 /// ```
 ///
-/// With a fitted model, the number of streams and the length at which each ends must lie in the
-/// measured range; on the way there the line is followed below it.
+/// With a fitted model, the number of streams and their final lengths must be in the measured range.
+/// For shorter lengths the fitted line is extrapolated below the range.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schedule {
     budget: MemoryBudget,
@@ -68,7 +67,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// A schedule in which nothing runs.
+    /// Returns a schedule without streams.
     pub fn new(budget: MemoryBudget) -> Self {
         Self {
             budget,
@@ -76,12 +75,12 @@ impl Schedule {
         }
     }
 
-    /// A schedule in which these run already, whatever they take: to take over what runs, or to
-    /// go on with another budget.
+    /// Returns a schedule with running streams. They are not checked against the budget. Use this to
+    /// continue existing streams or to change the budget.
     ///
     /// # Errors
     ///
-    /// [`Error::DuplicateStream`] if two have the same id.
+    /// [`Error::DuplicateStream`] if two streams have the same id.
     pub fn with_running(budget: MemoryBudget, running: Vec<Stream>) -> Result<Self> {
         let mut ids = BTreeSet::new();
         match running.iter().find(|stream| !ids.insert(stream.id)) {
@@ -90,28 +89,28 @@ impl Schedule {
         }
     }
 
-    /// The limit, the margin and the model.
+    /// Returns the limit, the margin and the model.
     pub fn budget(&self) -> &MemoryBudget {
         &self.budget
     }
 
-    /// The streams that run, in the order in which they started.
+    /// Returns the running streams in the order in which they started.
     pub fn running(&self) -> &[Stream] {
         &self.running
     }
 
-    /// Whether `stream` may start now and finish inside the budget; if not, when it could, if no
-    /// other starts before.
+    /// Checks whether `stream` can start now and finish inside the budget. A refusal contains the
+    /// earliest start, which assumes that no other stream starts before.
     ///
-    /// O(n log n) for n running streams (times the number of different page lengths in the
-    /// model); O(n log n log s) for a refusal, s being the greatest number of steps.
+    /// O(n log n) for n running streams, times the number of different page lengths in the model.
+    /// A refusal is O(n log n log s), where s is the greatest number of steps.
     ///
     /// # Errors
     ///
-    /// - [`Error::DuplicateStream`] if a stream of this id runs;
-    /// - [`Error::OutOfRange`] if a fitted model was not measured at so many streams or at the
-    ///   length at which one ends;
-    /// - [`Error::Overflow`] if a stream or the peak is above `u64::MAX` bytes.
+    /// - [`Error::DuplicateStream`] if a stream with this id is running;
+    /// - [`Error::OutOfRange`] if the number of streams or a final length is outside the measured
+    ///   range of a fitted model;
+    /// - [`Error::Overflow`] if the memory of a stream or the peak is above `u64::MAX` bytes.
     pub fn ask(&self, stream: &Stream) -> Result<Admission> {
         if self.running.iter().any(|other| other.id == stream.id) {
             return Err(Error::DuplicateStream { id: stream.id });
@@ -139,7 +138,7 @@ impl Schedule {
     ///
     /// # Errors
     ///
-    /// As [`Schedule::ask`].
+    /// The same as [`Schedule::ask`].
     pub fn start(&mut self, stream: Stream) -> Result<Admission> {
         let admission = self.ask(&stream)?;
         if admission.is_admitted() {
@@ -148,24 +147,23 @@ impl Schedule {
         Ok(admission)
     }
 
-    /// Lets all streams run `steps` steps. Those that took their last step before are gone, and
-    /// returned.
+    /// Advances all streams by `steps` steps. Removes and returns the streams that ended before.
     pub fn advance(&mut self, steps: u64) -> Vec<Stream> {
         let ended = |stream: &mut Stream| stream.remaining_steps < steps;
-        let gone = self.running.extract_if(.., ended).collect();
+        let removed = self.running.extract_if(.., ended).collect();
         for stream in &mut self.running {
-            // What `ask` looked at does not overflow; what else is here is an error there.
+            // Streams that `ask` checked do not overflow. For others, `ask` returns an error.
             stream.held_steps = stream.held_steps.saturating_add(steps);
             stream.remaining_steps -= steps;
         }
-        gone
+        removed
     }
 
-    /// Takes a stream out that ended before its horizon.
+    /// Removes and returns a stream that ended before its horizon.
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownStream`] if none of this id runs.
+    /// [`Error::UnknownStream`] if no running stream has this id.
     pub fn finish(&mut self, id: u64) -> Result<Stream> {
         self.running
             .iter()
@@ -174,12 +172,11 @@ impl Schedule {
             .ok_or(Error::UnknownStream { id })
     }
 
-    /// The most that the running streams take together from now to the end of the last, and when.
-    /// O(n log n).
+    /// Returns the peak of the running streams from now until the last one ends. O(n log n).
     ///
     /// # Errors
     ///
-    /// As [`Schedule::ask`].
+    /// The same as [`Schedule::ask`].
     pub fn peak(&self) -> Result<Peak> {
         Timeline::new(&self.budget.model, &self.running)?.peak_until(u64::MAX)
     }

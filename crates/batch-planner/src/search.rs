@@ -1,13 +1,13 @@
 use std::ops::RangeInclusive;
 
-/// The greatest number in `range` for which `holds`, which holds up to some number and for none
-/// above it. O(log of the range's length).
+/// Returns the greatest number in `range` for which `holds` is true. `holds` must be monotonic: true
+/// up to some number and false above it. O(log of the range's length).
 pub(crate) fn greatest(range: RangeInclusive<u64>, holds: impl Fn(u64) -> bool) -> Option<u64> {
     let (mut low, mut high) = range.into_inner();
     if low > high || !holds(low) {
         return None;
     }
-    // It holds at `low` and for nothing above `high`.
+    // Invariant: `holds(low)` is true, and `holds` is false above `high`.
     while low < high {
         let middle = low + (high - low).div_ceil(2);
         if holds(middle) {
@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_greatest_is_found_wherever_it_lies() {
+    fn finds_the_greatest_number_at_every_position() {
         for last in 3..=9 {
             assert_eq!(greatest(3..=9, |number| number <= last), Some(last));
         }

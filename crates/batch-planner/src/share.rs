@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// Parts in a whole. A millionth is finer than any margin anyone sets, and whole parts keep what
-/// is computed with a share exact.
+/// The number of parts in a whole. A millionth is finer than any realistic margin, and integer
+/// parts keep the arithmetic exact.
 const WHOLE: u32 = 1_000_000;
 
-/// A part of a whole: at least 0 and below 1, in millionths.
+/// A fraction of at least 0 and below 1, in millionths.
 ///
 /// ```
 /// use batch_planner::Share;
@@ -20,7 +20,7 @@ const WHOLE: u32 = 1_000_000;
 /// # Ok::<(), batch_planner::Error>(())
 /// ```
 ///
-/// It is written as a number between 0 and 1 by serde, and checked when it is read.
+/// Serde represents a share as a number between 0 and 1, which is validated when it is read.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -28,17 +28,17 @@ const WHOLE: u32 = 1_000_000;
 pub struct Share(u32);
 
 impl Share {
-    /// Nothing of the whole.
+    /// The share 0.
     pub const NONE: Self = Self(0);
 
     pub(crate) const FIVE_PERCENT: Self = Self(WHOLE / 20);
     pub(crate) const TEN_PERCENT: Self = Self(WHOLE / 10);
 
-    /// The share `value`, rounded to the nearest millionth.
+    /// Returns the share `value`, rounded to the nearest millionth.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidShare`] unless it is at least 0 and below 1 (after rounding).
+    /// [`Error::InvalidShare`] unless the value is at least 0 and, after rounding, below 1.
     pub fn new(value: f64) -> Result<Self> {
         let parts = (value * f64::from(WHOLE)).round();
         if value >= 0.0 && parts < f64::from(WHOLE) {
@@ -48,28 +48,29 @@ impl Share {
         }
     }
 
-    /// So many hundredths.
+    /// Returns the share of `percent` hundredths.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidShare`] unless it is below 100.
+    /// [`Error::InvalidShare`] unless `percent` is below 100.
     pub fn percent(percent: u32) -> Result<Self> {
         Self::new(f64::from(percent) / 100.0)
     }
 
-    /// As a number between 0 and 1.
+    /// Returns the share as a number between 0 and 1.
     pub fn value(self) -> f64 {
         f64::from(self.0) / f64::from(WHOLE)
     }
 
-    /// What is left of `whole` when this share of it, rounded up, is taken away.
+    /// Returns `whole` minus this share of it, rounded up.
     pub(crate) fn rest_of(self, whole: u64) -> u64 {
         let rest = u128::from(whole) * u128::from(WHOLE - self.0) / u128::from(WHOLE);
-        // Less than `whole`, which is a `u64`.
+        // The cast is lossless: the rest is at most `whole`, which is a `u64`.
         rest as u64
     }
 
-    /// The smallest whole of which at least `rest` is left; `None` if it is above `u64::MAX`.
+    /// Returns the smallest whole whose [`rest_of`](Self::rest_of) is at least `rest`; `None` above
+    /// `u64::MAX`.
     pub(crate) fn whole_leaving(self, rest: u64) -> Option<u64> {
         let whole = (u128::from(rest) * u128::from(WHOLE)).div_ceil(u128::from(WHOLE - self.0));
         u64::try_from(whole).ok()
@@ -111,7 +112,7 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 512, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
 
         #[test]
-        fn whole_leaving_is_the_smallest(parts in 0..WHOLE, rest in 0..u64::MAX / 2) {
+        fn whole_leaving_returns_the_smallest_whole(parts in 0..WHOLE, rest in 0..u64::MAX / 2) {
             let share = Share(parts);
             if let Some(whole) = share.whole_leaving(rest) {
                 prop_assert!(share.rest_of(whole) >= rest);
@@ -126,14 +127,14 @@ mod tests {
         }
 
         #[test]
-        fn it_survives_json(parts in 0..WHOLE) {
-            let json = serde_json::to_string(&Share(parts)).expect("a number");
-            prop_assert_eq!(serde_json::from_str::<Share>(&json).expect("the same"), Share(parts));
+        fn round_trips_through_json(parts in 0..WHOLE) {
+            let json = serde_json::to_string(&Share(parts)).expect("serialisable");
+            prop_assert_eq!(serde_json::from_str::<Share>(&json).expect("valid JSON"), Share(parts));
         }
     }
 
     #[test]
-    fn only_shares_below_one_are_taken() {
+    fn rejects_shares_outside_the_range() {
         for wrong in [-0.1, 1.0, 0.999_999_9, f64::NAN, f64::INFINITY] {
             assert!(Share::new(wrong).is_err(), "{wrong}");
         }

@@ -31,7 +31,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 512, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_linear_is_found_exactly(
+    fn recovers_a_linear_model_exactly(
         fixed in 1..4_000_000_000_u64,
         per_item in 0..100_000_000_u64,
         per_step in 0..1_000_000_u64,
@@ -42,7 +42,7 @@ proptest! {
             fixed + batch * (per_item + per_step * length.div_ceil(page) * page)
         };
         let options = FitOptions { page_steps, ..FitOptions::default() };
-        let fit = MemoryModel::fit(&measured(truth), &options).expect("it is linear");
+        let fit = MemoryModel::fit(&measured(truth), &options).expect("linear samples");
         prop_assert_eq!(fit.residual_bytes, 0);
         for (batch, length) in [(1, 50), (3, 77), (8, 1000)] {
             prop_assert_eq!(fit.model.bytes(batch, length), Ok(truth(batch, length)));
@@ -50,7 +50,7 @@ proptest! {
     }
 
     #[test]
-    fn a_fit_is_below_no_sample(
+    fn fit_is_not_below_any_sample(
         noise in proptest::collection::vec(-30_000_i64..30_000, 16),
     ) {
         let mut samples = measured(|batch, length| 2_000_000 + batch * (10_000 + 300 * length));
@@ -68,7 +68,7 @@ proptest! {
     }
 
     #[test]
-    fn no_samples_make_it_panic(
+    fn never_panics_on_any_samples(
         samples in proptest::collection::vec((0..5_u64, any::<u64>(), any::<u64>()), 0..8),
         page: NonZeroU64,
     ) {
@@ -83,8 +83,8 @@ proptest! {
 }
 
 #[test]
-fn coefficients_are_not_negative() {
-    // Falls with the batch, which no allocation does: the best that does not is flat.
+fn coefficients_are_non_negative() {
+    // Memory decreases with the batch size, so the best non-negative fit is constant.
     let samples = measured(|batch, _| 1_000_000 - batch * 1000);
     let fit = fit(&samples).expect("within 5 %");
     assert_eq!(fit.model.terms()[1].bytes_per_item, 0);
@@ -92,15 +92,15 @@ fn coefficients_are_not_negative() {
 }
 
 #[test]
-fn what_grows_with_the_square_is_not_linear() {
+fn rejects_quadratic_memory() {
     let samples = measured(|batch, length| 1_000_000 + batch * length * length);
-    let error = fit(&samples).expect_err("it is not linear");
+    let error = fit(&samples).expect_err("quadratic samples");
     let Error::NotLinear { worst, allowed, .. } = error else {
         panic!("{error}");
     };
     assert!(worst > allowed.value());
 
-    // Unless that much is allowed.
+    // Accepted if `max_residual` allows the deviation.
     let options = FitOptions {
         max_residual: Share::new(worst + 1e-5).unwrap_or(Share::percent(99).expect("below 100")),
         ..FitOptions::default()
@@ -110,9 +110,9 @@ fn what_grows_with_the_square_is_not_linear() {
 }
 
 #[test]
-fn too_few_or_alike_samples_are_refused() {
+fn rejects_too_few_and_degenerate_samples() {
     let samples = measured(|batch, length| 1000 + batch * length);
-    let error = fit(&samples[..3]).expect_err("three");
+    let error = fit(&samples[..3]).expect_err("three samples");
     assert_eq!(
         error,
         Error::TooFewSamples {
@@ -133,7 +133,7 @@ fn too_few_or_alike_samples_are_refused() {
             found: 1,
             needed: 4
         }),
-        "repetition is no new sample"
+        "equal samples count once"
     );
 
     // One batch size; one length.
@@ -157,7 +157,7 @@ fn too_few_or_alike_samples_are_refused() {
 }
 
 #[test]
-fn a_sample_of_nothing_is_refused() {
+fn rejects_a_sample_of_0_bytes() {
     let mut samples = measured(|batch, length| 1000 + batch * length);
     samples[5].bytes = 0;
     assert!(matches!(
@@ -170,7 +170,7 @@ fn a_sample_of_nothing_is_refused() {
 }
 
 #[test]
-fn outside_the_samples_there_is_no_answer() {
+fn rejects_batches_outside_the_measured_range() {
     let fit = fit(&measured(|batch, length| 1_000_000 + batch * length * 10)).expect("linear");
     for (batch, length) in [(0, 100), (9, 100), (4, 49), (4, 1001)] {
         let error = fit.model.bytes(batch, length).expect_err("outside");
@@ -185,7 +185,7 @@ fn outside_the_samples_there_is_no_answer() {
 }
 
 #[test]
-fn an_optimizer_stays_inside_the_samples() {
+fn optimizer_stays_inside_the_measured_range() {
     let fit = fit(&measured(|batch, length| 1_000_000 + batch * length * 10)).expect("linear");
     let optimizer = BatchSizeOptimizer::new(1 << 40, fit.model);
     let answer = optimizer.get_optimal_batch_size(100).expect("it fits");
@@ -198,8 +198,8 @@ fn an_optimizer_stays_inside_the_samples() {
 }
 
 #[test]
-fn a_fit_survives_json() {
+fn fit_round_trips_through_json() {
     let fit = fit(&measured(|batch, length| 1_000_000 + batch * length * 10)).expect("linear");
-    let json = serde_json::to_string(&fit).expect("plain numbers");
-    assert_eq!(serde_json::from_str::<Fit>(&json).expect("the same"), fit);
+    let json = serde_json::to_string(&fit).expect("serialisable");
+    assert_eq!(serde_json::from_str::<Fit>(&json).expect("valid JSON"), fit);
 }

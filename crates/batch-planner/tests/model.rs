@@ -1,4 +1,4 @@
-//! What a memory model says of a batch.
+//! The memory that a model computes for a batch.
 
 use std::num::NonZeroU64;
 
@@ -40,52 +40,52 @@ proptest! {
                 term.fixed_bytes + batch * (term.bytes_per_item + term.bytes_per_item_step * rounded)
             })
             .sum();
-        let estimate = model(&terms).itemise(batch, length).expect("small numbers");
+        let estimate = model(&terms).itemise(batch, length).expect("no overflow");
         prop_assert_eq!(estimate.total_bytes, expected);
         prop_assert_eq!(estimate.items.iter().map(|item| item.bytes).sum::<u64>(), expected);
-        prop_assert_eq!(model(&terms).bytes(batch, length).expect("small numbers"), expected);
+        prop_assert_eq!(model(&terms).bytes(batch, length).expect("no overflow"), expected);
     }
 
     #[test]
-    fn a_model_never_shrinks(terms in terms(10_000), batch in 0..1000_u64, length in 0..1000_u64) {
-        let bytes = |batch, length| model(&terms).bytes(batch, length).expect("small numbers");
+    fn bytes_never_decrease_with_batch_size_or_length(terms in terms(10_000), batch in 0..1000_u64, length in 0..1000_u64) {
+        let bytes = |batch, length| model(&terms).bytes(batch, length).expect("no overflow");
         prop_assert!(bytes(batch, length) <= bytes(batch + 1, length));
         prop_assert!(bytes(batch, length) <= bytes(batch, length + 1));
     }
 
     #[test]
-    fn what_is_too_large_is_an_error(terms in terms(u64::MAX), batch: u64, length: u64) {
+    fn overflow_is_an_error(terms in terms(u64::MAX), batch: u64, length: u64) {
         match model(&terms).bytes(batch, length) {
             Ok(bytes) => prop_assert!(terms.iter().all(|term| term.fixed_bytes <= bytes)),
             Err(error) => {
- let overflow = matches!(error, Error::Overflow { .. });
- prop_assert!(overflow, "{error}");
-}
+                let overflow = matches!(error, Error::Overflow { .. });
+                prop_assert!(overflow, "{error}");
+            }
         }
     }
 
     #[test]
-    fn a_model_survives_json(terms in terms(u64::MAX)) {
-        let json = serde_json::to_string(&model(&terms)).expect("plain numbers");
-        prop_assert_eq!(serde_json::from_str::<MemoryModel>(&json).expect("the same"), model(&terms));
+    fn model_round_trips_through_json(terms in terms(u64::MAX)) {
+        let json = serde_json::to_string(&model(&terms)).expect("serialisable");
+        prop_assert_eq!(serde_json::from_str::<MemoryModel>(&json).expect("valid JSON"), model(&terms));
     }
 }
 
 #[test]
-fn a_term_without_steps_ignores_a_length_that_cannot_be_rounded() {
+fn term_without_bytes_per_step_ignores_overflow_of_the_rounded_length() {
     let page = NonZeroU64::new(1000).expect("above 0");
     let bytes = term(1, 2, 0, page).bytes(3, u64::MAX);
     assert_eq!(bytes, Ok(7));
 }
 
 #[test]
-fn an_empty_batch_takes_what_is_fixed() {
+fn empty_batch_needs_only_fixed_memory() {
     let bytes = term(5, u64::MAX, u64::MAX, NonZeroU64::MIN).bytes(0, u64::MAX);
     assert_eq!(bytes, Ok(5));
 }
 
 #[test]
-fn overflow_names_the_term() {
+fn overflow_error_names_the_term() {
     let error = Term::new("cache")
         .per_item(u64::MAX)
         .bytes(2, 0)
@@ -94,7 +94,7 @@ fn overflow_names_the_term() {
 }
 
 #[test]
-fn dimensions_give_weights_and_cache() {
+fn dimensions_produce_weights_and_cache_terms() {
     let dimensions = TransformerDimensions {
         weight_bytes: 100 * MIB,
         layers: 6,
@@ -103,8 +103,8 @@ fn dimensions_give_weights_and_cache() {
         bytes_per_value: 4,
         page_steps: NonZeroU64::new(64).expect("above 0"),
     };
-    let model = dimensions.memory_model().expect("small numbers");
-    // Keys and values, 6 layers, 1024 values of 4 bytes, two pages for 65 steps.
+    let model = dimensions.memory_model().expect("no overflow");
+    // Keys and values, 6 layers, 1024 elements of 4 bytes, two pages for 65 steps.
     let cache = 2 * 6 * 1024 * 4 * 128;
     assert_eq!(model.bytes(3, 65), Ok(100 * MIB + 3 * cache));
 
@@ -116,11 +116,11 @@ fn dimensions_give_weights_and_cache() {
 }
 
 #[test]
-fn an_estimate_is_a_table() {
+fn estimate_displays_as_a_table() {
     let model = MemoryModel::new()
         .with(Term::new("weights").fixed(3 * MIB))
         .with(Term::new("cache").per_item_step(1024));
-    let table = model.itemise(2, 10).expect("small numbers").to_string();
+    let table = model.itemise(2, 10).expect("no overflow").to_string();
     let expected = "batch size 2 at length 10\n  weights     3.0 MiB\n  cache      20.0 KiB\n  \
                     total       3.0 MiB";
     assert_eq!(table, expected);

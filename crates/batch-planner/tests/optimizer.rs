@@ -1,4 +1,4 @@
-//! The largest batch that fits, and the ways out if none does.
+//! The largest batch that fits, and the changes that would help if none fits.
 
 use std::num::NonZeroU64;
 
@@ -9,7 +9,7 @@ use batch_planner::{
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
-/// Any kind of model of two terms with a part that grows with the batch.
+/// Random models with a fixed term and a term that grows with the batch.
 fn models() -> impl Strategy<Value = MemoryModel> {
     (0..50_000_u64, 1..5000_u64, 0..200_u64, 1..40_u64).prop_map(|(fixed, item, step, page)| {
         let page = NonZeroU64::new(page).expect("above 0");
@@ -28,7 +28,7 @@ fn shares() -> impl Strategy<Value = Share> {
     (0..100_u32).prop_map(|percent| Share::percent(percent).expect("below 100"))
 }
 
-/// The answer, 0 if nothing fits.
+/// Returns the optimal batch size, or 0 if the floor does not fit.
 fn size(optimizer: &BatchSizeOptimizer, length: u64) -> u64 {
     match optimizer.get_optimal_batch_size(length) {
         Ok(answer) => answer.batch_size,
@@ -37,7 +37,7 @@ fn size(optimizer: &BatchSizeOptimizer, length: u64) -> u64 {
     }
 }
 
-/// The answer that is not one.
+/// Returns the details of an infeasible batch.
 fn infeasible(optimizer: &BatchSizeOptimizer, length: u64) -> Infeasible {
     match optimizer.get_optimal_batch_size(length) {
         Err(Error::Infeasible(why)) => *why,
@@ -49,7 +49,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
 
     #[test]
-    fn the_answer_fits_and_one_more_does_not(
+    fn optimal_batch_fits_and_one_more_item_does_not(
         model in models(), margin in shares(), limit in 0..1_000_000_u64, length in 0..300_u64,
     ) {
         let optimizer = BatchSizeOptimizer::new(limit, model.clone()).with_margin(margin);
@@ -58,13 +58,13 @@ proptest! {
         match optimizer.get_optimal_batch_size(length) {
             Ok(answer) => {
                 prop_assert_eq!(answer.limited_by, LimitedBy::Memory);
-                let bytes = model.bytes(answer.batch_size, length).expect("small numbers");
+                let bytes = model.bytes(answer.batch_size, length).expect("no overflow");
                 prop_assert_eq!(answer.estimate.total_bytes, bytes);
                 prop_assert!(bytes <= usable);
-                prop_assert!(model.bytes(answer.batch_size + 1, length).expect("small") > usable);
+                prop_assert!(model.bytes(answer.batch_size + 1, length).expect("no overflow") > usable);
             }
             Err(Error::Infeasible(why)) => {
-                let bytes = model.bytes(1, length).expect("small numbers");
+                let bytes = model.bytes(1, length).expect("no overflow");
                 prop_assert!(bytes > usable);
                 prop_assert_eq!(why.shortfall_bytes, bytes - usable);
             }
@@ -73,7 +73,7 @@ proptest! {
     }
 
     #[test]
-    fn more_memory_never_gives_less(
+    fn batch_size_never_decreases_with_the_limit(
         model in models(), margin in shares(), floor in 1..4_u64,
         limit in 0..1_000_000_u64, more in 0..10_000_u64, length in 0..300_u64,
     ) {
@@ -84,7 +84,7 @@ proptest! {
     }
 
     #[test]
-    fn a_longer_length_never_gives_more(
+    fn batch_size_never_increases_with_the_length(
         model in models(), limit in 0..1_000_000_u64, length in 0..300_u64, more in 0..50_u64,
     ) {
         let optimizer = BatchSizeOptimizer::new(limit, model);
@@ -92,7 +92,7 @@ proptest! {
     }
 
     #[test]
-    fn every_way_out_works_and_no_smaller_step_does(
+    fn every_change_is_sufficient_and_minimal(
         model in models(), margin in shares(), floor in 1..20_u64,
         limit in 0..100_000_u64, length in 0..300_u64,
     ) {
@@ -126,14 +126,14 @@ proptest! {
             }
         }
         prop_assert!(changes.is_sorted(), "{:?}", changes);
-        // None is forgotten.
+        // The list is complete.
         let lower = size(&with(limit, 1), length) > 0;
         let shorter = length > 1 && size(&optimizer, 1) > 0;
         prop_assert_eq!(changes.len(), 1 + usize::from(lower) + usize::from(shorter));
     }
 
     #[test]
-    fn no_numbers_make_it_panic(
+    fn never_panics_on_any_input(
         numbers: [u64; 8], page: NonZeroU64, ceiling: Option<u64>, margin in shares(),
     ) {
         let [limit, fixed, item, step, floor, length, mb, model_mb] = numbers;
@@ -153,7 +153,7 @@ proptest! {
     }
 }
 
-/// 100 bytes and 10 for each step of each item.
+/// A model of 100 bytes plus 10 bytes per step of each item.
 fn small(limit: u64) -> BatchSizeOptimizer {
     let model = MemoryModel::new()
         .with(Term::new("weights").fixed(100))
@@ -162,7 +162,7 @@ fn small(limit: u64) -> BatchSizeOptimizer {
 }
 
 #[test]
-fn the_ceiling_holds() {
+fn respects_the_ceiling() {
     let answer = small(10_000)
         .with_ceiling(7)
         .get_optimal_batch_size(10)
@@ -174,7 +174,7 @@ fn the_ceiling_holds() {
 }
 
 #[test]
-fn bounds_must_leave_something() {
+fn rejects_empty_bounds() {
     for optimizer in [
         small(10_000).with_floor(0),
         small(10_000).with_ceiling(0),
@@ -188,7 +188,7 @@ fn bounds_must_leave_something() {
 }
 
 #[test]
-fn what_does_not_grow_needs_a_ceiling() {
+fn constant_memory_requires_a_ceiling() {
     assert_eq!(
         small(1000).get_optimal_batch_size(0),
         Err(Error::Unbounded { sequence_length: 0 })
@@ -201,11 +201,11 @@ fn what_does_not_grow_needs_a_ceiling() {
 }
 
 #[test]
-fn the_cheapest_way_out_changes_least() {
-    // 4 items of 10 steps need 500. One item or two steps less would do.
+fn cheapest_way_out_is_the_smallest_relative_change() {
+    // 4 items of 10 steps need 500 bytes. One item or two steps fewer fit.
     let why = infeasible(&small(420).with_floor(4), 10);
     assert_eq!(why.shortfall_bytes, 80);
-    // 80 of 420 is less than 2 of 10, and that is less than 1 of 4.
+    // 80 of 420 bytes is less than 2 of 10 steps, which is less than 1 of 4 items.
     assert_eq!(why.cheapest_way_out, WayOut::RaiseLimit { to_bytes: 500 });
     assert_eq!(
         why.other_ways_out,
@@ -215,7 +215,7 @@ fn the_cheapest_way_out_changes_least() {
         ]
     );
 
-    // Two of 4 items, five of 10 steps, 200 of 300 bytes: of equals, the floor goes first.
+    // 2 of 4 items, 5 of 10 steps, 200 of 300 bytes: on a tie the floor is first.
     let why = infeasible(&small(300).with_floor(4), 10);
     assert_eq!(why.cheapest_way_out, WayOut::LowerFloor { to: 2 });
     assert_eq!(
@@ -225,18 +225,18 @@ fn the_cheapest_way_out_changes_least() {
 }
 
 #[test]
-fn without_memory_only_more_memory_helps() {
+fn only_a_higher_limit_helps_without_memory() {
     let why = infeasible(&small(0), 10);
     assert_eq!(why.cheapest_way_out, WayOut::RaiseLimit { to_bytes: 200 });
     assert_eq!(why.other_ways_out, []);
 }
 
 #[test]
-fn answers_are_tables() {
+fn results_display_as_tables() {
     let answer = small(420).get_optimal_batch_size(10).expect("it fits");
-    let expected = "batch size 3 at length 10\n  weights           100 B\n  cache             300 B\n  \
-                    total             400 B\n  may be used       420 B\n  left               20 B\n\
-                    one more item does not fit";
+    let expected = "batch size 3 at length 10\n  weights       100 B\n  cache         300 B\n  \
+                    total         400 B\n  usable        420 B\n  free           20 B\n\
+                    limited by memory: one more item does not fit";
     assert_eq!(answer.to_string(), expected);
 
     let why = infeasible(&small(420).with_floor(4), 10).to_string();
@@ -253,18 +253,19 @@ fn answers_are_tables() {
 }
 
 #[test]
-fn a_model_size_is_enough() {
-    let optimizer = BatchSizeOptimizer::for_model_size(1024, DEFAULT_MODEL_SIZE_MB).expect("small");
+fn plans_from_a_model_size_alone() {
+    let optimizer =
+        BatchSizeOptimizer::for_model_size(1024, DEFAULT_MODEL_SIZE_MB).expect("no overflow");
     let answer = optimizer.get_optimal_batch_size(100).expect("it fits");
     assert!(answer.estimate.total_bytes <= 1024 * MIB * 9 / 10);
     assert_eq!(answer.estimate.items[0].bytes, 500 * MIB);
     let usage = optimizer
         .estimate_memory_usage(answer.batch_size, 100)
-        .expect("small");
+        .expect("no overflow");
     assert_eq!(usage, answer.estimate);
 
     let why = infeasible(
-        &BatchSizeOptimizer::for_model_size(100, 500).expect("small"),
+        &BatchSizeOptimizer::for_model_size(100, 500).expect("no overflow"),
         100,
     );
     assert!(matches!(why.cheapest_way_out, WayOut::RaiseLimit { .. }));
@@ -279,28 +280,28 @@ fn a_model_size_is_enough() {
 }
 
 #[test]
-fn answers_survive_json() {
+fn results_round_trip_through_json() {
     let optimizer = small(420)
         .with_floor(2)
         .with_ceiling(9)
         .with_margin(Share::percent(5).expect("5"));
-    let json = serde_json::to_string(&optimizer).expect("plain numbers");
+    let json = serde_json::to_string(&optimizer).expect("serialisable");
     assert_eq!(
-        serde_json::from_str::<BatchSizeOptimizer>(&json).expect("the same"),
+        serde_json::from_str::<BatchSizeOptimizer>(&json).expect("valid JSON"),
         optimizer
     );
 
     let answer = optimizer.get_optimal_batch_size(10).expect("it fits");
-    let json = serde_json::to_string(&answer).expect("plain numbers");
+    let json = serde_json::to_string(&answer).expect("serialisable");
     assert_eq!(
-        serde_json::from_str::<BatchSize>(&json).expect("the same"),
+        serde_json::from_str::<BatchSize>(&json).expect("valid JSON"),
         answer
     );
 
     let why = infeasible(&optimizer, 100);
-    let json = serde_json::to_string(&why).expect("plain numbers");
+    let json = serde_json::to_string(&why).expect("serialisable");
     assert_eq!(
-        serde_json::from_str::<Infeasible>(&json).expect("the same"),
+        serde_json::from_str::<Infeasible>(&json).expect("valid JSON"),
         why
     );
 }

@@ -1,4 +1,4 @@
-//! Cutting requests of many lengths into batches.
+//! Cutting requests of mixed lengths into batches.
 
 use std::num::NonZeroU64;
 
@@ -15,7 +15,7 @@ fn requests(lengths: &[u64]) -> Vec<Request> {
         .collect()
 }
 
-/// A budget in which `limit` is what is left for items.
+/// Returns a budget with `limit` bytes for items.
 fn budget(limit: u64, per_item: u64, page: u64) -> MemoryBudget {
     let page = NonZeroU64::new(page).expect("above 0");
     let model = MemoryModel::new()
@@ -29,8 +29,7 @@ fn budget(limit: u64, per_item: u64, page: u64) -> MemoryBudget {
     MemoryBudget::new(limit + 1000, model)
 }
 
-/// The cheapest of all ways to split lengths into sets, whatever their order: cost and number of
-/// batches.
+/// Returns the cost and the number of batches of the cheapest partition into any sets.
 fn brute_force(lengths: &[u64], budget: &MemoryBudget, cost: &Cost) -> Option<(u64, usize)> {
     fn assign(
         lengths: &[u64],
@@ -60,7 +59,7 @@ fn brute_force(lengths: &[u64], budget: &MemoryBudget, cost: &Cost) -> Option<(u
         for set in sets {
             let longest = *set.iter().max().expect("sets are not empty");
             let rows = set.len() as u64;
-            if budget.model.bytes(rows, longest).expect("small") > budget.usable_bytes() {
+            if budget.model.bytes(rows, longest).expect("no overflow") > budget.usable_bytes() {
                 return None;
             }
             total += longest * (cost.step + rows * cost.row);
@@ -70,7 +69,7 @@ fn brute_force(lengths: &[u64], budget: &MemoryBudget, cost: &Cost) -> Option<(u
     assign(lengths, &mut Vec::new(), &value)
 }
 
-/// The same by looking at each cut of the sorted lengths, in O(n²).
+/// Returns the cost and the number of batches of the cheapest cuts of the sorted lengths, in O(n²).
 fn all_cuts(lengths: &[u64], budget: &MemoryBudget, cost: &Cost) -> (u64, usize) {
     let mut lengths = lengths.to_vec();
     lengths.sort_unstable();
@@ -82,7 +81,7 @@ fn all_cuts(lengths: &[u64], budget: &MemoryBudget, cost: &Cost) -> (u64, usize)
                 let bytes = budget
                     .model
                     .bytes((end - start) as u64, longest)
-                    .expect("small");
+                    .expect("no overflow");
                 bytes <= budget.usable_bytes()
             })
             .map(|start| {
@@ -90,7 +89,7 @@ fn all_cuts(lengths: &[u64], budget: &MemoryBudget, cost: &Cost) -> (u64, usize)
                 (best[start].0 + batch, best[start].1 + 1)
             })
             .min();
-        best.push(value.expect("each fits alone"));
+        best.push(value.expect("each request fits alone"));
     }
     best[lengths.len()]
 }
@@ -104,7 +103,10 @@ fn check(plan: &Plan, requests: &[Request], budget: &MemoryBudget, cost: &Cost) 
         assert!(batch.requests.is_sorted_by(|a, b| a.length >= b.length));
         assert_eq!(
             batch.bytes,
-            budget.model.bytes(rows, batch.longest).expect("small")
+            budget
+                .model
+                .bytes(rows, batch.longest)
+                .expect("no overflow")
         );
         assert!(batch.bytes <= budget.usable_bytes());
         assert_eq!(batch.cost, batch.longest * (cost.step + rows * cost.row));
@@ -119,8 +121,8 @@ fn check(plan: &Plan, requests: &[Request], budget: &MemoryBudget, cost: &Cost) 
     assert_eq!(planned, expected);
 }
 
-/// Lengths, a budget in which the longest fits alone, a cost.
-fn questions(most: usize, longest: u64) -> impl Strategy<Value = (Vec<u64>, MemoryBudget, Cost)> {
+/// Random lengths, a budget in which the longest fits alone, and a cost.
+fn inputs(most: usize, longest: u64) -> impl Strategy<Value = (Vec<u64>, MemoryBudget, Cost)> {
     let lengths = proptest::collection::vec(0..=longest, 0..=most);
     (
         lengths,
@@ -150,39 +152,39 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 512, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
 
     #[test]
-    fn no_split_into_any_sets_is_cheaper((lengths, budget, cost) in questions(8, 30)) {
+    fn no_partition_is_cheaper((lengths, budget, cost) in inputs(8, 30)) {
         let requests = requests(&lengths);
-        let plan = plan(&requests, &budget, &cost).expect("each fits alone");
+        let plan = plan(&requests, &budget, &cost).expect("each request fits alone");
         check(&plan, &requests, &budget, &cost);
-        let best = brute_force(&lengths, &budget, &cost).expect("each fits alone");
+        let best = brute_force(&lengths, &budget, &cost).expect("each request fits alone");
         prop_assert_eq!((plan.cost, plan.batches.len()), best);
     }
 
     #[test]
-    fn of_the_cheapest_one_has_the_fewest_batches(
-        (lengths, budget, _) in questions(8, 3), step in 0..3_u64, row in 0..3_u64,
+    fn cheapest_plan_has_the_fewest_batches(
+        (lengths, budget, _) in inputs(8, 3), step in 0..3_u64, row in 0..3_u64,
     ) {
         let cost = Cost { step, row };
-        let plan = plan(&requests(&lengths), &budget, &cost).expect("each fits alone");
-        let best = brute_force(&lengths, &budget, &cost).expect("each fits alone");
+        let plan = plan(&requests(&lengths), &budget, &cost).expect("each request fits alone");
+        let best = brute_force(&lengths, &budget, &cost).expect("each request fits alone");
         prop_assert_eq!((plan.cost, plan.batches.len()), best);
     }
 
     #[test]
-    fn no_other_cuts_are_cheaper((lengths, budget, cost) in questions(120, 1000)) {
+    fn no_other_cuts_are_cheaper((lengths, budget, cost) in inputs(120, 1000)) {
         let requests = requests(&lengths);
-        let plan = plan(&requests, &budget, &cost).expect("each fits alone");
+        let plan = plan(&requests, &budget, &cost).expect("each request fits alone");
         check(&plan, &requests, &budget, &cost);
         prop_assert_eq!((plan.cost, plan.batches.len()), all_cuts(&lengths, &budget, &cost));
     }
 
     #[test]
-    fn the_order_of_requests_does_not_matter(
-        (mut lengths, budget, cost) in questions(40, 100),
+    fn batch_lengths_do_not_depend_on_the_order_of_requests(
+        (mut lengths, budget, cost) in inputs(40, 100),
         swaps in proptest::collection::vec((0..40_usize, 0..40_usize), 40),
     ) {
         let shape = |lengths: &[u64]| -> Vec<Vec<u64>> {
-            let plan = plan(&requests(lengths), &budget, &cost).expect("each fits alone");
+            let plan = plan(&requests(lengths), &budget, &cost).expect("each request fits alone");
             let lengths = |batch: &batch_planner::Batch| batch.requests.iter().map(|r| r.length).collect();
             plan.batches.iter().map(lengths).collect()
         };
@@ -196,7 +198,7 @@ proptest! {
     }
 
     #[test]
-    fn no_numbers_make_it_panic(
+    fn never_panics_on_any_input(
         lengths in proptest::collection::vec(any::<u64>(), 0..20), numbers: [u64; 4], small: bool,
     ) {
         let [limit, per_item, step, row] = numbers;
@@ -208,13 +210,13 @@ proptest! {
 }
 
 #[test]
-fn nothing_to_do_is_no_batch() {
-    let plan = plan(&[], &budget(0, 0, 1), &Cost { step: 1, row: 1 }).expect("nothing");
+fn empty_input_has_no_batches() {
+    let plan = plan(&[], &budget(0, 0, 1), &Cost { step: 1, row: 1 }).expect("an empty plan");
     assert_eq!((plan.batches.len(), plan.cost), (0, 0));
 }
 
 #[test]
-fn requests_of_one_length_stay_in_order() {
+fn requests_of_equal_length_stay_in_order() {
     let lengths = [5, 9, 5, 5, 9];
     let plan = plan(
         &requests(&lengths),
@@ -232,7 +234,7 @@ fn requests_of_one_length_stay_in_order() {
 }
 
 #[test]
-fn what_does_not_fit_alone_is_named() {
+fn rejects_and_names_a_request_that_does_not_fit_alone() {
     let error = plan(
         &requests(&[10, 90, 20]),
         &budget(500, 0, 1),
@@ -256,21 +258,24 @@ fn what_does_not_fit_alone_is_named() {
 }
 
 #[test]
-fn a_cost_beyond_64_bits_is_an_error() {
-    let ask = |step, row| plan(&requests(&[2, 2]), &budget(1000, 0, 1), &Cost { step, row });
-    assert!(matches!(ask(u64::MAX, 1), Err(Error::Overflow { .. })));
+fn cost_above_64_bits_is_an_error() {
+    let plan_with = |step, row| plan(&requests(&[2, 2]), &budget(1000, 0, 1), &Cost { step, row });
     assert!(matches!(
-        ask(u64::MAX, u64::MAX),
+        plan_with(u64::MAX, 1),
+        Err(Error::Overflow { .. })
+    ));
+    assert!(matches!(
+        plan_with(u64::MAX, u64::MAX),
         Err(Error::Overflow { .. })
     ));
     assert_eq!(
-        ask(u64::MAX / 4, 0).expect("it fits").cost,
+        plan_with(u64::MAX / 4, 0).expect("it fits").cost,
         u64::MAX / 4 * 2
     );
 }
 
 #[test]
-fn a_fitted_model_limits_the_rows() {
+fn fitted_model_limits_the_rows() {
     let sample = |batch_size, sequence_length| Sample {
         batch_size,
         sequence_length,
@@ -293,8 +298,8 @@ fn a_fitted_model_limits_the_rows() {
 }
 
 #[test]
-fn many_requests_are_planned() {
-    // A cheap generator, for lengths without a pattern (Knuth's multiplicative hash).
+fn plans_10_000_requests() {
+    // Pseudo-random lengths (Knuth's multiplicative hash).
     let lengths: Vec<u64> = (0..10_000_u64)
         .map(|n| n * 2_654_435_761 % 1999 + 1)
         .collect();
@@ -306,7 +311,7 @@ fn many_requests_are_planned() {
 }
 
 #[test]
-fn a_plan_is_a_table_and_survives_json() {
+fn plan_displays_as_a_table_and_round_trips_through_json() {
     let answer = plan(
         &requests(&[30, 10, 25]),
         &budget(600, 0, 1),
@@ -319,9 +324,9 @@ fn a_plan_is_a_table_and_survives_json() {
         "{table}"
     );
     assert_eq!(table.lines().count(), 4);
-    let json = serde_json::to_string(&answer).expect("plain numbers");
+    let json = serde_json::to_string(&answer).expect("serialisable");
     assert_eq!(
-        serde_json::from_str::<Plan>(&json).expect("the same"),
+        serde_json::from_str::<Plan>(&json).expect("valid JSON"),
         answer
     );
 }

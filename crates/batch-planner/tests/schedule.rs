@@ -1,4 +1,4 @@
-//! Admission, against a simulation of every step.
+//! Admission, compared with a simulation of every step.
 
 use std::num::NonZeroU64;
 
@@ -9,12 +9,12 @@ use batch_planner::{
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
-/// Behind the last step of anything here.
+/// Greater than the last step of every test stream.
 const END: u64 = 200;
 
-/// What all streams take together at each step, the last one of them `start` steps later.
+/// Returns the memory of all streams at each step. The last stream starts `start` steps later.
 fn simulate(model: &MemoryModel, streams: &[Stream], start: u64) -> Vec<u64> {
-    let fixed = model.bytes(0, 0).expect("small");
+    let fixed = model.bytes(0, 0).expect("no overflow");
     let newest = streams.len().checked_sub(1);
     (0..=END)
         .map(|step| {
@@ -25,7 +25,10 @@ fn simulate(model: &MemoryModel, streams: &[Stream], start: u64) -> Vec<u64> {
                     continue;
                 };
                 if taken <= stream.remaining_steps {
-                    let item = model.bytes(1, stream.held_steps + taken).expect("small") - fixed;
+                    let item = model
+                        .bytes(1, stream.held_steps + taken)
+                        .expect("no overflow")
+                        - fixed;
                     bytes += item + stream.own_bytes;
                 }
             }
@@ -59,17 +62,17 @@ fn streams(most: usize) -> impl Strategy<Value = Vec<Stream>> {
     })
 }
 
-/// A schedule in which these run, whatever they take.
+/// Returns a schedule with these running streams.
 fn running(model: &MemoryModel, streams: &[Stream], limit: u64) -> Schedule {
     let budget = MemoryBudget::new(limit, model.clone());
-    Schedule::with_running(budget, streams.to_vec()).expect("each id once")
+    Schedule::with_running(budget, streams.to_vec()).expect("unique ids")
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
 
     #[test]
-    fn the_answer_is_that_of_a_simulation(
+    fn admission_equals_a_simulation(
         model in models(), all in streams(7), limit in 0..6000_u64,
     ) {
         let Some((candidate, others)) = all.split_last() else {
@@ -77,10 +80,10 @@ proptest! {
         };
         let schedule = running(&model, others, limit);
         let now = simulate(&model, &all, 0);
-        let lives = ..=candidate.remaining_steps as usize;
-        let peak_bytes = *now[lives].iter().max().expect("it lives at step 0");
+        let running = ..=candidate.remaining_steps as usize;
+        let peak_bytes = *now[running].iter().max().expect("it runs at step 0");
 
-        let answer = schedule.ask(candidate).expect("small");
+        let answer = schedule.ask(candidate).expect("no overflow");
         let (Admission::Admit { peak, .. } | Admission::Refuse { peak, .. }) = answer;
         prop_assert_eq!(peak.bytes, peak_bytes);
         prop_assert_eq!(now[peak.at_step as usize], peak_bytes);
@@ -103,8 +106,8 @@ proptest! {
     }
 
     #[test]
-    fn the_peak_is_that_of_a_simulation(model in models(), all in streams(9)) {
-        let peak = running(&model, &all, 0).peak().expect("small");
+    fn peak_equals_a_simulation(model in models(), all in streams(9)) {
+        let peak = running(&model, &all, 0).peak().expect("no overflow");
         let bytes = simulate(&model, &all, 0);
         prop_assert_eq!(Some(&peak.bytes), bytes.iter().max());
         prop_assert_eq!(bytes[peak.at_step as usize], peak.bytes);
@@ -115,37 +118,37 @@ proptest! {
     }
 
     #[test]
-    fn time_that_passes_changes_no_answer(
+    fn advancing_does_not_change_the_future(
         model in models(), all in streams(7), steps in 0..50_u64, more in 0..50_u64,
     ) {
         let mut schedule = running(&model, &all, 0);
-        let gone = schedule.advance(steps);
-        prop_assert_eq!(gone.len() + schedule.running().len(), all.len());
+        let ended = schedule.advance(steps);
+        prop_assert_eq!(ended.len() + schedule.running().len(), all.len());
         let later = simulate(&model, &all, 0)[steps as usize..].to_vec();
-        prop_assert_eq!(Some(&schedule.peak().expect("small").bytes), later.iter().max());
+        prop_assert_eq!(Some(&schedule.peak().expect("no overflow").bytes), later.iter().max());
 
-        let mut at_once = running(&model, &all, 0);
-        at_once.advance(steps + more);
+        let mut in_one_call = running(&model, &all, 0);
+        in_one_call.advance(steps + more);
         schedule.advance(more);
-        prop_assert_eq!(schedule, at_once);
+        prop_assert_eq!(schedule, in_one_call);
     }
 
     #[test]
-    fn an_admitted_stream_starts_and_a_refused_one_does_not(
+    fn only_admitted_streams_start(
         model in models(), all in streams(12), limit in 0..6000_u64,
     ) {
         let mut schedule = Schedule::new(MemoryBudget::new(limit, model));
         for stream in all {
             let before = schedule.running().len();
-            let admitted = schedule.start(stream).expect("small").is_admitted();
+            let admitted = schedule.start(stream).expect("no overflow").is_admitted();
             prop_assert_eq!(schedule.running().len(), before + usize::from(admitted));
-            // Whatever was admitted, the budget holds to the end.
-            prop_assert!(before == 0 && !admitted || schedule.peak().expect("small").bytes <= limit);
+            // Admitted streams stay within the budget to the end.
+            prop_assert!(before == 0 && !admitted || schedule.peak().expect("no overflow").bytes <= limit);
         }
     }
 
     #[test]
-    fn no_numbers_make_it_panic(
+    fn never_panics_on_any_input(
         numbers: [u64; 4], page: NonZeroU64, shift in 0..64_u32,
         all in proptest::collection::vec(any::<[u64; 3]>(), 0..6), margin in 0..100_u32,
     ) {
@@ -182,8 +185,8 @@ fn schedule(limit: u64) -> Schedule {
 }
 
 #[test]
-fn a_stream_that_can_never_fit_has_no_start() {
-    let answer = schedule(10).ask(&stream(1, 11)).expect("small");
+fn stream_that_never_fits_has_no_earliest_start() {
+    let answer = schedule(10).ask(&stream(1, 11)).expect("no overflow");
     assert!(matches!(
         answer,
         Admission::Refuse {
@@ -194,14 +197,19 @@ fn a_stream_that_can_never_fit_has_no_start() {
     ));
     assert_eq!(
         answer.to_string(),
-        "may not start: 11 B at step 11 would be 1 B too much; it does not fit even alone"
+        "refused: the peak of 11 B at step 11 exceeds the budget by 1 B; the stream does not fit even alone"
     );
 }
 
 #[test]
-fn each_id_runs_once() {
+fn rejects_duplicate_and_unknown_ids() {
     let mut schedule = schedule(100);
-    assert!(schedule.start(stream(1, 10)).expect("small").is_admitted());
+    assert!(
+        schedule
+            .start(stream(1, 10))
+            .expect("no overflow")
+            .is_admitted()
+    );
     assert_eq!(
         schedule.start(stream(1, 10)),
         Err(Error::DuplicateStream { id: 1 })
@@ -215,14 +223,19 @@ fn each_id_runs_once() {
 }
 
 #[test]
-fn of_equal_peaks_the_first_is_reported() {
+fn reports_the_first_of_equal_peaks() {
     let mut schedule = Schedule::new(MemoryBudget::new(100, MemoryModel::new()));
     let large = Stream {
         own_bytes: 50,
         ..stream(1, 10)
     };
-    assert!(schedule.start(large).expect("small").is_admitted());
-    assert!(schedule.start(stream(2, 5)).expect("small").is_admitted());
+    assert!(schedule.start(large).expect("no overflow").is_admitted());
+    assert!(
+        schedule
+            .start(stream(2, 5))
+            .expect("no overflow")
+            .is_admitted()
+    );
     assert_eq!(
         schedule.peak(),
         Ok(Peak {
@@ -233,24 +246,39 @@ fn of_equal_peaks_the_first_is_reported() {
 }
 
 #[test]
-fn a_stream_lives_up_to_its_last_step() {
+fn stream_runs_up_to_its_last_step() {
     let mut schedule = schedule(100);
-    assert!(schedule.start(stream(1, 10)).expect("small").is_admitted());
+    assert!(
+        schedule
+            .start(stream(1, 10))
+            .expect("no overflow")
+            .is_admitted()
+    );
     assert_eq!(schedule.advance(10), []);
-    assert_eq!(schedule.peak().expect("small").bytes, 10);
+    assert_eq!(schedule.peak().expect("no overflow").bytes, 10);
     assert_eq!(schedule.advance(1).len(), 1);
-    assert_eq!(schedule.peak().expect("small").bytes, 0);
+    assert_eq!(schedule.peak().expect("no overflow").bytes, 0);
 }
 
 #[test]
-fn waiting_can_make_it_worse_before_it_gets_better() {
-    // The running stream grows for 100 steps; a short one fits at once or after it, not between.
+fn earliest_start_may_be_later_although_an_earlier_step_was_admissible() {
+    // The running stream grows for 90 steps. A short stream fits at the beginning or near the end.
     let mut schedule = schedule(100);
-    assert!(schedule.start(stream(1, 90)).expect("small").is_admitted());
-    assert!(schedule.ask(&stream(2, 20)).expect("small").is_admitted());
+    assert!(
+        schedule
+            .start(stream(1, 90))
+            .expect("no overflow")
+            .is_admitted()
+    );
+    assert!(
+        schedule
+            .ask(&stream(2, 20))
+            .expect("no overflow")
+            .is_admitted()
+    );
     schedule.advance(75);
-    let answer = schedule.ask(&stream(2, 20)).expect("small");
-    // At step 15 the first takes 90, so the second may have taken 10.
+    let answer = schedule.ask(&stream(2, 20)).expect("no overflow");
+    // At step 15 the first stream needs 90 bytes, so the second may have run at most 10 steps.
     assert!(matches!(
         answer,
         Admission::Refuse {
@@ -261,7 +289,7 @@ fn waiting_can_make_it_worse_before_it_gets_better() {
 }
 
 #[test]
-fn a_fitted_model_limits_streams_and_lengths() {
+fn fitted_model_limits_streams_and_lengths() {
     let sample = |batch_size, sequence_length| Sample {
         batch_size,
         sequence_length,
@@ -288,17 +316,17 @@ fn a_fitted_model_limits_streams_and_lengths() {
 }
 
 #[test]
-fn a_schedule_survives_json() {
+fn schedule_round_trips_through_json() {
     let mut schedule = schedule(100);
-    let admission = schedule.start(stream(1, 10)).expect("small");
-    let json = serde_json::to_string(&schedule).expect("plain numbers");
+    let admission = schedule.start(stream(1, 10)).expect("no overflow");
+    let json = serde_json::to_string(&schedule).expect("serialisable");
     assert_eq!(
-        serde_json::from_str::<Schedule>(&json).expect("the same"),
+        serde_json::from_str::<Schedule>(&json).expect("valid JSON"),
         schedule
     );
-    let json = serde_json::to_string(&admission).expect("plain numbers");
+    let json = serde_json::to_string(&admission).expect("serialisable");
     assert_eq!(
-        serde_json::from_str::<Admission>(&json).expect("the same"),
+        serde_json::from_str::<Admission>(&json).expect("valid JSON"),
         admission
     );
 }

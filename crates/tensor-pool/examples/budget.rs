@@ -1,4 +1,5 @@
-//! A server that shares 64 MiB between requests, and a cache that gives way to them.
+//! A server that shares 64 MiB between its requests and a cache that releases memory when requests
+//! need it.
 //!
 //! `cargo run --example budget`
 
@@ -10,15 +11,17 @@ fn main() -> Result<(), OverBudget> {
     let process = Budget::new("process", 64 << 20);
     let _model = process.reserve(30 << 20, "model")?;
 
-    // The cache holds its bytes in the budget too, and gives them up when something else needs them.
+    // The cache reserves its bytes in the same budget, and releases an entry when another
+    // reservation does not fit.
     let cache = Arc::new(Mutex::new(vec![process.reserve(12 << 20, "cache")?]));
-    let asked = Arc::clone(&cache);
+    let reclaimed = Arc::clone(&cache);
     let _handle = process.add_reclaimer(0, move |missing| {
-        println!("cache: {missing} missing, dropping an entry");
-        asked.lock().unwrap().pop();
+        println!("cache: {missing} bytes missing, dropping an entry");
+        reclaimed.lock().unwrap().pop();
     });
 
-    // No request may hold more than 24 MiB, and all together no more than the process has left.
+    // Each request is limited to 24 MiB. All requests together are limited to the available bytes
+    // of the process.
     let mut requests = Vec::new();
     for number in 1.. {
         let request = process.child(format!("request {number}"), 24 << 20);
@@ -31,7 +34,7 @@ fn main() -> Result<(), OverBudget> {
         }
     }
     println!(
-        "{} requests run, at most {} held",
+        "{} requests admitted, peak {} bytes",
         requests.len(),
         process.peak_bytes()
     );

@@ -1,5 +1,6 @@
-//! A program that counts its memory, and whose steady state asks the system for none:
-//! `cargo run --example counted`.
+//! A program that measures its memory and makes no large system allocations after warm-up.
+//!
+//! `cargo run --example counted`
 
 use std::hint::black_box;
 
@@ -8,7 +9,7 @@ use tensor_pool::{PeakWindow, PoolAllocator, Scope, heap, minor_faults, pressure
 #[global_allocator]
 static ALLOCATOR: PoolAllocator = PoolAllocator::with_capacity(128 << 20);
 
-/// Two layers of a network that allocates its activations.
+/// Runs two layers of a network, each of which allocates its activations.
 fn frame() {
     let _scope = Scope::new("frame");
     let hidden = black_box(vec![0.5_f32; 300_000]);
@@ -19,18 +20,18 @@ fn frame() {
 fn main() {
     assert!(
         ALLOCATOR.install(),
-        "the static above is this program's allocator"
+        "ALLOCATOR is not the global allocator of this program"
     );
     ALLOCATOR.set_soft_limit(256 << 20);
 
-    // The first frame finds the shelves empty.
+    // The pool is empty before the first frame.
     let cold = seal_process();
     frame();
     if let Some(report) = cold.report() {
         println!("first frame:  {report}");
     }
 
-    // From then on every large block is one that an earlier frame gave back.
+    // Later frames reuse the large blocks that earlier frames freed.
     let warm = seal_process();
     let window = PeakWindow::new();
     let faults = minor_faults();
@@ -44,10 +45,10 @@ fn main() {
         println!("page faults in 100 frames: {}", after - before);
     }
     if let Some(peak) = window.peak_bytes() {
-        println!("peak in 100 frames: at most {peak}");
+        println!("peak in 100 frames: at most {peak} bytes");
     }
 
-    // A library that does not own the static reads the same counts.
+    // A library without access to the static reads the same counters.
     if let Some(heap) = heap() {
         let stats = heap.stats();
         println!(
@@ -58,6 +59,6 @@ fn main() {
             stats.total.count,
             pressure()
         );
-        println!("given back: {}", heap.trim(0));
+        println!("released: {}", heap.trim(0));
     }
 }

@@ -1,7 +1,7 @@
-//! A global allocator that counts everything and pools large blocks.
+//! A global allocator that counts all requests and pools large blocks.
 
-// Loom's atomics cannot be made in a `const`, so under loom there are only the two types that its
-// tests are about.
+// Loom's atomics have no `const` constructor. Under loom only the two modules with loom tests are
+// compiled.
 #[cfg(not(loom))]
 mod class;
 #[cfg(not(loom))]

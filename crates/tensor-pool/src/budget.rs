@@ -1,5 +1,4 @@
-//! Limits on memory, and who holds it: a tree of budgets from which bytes are reserved before they
-//! are allocated.
+//! Memory limits: a tree of budgets in which bytes are reserved before they are allocated.
 
 mod account;
 mod holders;
@@ -21,13 +20,14 @@ pub use holders::Holder;
 pub use over::OverBudget;
 pub use reclaim::ReclaimerHandle;
 
-/// A number of bytes that may be held at once, by those who reserve them first.
+/// A limit on the bytes that may be in use at the same time. Bytes are reserved before they are
+/// allocated.
 ///
-/// It counts; it does not allocate and does not see allocations. A promise is kept where every
-/// holder of much memory has a [`Reservation`] for it.
+/// A budget only counts reservations; it neither allocates memory nor observes allocations. Its
+/// limit is effective only if every large allocation is covered by a [`Reservation`].
 ///
-/// A budget may have [children](Self::child), each with a limit of its own: what is reserved from a
-/// child counts in all budgets up to the root. Clones are handles of the same budget.
+/// A budget may have [children](Self::child) with their own limits. A reservation in a child counts
+/// in all budgets up to the root. Clones are handles of the same budget.
 ///
 /// ```
 /// use tensor_pool::Budget;
@@ -36,7 +36,7 @@ pub use reclaim::ReclaimerHandle;
 /// let weights = process.reserve(60 << 20, "weights")?;
 /// let request = process.child("request", 50 << 20);
 ///
-/// // The child would allow it, its parent has only 40 MiB left.
+/// // The child's limit allows it, but only 40 MiB of its parent are available.
 /// let refused = request.reserve(45 << 20, "cache").unwrap_err();
 /// assert_eq!(refused.budget, "process");
 /// assert_eq!(refused.available_bytes, 40 << 20);
@@ -53,11 +53,11 @@ pub use reclaim::ReclaimerHandle;
 ///
 /// # Concurrency
 ///
-/// Counting is a chain of atomic words, one per budget up to the root. What is granted never exceeds
-/// a limit, and a refusal always stands on bytes that others were granted, never on a request that
-/// was itself refused a moment later. [`Reservation::grow`] and [`Reservation::shrink`] take no lock
-/// (a refused `grow` does); [`Self::reserve`] and the drop of a reservation take one of the whole
-/// tree for the list of holders, for a few instructions.
+/// Each budget has one atomic counter. The reserved bytes never exceed a limit. A reservation is
+/// refused only because of bytes that are actually reserved, never because of a concurrent request
+/// that fails itself. [`Reservation::grow`] and [`Reservation::shrink`] take no lock, except that a
+/// refused `grow` does. [`Self::reserve`] and dropping a reservation briefly lock the tree's list
+/// of reservations.
 #[derive(Clone)]
 pub struct Budget(Arc<Node>);
 
@@ -66,12 +66,12 @@ struct Node {
     account: Account,
     parent: Option<Arc<Node>>,
     reclaimers: Reclaimers,
-    /// Of the whole tree.
+    /// Shared by the whole tree.
     holders: Arc<Holders>,
 }
 
 impl Node {
-    /// This budget, its parent and so on to the root.
+    /// Iterates over this budget and its ancestors, up to the root.
     fn chain(&self) -> impl Iterator<Item = &Self> + Clone {
         std::iter::successors(Some(self), |node| node.parent.as_deref())
     }
@@ -80,15 +80,16 @@ impl Node {
         self.chain().map(|node| &node.account)
     }
 
-    /// Counts bytes in the whole chain or nowhere; asks reclaimers once if they do not fit.
-    fn take(&self, bytes: u64, what: &str) -> Result<(), OverBudget> {
-        let Err(mut short) = account::take(self.accounts(), bytes) else {
+    /// Reserves bytes in the whole chain, or in none of its budgets. If they do not fit, runs the
+    /// reclaimers and tries once more.
+    fn reserve(&self, bytes: u64, what: &str) -> Result<(), OverBudget> {
+        let Err(mut short) = account::reserve(self.accounts(), bytes) else {
             return Ok(());
         };
-        // What exceeds a limit cannot be helped by throwing things away.
-        let possible = self.accounts().all(|account| bytes <= account.largest());
-        if possible && self.reclaim(bytes) {
-            match account::take(self.accounts(), bytes) {
+        // A request above a limit cannot fit, so nothing is reclaimed for it.
+        let can_fit = self.accounts().all(|account| bytes <= account.largest());
+        if can_fit && self.reclaim(bytes) {
+            match account::reserve(self.accounts(), bytes) {
                 Ok(()) => return Ok(()),
                 Err(position) => short = position,
             }
@@ -104,30 +105,32 @@ impl Node {
         })
     }
 
-    /// Asks the reclaimers of every budget of the chain that has too little room; whether it did.
+    /// Runs the reclaimers of every budget of the chain that has too few bytes available. Returns
+    /// whether they ran.
     fn reclaim(&self, bytes: u64) -> bool {
         reclaim::unless_reclaiming(|| {
             for node in self.chain() {
-                node.reclaimers.ask(|| node.account.missing(bytes));
+                node.reclaimers.run(|| node.account.missing(bytes));
             }
         })
     }
 
-    fn give_back(&self, bytes: u64) {
+    fn release(&self, bytes: u64) {
         for account in self.accounts() {
-            account.give_back(bytes);
+            account.release(bytes);
         }
     }
 }
 
 impl Budget {
-    /// A budget of its own. [`u64::MAX`] is no limit: it only counts.
+    /// Creates a root budget. A limit of [`u64::MAX`] means no limit: the budget only counts.
     #[must_use]
     pub fn new(name: impl Into<Cow<'static, str>>, limit_bytes: u64) -> Self {
         Self::with(name.into(), limit_bytes, None, Arc::new(Holders::new()))
     }
 
-    /// A budget within this one. Its limit may be above its parent's: then the parent's decides.
+    /// Creates a child of this budget. The child's limit may exceed the parent's; the parent's
+    /// limit still applies.
     #[must_use]
     pub fn child(&self, name: impl Into<Cow<'static, str>>, limit_bytes: u64) -> Self {
         let parent = Some(Arc::clone(&self.0));
@@ -154,35 +157,39 @@ impl Budget {
         }))
     }
 
-    /// Reserves bytes here and in every budget up to the root, or nowhere. `what` names the holder in
-    /// messages and in [`Self::holders`].
+    /// Reserves bytes in this budget and all its ancestors, or in none of them. `what` names the
+    /// reservation in messages and in [`Self::holders`].
     ///
-    /// If they do not fit, the [reclaimers](Self::add_reclaimer) are asked and it is tried once more.
+    /// If the bytes do not fit, the [reclaimers](Self::add_reclaimer) run and the reservation is
+    /// tried once more.
     ///
     /// # Errors
     ///
-    /// They still do not fit. Time and size of the error grow with the number of reservations.
+    /// Fails if the bytes do not fit after the reclaimers have run. The time to create the error
+    /// and its size grow with the number of reservations.
     pub fn reserve(
         &self,
         bytes: u64,
         what: impl Into<Cow<'static, str>>,
     ) -> Result<Reservation, OverBudget> {
         let what = what.into();
-        self.0.take(bytes, &what)?;
+        self.0.reserve(bytes, &what)?;
         let node = Arc::clone(&self.0);
         let entry = self.0.holders.add(what, node, bytes);
         Ok(Reservation(entry))
     }
 
-    /// Adds something that can free memory: a cache, a pool with idle blocks.
+    /// Adds a callback that can free memory, such as that of a cache or of a pool with idle blocks.
     ///
-    /// When a reservation does not fit, each budget up to the root that has too little room asks its
-    /// reclaimers, the lowest `priority` first and equal ones in the order in which they were added,
-    /// until nothing is missing there. The argument is what is still missing. What a reclaimer frees
-    /// shows in the budget: it drops or shrinks reservations, on any thread. It is asked on the thread
-    /// that reserves, with no lock of the budget held, and may reserve; reclaimers are not asked for
-    /// what a reclaimer itself reserves. Nor are they for what exceeds a limit on its own, and would
-    /// not fit into an empty budget.
+    /// If a reservation does not fit, each budget up to the root with too few available bytes runs
+    /// its reclaimers until the bytes fit. The lowest `priority` runs first; equal priorities run
+    /// in the order in which they were added. The argument is the number of bytes that are still
+    /// missing.
+    ///
+    /// A reclaimer frees bytes by dropping or shrinking reservations, on any thread. It runs on the
+    /// reserving thread, without a lock of the budget, and may reserve bytes itself. Reclaimers do
+    /// not run for reservations that a reclaimer makes, or for a request that exceeds a limit and
+    /// would not fit into an empty budget.
     ///
     /// ```
     /// use std::sync::{Arc, Mutex};
@@ -201,8 +208,8 @@ impl Budget {
     ///
     /// # Panics
     ///
-    /// Never itself; a reclaimer's panic passes through [`Self::reserve`] and leaves the budget as it
-    /// was.
+    /// The method itself does not panic. A panic of a reclaimer propagates through
+    /// [`Self::reserve`] and leaves the budget unchanged.
     pub fn add_reclaimer(
         &self,
         priority: i32,
@@ -211,54 +218,57 @@ impl Budget {
         self.0.reclaimers.add(priority, Box::new(reclaim))
     }
 
-    /// Its name.
+    /// Returns the name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// What may be in use at once.
+    /// Returns the limit.
     #[must_use]
     pub fn limit_bytes(&self) -> u64 {
         self.0.account.limit()
     }
 
-    /// Changes the limit. It may be set below what is in use: nothing is taken away, but nothing is
-    /// granted either until enough was given back, and [`Self::is_over`] tells.
+    /// Changes the limit. A limit below the bytes in use revokes no reservation, but refuses new
+    /// ones until enough bytes are released. [`Self::is_over`] reports this state.
     pub fn set_limit(&self, limit_bytes: u64) {
         self.0.account.set_limit(limit_bytes);
     }
 
-    /// What is reserved here and below. A request that is being decided is counted for that moment.
+    /// Returns the bytes reserved in this budget and its descendants. A pending request is included
+    /// while it is being decided.
     #[must_use]
     pub fn used_bytes(&self) -> u64 {
         self.0.account.used()
     }
 
-    /// The most that could be reserved now: the least that any budget up to the root has left. At
-    /// most 2^48 - 1 bytes (256 TiB), also without a limit: a budget counts no further.
+    /// Returns the largest reservation that would fit now: the minimum of the available bytes over
+    /// the budgets up to the root. The result is at most 2^48 - 1 bytes (256 TiB), even without a
+    /// limit, because a budget cannot count more.
     #[must_use]
     pub fn available_bytes(&self) -> u64 {
         let least = self.0.accounts().map(Account::available).min();
         least.unwrap_or(0)
     }
 
-    /// The most that was in use at once: exact with one thread; with several it may include requests
-    /// that were refused at that moment. It never exceeds the limits that were set.
+    /// Returns the peak of the bytes in use. It is exact with one thread; with several threads it
+    /// may include requests that were refused at that time. It never exceeds the limits in force.
     #[must_use]
     pub fn peak_bytes(&self) -> u64 {
         self.0.account.peak()
     }
 
-    /// Whether more is in use than the limit allows, which happens only after it was lowered.
+    /// Whether the bytes in use exceed the limit. This happens only after the limit was lowered.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.used_bytes() > self.limit_bytes()
     }
 
-    /// Who holds bytes of this budget or of those below it, summed by name, the largest first.
+    /// Returns the reservations in this budget and its descendants, summed by name, the largest sum
+    /// first.
     ///
-    /// Takes time in proportion to the reservations of the whole tree.
+    /// The time is proportional to the number of reservations in the whole tree.
     #[must_use]
     pub fn holders(&self) -> Vec<Holder> {
         self.0.holders.of(&self.0)
@@ -277,37 +287,37 @@ impl fmt::Debug for Budget {
     }
 }
 
-/// Bytes of a [`Budget`], held until this is dropped.
-#[must_use = "the bytes are given back when this is dropped"]
+/// Reserved bytes of a [`Budget`]. Dropping the reservation releases them.
+#[must_use = "dropping the reservation releases its bytes"]
 pub struct Reservation(Arc<Entry>);
 
 impl Reservation {
-    /// Reserves more, along the same chain.
+    /// Reserves additional bytes in the same budgets.
     ///
     /// # Errors
     ///
-    /// They do not fit, as in [`Budget::reserve`]; what is held stays as it was.
+    /// Fails as [`Budget::reserve`] does. The reserved bytes are unchanged in that case.
     pub fn grow(&mut self, bytes: u64) -> Result<(), OverBudget> {
-        self.0.node.take(bytes, &self.0.what)?;
-        // The sum is counted in the budget, which counts no further than 2^48.
+        self.0.node.reserve(bytes, &self.0.what)?;
+        // Cannot overflow: the budget contains the sum, and is below 2^48.
         self.0.set_bytes(self.0.bytes() + bytes);
         Ok(())
     }
 
-    /// Gives some of the bytes back, all if it is more than are held.
+    /// Releases `bytes`, or all reserved bytes if `bytes` is larger.
     pub fn shrink(&mut self, bytes: u64) {
         let bytes = bytes.min(self.0.bytes());
         self.0.set_bytes(self.0.bytes() - bytes);
-        self.0.node.give_back(bytes);
+        self.0.node.release(bytes);
     }
 
-    /// How much is held.
+    /// Returns the number of reserved bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.0.bytes()
     }
 
-    /// What it is held for.
+    /// Returns the name of the reservation.
     #[must_use]
     pub fn what(&self) -> &str {
         &self.0.what
@@ -327,6 +337,6 @@ impl fmt::Debug for Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.0.node.holders.remove(&self.0);
-        self.0.node.give_back(self.0.bytes());
+        self.0.node.release(self.0.bytes());
     }
 }

@@ -1,77 +1,77 @@
-//! What can go wrong with tensors.
+//! Errors of the tensor pool.
 
 use bytesize::ByteSize;
 use thiserror::Error;
 
 use crate::OverBudget;
 
-/// A result of this crate.
+/// The result type of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What can go wrong with tensors.
+/// An error of [`MemoryPool`](crate::MemoryPool) or [`PagedLease`](crate::PagedLease).
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The element type is of another kind than the tensor.
+    /// The element type does not belong to the tensor's kind.
     #[error(
-        "{dtype} is no element type of a {kind} tensor; request it with the TensorRequest of its kind"
+        "{dtype} is not an element type of a {kind} tensor; use the TensorRequest constructor of its kind"
     )]
     WrongKind {
         /// The tensor's kind.
         kind: &'static str,
-        /// The type asked for.
+        /// The requested type.
         dtype: &'static str,
     },
-    /// The device does not compute with this type.
-    #[error("device {device} has no {dtype}; ask Device::supports_dtype for one that it has")]
+    /// The device does not support this type.
+    #[error(
+        "device {device} does not support {dtype}; use a type that Device::supports_dtype accepts"
+    )]
     UnsupportedDType {
-        /// The type asked for.
+        /// The requested type.
         dtype: &'static str,
         /// The device.
         device: String,
     },
     /// The shape has an axis of length 0.
-    #[error(
-        "a tensor of shape {shape:?} has no elements, so there is nothing to lease; every axis must be at least 1"
-    )]
+    #[error("a tensor of shape {shape:?} has no elements; every axis must be at least 1")]
     NoElements {
-        /// The shape asked for.
+        /// The requested shape.
         shape: Vec<usize>,
     },
     /// The tensor would be larger than the address space.
     #[error("a tensor of shape {shape:?} is larger than the address space; use smaller axes")]
     TooLarge {
-        /// The shape asked for.
+        /// The requested shape.
         shape: Vec<usize>,
     },
-    /// The system refuses the memory.
-    #[error("the system has no {} left for a tensor; use a smaller one or free some", ByteSize::b(*requested_bytes))]
+    /// The system cannot allocate the memory.
+    #[error("the system cannot allocate {} for a tensor; use a smaller tensor or free memory", ByteSize::b(*requested_bytes))]
     OutOfMemory {
-        /// The size asked for.
+        /// The requested size.
         requested_bytes: u64,
     },
-    /// The budget has no room.
+    /// The budget has too few bytes available.
     #[error(transparent)]
     OverBudget(#[from] OverBudget),
-    /// Values do not fit the pages that they are appended to.
+    /// The shape of the appended values does not match the pages.
     #[error(
         "cannot append values of shape {found:?} to pages of shape {page:?} along axis {axis}: \
-         every other axis must be the same"
+         all other axes must match"
     )]
     WrongShape {
-        /// The values' shape.
+        /// The shape of the values.
         found: Vec<usize>,
-        /// A page's shape.
+        /// The shape of a page.
         page: Vec<usize>,
-        /// The axis along which they grow.
+        /// The axis along which the sequence grows.
         axis: usize,
     },
-    /// Pages have no such axis.
-    #[error("pages of shape {page:?} cannot grow along axis {axis}; name one from 0 to {}", page.len().saturating_sub(1))]
+    /// The pages do not have the requested axis.
+    #[error("pages of shape {page:?} cannot grow along axis {axis}; use an axis from 0 to {}", page.len().saturating_sub(1))]
     NoSuchAxis {
-        /// A page's shape.
+        /// The shape of a page.
         page: Vec<usize>,
-        /// The axis asked for.
+        /// The requested axis.
         axis: usize,
     },
 }

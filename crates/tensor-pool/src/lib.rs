@@ -1,20 +1,23 @@
-//! Memory that is pooled, counted and budgeted.
+//! A pooling and counting global allocator, memory budgets and a pool of tensors.
 //!
-//! - [`PoolAllocator`] is a global allocator that counts every request and keeps large blocks for
-//!   the next one: work that asks for the same sizes again and again stops asking the system.
-//!   [`heap`] gives a library the counts of the program it runs in; [`Scope`] says what a stretch of
-//!   code allocates, [`PeakWindow`] what was live at most, [`seal`] and [`seal_process`] which large
-//!   requests the pool did not serve, [`pressure`] when to give something up.
-//! - [`Budget`] is a number of bytes that may be held at once: who needs much memory reserves it
-//!   first, along a tree of budgets, or is told who holds it.
-//! - With the feature `burn`: `MemoryPool` leases [Burn](https://burn.dev) tensors and takes them back,
-//!   and `PagedLease` is a sequence of such tensors that grows without moving. The features `flex`,
-//!   `ndarray` and `wgpu` bring the backends whose tensors the pool knows.
+//! - [`PoolAllocator`] is a global allocator that counts every request and retains large blocks.
+//!   Work that repeats the same block sizes makes no large system allocations after its first
+//!   round.
+//! - [`heap`] gives a library access to the counters of its program. [`Scope`] measures the
+//!   allocations of a section of code, and [`PeakWindow`] its peak of live bytes.
+//! - [`seal`] and [`seal_process`] report large requests that the pool did not serve. [`pressure`]
+//!   reports whether memory should be released.
+//! - [`Budget`] limits the bytes in use. Large amounts of memory are reserved before they are
+//!   allocated, in a tree of budgets. The error of a refused reservation lists the largest
+//!   reservations.
+//! - With the feature `burn`, `MemoryPool` leases [Burn](https://burn.dev) tensors and reuses them,
+//!   and `PagedLease` is a sequence that grows by leased pages without reallocation. The features
+//!   `flex`, `ndarray` and `wgpu` enable the backends whose tensors can be reused.
 //!
-//! The allocator does not reserve memory from the system in advance, does not move or compact
-//! blocks, keeps no record per block (so it cannot tell who leaked one), and does not pool requests
-//! below 64 KiB: the allocator below, [`System`](std::alloc::System) or any other, serves those. A
-//! budget counts what is reserved and sees no allocation.
+//! The allocator does not reserve memory from the system in advance and does not move or compact
+//! blocks. It has no record per block, so it cannot identify the owner of a leak. Requests below 64
+//! KiB are not pooled: the inner allocator, [`System`](std::alloc::System) or any other,
+//! serves them. A budget counts reservations and does not observe allocations.
 //!
 //! ```standalone_crate
 //! use tensor_pool::{PoolAllocator, Scope, seal};
@@ -29,7 +32,7 @@
 //!
 //! fn main() {
 //!     assert!(ALLOCATOR.install());
-//!     frame(); // the first one finds the shelves empty
+//!     frame(); // warm-up: the pool is empty
 //!
 //!     let sealed = seal();
 //!     let scope = Scope::new("steady state");
@@ -57,7 +60,7 @@ pub use allocator::{
     Unserved, heap, minor_faults, pressure, seal, seal_process,
 };
 pub use budget::{Budget, Holder, OverBudget, ReclaimerHandle, Reservation};
-/// What a lease is asked for with, for callers that do not use Burn themselves.
+/// The parameters of a lease, for callers that do not depend on Burn.
 #[cfg(feature = "burn")]
 #[doc(no_inline)]
 pub use burn::tensor::{DType, Device};

@@ -1,4 +1,4 @@
-//! Sequences that grow without moving.
+//! Sequences that grow by pages, without reallocation.
 
 use std::ops::Range;
 
@@ -8,11 +8,11 @@ use burn::tensor::{Float, Tensor};
 use crate::error::{Error, Result};
 use crate::{MemoryPool, PooledTensor, TensorRequest};
 
-/// A sequence in equal pages, each a leased tensor, that grows along one axis.
+/// A sequence that grows along one axis and is stored in equal pages, each a leased tensor.
 ///
-/// Appending writes into the last page and leases the next when that is full; a page never moves
-/// and is never copied, however long the sequence gets. The method is that of PagedAttention (Kwon
-/// et al., 2023), for one sequence or for a batch whose rows grow together.
+/// Appending writes into the last page and leases the next page when the last one is full. A page
+/// is never moved or copied, however long the sequence becomes. The method follows PagedAttention
+/// (Kwon et al., 2023), for one sequence or for a batch whose rows grow together.
 ///
 /// # Examples
 ///
@@ -23,7 +23,7 @@ use crate::{MemoryPool, PooledTensor, TensorRequest};
 ///
 /// let device = Device::flex();
 /// let pool = MemoryPool::default();
-/// // [step, channel], 4 steps a page
+/// // [position, channel], 4 positions per page
 /// let page = TensorRequest::new([4, 2], DType::F32, &device).tag("kv");
 /// let mut sequence = PagedLease::new(&pool, page, 0)?;
 /// for _ in 0..3 {
@@ -44,24 +44,24 @@ pub struct PagedLease<const D: usize, K: Basic = Float> {
     len: usize,
 }
 
-/// Where a run of new steps goes: all of them in one page.
+/// A run of appended positions that is stored in one page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Landing {
-    /// Which of the new steps.
+    /// The range within the appended positions.
     pub steps: Range<usize>,
-    /// The page's index.
+    /// The index of the page.
     pub page: usize,
-    /// The step of the page where the first of them goes.
+    /// The offset within the page where the run starts.
     pub at: usize,
 }
 
 impl<const D: usize, K: Basic> PagedLease<D, K> {
-    /// An empty sequence whose pages are leased from `pool` as `page` says, and that grows along
-    /// `axis`. Leases nothing yet.
+    /// Creates an empty sequence that grows along `axis`. Its pages are leased from `pool` with the
+    /// request `page`. No page is leased yet.
     ///
     /// # Errors
     ///
-    /// There is no such axis, or such a page cannot be leased from any pool.
+    /// The axis does not exist, or no pool can lease such a page.
     pub fn new(pool: &MemoryPool, page: TensorRequest<D, K>, axis: usize) -> Result<Self> {
         if axis >= D {
             return Err(Error::NoSuchAxis {
@@ -79,47 +79,48 @@ impl<const D: usize, K: Basic> PagedLease<D, K> {
         })
     }
 
-    /// Steps written.
+    /// Returns the number of written positions.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether no step was written.
+    /// Whether the sequence has no positions.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Steps that fit one page.
+    /// Returns the number of positions per page.
     #[must_use]
     pub fn page_len(&self) -> usize {
         self.page.shape()[self.axis]
     }
 
-    /// Steps that fit the pages there are.
+    /// Returns the number of positions that fit the leased pages.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.pages.len() * self.page_len()
     }
 
-    /// What one page takes, and so what the step after [`capacity`](Self::capacity) will ask for.
+    /// Returns the size of one page: the bytes that the next position after
+    /// [`capacity`](Self::capacity) requires.
     #[must_use]
     pub fn page_bytes(&self) -> u64 {
         self.page_bytes
     }
 
-    /// What it would take to append `steps` more.
+    /// Returns the bytes that must be leased to append `steps` positions.
     #[must_use]
     pub fn append_bytes(&self, steps: usize) -> u64 {
         self.page_bytes.saturating_mul(self.missing(steps) as u64)
     }
 
-    /// Leases the pages that `steps` more need: appending them cannot fail then.
+    /// Leases the pages for `steps` more positions. Appending them cannot fail afterwards.
     ///
     /// # Errors
     ///
-    /// A page cannot be had; those that could are kept.
+    /// A page cannot be leased. The pages leased before the failure are retained.
     pub fn reserve(&mut self, steps: usize) -> Result<()> {
         for _ in 0..self.missing(steps) {
             self.pages.push(self.pool.lease(self.page.clone())?);
@@ -132,12 +133,12 @@ impl<const D: usize, K: Basic> PagedLease<D, K> {
         pages.saturating_sub(self.pages.len())
     }
 
-    /// Appends steps; copies them into the pages and nothing else.
+    /// Appends positions. Only the appended values are copied.
     ///
     /// # Errors
     ///
-    /// The values' shape differs from a page's on another axis, or a page cannot be had; nothing
-    /// was appended then.
+    /// The shape of the values differs from the page shape on another axis, or a page cannot be
+    /// leased. Nothing is appended in either case.
     pub fn append(&mut self, values: Tensor<D, K>) -> Result<()> {
         let shape = values.dims();
         let mut expected = self.page.shape();
@@ -164,7 +165,8 @@ impl<const D: usize, K: Basic> PagedLease<D, K> {
         Ok(())
     }
 
-    /// Where `steps` more steps go, for kernels that write them into the pages themselves.
+    /// Returns where the next `steps` positions are stored, for kernels that write into the pages
+    /// directly.
     pub fn landings(&self, steps: usize) -> impl Iterator<Item = Landing> + use<D, K> {
         let (start, page_len) = (self.len, self.page_len());
         let mut done = 0;
@@ -181,33 +183,35 @@ impl<const D: usize, K: Basic> PagedLease<D, K> {
         })
     }
 
-    /// The pages as they lie in memory, the last one perhaps partly written.
+    /// Returns the leased pages. The last written page may be partly filled, and reserved pages may
+    /// follow it.
     #[must_use]
     pub fn pages(&self) -> &[PooledTensor<D, K>] {
         &self.pages
     }
 
-    /// The same, to write into; [`advance`](Self::advance) then makes the new steps count.
+    /// Returns the pages for writing. Call [`advance`](Self::advance) afterwards to add the new
+    /// positions to the length.
     pub fn pages_mut(&mut self) -> &mut [PooledTensor<D, K>] {
         &mut self.pages
     }
 
-    /// Counts `steps` more as written.
+    /// Marks `steps` more positions as written.
     ///
     /// # Panics
     ///
-    /// If the pages do not hold so many.
+    /// Panics if the leased pages have fewer free positions.
     pub fn advance(&mut self, steps: usize) {
         assert!(
             self.len + steps <= self.capacity(),
-            "{steps} steps after {} are more than the pages' {}",
+            "cannot advance by {steps} positions from {}: the pages hold {}",
             self.len,
             self.capacity()
         );
         self.len += steps;
     }
 
-    /// The steps of page `page` that were written, counted from the page's start.
+    /// Returns the range of written positions in page `page`, relative to the start of the page.
     #[must_use]
     pub fn written(&self, page: usize) -> Range<usize> {
         0..self
@@ -216,7 +220,7 @@ impl<const D: usize, K: Basic> PagedLease<D, K> {
             .min(self.page_len())
     }
 
-    /// The steps from `from` on, as views of the pages.
+    /// Returns the positions from `from` to the end, as views of the pages.
     pub fn views(&self, from: usize) -> impl Iterator<Item = Tensor<D, K>> + '_ {
         self.pages
             .iter()
@@ -230,14 +234,14 @@ impl<const D: usize, K: Basic> PagedLease<D, K> {
             })
     }
 
-    /// The whole sequence in one tensor, which is a copy; `None` while it is empty.
+    /// Copies the whole sequence into one tensor. Returns `None` if the sequence is empty.
     #[must_use]
     pub fn contiguous(&self) -> Option<Tensor<D, K>> {
         let views: Vec<_> = self.views(0).collect();
         (!views.is_empty()).then(|| Tensor::cat(views, self.axis))
     }
 
-    /// Forgets every step and returns the pages.
+    /// Removes all positions and returns the pages to the pool.
     pub fn clear(&mut self) {
         self.pages.clear();
         self.len = 0;

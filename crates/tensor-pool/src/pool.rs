@@ -1,14 +1,13 @@
-//! Tensors that are leased, returned and leased again.
+//! A pool of reusable tensors.
 
-mod evenly;
 mod idle;
 mod key;
 mod layout;
 mod lease;
 mod request;
 mod stats;
-mod zeroed;
 
+use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
@@ -19,7 +18,6 @@ use dashmap::DashMap;
 
 use crate::error::{Error, Result};
 use crate::{Budget, ReclaimerHandle};
-use evenly::Evenly;
 use idle::{Idle, IdleTensors};
 use key::{Devices, Key};
 use lease::Lease;
@@ -29,26 +27,27 @@ pub use lease::PooledTensor;
 pub use request::{Reuse, TensorRequest};
 pub use stats::{DeviceMemory, OutstandingTensor, PoolStats};
 
-/// Idle tensors that a pool keeps per shape, type and device unless told otherwise.
+/// The default number of idle tensors that a pool retains per shape, type and device.
 pub const DEFAULT_MAX_POOL_SIZE: usize = 100;
 
-/// Idle bytes that a pool keeps unless told otherwise: enough for the working state of a model of
-/// a few hundred million parameters, little beside its weights.
+/// The default number of idle bytes that a pool retains. It fits the working state of a model of a
+/// few hundred million parameters, and is small compared with the weights of such a model.
 pub const DEFAULT_MAX_IDLE_BYTES: u64 = 256 << 20;
 
-/// How idle tensors of a pool rank among a budget's reclaimers: nothing is lost with them but the
-/// time to make them again, so they go first.
+/// The priority of a pool's reclaimer in a budget. Idle tensors are released first, because only
+/// the time to allocate them again is lost.
 const RECLAIM_PRIORITY: i32 = 0;
 
-/// What a pool keeps.
+/// Limits of a pool.
 #[derive(Clone, Debug)]
 pub struct PoolOptions {
-    /// Most idle tensors per shape, type and device; 0 keeps none. At most 65,536, which is what a
-    /// larger number means too.
+    /// The maximum number of idle tensors per shape, type and device. 0 disables reuse; values
+    /// above 65,536 are treated as 65,536.
     pub max_pool_size: usize,
-    /// Most idle bytes over all shapes.
+    /// The maximum number of idle bytes over all shapes, types and devices.
     pub max_idle_bytes: u64,
-    /// Idle tensors are reserved here, and given up when something else needs the room.
+    /// The budget in which idle tensors are reserved. They are released when another reservation
+    /// needs their bytes.
     pub budget: Option<Budget>,
 }
 
@@ -62,11 +61,12 @@ impl Default for PoolOptions {
     }
 }
 
-/// A pool of tensors. Cheap to clone: clones are the same pool.
+/// A pool of tensors. Clones are cheap handles of the same pool.
 ///
-/// A lease is found by shape, element type and device. What comes back is kept only if it can be
-/// leased again: same shape and type, same device, nobody else holds it, and its elements lie in
-/// order from the start of its buffer. Anything else is dropped and counted.
+/// Idle tensors are looked up by shape, element type and device. A returned tensor is retained only
+/// if it can be leased again: shape, type and device are unchanged, its buffer has no other owner,
+/// and its elements are in order from the start of the buffer. All other tensors are dropped and
+/// counted.
 ///
 /// # Examples
 ///
@@ -82,7 +82,7 @@ impl Default for PoolOptions {
 /// assert_eq!(tensor.clone().sum().into_scalar::<f32>(), 6.0);
 /// pool.return_tensor(tensor);
 ///
-/// // The same memory, zeroed.
+/// // The memory is reused and zeroed.
 /// let again = pool.get_tensor([2, 3], DType::F32, &device)?;
 /// assert_eq!(again.clone().sum().into_scalar::<f32>(), 0.0);
 /// assert_eq!(pool.get_stats().hits, 1);
@@ -99,10 +99,10 @@ pub(crate) struct Shared {
     idle: IdleTensors,
     devices: Devices,
     counters: Counters,
-    outstanding: DashMap<u64, OutstandingTensor, Evenly>,
+    outstanding: DashMap<u64, OutstandingTensor, SequentialHash>,
     next_lease: AtomicU64,
     budget: Option<Budget>,
-    /// Gives idle tensors up when the budget runs short; ends with the pool.
+    /// Releases idle tensors when the budget has too few bytes available. Removed with the pool.
     _reclaimer: Option<ReclaimerHandle>,
 }
 
@@ -113,7 +113,7 @@ impl Default for MemoryPool {
 }
 
 impl MemoryPool {
-    /// A pool that keeps at most `max_pool_size` idle tensors per shape, type and device.
+    /// Creates a pool that retains at most `max_pool_size` idle tensors per shape, type and device.
     #[must_use]
     pub fn new(max_pool_size: usize) -> Self {
         Self::with_options(PoolOptions {
@@ -122,7 +122,7 @@ impl MemoryPool {
         })
     }
 
-    /// A pool that keeps what `options` say.
+    /// Creates a pool with the limits in `options`.
     #[must_use]
     pub fn with_options(options: PoolOptions) -> Self {
         let PoolOptions {
@@ -134,7 +134,7 @@ impl MemoryPool {
             idle: IdleTensors::new(max_pool_size, max_idle_bytes),
             devices: Devices::default(),
             counters: Counters::default(),
-            outstanding: DashMap::with_hasher(Evenly),
+            outstanding: DashMap::with_hasher(SequentialHash),
             next_lease: AtomicU64::new(0),
             _reclaimer: budget.as_ref().map(|budget| {
                 let shared = shared.clone();
@@ -153,8 +153,8 @@ impl MemoryPool {
     ///
     /// # Errors
     ///
-    /// `dtype` is no float type or one that the device does not have, the shape has no elements,
-    /// or the memory cannot be had.
+    /// Fails if `dtype` is not a float type, if the device does not support it, if the shape has no
+    /// elements or exceeds the address space, or if the memory cannot be allocated.
     pub fn get_tensor<const D: usize>(
         &self,
         shape: [usize; D],
@@ -168,8 +168,8 @@ impl MemoryPool {
     ///
     /// # Errors
     ///
-    /// As [`Self::get_tensor`]; and [`Error::OverBudget`] where the request names a budget that has
-    /// no room.
+    /// Fails as [`Self::get_tensor`] does, and with [`Error::OverBudget`] if the budget of the
+    /// request has too few bytes available.
     pub fn lease<const D: usize, K: Basic>(
         &self,
         request: TensorRequest<D, K>,
@@ -190,7 +190,7 @@ impl MemoryPool {
             Ok(reservation) => reservation,
             Err(error) => {
                 if let Some(tensor) = found {
-                    self.shared.keep(&key, tensor, bytes);
+                    self.shared.retain(&key, tensor, bytes);
                 }
                 return Err(Error::OverBudget(error));
             }
@@ -222,12 +222,12 @@ impl MemoryPool {
         ))
     }
 
-    /// Takes a tensor back; the same as dropping it. It returns to the pool that it came from.
+    /// Returns a tensor to the pool that it was leased from. Equivalent to dropping it.
     pub fn return_tensor<const D: usize, K: Basic>(&self, tensor: PooledTensor<D, K>) {
         drop(tensor);
     }
 
-    /// Frees every idle tensor, and asks the devices to free what they keep for themselves.
+    /// Frees all idle tensors and the unused memory of the devices' own pools.
     pub fn clear(&self) {
         self.trim(0);
         for device in self.shared.devices.all() {
@@ -235,25 +235,26 @@ impl MemoryPool {
         }
     }
 
-    /// Frees idle tensors until at most `keep_bytes` of them are left. Returns what was freed.
+    /// Frees idle tensors until at most `keep_bytes` remain. Returns the number of freed bytes.
     pub fn trim(&self, keep_bytes: u64) -> u64 {
         self.shared
             .idle
             .free(self.shared.idle.bytes().saturating_sub(keep_bytes))
     }
 
-    /// Most idle tensors that are kept per shape, type and device.
+    /// Returns the maximum number of idle tensors per shape, type and device.
     #[must_use]
     pub fn max_pool_size(&self) -> usize {
         self.shared.idle.max_per_key()
     }
 
-    /// Changes how many idle tensors are kept per shape, type and device, with the meaning of
-    /// [`PoolOptions::max_pool_size`]. Where more are idle, those that have waited longest are freed
-    /// at once; 0 frees all and keeps none from here on. Leased tensors are not touched.
+    /// Changes the maximum number of idle tensors per shape, type and device, as defined by
+    /// [`PoolOptions::max_pool_size`]. Tensors beyond the new maximum are freed immediately, the
+    /// longest idle first. Leased tensors are not affected.
     ///
-    /// For a pool that is made before a program has read its settings. It moves every idle tensor
-    /// into a queue of the new length, during which others wait for the pool.
+    /// Intended for a pool that is created before the settings of a program are read. The call
+    /// moves all idle tensors into queues of the new length, and blocks other users of the pool
+    /// meanwhile.
     ///
     /// # Examples
     ///
@@ -276,7 +277,7 @@ impl MemoryPool {
         self.shared.idle.set_max_per_key(max_pool_size);
     }
 
-    /// What the pool did and has.
+    /// Returns the statistics of the pool.
     #[must_use]
     pub fn get_stats(&self) -> PoolStats {
         let shared = &self.shared;
@@ -290,7 +291,7 @@ impl MemoryPool {
         })
     }
 
-    /// The tensors that are leased now, the longest held first.
+    /// Returns the leased tensors, the oldest lease first.
     #[must_use]
     pub fn outstanding(&self) -> Vec<OutstandingTensor> {
         let leases = self.shared.outstanding.iter();
@@ -301,10 +302,11 @@ impl MemoryPool {
 }
 
 impl Shared {
-    /// Keeps a tensor for the next lease if there is room, else drops it. Whether it was kept.
-    fn keep(&self, key: &Key, tensor: burn::backend::DispatchTensor, bytes: u64) -> bool {
+    /// Stores a tensor for the next lease if the limits allow it, otherwise drops it. Returns
+    /// whether it was stored.
+    fn retain(&self, key: &Key, tensor: burn::backend::DispatchTensor, bytes: u64) -> bool {
         let reservation = match &self.budget {
-            // Nothing useful shall be freed only to keep something idle.
+            // Checked first, because a reservation that does not fit would run the reclaimers.
             Some(budget) if budget.available_bytes() < bytes => return false,
             Some(budget) => match budget.reserve(bytes, "idle tensors") {
                 Ok(reservation) => Some(reservation),
@@ -320,5 +322,40 @@ impl Shared {
                 _reservation: reservation,
             },
         )
+    }
+}
+
+/// 2^64 divided by the golden ratio (Knuth, The Art of Computer Programming, volume 3, 6.4).
+const GOLDEN_RATIO: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// Distributes sequential lease numbers evenly over the shards of their table. With a random hash,
+/// shards would fill unevenly and keep growing as new numbers are added.
+#[derive(Clone, Copy, Debug)]
+struct SequentialHash;
+
+#[derive(Debug)]
+struct SequentialHasher(u64);
+
+impl BuildHasher for SequentialHash {
+    type Hasher = SequentialHasher;
+
+    fn build_hasher(&self) -> SequentialHasher {
+        SequentialHasher(0)
+    }
+}
+
+impl Hasher for SequentialHasher {
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number.wrapping_mul(GOLDEN_RATIO);
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(GOLDEN_RATIO);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }

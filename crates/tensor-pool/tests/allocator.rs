@@ -1,4 +1,4 @@
-//! The allocator on top of one that checks what it is asked for. Also run under valgrind.
+//! The allocator on top of a checking allocator. Also run under valgrind.
 
 #[path = "allocator/checked.rs"]
 mod checked;
@@ -16,7 +16,8 @@ const MIB: usize = 1 << 20;
 
 type Pool = PoolAllocator<&'static Checked>;
 
-/// An allocator on a checking one, which is leaked: a few bytes a test.
+/// Returns a pool on top of a checking allocator. The checking allocator is leaked: a few bytes per
+/// test.
 fn pool(capacity: u64) -> (Pool, &'static Checked) {
     let inner: &Checked = Box::leak(Box::new(Checked::new()));
     (PoolAllocator::with(inner, capacity), inner)
@@ -26,19 +27,19 @@ fn layout(size: usize) -> Layout {
     Layout::from_size_align(size, 8).unwrap()
 }
 
-/// A block that is freed with what it was allocated with.
+/// A block that is freed with the layout of its allocation.
 struct Block<'a> {
     pool: &'a Pool,
     pointer: *mut u8,
     layout: Layout,
 }
 
-// SAFETY: a block may be used and freed by any thread.
+// SAFETY: any thread may use and free a block.
 unsafe impl Send for Block<'_> {}
 
 impl<'a> Block<'a> {
     fn new(pool: &'a Pool, layout: Layout) -> Self {
-        // SAFETY: no test asks for 0 bytes.
+        // SAFETY: no test requests 0 bytes.
         let pointer = unsafe { pool.alloc(layout) };
         assert!(!pointer.is_null());
         Self {
@@ -49,7 +50,7 @@ impl<'a> Block<'a> {
     }
 
     fn zeroed(pool: &'a Pool, layout: Layout) -> Self {
-        // SAFETY: no test asks for 0 bytes.
+        // SAFETY: no test requests 0 bytes.
         let pointer = unsafe { pool.alloc_zeroed(layout) };
         assert!(!pointer.is_null());
         Self {
@@ -72,13 +73,13 @@ impl<'a> Block<'a> {
     }
 
     fn fill(&mut self, byte: u8) {
-        // SAFETY: the block is ours and has that size.
+        // SAFETY: the block is live, not shared, and has that size.
         unsafe { self.pointer.write_bytes(byte, self.layout.size()) };
     }
 
-    /// Call only on a block whose bytes were written.
-    fn holds(&self, byte: u8, length: usize) -> bool {
-        // SAFETY: the block is ours, at least as long, and written.
+    /// Whether the first `length` bytes equal `byte`. They must have been written.
+    fn contains_only(&self, byte: u8, length: usize) -> bool {
+        // SAFETY: the block is live, at least `length` bytes long, and written.
         let bytes = unsafe { std::slice::from_raw_parts(self.pointer, length) };
         bytes == vec![byte; length]
     }
@@ -91,8 +92,8 @@ impl Drop for Block<'_> {
     }
 }
 
-/// What must hold whenever nobody is in a call.
-fn assert_adds_up(stats: AllocatorStats, inner: &Checked) {
+/// Asserts the invariants of the counters. No other call may be in progress.
+fn assert_consistent(stats: AllocatorStats, inner: &Checked) {
     assert_eq!(
         stats.live_bytes + stats.padding_bytes + stats.retained_bytes,
         inner.outstanding(),
@@ -107,7 +108,7 @@ fn assert_adds_up(stats: AllocatorStats, inner: &Checked) {
 }
 
 #[test]
-fn a_freed_large_block_serves_the_next_request_of_its_class() {
+fn freed_large_block_serves_the_next_request_of_its_class() {
     let (pool, inner) = pool(64 << 20);
     let mut first = Block::of(&pool, MIB);
     first.fill(1);
@@ -117,17 +118,17 @@ fn a_freed_large_block_serves_the_next_request_of_its_class() {
     let again = Block::of(&pool, MIB - 1);
     assert_eq!(again.pointer, pointer);
     if cfg!(debug_assertions) {
-        assert!(again.holds(0xA5, MIB - 1));
+        assert!(again.contains_only(0xA5, MIB - 1));
     }
     assert_eq!(inner.requests(), 1);
     let stats = pool.stats();
     assert_eq!(stats.from_pool.bytes, (MIB - 1) as u64);
     assert_eq!(stats.padding_bytes, 1);
-    assert_adds_up(stats, inner);
+    assert_consistent(stats, inner);
 }
 
 #[test]
-fn small_and_very_large_requests_pass_through() {
+fn small_and_very_large_requests_are_not_pooled() {
     let (pool, inner) = pool(128 << 20);
     for size in [1, 64 * KIB - 1, 32 * MIB + 1] {
         let block = Block::of(&pool, size);
@@ -144,74 +145,74 @@ fn padding_is_at_most_an_eighth() {
     let (pool, inner) = pool(0);
     for size in (64 * KIB..=32 * MIB).step_by(77_777) {
         let block = Block::of(&pool, size);
-        let asked = inner.layout_of(block.pointer).size();
-        assert!(asked >= size && asked - size <= size / 8);
-        assert_eq!(pool.stats().padding_bytes, (asked - size) as u64);
+        let allocated = inner.layout_of(block.pointer).size();
+        assert!(allocated >= size && allocated - size <= size / 8);
+        assert_eq!(pool.stats().padding_bytes, (allocated - size) as u64);
     }
 }
 
 #[test]
-fn large_blocks_are_aligned_to_16_or_as_requested_but_no_more() {
+fn large_blocks_are_aligned_to_16_or_to_the_requested_alignment() {
     let (pool, inner) = pool(64 << 20);
-    for (asked, expected) in [(1, 16), (16, 16), (64, 64), (4096, 4096), (MIB, MIB)] {
-        let block = Block::new(&pool, Layout::from_size_align(MIB, asked).unwrap());
+    for (requested, expected) in [(1, 16), (16, 16), (64, 64), (4096, 4096), (MIB, MIB)] {
+        let block = Block::new(&pool, Layout::from_size_align(MIB, requested).unwrap());
         assert_eq!(inner.layout_of(block.pointer).align(), expected);
-        assert_eq!(block.pointer.addr() % asked, 0);
+        assert_eq!(block.pointer.addr() % requested, 0);
     }
 }
 
 #[test]
-fn a_block_serves_only_the_alignment_it_was_made_with() {
+fn retained_block_serves_only_requests_of_its_alignment() {
     let (pool, inner) = pool(64 << 20);
     let aligned = |align| Layout::from_size_align(MIB, align).unwrap();
-    let kept = Block::new(&pool, aligned(64)).pointer;
-    assert_ne!(Block::new(&pool, aligned(16)).pointer, kept);
-    assert_ne!(Block::new(&pool, aligned(128)).pointer, kept);
+    let retained = Block::new(&pool, aligned(64)).pointer;
+    assert_ne!(Block::new(&pool, aligned(16)).pointer, retained);
+    assert_ne!(Block::new(&pool, aligned(128)).pointer, retained);
     assert_eq!(pool.stats().from_pool.count, 0);
-    assert_eq!(Block::new(&pool, aligned(64)).pointer, kept);
+    assert_eq!(Block::new(&pool, aligned(64)).pointer, retained);
     assert_eq!(pool.stats().from_pool.count, 1);
-    // More than the low bits of an address can tell: not kept.
-    let retained = pool.stats().retained_bytes;
+    // The alignment is too large to be stored in the low bits of an address, so the block is not retained.
+    let retained_bytes = pool.stats().retained_bytes;
     drop(Block::new(&pool, aligned(MIB)));
-    assert_eq!(pool.stats().retained_bytes, retained);
-    assert_adds_up(pool.stats(), inner);
+    assert_eq!(pool.stats().retained_bytes, retained_bytes);
+    assert_consistent(pool.stats(), inner);
 }
 
 #[test]
-fn zeroed_blocks_are_zero_and_fresh_ones_are_left_to_the_allocator_below() {
+fn zeroed_blocks_are_zero_and_new_ones_are_zeroed_by_the_inner_allocator() {
     let (pool, inner) = pool(64 << 20);
     let mut fresh = Block::zeroed(&pool, layout(MIB));
     assert_eq!(inner.zeroed_requests(), 1);
-    assert!(fresh.holds(0, MIB));
+    assert!(fresh.contains_only(0, MIB));
     fresh.fill(7);
     let pointer = fresh.pointer;
     drop(fresh);
     let recycled = Block::zeroed(&pool, layout(MIB));
     assert_eq!(recycled.pointer, pointer);
-    assert!(recycled.holds(0, MIB));
+    assert!(recycled.contains_only(0, MIB));
     assert_eq!(inner.requests(), 1);
 }
 
 #[test]
-fn small_zeroed_blocks_are_zero_also_where_the_allocator_below_recycles() {
+fn small_zeroed_blocks_are_zero_if_the_inner_allocator_reuses_memory() {
     let (pool, inner) = pool(64 << 20);
     for size in [1, 24, 1000, 4 * KIB] {
-        // The system's allocator hands out again what it was given last.
+        // The system allocator reuses the block that was freed last.
         Block::of(&pool, size).fill(7);
-        assert!(Block::zeroed(&pool, layout(size)).holds(0, size));
+        assert!(Block::zeroed(&pool, layout(size)).contains_only(0, size));
     }
     assert_eq!(inner.zeroed_requests(), 0);
-    assert!(Block::zeroed(&pool, layout(4 * KIB + 1)).holds(0, 4 * KIB + 1));
+    assert!(Block::zeroed(&pool, layout(4 * KIB + 1)).contains_only(0, 4 * KIB + 1));
     assert_eq!(inner.zeroed_requests(), 1);
-    assert_adds_up(pool.stats(), inner);
+    assert_consistent(pool.stats(), inner);
 }
 
 #[test]
-fn a_small_block_grows_by_moving_and_is_resized_below_otherwise() {
+fn small_block_grows_by_moving_and_is_otherwise_resized_by_the_inner_allocator() {
     let (pool, inner) = pool(64 << 20);
     let mut block = Block::of(&pool, 16);
     block.fill(3);
-    // Grown to a page, grown beyond, made smaller.
+    // Grow to a page, grow beyond a page, shrink.
     for (size, requests, resizes) in [
         (17, 2, 0),
         (4 * KIB, 3, 0),
@@ -221,17 +222,17 @@ fn a_small_block_grows_by_moving_and_is_resized_below_otherwise() {
         block.resize(size);
         assert_eq!((inner.requests(), inner.resizes()), (requests, resizes));
         assert_eq!(inner.layout_of(block.pointer), layout(size));
-        assert!(block.holds(3, 16));
+        assert!(block.contains_only(3, 16));
         assert_eq!(pool.stats().live_bytes, size as u64);
-        assert_adds_up(pool.stats(), inner);
+        assert_consistent(pool.stats(), inner);
     }
-    // One request, and what it grew by.
+    // One request plus the growth.
     assert_eq!(pool.stats().total.count, 1);
     assert_eq!(pool.stats().total.bytes, (4 * KIB + 1) as u64);
 }
 
 #[test]
-fn a_small_block_that_cannot_grow_stays_as_it_is() {
+fn small_block_that_cannot_grow_is_unchanged() {
     let (pool, inner) = pool(64 << 20);
     let mut block = Block::of(&pool, 100);
     block.fill(3);
@@ -240,9 +241,9 @@ fn a_small_block_that_cannot_grow_stays_as_it_is() {
     // SAFETY: the block is live, and the new size is not 0.
     let refused = unsafe { pool.realloc(block.pointer, block.layout, 200) };
     assert!(refused.is_null());
-    assert!(block.holds(3, 100));
+    assert!(block.contains_only(3, 100));
     assert_eq!(pool.stats(), before);
-    assert_adds_up(pool.stats(), inner);
+    assert_consistent(pool.stats(), inner);
 }
 
 #[test]
@@ -254,47 +255,47 @@ fn resizing_within_a_class_stays_in_place() {
         block.resize(size);
         assert_eq!(block.pointer, pointer);
         assert_eq!(pool.stats().live_bytes, size as u64);
-        assert_adds_up(pool.stats(), inner);
+        assert_consistent(pool.stats(), inner);
     }
     assert_eq!(pool.stats().total.count, 1);
     assert_eq!(inner.requests(), 1);
 }
 
 #[test]
-fn a_block_that_leaves_its_class_is_kept_for_the_next_request() {
+fn resizing_out_of_a_class_retains_the_old_block() {
     let (pool, inner) = pool(64 << 20);
     let mut block = Block::of(&pool, MIB);
     block.fill(3);
     block.resize(2 * MIB);
-    assert!(block.holds(3, MIB));
+    assert!(block.contains_only(3, MIB));
     assert_eq!(pool.stats().retained_bytes, 1 << 20);
     block.resize(MIB);
-    assert!(block.holds(3, MIB));
+    assert!(block.contains_only(3, MIB));
     assert_eq!(inner.requests(), 2);
-    assert_adds_up(pool.stats(), inner);
+    assert_consistent(pool.stats(), inner);
 }
 
 #[test]
-fn growing_a_very_large_block_is_left_to_the_allocator_below() {
+fn very_large_block_is_resized_by_the_inner_allocator() {
     let (pool, inner) = pool(64 << 20);
     let mut block = Block::of(&pool, 20 * MIB);
     for (size, calls) in [(40 * MIB, 1), (50 * MIB, 2), (24 * MIB, 3)] {
         block.resize(size);
         assert_eq!(inner.resizes(), calls, "to {size}");
-        assert_adds_up(pool.stats(), inner);
+        assert_consistent(pool.stats(), inner);
     }
     drop(block);
-    // It came back into a class, so it is kept.
+    // Its size belongs to a class again, so it is retained.
     assert_eq!(pool.stats().retained_bytes, 24 << 20);
 }
 
 #[test]
-fn without_capacity_it_counts_and_leaves_growing_to_the_allocator_below() {
+fn zero_capacity_counts_but_neither_retains_nor_moves_blocks() {
     let (pool, inner) = pool(0);
     let mut block = Block::of(&pool, MIB);
     block.resize(3 * MIB);
     assert_eq!(inner.resizes(), 1);
-    assert_adds_up(pool.stats(), inner);
+    assert_consistent(pool.stats(), inner);
     drop(block);
     assert_eq!(inner.outstanding(), 0);
     assert_eq!(pool.stats().total.bytes, 3 << 20);
@@ -302,7 +303,7 @@ fn without_capacity_it_counts_and_leaves_growing_to_the_allocator_below() {
 }
 
 #[test]
-fn capacity_caps_what_is_retained_and_lowering_it_gives_back_at_once() {
+fn capacity_limits_retained_bytes_and_lowering_it_frees_blocks_immediately() {
     let (pool, inner) = pool(8 << 20);
     let blocks: Vec<_> = (0..12).map(|_| Block::of(&pool, MIB)).collect();
     drop(blocks);
@@ -311,7 +312,11 @@ fn capacity_caps_what_is_retained_and_lowering_it_gives_back_at_once() {
     pool.set_capacity(3 << 20);
     assert_eq!(inner.outstanding(), 3 << 20);
     drop(Block::of(&pool, 64 * KIB));
-    assert_eq!(inner.outstanding(), 3 << 20, "what fits no more goes");
+    assert_eq!(
+        inner.outstanding(),
+        3 << 20,
+        "a block above the capacity is freed"
+    );
     pool.set_capacity(0);
     assert_eq!(inner.outstanding(), 0);
     drop(Block::of(&pool, MIB));
@@ -322,58 +327,66 @@ fn capacity_caps_what_is_retained_and_lowering_it_gives_back_at_once() {
 }
 
 #[test]
-fn a_full_shelf_gives_back_the_rest() {
+fn full_class_frees_further_blocks() {
     let (pool, inner) = pool(u64::MAX);
     let blocks: Vec<_> = (0..200).map(|_| Block::of(&pool, 64 * KIB)).collect();
     drop(blocks);
-    // 128 slots.
+    // A class has 128 slots.
     assert_eq!(pool.stats().retained_bytes, 8 << 20);
-    assert_adds_up(pool.stats(), inner);
+    assert_consistent(pool.stats(), inner);
 }
 
 #[test]
-fn trim_keeps_what_it_is_told_to_and_takes_the_largest_first() {
+fn trim_frees_the_largest_blocks_first_down_to_its_target() {
     let (pool, inner) = pool(64 << 20);
     drop([MIB, 4 * MIB, 64 * KIB, 16 * MIB].map(|size| Block::of(&pool, size)));
     assert_eq!(pool.trim(6 << 20), 16 << 20);
     assert_eq!(pool.stats().retained_bytes, (5 << 20) + (64 << 10));
-    assert_eq!(pool.trim(64 << 10), 5 << 20, "the smallest stays");
+    assert_eq!(
+        pool.trim(64 << 10),
+        5 << 20,
+        "the smallest block is retained"
+    );
     assert_eq!(pool.trim(0), 64 << 10);
     assert_eq!(inner.outstanding(), 0);
 }
 
 #[test]
-fn decay_gives_back_only_what_stayed_unused() {
+fn decay_frees_only_unused_blocks() {
     let (pool, inner) = pool(64 << 20);
-    // A burst needs six blocks, steady work then two.
+    // A burst uses six blocks, steady work uses two.
     drop((0..6).map(|_| Block::of(&pool, MIB)).collect::<Vec<_>>());
-    assert_eq!(pool.decay(), 0, "the burst was since the last call");
+    assert_eq!(pool.decay(), 0, "all blocks were used since the last call");
     drop([MIB, MIB].map(|size| Block::of(&pool, size)));
     assert_eq!(pool.decay(), 4 << 20);
     assert_eq!(pool.stats().retained_bytes, 2 << 20);
     drop([MIB, MIB].map(|size| Block::of(&pool, size)));
-    assert_eq!(pool.decay(), 0, "both were needed");
-    assert_eq!(pool.decay(), 2 << 20, "now nobody did");
+    assert_eq!(pool.decay(), 0, "both blocks were used");
+    assert_eq!(pool.decay(), 2 << 20, "neither block was used");
     assert_eq!(inner.outstanding(), 0);
 }
 
 #[test]
-fn idle_blocks_go_back_before_a_request_fails() {
+fn retained_blocks_are_freed_before_a_request_fails() {
     let (pool, inner) = pool(64 << 20);
     inner.limit(10 * MIB);
     drop(Block::of(&pool, 8 * MIB));
     let block = Block::of(&pool, 4 * MIB);
     assert_eq!(pool.stats().retained_bytes, 0);
-    // SAFETY: not 0 bytes.
+    // SAFETY: the size is not 0.
     let refused = unsafe { pool.alloc(layout(8 * MIB)) };
     assert!(refused.is_null());
-    assert_eq!(pool.stats().live_bytes, 4 << 20, "not granted, not counted");
+    assert_eq!(
+        pool.stats().live_bytes,
+        4 << 20,
+        "a failed request is not counted"
+    );
     drop(block);
-    assert_adds_up(pool.stats(), inner);
+    assert_consistent(pool.stats(), inner);
 }
 
 #[test]
-fn dropping_an_allocator_gives_back_what_it_retained() {
+fn dropping_the_allocator_frees_retained_blocks() {
     let (pool, inner) = pool(64 << 20);
     drop(Block::of(&pool, MIB));
     drop(Block::new(
@@ -386,22 +399,22 @@ fn dropping_an_allocator_gives_back_what_it_retained() {
 }
 
 #[test]
-fn the_peak_is_within_its_slack_when_another_thread_has_freed_a_little() {
-    // Amounts around those at which a thread's balance is told.
+fn peak_is_within_its_slack_if_another_thread_has_pending_frees() {
+    // Amounts around the size at which a thread publishes its pending balance.
     for freed in (0..=40).map(|blocks| blocks * KIB) {
         let (pool, _) = pool(64 << 20);
-        let (now_free, is_seen) = (Barrier::new(2), Barrier::new(2));
+        let (freed_barrier, checked_barrier) = (Barrier::new(2), Barrier::new(2));
         thread::scope(|scope| {
             scope.spawn(|| {
                 let mut small: Vec<_> = (0..40).map(|_| Block::of(&pool, KIB)).collect();
                 small.truncate(40 - freed / KIB);
-                now_free.wait();
-                is_seen.wait();
+                freed_barrier.wait();
+                checked_barrier.wait();
             });
-            now_free.wait();
+            freed_barrier.wait();
             drop(Block::of(&pool, MIB));
             let stats = pool.stats();
-            is_seen.wait();
+            checked_barrier.wait();
             let expected = (MIB + 40 * KIB - freed) as u64;
             assert!(stats.peak_bytes >= expected, "{stats:?}");
             assert!(
@@ -413,15 +426,15 @@ fn the_peak_is_within_its_slack_when_another_thread_has_freed_a_little() {
 }
 
 #[test]
-fn counts_read_while_a_thread_counts_were_true_at_some_moment() {
+fn concurrent_reads_return_consistent_counts() {
     const ROUNDS: u64 = 100_000;
-    // So large that the thread has more to do than to count each time.
+    // Large enough that each allocation does more than update the counters.
     const SIZE: usize = 20 * KIB;
     static POOL: PoolAllocator = PoolAllocator::new();
     thread::scope(|scope| {
         let counting = scope.spawn(|| {
             for _ in 0..ROUNDS {
-                // SAFETY: not of size 0, freed as it was allocated.
+                // SAFETY: the size is not 0, and the block is freed with the layout of its allocation.
                 unsafe {
                     let block = POOL.alloc(layout(SIZE));
                     POOL.dealloc(block, layout(SIZE));
@@ -442,7 +455,7 @@ fn counts_read_while_a_thread_counts_were_true_at_some_moment() {
 }
 
 #[test]
-fn a_thread_that_does_nothing_but_resize_is_counted() {
+fn resizes_of_a_thread_without_allocations_are_counted() {
     let (pool, inner) = pool(64 << 20);
     let mut block = Block::of(&pool, 100);
     thread::scope(|scope| {
@@ -451,11 +464,11 @@ fn a_thread_that_does_nothing_but_resize_is_counted() {
     let stats = pool.stats();
     assert_eq!((stats.live_bytes, stats.total.bytes), (250, 250));
     drop(block);
-    assert_adds_up(pool.stats(), inner);
+    assert_consistent(pool.stats(), inner);
 }
 
 #[test]
-fn the_peak_is_an_upper_bound_within_its_stated_slack() {
+fn peak_is_an_upper_bound_within_its_slack() {
     let (pool, _) = pool(64 << 20);
     let bounds = |expected: usize| {
         let stats = pool.stats();
@@ -482,7 +495,7 @@ fn the_peak_is_an_upper_bound_within_its_stated_slack() {
 }
 
 #[test]
-fn pressure_is_up_while_live_and_retained_are_above_the_soft_limit() {
+fn pressure_is_true_while_live_and_retained_bytes_exceed_the_soft_limit() {
     let (pool, _) = pool(64 << 20);
     let block = Block::of(&pool, 4 * MIB);
     assert!(!pool.pressure(), "no limit was set");
@@ -491,14 +504,14 @@ fn pressure_is_up_while_live_and_retained_are_above_the_soft_limit() {
     let more = Block::of(&pool, 3 * MIB);
     assert!(pool.pressure());
     drop(more);
-    assert!(pool.pressure(), "it is retained");
+    assert!(pool.pressure(), "the block is retained");
     pool.trim(0);
     assert!(!pool.pressure());
     drop(block);
 }
 
 #[test]
-fn counts_include_threads_that_idle_and_threads_that_ended() {
+fn counts_include_waiting_and_ended_threads() {
     let (pool, inner) = pool(64 << 20);
     let ready = Barrier::new(3);
     let done = Barrier::new(3);
@@ -513,17 +526,17 @@ fn counts_include_threads_that_idle_and_threads_that_ended() {
         }
         ready.wait();
         let stats = pool.stats();
-        assert_eq!(stats.live_bytes, 2 * 5050, "from threads that idle");
+        assert_eq!(stats.live_bytes, 2 * 5050, "from waiting threads");
         assert_eq!(stats.live_blocks, 200);
-        assert_adds_up(stats, inner);
+        assert_consistent(stats, inner);
         done.wait();
     });
     let stats = pool.stats();
     assert_eq!((stats.live_bytes, stats.live_blocks), (0, 0));
-    assert_eq!(stats.total.count, 200, "from threads that ended");
+    assert_eq!(stats.total.count, 200, "from ended threads");
 }
 
-/// Numbers from a linear congruential generator (Knuth's MMIX constants): the same each time.
+/// A linear congruential generator with a fixed seed (Knuth's MMIX constants).
 struct Numbers(u64);
 
 impl Numbers {
@@ -537,7 +550,7 @@ impl Numbers {
 }
 
 #[test]
-fn blocks_that_wander_between_threads_stay_whole_and_counted() {
+fn blocks_sent_between_threads_keep_their_contents_and_are_counted() {
     const THREADS: usize = 4;
     const STEPS: usize = 1500;
     let (pool, inner) = pool(4 << 20);
@@ -561,10 +574,10 @@ fn blocks_that_wander_between_threads_stay_whole_and_counted() {
                     let mut block = Block::of(pool, size);
                     block.fill(byte);
                     if numbers.below(3) > 0 {
-                        // The last thread may be gone already.
+                        // The next thread may have ended already.
                         let _ = next.send((block, byte));
                     } else {
-                        assert!(block.holds(byte, size));
+                        assert!(block.contains_only(byte, size));
                     }
                     if step % 64 == 0 {
                         match numbers.below(3) {
@@ -574,7 +587,7 @@ fn blocks_that_wander_between_threads_stay_whole_and_counted() {
                         }
                     }
                     if let Ok((block, byte)) = receiver.try_recv() {
-                        assert!(block.holds(byte, block.layout.size()));
+                        assert!(block.contains_only(byte, block.layout.size()));
                     }
                 }
             });
@@ -586,5 +599,5 @@ fn blocks_that_wander_between_threads_stay_whole_and_counted() {
     assert_eq!(stats.total.count, (THREADS * STEPS) as u64);
     assert_eq!(stats.total.bytes, requested.into_inner());
     assert!(stats.from_pool.count > 0);
-    assert_adds_up(stats, inner);
+    assert_consistent(stats, inner);
 }

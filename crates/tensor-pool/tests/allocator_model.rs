@@ -1,4 +1,4 @@
-//! Random requests against a model of what must be true. Also run under valgrind.
+//! Random requests compared with a reference model. Also run under valgrind.
 
 #[path = "allocator/checked.rs"]
 #[allow(dead_code, reason = "shared with another test")]
@@ -19,7 +19,7 @@ enum Step {
         layout: Layout,
         zeroed: bool,
     },
-    /// The block at this share of those that live.
+    /// Frees the live block at this index.
     Free(prop::sample::Index),
     Resize(prop::sample::Index, usize),
     SetCapacity(u64),
@@ -27,8 +27,8 @@ enum Step {
     Decay,
 }
 
-/// Sizes near what may go wrong: where small blocks are copied no more, the pooled range's ends and a
-/// class's, and some of each kind.
+/// Sizes near the boundaries (of small blocks, of the pooled range and of classes), and some of each
+/// kind between them.
 fn size() -> impl Strategy<Value = usize> {
     let class = (0_usize..40).prop_map(|step| (8 + step % 8) << (13 + step / 8));
     prop_oneof![
@@ -66,18 +66,18 @@ struct Live {
 
 impl Live {
     fn bytes(&self) -> &[u8] {
-        // SAFETY: the block lives and was filled.
+        // SAFETY: the block is live and was filled.
         unsafe { std::slice::from_raw_parts(self.pointer, self.layout.size()) }
     }
 
     fn fill(&mut self, byte: u8) {
         self.byte = byte;
-        // SAFETY: the block lives and has that size.
+        // SAFETY: the block is live and has that size.
         unsafe { self.pointer.write_bytes(byte, self.layout.size()) };
     }
 }
 
-/// Whether all bytes are the same, compared in long runs: the test is not optimised.
+/// Whether all bytes equal `byte`. Compares 4 KiB at a time, because the test is not optimised.
 fn all(bytes: &[u8], byte: u8) -> bool {
     let pattern = [byte; 4096];
     bytes
@@ -89,12 +89,12 @@ proptest! {
     #![proptest_config(ProptestConfig {
         failure_persistence: None,
         max_shrink_iters: 200,
-        // PROPTEST_CASES still lowers it.
+        // `PROPTEST_CASES` can lower the number of cases.
         ..ProptestConfig::with_cases(ProptestConfig::default().cases.min(64))
     })]
 
     #[test]
-    fn blocks_keep_contents_alignment_and_distance_and_are_counted(
+    fn blocks_keep_contents_and_alignment_do_not_overlap_and_are_counted(
         steps in prop::collection::vec(step(), 1..120)
     ) {
         let inner = Checked::new();
@@ -121,22 +121,22 @@ proptest! {
                 Step::Free(at) if !live.is_empty() => {
                     let block = live.swap_remove(at.index(live.len()));
                     prop_assert!(all(block.bytes(), block.byte), "contents");
-                    // SAFETY: it lived with this layout.
+                    // SAFETY: the block is live and has this layout.
                     unsafe { pool.dealloc(block.pointer, block.layout) };
                 }
                 Step::Resize(at, size) if !live.is_empty() => {
                     let at = at.index(live.len());
                     let block = &mut live[at];
-                    let kept = block.layout.size().min(size);
-                    // SAFETY: it lives with this layout, and the size is not 0.
+                    let filled = block.layout.size().min(size);
+                    // SAFETY: the block is live and has this layout, and the size is not 0.
                     block.pointer = unsafe { pool.realloc(block.pointer, block.layout, size) };
                     prop_assert!(!block.pointer.is_null());
                     block.layout = Layout::from_size_align(size, block.layout.align()).unwrap();
-                    // SAFETY: that much was filled before.
-                    let prefix = unsafe { std::slice::from_raw_parts(block.pointer, kept) };
+                    // SAFETY: `filled` bytes were filled before.
+                    let prefix = unsafe { std::slice::from_raw_parts(block.pointer, filled) };
                     prop_assert!(all(prefix, block.byte), "contents after resizing");
                     block.fill(byte);
-                    // To move a block to another class is a request; to resize one is not.
+                    // Moving a block to another class counts as a request; resizing in place does not.
                     let now = pool.stats().total.count;
                     prop_assert!(now == requests || now == requests + 1);
                     requests = now;
@@ -173,7 +173,7 @@ proptest! {
         }
         for block in live {
             prop_assert!(all(block.bytes(), block.byte), "contents at the end");
-            // SAFETY: it lived with this layout.
+            // SAFETY: the block is live and has this layout.
             unsafe { pool.dealloc(block.pointer, block.layout) };
         }
         drop(pool);

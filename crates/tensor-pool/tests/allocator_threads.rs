@@ -1,5 +1,5 @@
-//! Counting on very many threads. Alone in its process, where no thread of another test ends and
-//! leaves its counters to one of these. Also run under valgrind.
+//! Counting on many threads. The only test of its process, so that no thread of another test ends and
+//! passes its counters to a thread of this test. Also run under valgrind.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::sync::Barrier;
@@ -11,7 +11,7 @@ fn layout(size: usize) -> Layout {
     Layout::from_size_align(size, 8).unwrap()
 }
 
-/// Four threads that count as fast as they can.
+/// Runs four threads that update the counters concurrently.
 fn hammer(pool: &PoolAllocator) {
     const THREADS: usize = 4;
     const ROUNDS: usize = 20_000;
@@ -22,7 +22,7 @@ fn hammer(pool: &PoolAllocator) {
             scope.spawn(|| {
                 start.wait();
                 for _ in 0..ROUNDS {
-                    // SAFETY: not of size 0; resized and freed with the size it has.
+                    // SAFETY: the size is not 0, and the block is resized and freed with its current layout.
                     unsafe {
                         let block = pool.alloc(layout(100));
                         let block = pool.realloc(block, layout(100), 150);
@@ -48,26 +48,26 @@ fn hammer(pool: &PoolAllocator) {
 }
 
 #[test]
-fn counts_are_exact_also_with_more_threads_than_have_counters_of_their_own() {
+fn counts_are_exact_with_more_threads_than_counter_slots() {
     const THREADS: usize = 256;
     let pool = PoolAllocator::new();
     hammer(&pool);
-    let (all_here, done) = (Barrier::new(THREADS + 1), Barrier::new(THREADS + 1));
+    let (ready, done) = (Barrier::new(THREADS + 1), Barrier::new(THREADS + 1));
     thread::scope(|scope| {
         for _ in 0..THREADS {
             let thread = thread::Builder::new().stack_size(64 << 10);
             let work = || {
-                // SAFETY: not of size 0, freed as it was allocated.
+                // SAFETY: the size is not 0, and the block is freed with the layout of its allocation.
                 unsafe {
                     let block = pool.alloc(layout(7));
-                    all_here.wait();
+                    ready.wait();
                     done.wait();
                     pool.dealloc(block, layout(7));
                 }
             };
             thread.spawn_scoped(scope, work).unwrap();
         }
-        all_here.wait();
+        ready.wait();
         assert_eq!(pool.stats().live_blocks, THREADS as u64);
         hammer(&pool);
         done.wait();

@@ -1,4 +1,4 @@
-//! What a budget promises.
+//! Budgets, reservations and reclaimers.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use proptest::prelude::*;
 use tensor_pool::{Budget, Holder, OverBudget, ReclaimerHandle, Reservation};
 
-/// Holders as pairs.
+/// Returns the holders as pairs of name and bytes.
 fn pairs(holders: &[Holder]) -> Vec<(String, u64)> {
     holders
         .iter()
@@ -24,7 +24,7 @@ fn handles_can_be_used_from_any_thread() {
 }
 
 #[test]
-fn a_refusal_tells_which_budget_is_short_and_who_holds_it() {
+fn refusal_names_the_exceeded_budget_and_its_holders() {
     let root = Budget::new("process", 64 << 20);
     let child = root.child("request", 32 << 20);
     let _weights = root.reserve(40 << 20, "weights").unwrap();
@@ -44,9 +44,9 @@ fn a_refusal_tells_which_budget_is_short_and_who_holds_it() {
     assert_eq!(of_root.available_bytes, 14 << 20);
     assert_eq!(
         of_root.to_string(),
-        "cannot reserve 20.0 MiB for audio: budget `process` has 14.0 MiB of 64.0 MiB left, held by \
-         weights 40.0 MiB, page 7.0 MiB in 2, voice 2.0 MiB and 1 more; drop or shrink what is held, ask \
-         for less, or raise its limit"
+        "cannot reserve 20.0 MiB for audio: 14.0 MiB of 64.0 MiB available in budget `process` (in use: \
+         weights 40.0 MiB, page 7.0 MiB in 2, voice 2.0 MiB and 1 more); release reservations, reserve \
+         less or raise the limit"
     );
 
     let of_child = child.reserve(26 << 20, "audio").unwrap_err();
@@ -60,13 +60,13 @@ fn a_refusal_tells_which_budget_is_short_and_who_holds_it() {
     let empty = Budget::new("empty", 1).reserve(2, "x");
     assert_eq!(
         empty.unwrap_err().to_string(),
-        "cannot reserve 2 B for x: budget `empty` has 1 B of 1 B left; drop or shrink what is held, \
-         ask for less, or raise its limit"
+        "cannot reserve 2 B for x: 1 B of 1 B available in budget `empty`; release reservations, \
+         reserve less or raise the limit"
     );
 }
 
 #[test]
-fn a_reservation_is_given_back_on_another_thread_and_after_its_budget() {
+fn reservation_is_released_on_another_thread_and_after_its_budget() {
     let root = Budget::new("root", 10);
     let reservation = root.child("child", 10).reserve(7, "x").unwrap();
     assert_eq!(root.used_bytes(), 7);
@@ -77,7 +77,7 @@ fn a_reservation_is_given_back_on_another_thread_and_after_its_budget() {
 }
 
 #[test]
-fn growth_that_does_not_fit_changes_nothing() {
+fn refused_growth_changes_nothing() {
     let budget = Budget::new("root", 10);
     let mut reservation = budget.reserve(6, "x").unwrap();
     assert_eq!(reservation.grow(5).unwrap_err().requested_bytes, 5);
@@ -88,10 +88,10 @@ fn growth_that_does_not_fit_changes_nothing() {
 }
 
 #[test]
-fn a_limit_below_what_is_used_takes_nothing_and_grants_nothing() {
+fn limit_below_use_releases_nothing_and_refuses_reservations() {
     let root = Budget::new("root", 10);
     let child = root.child("child", u64::MAX);
-    let mut held = child.reserve(8, "x").unwrap();
+    let mut reservation = child.reserve(8, "x").unwrap();
     root.set_limit(5);
     assert!(root.is_over() && !child.is_over());
     assert_eq!(
@@ -103,32 +103,32 @@ fn a_limit_below_what_is_used_takes_nothing_and_grants_nothing() {
         (8, 0, 0)
     );
     assert!(child.reserve(1, "y").is_err());
-    assert!(held.grow(1).is_err());
+    assert!(reservation.grow(1).is_err());
     assert!(child.reserve(0, "nothing").is_ok());
-    held.shrink(4);
+    reservation.shrink(4);
     assert!(!root.is_over());
-    held.grow(1).unwrap();
-    assert!(held.grow(1).is_err());
+    reservation.grow(1).unwrap();
+    assert!(reservation.grow(1).is_err());
 }
 
 #[test]
-fn amounts_beyond_any_memory_are_refused_and_not_wrapped() {
+fn huge_amounts_are_refused_without_overflow() {
     let budget = Budget::new("endless", u64::MAX);
-    let mut held = budget.reserve((1 << 48) - 1, "all there is").unwrap();
-    assert!(held.grow(1).is_err());
+    let mut reservation = budget.reserve((1 << 48) - 1, "all there is").unwrap();
+    assert!(reservation.grow(1).is_err());
     assert!(budget.reserve(u64::MAX, "more").is_err());
     assert_eq!(budget.available_bytes(), 0);
     assert_eq!(budget.used_bytes(), (1 << 48) - 1);
 }
 
 #[test]
-fn debug_output_ends() {
+fn debug_output_is_finite() {
     let root = Budget::new("root", 10);
-    let held = root.child("child", 9).reserve(1, "x").unwrap();
-    assert!(format!("{root:?} {held:?}").contains("child"));
+    let reservation = root.child("child", 9).reserve(1, "x").unwrap();
+    assert!(format!("{root:?} {reservation:?}").contains("child"));
 }
 
-/// A reclaimer that notes what it was asked for, and drops one reservation.
+/// Adds a reclaimer that logs its priority and the missing bytes, and drops one reservation.
 fn freeing(
     budget: &Budget,
     priority: i32,
@@ -144,7 +144,7 @@ fn freeing(
 }
 
 #[test]
-fn reclaimers_are_asked_by_priority_until_nothing_is_missing() {
+fn reclaimers_run_by_priority_until_the_reservation_fits() {
     let budget = Budget::new("root", 100);
     let log = Arc::new(Mutex::new(Vec::new()));
     let _handles: Vec<_> = [(2, 30), (-1, 20), (1, 40)]
@@ -153,24 +153,24 @@ fn reclaimers_are_asked_by_priority_until_nothing_is_missing() {
             freeing(&budget, priority, &log, reservation)
         })
         .into();
-    let _held = budget.reserve(50, "x").unwrap();
+    let _reservation = budget.reserve(50, "x").unwrap();
     assert_eq!(*log.lock().unwrap(), [(-1, 40), (1, 20)]);
     assert_eq!(budget.used_bytes(), 80);
 }
 
 #[test]
-fn what_is_over_the_limit_is_asked_for_too() {
+fn reclaimers_also_free_the_bytes_above_the_limit() {
     let budget = Budget::new("root", 100);
     let log = Arc::new(Mutex::new(Vec::new()));
     let cached = budget.reserve(90, "cache").unwrap();
     let _handle = freeing(&budget, 0, &log, cached);
     budget.set_limit(60);
-    let _held = budget.reserve(10, "x").unwrap();
+    let _reservation = budget.reserve(10, "x").unwrap();
     assert_eq!(*log.lock().unwrap(), [(0, 40)]);
 }
 
 #[test]
-fn only_budgets_of_the_chain_that_are_short_ask() {
+fn only_exceeded_budgets_of_the_chain_call_their_reclaimers() {
     let root = Budget::new("root", 100);
     let child = root.child("child", 50);
     let sibling = root.child("sibling", 100);
@@ -180,17 +180,17 @@ fn only_budgets_of_the_chain_that_are_short_ask() {
     let _of_child = freeing(&child, 1, &log, cache(&child, 20));
     let _of_sibling = freeing(&sibling, 2, &log, cache(&sibling, 40));
 
-    // Root has 10 left, the child 30.
+    // The root has 10 bytes left, the child 30.
     let first = child.reserve(25, "x").unwrap();
     assert_eq!(*log.lock().unwrap(), [(0, 15)]);
-    // Both have too little: 5 and 15. The child's cache is enough for both.
+    // Both have too few bytes: 5 and 15. The child's cache is enough for both.
     let _second = child.reserve(20, "x").unwrap();
     assert_eq!(*log.lock().unwrap(), [(0, 15), (1, 15)]);
     drop(first);
 }
 
 #[test]
-fn nothing_is_thrown_away_for_what_can_never_fit() {
+fn reclaimers_do_not_run_for_requests_above_the_limit() {
     let root = Budget::new("root", 100);
     let child = root.child("child", 50);
     let log = Arc::new(Mutex::new(Vec::new()));
@@ -201,7 +201,7 @@ fn nothing_is_thrown_away_for_what_can_never_fit() {
 }
 
 #[test]
-fn a_reclaimer_may_reserve_and_is_not_asked_for_itself() {
+fn reclaimer_can_reserve_without_recursion() {
     let budget = Budget::new("root", 100);
     let calls = Arc::new(AtomicUsize::new(0));
     let cached = Arc::new(Mutex::new(Some(budget.reserve(90, "cache").unwrap())));
@@ -215,53 +215,53 @@ fn a_reclaimer_may_reserve_and_is_not_asked_for_itself() {
             *cached.lock().unwrap() = Some(budget.reserve(10, "less cache").unwrap());
         })
     };
-    let mut held = budget.reserve(80, "x").unwrap();
+    let mut reservation = budget.reserve(80, "x").unwrap();
     assert_eq!(calls.load(Ordering::Relaxed), 1);
-    // And again, now that the first has ended.
-    assert!(held.grow(15).is_err());
+    // The reclaimer runs again after its first call has ended.
+    assert!(reservation.grow(15).is_err());
     assert_eq!(calls.load(Ordering::Relaxed), 2);
 }
 
 #[test]
-fn a_reclaimer_is_asked_no_more_once_its_handle_is_dropped() {
+fn dropping_the_handle_removes_the_reclaimer() {
     let budget = Budget::new("root", 10);
     let alive = Arc::new(());
     let handle = {
         let alive = Arc::clone(&alive);
-        budget.add_reclaimer(0, move |_| panic!("asked: {alive:?}"))
+        budget.add_reclaimer(0, move |_| panic!("called after removal: {alive:?}"))
     };
     drop(handle);
     assert_eq!(Arc::strong_count(&alive), 1);
-    let _held = budget.reserve(10, "x").unwrap();
+    let _reservation = budget.reserve(10, "x").unwrap();
     assert!(budget.reserve(1, "y").is_err());
 }
 
 #[test]
-fn a_reclaimer_that_panics_leaves_the_budget_as_it_was() {
+fn panicking_reclaimer_leaves_the_budget_unchanged() {
     let budget = Budget::new("root", 10);
-    let handle = budget.add_reclaimer(0, |_| panic!("as this test wants"));
-    let held = budget.reserve(8, "x").unwrap();
+    let handle = budget.add_reclaimer(0, |_| panic!("on purpose"));
+    let reservation = budget.reserve(8, "x").unwrap();
     let panicked = {
         let budget = budget.clone();
         std::thread::spawn(move || budget.reserve(3, "y").is_ok()).join()
     };
     assert!(panicked.is_err());
     assert_eq!(budget.used_bytes(), 8);
-    let asked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         budget.reserve(3, "y").is_ok()
     }));
-    assert!(asked.is_err());
-    // The panic has left this thread able to ask others.
+    assert!(result.is_err());
+    // Other reclaimers still run on this thread after the panic.
     drop(handle);
-    let slot = Mutex::new(Some(held));
+    let slot = Mutex::new(Some(reservation));
     let _handle = budget.add_reclaimer(0, move |_| drop(slot.lock().unwrap().take()));
     assert!(budget.reserve(3, "y").is_ok());
 }
 
-/// Children of one root, each used by two threads with random requests; what they hold is counted
-/// apart, within the time in which they hold it.
+/// Two threads per child of one root make random reservations. Separate counters track the reserved
+/// bytes while each reservation is alive.
 #[test]
-fn threads_never_hold_more_than_a_limit() {
+fn concurrent_reservations_never_exceed_a_limit() {
     const LIMITS: [u64; 3] = [100, 70, 60];
     let root = Budget::new("root", LIMITS[0]);
     let budgets = [
@@ -269,11 +269,11 @@ fn threads_never_hold_more_than_a_limit() {
         root.child("a", LIMITS[1]),
         root.child("b", LIMITS[2]),
     ];
-    let held: [AtomicU64; 3] = Default::default();
+    let reserved: [AtomicU64; 3] = Default::default();
     let granted = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for thread in 0..4_u64 {
-            let (budgets, held, granted) = (&budgets, &held, &granted);
+            let (budgets, reserved, granted) = (&budgets, &reserved, &granted);
             scope.spawn(move || {
                 let child = 1 + thread as usize % 2;
                 let mut random = thread;
@@ -291,12 +291,12 @@ fn threads_never_hold_more_than_a_limit() {
                     };
                     granted.fetch_add(1, Ordering::Relaxed);
                     for i in [0, child] {
-                        let sum = held[i].fetch_add(bytes, Ordering::SeqCst) + bytes;
+                        let sum = reserved[i].fetch_add(bytes, Ordering::SeqCst) + bytes;
                         assert!(sum <= LIMITS[i], "{sum} in {i}");
                     }
                     std::thread::yield_now();
                     for i in [0, child] {
-                        held[i].fetch_sub(bytes, Ordering::SeqCst);
+                        reserved[i].fetch_sub(bytes, Ordering::SeqCst);
                     }
                 }
             });
@@ -349,16 +349,16 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..80)
 }
 
-/// A root, two children, and a child of the first of them.
+/// A root, two children, and a child of the first child.
 const PARENTS: [Option<usize>; 4] = [None, Some(0), Some(0), Some(1)];
 const NAMES: [&str; 3] = ["one", "two", "three"];
 
-/// The same in the plainest way: a list of who holds what where.
+/// The reference model: a list of all reservations.
 struct Model {
     limits: [u64; PARENTS.len()],
     peaks: [u64; PARENTS.len()],
     /// Budget, name, bytes.
-    held: Vec<(usize, usize, u64)>,
+    entries: Vec<(usize, usize, u64)>,
 }
 
 impl Model {
@@ -370,14 +370,14 @@ impl Model {
         let below = |&&(other, _, _): &&(usize, usize, u64)| {
             Self::chain(other).any(|above| above == budget)
         };
-        self.held.iter().filter(below).map(|held| held.2).sum()
+        self.entries.iter().filter(below).map(|entry| entry.2).sum()
     }
 
     fn left(&self, budget: usize) -> u64 {
         self.limits[budget].saturating_sub(self.used(budget))
     }
 
-    /// The first budget that is short.
+    /// Returns the first budget of the chain that has too few bytes left.
     fn short(&self, budget: usize, bytes: u64) -> Option<usize> {
         Self::chain(budget).find(|&budget| bytes > self.left(budget))
     }
@@ -392,13 +392,13 @@ impl Model {
         let mut holders: Vec<(String, u64)> = Vec::new();
         for (name, what) in NAMES.iter().enumerate() {
             let mut of_name = self
-                .held
+                .entries
                 .iter()
-                .filter(|held| held.1 == name)
-                .filter(|held| Self::chain(held.0).any(|above| above == budget))
+                .filter(|entry| entry.1 == name)
+                .filter(|entry| Self::chain(entry.0).any(|above| above == budget))
                 .peekable();
             if of_name.peek().is_some() {
-                holders.push(((*what).to_owned(), of_name.map(|held| held.2).sum()));
+                holders.push(((*what).to_owned(), of_name.map(|entry| entry.2).sum()));
             }
         }
         holders.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
@@ -408,7 +408,7 @@ impl Model {
 
 proptest! {
     #[test]
-    fn a_tree_counts_as_the_plain_list_does(steps in steps()) {
+    fn budget_tree_equals_the_reference_model(steps in steps()) {
         let root = Budget::new("0", 100);
         let child = root.child("1", 80);
         let budgets = [
@@ -417,15 +417,15 @@ proptest! {
             root.child("2", u64::MAX),
             child.child("3", 50),
         ];
-        let mut model = Model { limits: [100, 80, u64::MAX, 50], peaks: [0; 4], held: Vec::new() };
-        let mut held: Vec<Reservation> = Vec::new();
+        let mut model = Model { limits: [100, 80, u64::MAX, 50], peaks: [0; 4], entries: Vec::new() };
+        let mut reservations: Vec<Reservation> = Vec::new();
         for step in steps {
             match step {
                 Step::Reserve { budget, bytes, name } => {
                     match (budgets[budget].reserve(bytes, NAMES[name]), model.short(budget, bytes)) {
                         (Ok(reservation), None) => {
-                            held.push(reservation);
-                            model.held.push((budget, name, bytes));
+                            reservations.push(reservation);
+                            model.entries.push((budget, name, bytes));
                         }
                         (Err(error), Some(short)) => {
                             prop_assert_eq!(error.budget.as_str(), short.to_string());
@@ -435,23 +435,23 @@ proptest! {
                         (result, short) => prop_assert!(false, "{result:?}, model: {short:?}"),
                     }
                 }
-                Step::Grow { reservation, bytes } if !held.is_empty() => {
-                    let i = reservation % held.len();
-                    let fits = model.short(model.held[i].0, bytes).is_none();
-                    prop_assert_eq!(held[i].grow(bytes).is_ok(), fits);
+                Step::Grow { reservation, bytes } if !reservations.is_empty() => {
+                    let i = reservation % reservations.len();
+                    let fits = model.short(model.entries[i].0, bytes).is_none();
+                    prop_assert_eq!(reservations[i].grow(bytes).is_ok(), fits);
                     if fits {
-                        model.held[i].2 += bytes;
+                        model.entries[i].2 += bytes;
                     }
                 }
-                Step::Shrink { reservation, bytes } if !held.is_empty() => {
-                    let i = reservation % held.len();
-                    held[i].shrink(bytes);
-                    model.held[i].2 = model.held[i].2.saturating_sub(bytes);
+                Step::Shrink { reservation, bytes } if !reservations.is_empty() => {
+                    let i = reservation % reservations.len();
+                    reservations[i].shrink(bytes);
+                    model.entries[i].2 = model.entries[i].2.saturating_sub(bytes);
                 }
-                Step::Drop { reservation } if !held.is_empty() => {
-                    let i = reservation % held.len();
-                    drop(held.swap_remove(i));
-                    model.held.swap_remove(i);
+                Step::Drop { reservation } if !reservations.is_empty() => {
+                    let i = reservation % reservations.len();
+                    drop(reservations.swap_remove(i));
+                    model.entries.swap_remove(i);
                 }
                 Step::SetLimit { budget, limit } => {
                     budgets[budget].set_limit(limit);
@@ -460,7 +460,7 @@ proptest! {
                 _ => {}
             }
             model.note_peaks();
-            for (reservation, &(_, name, bytes)) in held.iter().zip(&model.held) {
+            for (reservation, &(_, name, bytes)) in reservations.iter().zip(&model.entries) {
                 prop_assert_eq!((reservation.what(), reservation.bytes()), (NAMES[name], bytes));
             }
             for (i, budget) in budgets.iter().enumerate() {
@@ -473,7 +473,7 @@ proptest! {
                 prop_assert_eq!(pairs(&budget.holders()), model.holders(i));
             }
         }
-        drop(held);
+        drop(reservations);
         for budget in &budgets {
             prop_assert_eq!(budget.used_bytes(), 0);
             prop_assert!(budget.holders().is_empty());

@@ -1,4 +1,4 @@
-//! The tensor pool on the other devices.
+//! The tensor pool on devices other than Flex.
 #![cfg(any(feature = "ndarray", feature = "wgpu"))]
 
 use burn::tensor::{DType, Device, Tensor};
@@ -8,8 +8,8 @@ fn values<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {
     tensor.clone().into_data().try_into_vec().unwrap()
 }
 
-/// Tensors are leased, written, returned, zeroed, and told apart by layout.
-fn behaves_as_on_flex(device: &Device) {
+/// Checks leasing, writing, returning, zeroing and the detection of changed layouts.
+fn behaves_like_flex(device: &Device) {
     let pool = MemoryPool::default();
     let lease = || pool.get_tensor([3, 3], DType::F32, device).unwrap();
     let mut tensor = lease();
@@ -21,10 +21,10 @@ fn behaves_as_on_flex(device: &Device) {
     let mut tensor = lease();
     assert_eq!(values(&tensor), [0.0; 9]);
     assert_eq!(pool.get_stats().hits, 1);
-    let kept = Tensor::clone(&tensor);
+    let clone = Tensor::clone(&tensor);
     tensor.update(|t| t.slice_fill([0..1, 0..3], 4.0));
-    assert_eq!(values(&kept), [0.0; 9]);
-    drop((kept, tensor));
+    assert_eq!(values(&clone), [0.0; 9]);
+    drop((clone, tensor));
 
     let pool = MemoryPool::default();
     let mut transposed = pool.get_tensor([3, 3], DType::F32, device).unwrap();
@@ -47,17 +47,17 @@ fn behaves_as_on_flex(device: &Device) {
 
 #[cfg(feature = "ndarray")]
 #[test]
-fn ndarray_behaves_as_flex() {
+fn ndarray_behaves_like_flex() {
     #[allow(deprecated, reason = "Burn deprecates the backend before its removal")]
-    behaves_as_on_flex(&Device::ndarray());
+    behaves_like_flex(&Device::ndarray());
 }
 
 #[cfg(feature = "wgpu")]
 #[test]
-fn wgpu_behaves_as_flex_and_tells_its_own_pools() {
-    // Without an adapter this is an error here, and a panic at first use otherwise.
+fn wgpu_behaves_like_flex_and_reports_its_own_pools() {
+    // Without an adapter this returns an error, instead of a panic at the first use.
     let device = Device::wgpu_options().init().unwrap();
-    behaves_as_on_flex(&device);
+    behaves_like_flex(&device);
 
     let pool = MemoryPool::default();
     let large = || pool.get_tensor([4 << 20], DType::F32, &device).unwrap();

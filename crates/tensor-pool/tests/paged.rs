@@ -14,7 +14,7 @@ fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_into_vec().unwrap()
 }
 
-/// `[row, step, channel]`, counting up from `start`.
+/// Returns a tensor `[row, step, channel]` whose values count up from `start`.
 fn counting(shape: [usize; 3], start: usize) -> Tensor<3> {
     let count: usize = shape.iter().product();
     let values = (start..start + count).map(|value| value as f32).collect();
@@ -30,7 +30,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn what_was_appended_is_what_is_there(
+    fn views_and_contiguous_return_the_appended_values(
         axis in 0usize..3, page_len in 1usize..5,
         appends in proptest::collection::vec(0usize..9, 1..8),
     ) {
@@ -71,23 +71,23 @@ proptest! {
 }
 
 #[test]
-fn no_page_moves_in_a_hundred_appends() {
+fn appending_does_not_move_pages() {
     let pool = MemoryPool::default();
     let mut sequence = pages(&pool, [2, 8, 4], 1);
-    let mut places: Vec<usize> = Vec::new();
+    let mut addresses: Vec<usize> = Vec::new();
     for step in 0..100 {
         sequence.append(counting([2, 1, 4], step)).unwrap();
         let now: Vec<_> = sequence.pages().iter().map(|page| address(page)).collect();
-        assert_eq!(now[..places.len()], places, "after {step} steps");
-        places = now;
+        assert_eq!(now[..addresses.len()], addresses, "after {step} steps");
+        addresses = now;
     }
-    assert_eq!(places.len(), 13);
-    // Nothing but the pages was taken from the pool.
+    assert_eq!(addresses.len(), 13);
+    // Only pages were leased from the pool.
     assert_eq!(pool.get_stats().allocations, 13);
 }
 
 #[test]
-fn pages_return_and_are_leased_again() {
+fn pages_return_to_the_pool_and_are_reused() {
     let pool = MemoryPool::default();
     let mut sequence = pages(&pool, [1, 4, 1], 1);
     sequence.append(counting([1, 10, 1], 1)).unwrap();
@@ -101,7 +101,7 @@ fn pages_return_and_are_leased_again() {
 }
 
 #[test]
-fn the_next_page_is_reserved_before_it_is_there() {
+fn pages_are_reserved_in_the_budget_before_appending() {
     let budget = Budget::new("stream", 100);
     let pool = MemoryPool::default();
     let page = TensorRequest::new([1, 4, 3], DType::F32, &Device::flex()).budget(&budget);
@@ -113,14 +113,14 @@ fn the_next_page_is_reserved_before_it_is_there() {
     sequence.reserve(3).unwrap();
     let refused = sequence.append(counting([1, 4, 3], 0));
     assert!(matches!(refused, Err(Error::OverBudget(_))));
-    assert_eq!(sequence.len(), 5, "nothing of it was appended");
+    assert_eq!(sequence.len(), 5, "a refused append changes nothing");
     sequence.append(counting([1, 3, 3], 0)).unwrap();
     drop(sequence);
     assert_eq!(budget.used_bytes(), 0);
 }
 
 #[test]
-fn values_and_axes_that_do_not_fit_are_errors() {
+fn rejects_values_of_another_shape_and_invalid_axes() {
     let pool = MemoryPool::default();
     let mut sequence = pages(&pool, [1, 4, 2], 1);
     let error = sequence.append(counting([1, 4, 3], 0)).unwrap_err();
@@ -131,7 +131,7 @@ fn values_and_axes_that_do_not_fit_are_errors() {
 }
 
 #[test]
-fn a_kernel_may_write_into_the_pages_itself() {
+fn kernels_can_write_directly_into_pages() {
     let pool = MemoryPool::default();
     let mut sequence = pages(&pool, [1, 4, 1], 1);
     sequence.append(counting([1, 3, 1], 0)).unwrap();

@@ -21,7 +21,7 @@ fn floats<const D: usize>(pool: &MemoryPool, shape: [usize; D]) -> PooledTensor<
 }
 
 #[test]
-fn the_data_pointer_is_the_same_after_lease_write_return_lease() {
+fn data_pointer_is_unchanged_after_lease_write_return_lease() {
     let pool = MemoryPool::default();
     let mut tensor = floats(&pool, [4, 8]);
     let first = address(&tensor);
@@ -34,7 +34,7 @@ fn the_data_pointer_is_the_same_after_lease_write_return_lease() {
 }
 
 #[test]
-fn no_old_value_survives_zeroing_not_even_nan() {
+fn zeroing_removes_all_old_values_including_nan() {
     let pool = MemoryPool::default();
     let mut tensor = floats(&pool, [3, 5]);
     tensor.update(|t| t + f32::NAN);
@@ -44,7 +44,7 @@ fn no_old_value_survives_zeroing_not_even_nan() {
 }
 
 #[test]
-fn a_tensor_leased_as_it_is_holds_nan_in_debug_builds() {
+fn tensor_leased_as_is_contains_nan_in_debug_builds() {
     let pool = MemoryPool::default();
     let request = || TensorRequest::new([6], DType::F32, &Device::flex()).reuse(Reuse::AsIs);
     for round in 0..2 {
@@ -56,21 +56,21 @@ fn a_tensor_leased_as_it_is_holds_nan_in_debug_builds() {
 }
 
 #[test]
-fn a_clone_that_the_user_kept_never_changes() {
+fn live_clone_of_a_returned_tensor_never_changes() {
     let pool = MemoryPool::default();
     let mut tensor = floats(&pool, [4]);
     tensor.update(|t| t + 5.0);
-    let kept = Tensor::clone(&tensor);
+    let clone = Tensor::clone(&tensor);
     drop(tensor);
     let stats = pool.get_stats();
     assert_eq!((stats.dropped_shared, stats.pooled_tensors), (1, 0));
     let mut other = floats(&pool, [4]);
     other.update(|t| t + 7.0);
-    assert_eq!(values(&kept), [5.0; 4]);
+    assert_eq!(values(&clone), [5.0; 4]);
 }
 
 #[test]
-fn a_clone_that_was_dropped_in_time_does_no_harm() {
+fn clone_dropped_before_the_return_does_not_prevent_pooling() {
     let pool = MemoryPool::default();
     let tensor = floats(&pool, [4]);
     drop(Tensor::clone(&tensor));
@@ -79,21 +79,21 @@ fn a_clone_that_was_dropped_in_time_does_no_harm() {
 }
 
 #[test]
-fn a_tensor_whose_shape_or_layout_changed_is_dropped_and_counted() {
+fn tensor_with_changed_shape_or_layout_is_dropped_and_counted() {
     let pool = MemoryPool::default();
     let mut reshaped = floats(&pool, [2, 6]);
     reshaped.update(|t| t.reshape([3, 4]));
     drop(reshaped);
     assert_eq!(pool.get_stats().dropped_changed, 1);
 
-    // Same shape, alone in its memory, but transposed.
+    // Same shape and not shared, but transposed.
     let mut transposed = floats(&pool, [3, 3]);
     transposed.update(Tensor::transpose);
     assert!(transposed.can_mut());
     drop(transposed);
     assert_eq!(pool.get_stats().dropped_changed, 2);
 
-    // Same shape, a view into a larger buffer.
+    // Same shape, but a view into a larger buffer.
     let mut narrowed = floats(&pool, [2, 2]);
     narrowed.update(|t| Tensor::cat(vec![t.clone(), t], 0).slice([1..3, 0..2]));
     drop(narrowed);
@@ -102,7 +102,7 @@ fn a_tensor_whose_shape_or_layout_changed_is_dropped_and_counted() {
 }
 
 #[test]
-fn only_the_same_shape_and_type_is_leased_again() {
+fn idle_tensor_serves_only_its_shape_and_type() {
     let pool = MemoryPool::default();
     drop(floats(&pool, [2, 3]));
     drop(floats(&pool, [3, 2]));
@@ -116,7 +116,7 @@ fn only_the_same_shape_and_type_is_leased_again() {
 }
 
 #[test]
-fn tensors_of_every_kind_come_back_as_zeros() {
+fn tensors_of_every_kind_are_leased_zeroed() {
     let (pool, device) = (MemoryPool::default(), Device::flex());
     for round in 0..2 {
         let mut ints: PooledTensor<1, Int> = pool
@@ -145,7 +145,7 @@ fn tensors_of_every_kind_come_back_as_zeros() {
 }
 
 #[test]
-fn no_more_is_kept_than_was_asked_for() {
+fn idle_tensors_are_limited_by_number_and_bytes() {
     let pool = MemoryPool::new(2);
     let leased: Vec<_> = (0..3).map(|_| floats(&pool, [8])).collect();
     drop(leased);
@@ -166,72 +166,72 @@ fn no_more_is_kept_than_was_asked_for() {
     assert_eq!((stats.idle_bytes, stats.dropped_full), (64, 1));
 }
 
-/// Leases that many tensors of a shape and returns them.
-fn use_at_once(pool: &MemoryPool, shape: [usize; 2], count: usize) -> Vec<usize> {
+/// Leases `count` tensors of a shape together, returns them to the pool, and returns their addresses.
+fn lease_together(pool: &MemoryPool, shape: [usize; 2], count: usize) -> Vec<usize> {
     let tensors: Vec<_> = (0..count).map(|_| floats(pool, shape)).collect();
     tensors.iter().map(|tensor| address(tensor)).collect()
 }
 
 #[test]
-fn the_number_that_is_kept_is_lowered_and_raised_while_in_use() {
+fn max_pool_size_can_be_lowered_and_raised_while_tensors_are_leased() {
     let pool = MemoryPool::new(4);
     assert_eq!(pool.max_pool_size(), 4);
-    let addresses = use_at_once(&pool, [2, 3], 4);
-    use_at_once(&pool, [8, 8], 1);
+    let addresses = lease_together(&pool, [2, 3], 4);
+    lease_together(&pool, [8, 8], 1);
     let leased = floats(&pool, [8, 8]);
 
     pool.set_max_pool_size(2);
     assert_eq!(pool.max_pool_size(), 2);
     let stats = pool.get_stats();
     assert_eq!((stats.pooled_tensors, stats.idle_bytes), (2, 2 * 24));
-    // Those that came back last, in their order.
+    // The tensors that were returned last, in their order.
     let left = [floats(&pool, [2, 3]), floats(&pool, [2, 3])];
     assert_eq!(
         left.each_ref().map(|tensor| address(tensor)),
         addresses[2..]
     );
     drop(left);
-    use_at_once(&pool, [2, 3], 3);
+    lease_together(&pool, [2, 3], 3);
     assert_eq!(pool.get_stats().pooled_tensors, 2);
 
-    // The leased one is kept too, as is one of another shape.
+    // The returned tensor is retained too: it has another shape.
     drop(leased);
     assert_eq!(pool.get_stats().pooled_tensors, 3);
     pool.set_max_pool_size(5);
-    use_at_once(&pool, [2, 3], 6);
+    lease_together(&pool, [2, 3], 6);
     assert_eq!(pool.get_stats().pooled_tensors, 6);
 
     pool.set_max_pool_size(usize::MAX);
-    assert_eq!(pool.max_pool_size(), 1 << 16, "as the options say");
+    assert_eq!(pool.max_pool_size(), 1 << 16, "the documented maximum");
     assert_eq!(pool.get_stats().pooled_tensors, 6);
 }
 
 #[test]
-fn nothing_is_kept_from_when_pooling_is_turned_off_to_when_it_is_turned_on() {
+fn pool_retains_nothing_while_max_pool_size_is_0() {
     let budget = Budget::new("idle", 1 << 20);
     let pool = MemoryPool::with_options(PoolOptions {
         budget: Some(budget.clone()),
         ..PoolOptions::default()
     });
-    use_at_once(&pool, [2, 3], 3);
+    lease_together(&pool, [2, 3], 3);
     let leased = floats(&pool, [4, 4]);
     pool.set_max_pool_size(0);
     drop(leased);
-    use_at_once(&pool, [5, 5], 1);
+    lease_together(&pool, [5, 5], 1);
     let stats = pool.get_stats();
     assert_eq!((stats.pooled_tensors, stats.keys), (0, 0));
     assert_eq!((stats.idle_bytes, budget.used_bytes()), (0, 0));
     assert_eq!(
         stats.dropped_full, 2,
-        "freed when turned off is not dropped"
+        "tensors freed by the setter are not counted as dropped"
     );
     pool.set_max_pool_size(1);
-    use_at_once(&pool, [5, 5], 1);
+    lease_together(&pool, [5, 5], 1);
     assert_eq!(pool.get_stats().pooled_tensors, 1);
 }
 
 #[test]
-fn no_tensor_is_lost_and_no_bound_exceeded_when_it_changes_under_threads() {
+fn concurrent_changes_of_max_pool_size_lose_no_tensor_and_exceed_no_limit() {
     let pool = MemoryPool::new(8);
     std::thread::scope(|scope| {
         for thread in 0..4 {
@@ -240,7 +240,7 @@ fn no_tensor_is_lost_and_no_bound_exceeded_when_it_changes_under_threads() {
                 for round in 0..200 {
                     match (thread, round % 4) {
                         (0, bound) => pool.set_max_pool_size(bound),
-                        _ => drop(use_at_once(pool, [1 + round % 3, 4], 3)),
+                        _ => drop(lease_together(pool, [1 + round % 3, 4], 3)),
                     }
                 }
             });
@@ -251,13 +251,13 @@ fn no_tensor_is_lost_and_no_bound_exceeded_when_it_changes_under_threads() {
     assert!(stats.pooled_tensors <= 2 * stats.keys, "{stats:?}");
     pool.clear();
     assert_eq!(pool.get_stats().idle_bytes, 0);
-    use_at_once(&pool, [1, 4], 3);
+    lease_together(&pool, [1, 4], 3);
     let stats = pool.get_stats();
     assert_eq!((stats.pooled_tensors, stats.idle_bytes), (2, 2 * 16));
 }
 
 #[test]
-fn a_detached_tensor_is_the_users_for_good() {
+fn detached_tensor_leaves_the_pool() {
     let pool = MemoryPool::default();
     let mut tensor = floats(&pool, [4]);
     tensor.update(|t| t + 1.0);
@@ -269,7 +269,7 @@ fn a_detached_tensor_is_the_users_for_good() {
 }
 
 #[test]
-fn stats_tell_what_was_done_and_what_is_there() {
+fn stats_report_leases_and_bytes() {
     let pool = MemoryPool::default();
     assert_eq!(pool.get_stats().hit_rate(), None);
     let first = floats(&pool, [256]);
@@ -314,7 +314,7 @@ fn outstanding_leases_are_listed_by_age() {
 }
 
 #[test]
-fn what_cannot_be_is_an_error_that_says_why() {
+fn invalid_requests_are_errors() {
     let (pool, device) = (MemoryPool::default(), Device::flex());
     let float = |shape| pool.get_tensor(shape, DType::F32, &device).map(drop);
     assert!(matches!(float([0, 4]), Err(Error::NoElements { .. })));
@@ -322,7 +322,7 @@ fn what_cannot_be_is_an_error_that_says_why() {
         float([usize::MAX, 2]),
         Err(Error::TooLarge { .. })
     ));
-    // Within the address space, beyond any machine.
+    // Within the address space, but more than any machine has.
     assert!(matches!(
         float([1 << 45, 4]),
         Err(Error::OutOfMemory { .. })
@@ -331,13 +331,13 @@ fn what_cannot_be_is_an_error_that_says_why() {
     assert!(
         kind.unwrap_err()
             .to_string()
-            .contains("i32 is no element type of a Float tensor")
+            .contains("i32 is not an element type of a Float tensor")
     );
     assert_eq!(pool.get_stats(), tensor_pool::PoolStats::default());
 }
 
 #[test]
-fn leased_and_idle_bytes_are_reserved_in_the_budgets_that_were_named() {
+fn leased_and_idle_bytes_are_reserved_in_their_budgets() {
     let machine = Budget::new("machine", 100);
     let stream = machine.child("stream", 80);
     let pool = MemoryPool::with_options(PoolOptions {
@@ -360,9 +360,9 @@ fn leased_and_idle_bytes_are_reserved_in_the_budgets_that_were_named() {
     assert_eq!(
         (stream.used_bytes(), machine.used_bytes()),
         (0, 64),
-        "idle, and counted"
+        "idle bytes stay reserved"
     );
-    // Nothing fits beside the idle tensor, so it goes.
+    // The request does not fit beside the idle tensor, so the idle tensor is freed.
     let other = pool.lease(request(20)).unwrap();
     assert_eq!((machine.used_bytes(), pool.get_stats().idle_bytes), (80, 0));
     drop(other);
@@ -371,7 +371,7 @@ fn leased_and_idle_bytes_are_reserved_in_the_budgets_that_were_named() {
 }
 
 #[test]
-fn a_refused_lease_leaves_the_idle_tensor_where_it_was() {
+fn refused_lease_retains_the_idle_tensor() {
     let budget = Budget::new("stream", 32);
     let pool = MemoryPool::default();
     drop(floats(&pool, [16]));
@@ -381,7 +381,7 @@ fn a_refused_lease_leaves_the_idle_tensor_where_it_was() {
 }
 
 #[test]
-fn an_update_that_panics_takes_the_tensor_and_nothing_else() {
+fn panic_in_update_loses_only_that_tensor() {
     let pool = MemoryPool::default();
     let mut tensor = floats(&pool, [4]);
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -394,22 +394,22 @@ fn an_update_that_panics_takes_the_tensor_and_nothing_else() {
 }
 
 #[test]
-fn eight_threads_lose_no_tensor_and_lease_none_twice() {
+fn concurrent_leases_lose_no_tensor_and_lease_none_twice() {
     let pool = MemoryPool::default();
-    let held: Mutex<HashSet<usize>> = Mutex::default();
+    let leased: Mutex<HashSet<usize>> = Mutex::default();
     std::thread::scope(|scope| {
         for thread in 0..8u32 {
-            let (pool, held) = (&pool, &held);
+            let (pool, leased) = (&pool, &leased);
             scope.spawn(move || {
                 for round in 0..200u32 {
                     let mark = (thread * 1000 + round) as f32;
                     let mut tensor = floats(pool, [16]);
-                    let place = address(&tensor);
-                    assert!(held.lock().unwrap().insert(place), "leased twice");
+                    let address = address(&tensor);
+                    assert!(leased.lock().unwrap().insert(address), "leased twice");
                     assert_eq!(values(&tensor), [0.0; 16]);
                     tensor.update(|t| t + mark);
                     assert_eq!(values(&tensor), [mark; 16]);
-                    held.lock().unwrap().remove(&place);
+                    leased.lock().unwrap().remove(&address);
                     drop(tensor);
                 }
             });
@@ -419,7 +419,7 @@ fn eight_threads_lose_no_tensor_and_lease_none_twice() {
     assert_eq!(stats.hits + stats.misses, 1600);
     assert_eq!(
         stats.pooled_tensors as u64, stats.allocations,
-        "one was lost"
+        "a tensor was lost"
     );
     assert!(stats.allocations <= 8);
     assert_eq!((stats.in_use_bytes, stats.dropped_shared), (0, 0));

@@ -1,4 +1,4 @@
-//! Any sequence of leases, writes and returns: the pool against a plain list of what is out.
+//! Random sequences of leases, writes and returns, compared with a list of the leased tensors.
 
 use burn::backend::Flex;
 use burn::tensor::{DType, Device, Tensor};
@@ -13,7 +13,7 @@ const MAX_IDLE: u64 = 128;
 enum Step {
     Lease(usize),
     Write(usize),
-    /// Somebody keeps a clone of what was returned.
+    /// Returns a tensor of which a clone stays alive.
     ReturnShared(usize),
     ReturnTransposed(usize),
     Return(usize),
@@ -45,48 +45,48 @@ fn address(tensor: &Tensor<2>) -> usize {
 
 proptest! {
     #[test]
-    fn leases_are_zeros_are_alone_and_are_counted(steps in steps()) {
+    fn leases_are_zeroed_unshared_and_counted(steps in steps()) {
         let pool = MemoryPool::with_options(PoolOptions {
             max_pool_size: MAX_POOL_SIZE,
             max_idle_bytes: MAX_IDLE,
             ..PoolOptions::default()
         });
         let device = Device::flex();
-        let mut out: Vec<PooledTensor<2>> = Vec::new();
-        // What users kept of tensors that went back, and what it has to be.
-        let mut kept: Vec<(Tensor<2>, Vec<f32>)> = Vec::new();
+        let mut leased: Vec<PooledTensor<2>> = Vec::new();
+        // Clones of returned tensors, and their expected values.
+        let mut clones: Vec<(Tensor<2>, Vec<f32>)> = Vec::new();
         let (mut leases, mut mark) = (0, 0.0);
         for step in steps {
-            let take = |out: &mut Vec<PooledTensor<2>>, index: usize| {
-                (!out.is_empty()).then(|| out.swap_remove(index % out.len()))
+            let take = |leased: &mut Vec<PooledTensor<2>>, index: usize| {
+                (!leased.is_empty()).then(|| leased.swap_remove(index % leased.len()))
             };
             match step {
                 Step::Lease(shape) => {
                     let tensor = pool.get_tensor(SHAPES[shape], DType::F32, &device).unwrap();
                     prop_assert!(values(&tensor).iter().all(|value| *value == 0.0));
                     leases += 1;
-                    out.push(tensor);
+                    leased.push(tensor);
                 }
-                Step::Write(index) if !out.is_empty() => {
+                Step::Write(index) if !leased.is_empty() => {
                     mark += 1.0;
-                    let index = index % out.len();
-                    out[index].update(|tensor| tensor + mark);
+                    let index = index % leased.len();
+                    leased[index].update(|tensor| tensor + mark);
                 }
                 Step::ReturnShared(index) => {
-                    if let Some(tensor) = take(&mut out, index) {
-                        kept.push((Tensor::clone(&tensor), values(&tensor)));
+                    if let Some(tensor) = take(&mut leased, index) {
+                        clones.push((Tensor::clone(&tensor), values(&tensor)));
                     }
                 }
                 Step::ReturnTransposed(index) => {
-                    if let Some(mut tensor) = take(&mut out, index) {
+                    if let Some(mut tensor) = take(&mut leased, index) {
                         tensor.update(Tensor::transpose);
                     }
                 }
-                Step::Return(index) => drop(take(&mut out, index)),
+                Step::Return(index) => drop(take(&mut leased, index)),
                 Step::Detach(index) => {
-                    if let Some(tensor) = take(&mut out, index) {
+                    if let Some(tensor) = take(&mut leased, index) {
                         let tensor = tensor.detach();
-                        kept.push((tensor.clone(), values(&tensor)));
+                        clones.push((tensor.clone(), values(&tensor)));
                     }
                 }
                 Step::Trim(keep) => {
@@ -99,16 +99,16 @@ proptest! {
             }
             let stats = pool.get_stats();
             prop_assert_eq!(stats.hits + stats.misses, leases);
-            prop_assert_eq!(stats.in_use_bytes, out.iter().map(|tensor| tensor.bytes()).sum::<u64>());
-            prop_assert_eq!(pool.outstanding().len(), out.len());
+            prop_assert_eq!(stats.in_use_bytes, leased.iter().map(|tensor| tensor.bytes()).sum::<u64>());
+            prop_assert_eq!(pool.outstanding().len(), leased.len());
             prop_assert!(stats.idle_bytes <= MAX_IDLE);
             prop_assert!(stats.pooled_tensors <= MAX_POOL_SIZE * SHAPES.len());
-            let mut places: Vec<_> = out.iter().map(|tensor| address(tensor)).collect();
-            places.extend(kept.iter().map(|(tensor, _)| address(tensor)));
-            places.sort_unstable();
-            places.dedup();
-            prop_assert_eq!(places.len(), out.len() + kept.len());
-            for (tensor, expected) in &kept {
+            let mut addresses: Vec<_> = leased.iter().map(|tensor| address(tensor)).collect();
+            addresses.extend(clones.iter().map(|(tensor, _)| address(tensor)));
+            addresses.sort_unstable();
+            addresses.dedup();
+            prop_assert_eq!(addresses.len(), leased.len() + clones.len());
+            for (tensor, expected) in &clones {
                 prop_assert_eq!(&values(tensor), expected);
             }
         }

@@ -4,25 +4,25 @@ use serde::{Deserialize, Serialize};
 
 use bytesize::ByteSize;
 
-/// What a batch takes, term by term. Displays as a table.
+/// The memory of a batch, term by term. Displays as a table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Estimate {
-    /// Items in the batch.
+    /// The number of items in the batch.
     pub batch_size: u64,
-    /// Steps of each item.
+    /// The length of each item, in steps.
     pub sequence_length: u64,
-    /// What each term of the model takes, in the model's order.
+    /// The memory of each term, in the model's order.
     pub items: Vec<Item>,
-    /// What they take together, in bytes.
+    /// The sum of all terms, in bytes.
     pub total_bytes: u64,
 }
 
-/// What one term takes.
+/// The memory of one term.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item {
     /// The term's name.
     pub name: String,
-    /// What it takes, in bytes.
+    /// The memory of the term, in bytes.
     pub bytes: u64,
 }
 

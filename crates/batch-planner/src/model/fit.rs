@@ -7,24 +7,24 @@ use super::least_squares::{UNKNOWNS, non_negative};
 use super::{MeasuredRange, MemoryModel, Term};
 use crate::{Error, Result, Share};
 
-/// One measurement of what a program takes.
+/// One measurement of a program's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
-    /// Items in the batch.
+    /// The number of items in the batch.
     pub batch_size: u64,
-    /// Steps of each item.
+    /// The length of each item, in steps.
     pub sequence_length: u64,
-    /// What was measured at the peak, in bytes. Above 0.
+    /// The measured peak, in bytes. Above 0.
     pub bytes: u64,
 }
 
-/// How a model is fitted.
+/// Options of a fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FitOptions {
-    /// The greatest residual allowed, as a share of what was measured at that sample. The default
-    /// is 5 %, a choice: half of the 10 % that is commonly kept free for what no one counted.
+    /// The greatest allowed residual, as a share of the sample's measured bytes. The default is
+    /// 5 %: half of the 10 % that is commonly left free for unaccounted memory.
     pub max_residual: Share,
-    /// Pages of steps in which the program allocates; 1 (the default) if it does not.
+    /// The number of steps in a page of the program's memory; 1 (the default) without pages.
     pub page_steps: NonZeroU64,
 }
 
@@ -37,49 +37,48 @@ impl Default for FitOptions {
     }
 }
 
-/// A model fitted to samples, and how well it fits them.
+/// A model fitted to samples, with its residuals.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fit {
     /// The model: the terms `"fixed"`, `"per item"` and `"per step"`, and `"residual"`, which is
     /// [`Fit::residual_bytes`].
     pub model: MemoryModel,
-    /// How far off the best line is at each sample, in the samples' order.
+    /// The residual of the fitted line at each sample, in the samples' order.
     pub residuals: Vec<Residual>,
-    /// The greatest of them, as a share of what was measured there.
+    /// The greatest residual, as a share of the sample's measured bytes.
     pub worst_share: f64,
-    /// How far the best line is below the samples at most, in bytes. The model has it as a term, so
-    /// that it is not below any sample.
+    /// The greatest distance of the fitted line below a sample, in bytes. The model includes it as
+    /// a term, so the model is not below any sample.
     pub residual_bytes: u64,
 }
 
-/// A sample, and what the best line says of it.
+/// A sample and the fitted line's value there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Residual {
     /// The sample.
     pub sample: Sample,
-    /// What the best line (without the term for residuals) says, in bytes.
+    /// The value of the fitted line, without the `"residual"` term, in bytes.
     pub fitted_bytes: u64,
 }
 
 impl Residual {
-    /// The distance, as a share of what was measured. May be above 1.
+    /// Returns the absolute residual as a share of the measured bytes. May be above 1.
     pub fn share(&self) -> f64 {
         self.fitted_bytes.abs_diff(self.sample.bytes) as f64 / self.sample.bytes as f64
     }
 }
 
 impl MemoryModel {
-    /// Fits a model to measurements: the non-negative coefficients (what is fixed, what an item
-    /// takes, what a step of an item takes) with the least sum of squared residuals, to the
-    /// nearest byte.
+    /// Fits a model to measurements by non-negative least squares. The coefficients (fixed, per
+    /// item, per step of an item) are rounded to the nearest byte.
     ///
-    /// A best line is too low for about half of what it was fitted to, and would plan batches
-    /// above the budget. So the fitted model is that line raised by the greatest residual
-    /// above it ([`Fit::residual_bytes`]): at every sample it says at least what was measured. In
-    /// between that holds as long as memory departs from the line by no more than at the
-    /// samples, which is what to choose them for: both ends of the range, and some between.
+    /// A least-squares line is below about half of its samples, so it would plan batches above the
+    /// budget. The fitted model is therefore the line plus the greatest residual above it
+    /// ([`Fit::residual_bytes`]). The model is not below any sample. Between samples this holds if
+    /// memory deviates from the line by no more than at the samples, so measure both ends of the
+    /// range and some points between.
     ///
-    /// The model remembers the range of the samples and answers nothing outside of it.
+    /// The model stores the range of the samples and returns an error outside the range.
     ///
     /// O(samples).
     ///
@@ -102,11 +101,11 @@ impl MemoryModel {
     ///
     /// # Errors
     ///
-    /// - [`Error::TooFewSamples`]: fewer than four different ones;
-    /// - [`Error::DegenerateSamples`]: they cannot tell the coefficients apart;
-    /// - [`Error::EmptySample`]: one is of 0 bytes;
+    /// - [`Error::TooFewSamples`]: fewer than four distinct samples;
+    /// - [`Error::DegenerateSamples`]: the samples do not determine the coefficients;
+    /// - [`Error::EmptySample`]: a sample has 0 bytes;
     /// - [`Error::NotLinear`]: a residual is above `options.max_residual`;
-    /// - [`Error::Overflow`].
+    /// - [`Error::Overflow`]: a length or the memory of a sample is above `u64::MAX`.
     pub fn fit(samples: &[Sample], options: &FitOptions) -> Result<Fit> {
         let range = check(samples)?;
         let rows = samples
@@ -119,7 +118,7 @@ impl MemoryModel {
                 batch_sizes: distinct(samples, |sample| sample.batch_size),
                 sequence_lengths: distinct(samples, |sample| sample.sequence_length),
             })?;
-        // The conversion saturates, and what saturated is far from its sample.
+        // The conversion saturates. A saturated coefficient causes a residual that is rejected below.
         let [fixed, per_item, per_step] = coefficients.map(|value| value.round() as u64);
         let line = Self {
             terms: vec![
@@ -144,7 +143,7 @@ impl MemoryModel {
         let worst = residuals
             .iter()
             .max_by(|a, b| a.share().total_cmp(&b.share()))
-            .expect("there are samples, or the check would have failed");
+            .expect("`check` rejects an empty list");
         if worst.share() > options.max_residual.value() {
             return Err(Error::NotLinear {
                 worst: worst.share(),
@@ -167,7 +166,7 @@ impl MemoryModel {
     }
 }
 
-/// That the samples can be fitted, and their range.
+/// Validates the samples and returns their range.
 fn check(samples: &[Sample]) -> Result<MeasuredRange> {
     let needed = UNKNOWNS + 1;
     let found = distinct(samples, |sample| {
@@ -185,12 +184,12 @@ fn check(samples: &[Sample]) -> Result<MeasuredRange> {
     }
 }
 
-/// What a sample says: `row x coefficients = bytes`.
+/// Returns the sample's row of the system `row x coefficients = bytes`.
 fn row(sample: &Sample, page_steps: NonZeroU64) -> Result<[f64; UNKNOWNS]> {
     let length = sample
         .sequence_length
         .checked_next_multiple_of(page_steps.get())
-        .ok_or_else(|| Error::overflow("a sample's length in whole pages"))?;
+        .ok_or_else(|| Error::overflow("the length of a sample, rounded up to whole pages,"))?;
     let batch_size = sample.batch_size as f64;
     Ok([1.0, batch_size, batch_size * length as f64])
 }

@@ -1,21 +1,22 @@
 //! Non-negative least squares for three unknowns.
 
-/// Unknowns of the fit: what is fixed, what an item takes, what a step of an item takes.
+/// The unknowns of the fit: bytes that are fixed, per item, and per step of an item.
 pub(super) const UNKNOWNS: usize = 3;
 
-/// A column whose part that the others do not explain is shorter than this (all columns have
-/// length 1) counts as explained by them. f64 has 16 digits; at this bound 6 of a coefficient's
-/// are left, and measurements of memory have fewer.
+/// A column counts as linearly dependent if its component orthogonal to the other columns is
+/// shorter than this. All columns have length 1. f64 has 16 digits; at this bound a coefficient
+/// retains 6, which is more than memory measurements have.
 const DEPENDENT: f64 = 1e-10;
 
-/// The `x >= 0` with the least `|rows x - targets|`, or `None` if the columns depend on each other
-/// so that there is more than one.
+/// Returns the `x >= 0` that minimises `|rows x - targets|`, or `None` if the columns are linearly
+/// dependent, so that the minimum is not unique.
 ///
-/// The minimum is the unconstrained one over the columns in which it is not 0 (its support). Lawson
-/// and Hanson ("Solving Least Squares Problems", 1974, chapter 23) search for the support; with
-/// three columns there are eight, so all are tried, and the best that is non-negative is exact.
+/// The minimum equals the unconstrained minimum over its support, the columns with a non-zero
+/// coefficient. Lawson and Hanson ("Solving Least Squares Problems", 1974, chapter 23) search for
+/// the support. Three columns have eight supports, so this function tries all of them and returns
+/// the best non-negative solution, which is exact.
 pub(super) fn non_negative(rows: &[[f64; UNKNOWNS]], targets: &[f64]) -> Option<[f64; UNKNOWNS]> {
-    // Columns of length 1, so that no unit of measurement decides what counts as dependent.
+    // Normalised columns, so that the test for dependence does not depend on units.
     let lengths: [f64; UNKNOWNS] =
         std::array::from_fn(|column| norm(rows.iter().map(|row| row[column])));
     let columns: [Vec<f64>; UNKNOWNS] = std::array::from_fn(|column| {
@@ -36,9 +37,9 @@ pub(super) fn non_negative(rows: &[[f64; UNKNOWNS]], targets: &[f64]) -> Option<
     best.map(|(solution, _)| std::array::from_fn(|column| solution[column] / lengths[column]))
 }
 
-/// The least squares solution over the columns in `support` (one bit each), and the length of its
-/// residual, by modified Gram-Schmidt, which is stable when the target is reduced along with the
-/// columns (Björck, "Numerics of Gram-Schmidt orthogonalization", 1994).
+/// Returns the least-squares solution over the columns in `support` (one bit each) and the length
+/// of its residual. Uses modified Gram-Schmidt, which is stable if the target is reduced together
+/// with the columns (Björck, "Numerics of Gram-Schmidt orthogonalization", 1994).
 fn unconstrained(
     columns: &[Vec<f64>; UNKNOWNS],
     targets: &[f64],
@@ -54,7 +55,7 @@ fn unconstrained(
     let mut triangle = vec![vec![0.0; remaining.len()]; chosen.len()];
     for pivot in 0..chosen.len() {
         let length = norm(remaining[pivot].iter().copied());
-        // Also when it is not a number, which a column of zeros gives.
+        // A column of zeros has a length of NaN after normalisation.
         if !length.is_finite() || length < DEPENDENT {
             return None;
         }
@@ -100,10 +101,10 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 512, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
 
-        /// The conditions of Karush, Kuhn and Tucker: at the minimum the residual is orthogonal to
-        /// the columns in use, and no other column would shorten it.
+        /// The Karush-Kuhn-Tucker conditions: at the minimum the residual is orthogonal to the
+        /// columns of the support, and no other column shortens it.
         #[test]
-        fn nothing_better_is_near(
+        fn solution_satisfies_the_kkt_conditions(
             points in proptest::collection::vec((1_u32..20, 1_u32..200, -1e3..1e3), 5..20),
         ) {
             let rows: Vec<[f64; 3]> = points
@@ -126,16 +127,16 @@ mod tests {
                 let size = norm(rows.iter().map(|row| row[column]));
                 let pull: f64 = rows.iter().zip(&residuals).map(|(row, r)| row[column] * r).sum();
                 let pull = pull / (size * norm(targets.iter().copied()).max(1.0));
-                prop_assert!(pull < 1e-6, "column {column} would help: {pull}");
+                prop_assert!(pull < 1e-6, "column {column} would shorten the residual: {pull}");
                 if solution[column] > 0.0 {
-                    prop_assert!(pull > -1e-6, "column {column} is too much: {pull}");
+                    prop_assert!(pull > -1e-6, "coefficient {column} is too large: {pull}");
                 }
             }
         }
     }
 
     #[test]
-    fn dependent_columns_have_no_solution() {
+    fn rejects_dependent_columns() {
         let rows = [[1.0, 1.0, 5.0], [1.0, 2.0, 10.0], [1.0, 3.0, 15.0]];
         assert_eq!(non_negative(&rows, &[1.0, 2.0, 3.0]), None);
         assert_eq!(non_negative(&[[1.0, 0.0, 0.0]; 4], &[1.0; 4]), None);

@@ -4,27 +4,28 @@ use serde::{Deserialize, Serialize};
 
 use super::Sample;
 
-/// What samples cover: the smallest rectangle that holds all of them. Both ends belong to it.
+/// The range of a fit's samples: the smallest rectangle that contains all of them. Bounds are
+/// inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MeasuredRange {
-    /// The smallest batch size measured.
+    /// The smallest measured batch size.
     pub min_batch_size: u64,
-    /// The largest batch size measured.
+    /// The largest measured batch size.
     pub max_batch_size: u64,
-    /// The smallest length measured, in steps.
+    /// The smallest measured length, in steps.
     pub min_sequence_length: u64,
-    /// The largest length measured, in steps.
+    /// The largest measured length, in steps.
     pub max_sequence_length: u64,
 }
 
 impl MeasuredRange {
-    /// Whether a batch lies inside.
+    /// Whether the range contains a batch.
     pub fn contains(&self, batch_size: u64, sequence_length: u64) -> bool {
         (self.min_batch_size..=self.max_batch_size).contains(&batch_size)
             && (self.min_sequence_length..=self.max_sequence_length).contains(&sequence_length)
     }
 
-    /// The range of samples; `None` if there are none.
+    /// Returns the range of the samples; `None` without samples.
     pub(super) fn of(samples: &[Sample]) -> Option<Self> {
         let batch_sizes = samples.iter().map(|sample| sample.batch_size);
         let lengths = samples.iter().map(|sample| sample.sequence_length);

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// One thing that takes memory.
+/// One named share of a program's memory, such as weights or a cache.
 ///
 /// ```
 /// use batch_planner::Term;
@@ -15,21 +15,20 @@ use crate::{Error, Result};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Term {
-    /// What it is called where memory is itemised.
+    /// The name in itemised reports.
     pub name: String,
-    /// Bytes that are there whatever the batch.
+    /// Bytes that do not depend on the batch.
     pub fixed_bytes: u64,
-    /// Bytes for each item of the batch.
+    /// Bytes per item of the batch.
     pub bytes_per_item: u64,
-    /// Bytes for each step of each item.
+    /// Bytes per step of each item.
     pub bytes_per_item_step: u64,
-    /// Steps are allocated in pages of so many: a length is rounded up to whole pages. 1 where
-    /// each step is allocated by itself.
+    /// The number of steps in a page. Lengths are rounded up to whole pages. 1 without pages.
     pub page_steps: NonZeroU64,
 }
 
 impl Term {
-    /// A term that takes nothing yet.
+    /// Returns a term of 0 bytes.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -40,7 +39,7 @@ impl Term {
         }
     }
 
-    /// The same with so many bytes that are there whatever the batch.
+    /// Sets the bytes that do not depend on the batch.
     #[must_use]
     pub fn fixed(self, fixed_bytes: u64) -> Self {
         Self {
@@ -49,7 +48,7 @@ impl Term {
         }
     }
 
-    /// The same with so many bytes for each item.
+    /// Sets the bytes per item.
     #[must_use]
     pub fn per_item(self, bytes_per_item: u64) -> Self {
         Self {
@@ -58,7 +57,7 @@ impl Term {
         }
     }
 
-    /// The same with so many bytes for each step of each item.
+    /// Sets the bytes per step of each item.
     #[must_use]
     pub fn per_item_step(self, bytes_per_item_step: u64) -> Self {
         Self {
@@ -67,13 +66,13 @@ impl Term {
         }
     }
 
-    /// The same with steps that are allocated in pages of `page_steps`.
+    /// Sets the number of steps in a page.
     #[must_use]
     pub fn paged(self, page_steps: NonZeroU64) -> Self {
         Self { page_steps, ..self }
     }
 
-    /// What the term takes, in bytes.
+    /// Returns the memory of the term, in bytes.
     ///
     /// # Errors
     ///
@@ -89,17 +88,17 @@ impl Term {
             .and_then(|bytes| bytes.checked_add(self.fixed_bytes))
             .ok_or_else(|| {
                 Error::overflow(format!(
-                    "the memory of \"{}\" for batch size {batch_size} at length \
-                     {sequence_length}, in bytes,",
+                    "the memory in bytes of \"{}\" for batch size {batch_size} at length \
+                     {sequence_length}",
                     self.name
                 ))
             })
     }
 
-    /// What one item adds to what is fixed, in bytes; `None` above `u64::MAX`.
+    /// Returns the memory of one item without fixed memory, in bytes; `None` above `u64::MAX`.
     pub(crate) fn item_bytes(&self, sequence_length: u64) -> Option<u64> {
         let growing = match self.bytes_per_item_step {
-            // Whatever the length is rounded to, even if that overflows.
+            // The rounded length does not matter, so its overflow is not an error.
             0 => 0,
             bytes => sequence_length
                 .checked_next_multiple_of(self.page_steps.get())?

@@ -8,30 +8,31 @@ use crate::search::greatest;
 use crate::{Error, Estimate, Result};
 use bytesize::ByteSize;
 
-/// Why not even the smallest batch wanted fits, and what would help. Displays as a table.
+/// Describes why the smallest accepted batch does not fit, and which changes would help. Displays
+/// as a table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Infeasible {
-    /// What the floor takes at this length, term by term.
+    /// The memory of the floor at this length, term by term.
     pub estimate: Estimate,
-    /// What may be taken: the limit less the margin, in bytes.
+    /// The limit minus the margin, in bytes.
     pub usable_bytes: u64,
-    /// How many bytes more the floor needs.
+    /// The bytes that the floor needs above the usable bytes.
     pub shortfall_bytes: u64,
-    /// The way out that changes its number least: of the limit, the length and the floor, the one
-    /// that has to change by the smallest share of what it is now. Of equals, lowering the floor
-    /// comes before shortening, and that before raising the limit, which may need hardware.
+    /// The change of limit, length or floor that is smallest relative to the current value. Ties
+    /// prefer lowering the floor, then shortening the length, then raising the limit, which may need
+    /// hardware.
     pub cheapest_way_out: WayOut,
-    /// The others there are, the cheapest first.
+    /// The other changes that would help, the smallest first.
     pub other_ways_out: Vec<WayOut>,
 }
 
-/// A change that makes the question have an answer, all else unchanged.
+/// A single change that makes the batch fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WayOut {
     /// Accept a smaller batch.
     LowerFloor {
-        /// The largest floor that fits: what would be the answer.
+        /// The largest floor that fits, which is also the resulting batch size.
         to: u64,
     },
     /// Make the items shorter.
@@ -39,7 +40,7 @@ pub enum WayOut {
         /// The greatest length at which the floor fits; at least 1.
         sequence_length: u64,
     },
-    /// Give more memory.
+    /// Raise the memory limit.
     RaiseLimit {
         /// The lowest limit, before the margin, at which the floor fits.
         to_bytes: u64,
@@ -47,7 +48,7 @@ pub enum WayOut {
 }
 
 impl BatchSizeOptimizer {
-    /// The error that not even the floor fits at this length (which it does not).
+    /// Returns the error for a floor that does not fit at this length.
     pub(super) fn infeasible(&self, sequence_length: u64) -> Result<Error> {
         let model = &self.budget.model;
         let estimate = model.itemise(self.floor, sequence_length)?;
@@ -79,12 +80,12 @@ impl BatchSizeOptimizer {
         .into_iter()
         .flatten()
         .collect();
-        // The sort is stable, so equals stay in this order.
+        // The sort is stable, so ties stay in this order.
         ways.sort_by(|(a, _), (b, _)| a.compare(*b));
         let mut ways = ways.into_iter().map(|(_, way)| way);
         let cheapest_way_out = ways
             .next()
-            .ok_or_else(|| Error::overflow("the limit that would be needed, in bytes,"))?;
+            .ok_or_else(|| Error::overflow("the required limit in bytes"))?;
         Ok(Error::Infeasible(Box::new(Infeasible {
             shortfall_bytes: estimate.total_bytes.saturating_sub(usable_bytes),
             estimate,
@@ -95,7 +96,7 @@ impl BatchSizeOptimizer {
     }
 }
 
-/// By which share a number changes, as a fraction.
+/// The relative change of a value, as a fraction.
 #[derive(Clone, Copy)]
 struct Change {
     difference: u64,
@@ -110,7 +111,7 @@ impl Change {
         }
     }
 
-    /// Exact; a change of nothing to something is above all others.
+    /// Compares exactly. A change from 0 is greater than any other change.
     fn compare(self, other: Self) -> Ordering {
         let cross = |a: Self, b: Self| u128::from(a.difference) * u128::from(b.whole);
         cross(self, other).cmp(&cross(other, self))
@@ -121,8 +122,8 @@ impl fmt::Display for Infeasible {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "does not fit: ")?;
         let rows = [
-            ("may be used", self.usable_bytes),
-            ("missing", self.shortfall_bytes),
+            ("usable", self.usable_bytes),
+            ("shortfall", self.shortfall_bytes),
         ];
         self.estimate.write_table(formatter, &rows)?;
         write!(formatter, "\n{}", self.cheapest_way_out)?;

@@ -5,19 +5,21 @@ use std::collections::VecDeque;
 use super::{Cost, Request};
 use crate::{Error, Result};
 
-/// What is minimised: cost, then the number of batches.
+/// The minimised value: cost, then the number of batches.
 type Value = (u128, usize);
 
-/// A candidate for the last cut: the best one from some end on, until the next candidate is.
+/// A candidate for the last cut. It is the best from `from_end` up to the next candidate's
+/// `from_end`.
 struct Candidate {
     cut: usize,
     from_end: usize,
 }
 
-/// The starts of the batches of the cheapest plan, ascending.
+/// Returns the starts of the batches of the cheapest plan, ascending.
 ///
-/// `sorted` is sorted by length, ascending. `most_rows` says how many requests a batch may hold
-/// whose longest has a given length: at least 1, and no more when the length grows.
+/// `sorted` is sorted by ascending length. `most_rows` returns the greatest number of requests in a
+/// batch whose longest request has the given length. The number is at least 1 and does not increase
+/// with the length.
 pub(super) fn best(
     sorted: &[Request],
     cost: Cost,
@@ -28,7 +30,8 @@ pub(super) fn best(
     };
     check_cost(longest.length, sorted.len(), cost)?;
 
-    // `earliest[end]`: the first start of a batch that ends before `end`. Never decreases.
+    // `earliest[end]` is the first possible start of a batch that ends before `end`. It never
+    // decreases.
     let earliest: Vec<usize> = std::iter::once(0)
         .chain((1..=sorted.len()).map(|end| {
             let rows = most_rows(sorted[end - 1].length);
@@ -36,7 +39,7 @@ pub(super) fn best(
         }))
         .collect();
 
-    // The best value of the requests before each cut, and where the last batch before it starts.
+    // For each cut, the best value of the requests before it and the start of the last batch before it.
     let mut values: Vec<Value> = vec![(0, 0)];
     let mut starts = vec![0];
     let mut queue: VecDeque<Candidate> = VecDeque::new();
@@ -46,12 +49,12 @@ pub(super) fn best(
             let batch = cost_of_batch(cost, sorted[end - 1].length, end - cut);
             (before + batch, batches + 1)
         };
-        // Also when the earlier has left the window, which it never enters again.
+        // An earlier cut that has left the window never enters it again.
         let overtakes = |later: usize, earlier: usize, end: usize| {
             earlier < earliest[end] || value(later, end) < value(earlier, end)
         };
 
-        // The cut before the last request is new.
+        // The new candidate is the cut before the last request.
         let new = end - 1;
         while let Some(last) = queue.back()
             && overtakes(new, last.cut, last.from_end.max(end))
@@ -61,7 +64,7 @@ pub(super) fn best(
         let from_end = match queue.back() {
             None => end,
             Some(last) => {
-                // The first end at which it overtakes; past the last if it never does.
+                // The first end at which the new cut overtakes, or `sorted.len() + 1` if it never does.
                 let (mut low, mut high) = (last.from_end.max(end), sorted.len() + 1);
                 while low + 1 < high {
                     let middle = low + (high - low) / 2;
@@ -81,7 +84,7 @@ pub(super) fn best(
         while queue.get(1).is_some_and(|next| next.from_end <= end) {
             queue.pop_front();
         }
-        let cut = queue.front().expect("a new cut always has an end").cut;
+        let cut = queue.front().expect("a candidate exists for every end").cut;
         values.push(value(cut, end));
         starts.push(cut);
     }
@@ -96,16 +99,16 @@ pub(super) fn best(
     Ok(cuts)
 }
 
-/// What a batch costs. Does not overflow after [`check_cost`].
+/// Returns the cost of a batch. Does not overflow after [`check_cost`].
 pub(super) fn cost_of_batch(cost: Cost, longest: u64, rows: usize) -> u128 {
     u128::from(longest) * (u128::from(cost.step) + rows as u128 * u128::from(cost.row))
 }
 
-/// That no sum of costs of batches overflows `u128`.
+/// Returns an error if a sum of batch costs may overflow `u128`.
 ///
-/// What is checked is the longest length times the cost of all rows in batches of one, which is
-/// above any such sum. If it overflows, so does `u64` with the cost of the longest batch alone
-/// (more than 2^128 divided by the number of requests): no plan is refused that could be stated.
+/// The checked bound is the longest length times the cost of all rows in batches of one, which is
+/// above any such sum. If the bound overflows, the cost of the longest batch alone is above 2^128
+/// divided by the number of requests and overflows `u64`. So no representable plan is rejected.
 fn check_cost(longest: u64, rows: usize, cost: Cost) -> Result<()> {
     (u128::from(cost.step) + u128::from(cost.row))
         .checked_mul(longest.into())

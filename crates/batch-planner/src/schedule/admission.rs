@@ -4,12 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use bytesize::ByteSize;
 
-/// The most that is taken at once.
+/// The greatest memory of all streams together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Peak {
-    /// How much, with what is fixed, in bytes.
+    /// The memory including fixed memory, in bytes.
     pub bytes: u64,
-    /// When: the first last step of a stream at which it is so much, in steps from now.
+    /// The first step of the peak, in steps from now. It is the last step of a stream.
     pub at_step: u64,
 }
 
@@ -18,27 +18,27 @@ pub struct Peak {
 #[serde(rename_all = "snake_case")]
 #[must_use]
 pub enum Admission {
-    /// It may, and finishes inside the budget.
+    /// The stream can start and finish inside the budget.
     Admit {
-        /// The most that all take together while it runs.
+        /// The peak of all streams while the new stream runs.
         peak: Peak,
-        /// What is left then, in bytes.
+        /// The usable bytes that are free at the peak.
         headroom_bytes: u64,
     },
-    /// It may not.
+    /// The stream cannot start now.
     Refuse {
-        /// The most that all would take together while it runs.
+        /// The peak of all streams if the new stream started now.
         peak: Peak,
-        /// How much that is above the budget, in bytes.
+        /// The bytes by which the peak exceeds the budget.
         shortfall_bytes: u64,
-        /// The first step, from now, at which it could start and finish inside the budget if no
-        /// other stream starts before; `None` if it could not even alone.
+        /// The first step, from now, at which the stream could start and finish inside the budget if
+        /// no other stream starts before. `None` if the stream does not fit even alone.
         earliest_start_step: Option<u64>,
     },
 }
 
 impl Admission {
-    /// Whether it may start.
+    /// Whether the stream may start now.
     pub fn is_admitted(&self) -> bool {
         matches!(self, Self::Admit { .. })
     }
@@ -63,7 +63,7 @@ impl fmt::Display for Admission {
                 headroom_bytes,
             } => write!(
                 formatter,
-                "may start: at most {peak}, {} left",
+                "admitted: the peak is {peak}, {} are free",
                 ByteSize::b(*headroom_bytes)
             ),
             Self::Refuse {
@@ -73,12 +73,12 @@ impl fmt::Display for Admission {
             } => {
                 write!(
                     formatter,
-                    "may not start: {peak} would be {} too much; ",
+                    "refused: the peak of {peak} exceeds the budget by {}; ",
                     ByteSize::b(*shortfall_bytes)
                 )?;
                 match earliest_start_step {
-                    Some(step) => write!(formatter, "it may at step {step}"),
-                    None => write!(formatter, "it does not fit even alone"),
+                    Some(step) => write!(formatter, "the earliest start is step {step}"),
+                    None => write!(formatter, "the stream does not fit even alone"),
                 }
             }
         }

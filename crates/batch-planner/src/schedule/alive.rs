@@ -1,20 +1,20 @@
 use super::Stream;
 use crate::MemoryModel;
 
-/// The streams that live in some stretch of time, and what they take at any step of it.
+/// The streams that run in an interval of time, and their memory at any step of it.
 ///
-/// Rounded up to pages of `P` steps, a stream that holds `h` steps now holds at step `t`
+/// A stream with length `h` now has, rounded up to pages of `P` steps, at step `t` the length
 ///
 /// ```text
 /// h + t + (u - v) mod P,   u = -h mod P,   v = t mod P
 /// ```
 ///
-/// and `(u - v) mod P` is `u - v`, or `u - v + P` where `u < v`. So the sum over streams needs only
-/// their number, the sums of `h` and `u`, and how many have `u` below `v`.
+/// `(u - v) mod P` is `u - v`, or `u - v + P` if `u < v`. So the sum over all streams needs only
+/// their number, the sums of `h` and `u`, and the number of streams with `u < v`.
 pub(super) struct Alive {
-    /// What is there without any stream, in bytes.
+    /// The fixed memory, in bytes.
     base_bytes: u128,
-    /// What each stream takes whatever it holds, in bytes.
+    /// The memory of each stream that does not depend on its length, in bytes.
     bytes_per_stream: u128,
     count: u128,
     held_steps: u128,
@@ -22,22 +22,22 @@ pub(super) struct Alive {
     pages: Vec<Page>,
 }
 
-/// The terms of one page length.
+/// The terms with the same page length.
 struct Page {
     steps: u64,
-    /// What they take together for each step, in bytes.
+    /// The sum of the terms' bytes per step.
     bytes_per_step: u128,
-    /// All `u` that there may be, ascending.
+    /// All possible `u`, ascending.
     offsets: Vec<u64>,
-    /// How many living streams have each, as a tree of partial sums (Fenwick, "A new data
-    /// structure for cumulative frequency tables", 1994), from index 1 on.
+    /// The number of running streams with each `u`, as a tree of partial sums (Fenwick, "A new data
+    /// structure for cumulative frequency tables", 1994). The first index is 1.
     tree: Vec<u64>,
-    /// The sum of the living streams' `u`.
+    /// The sum of `u` over the running streams.
     padding: u128,
 }
 
 impl Alive {
-    /// None of `streams` yet, but any of them may be added.
+    /// Returns an empty set to which any of `streams` can be added.
     pub(super) fn none_of(model: &MemoryModel, streams: &[Stream]) -> Self {
         let terms = model.terms();
         let mut lengths: Vec<u64> = terms.iter().map(|term| term.page_steps.get()).collect();
@@ -69,7 +69,7 @@ impl Alive {
         }
     }
 
-    /// Adds one of the streams. O(log n) for each page length.
+    /// Adds a stream. O(log n) per page length.
     pub(super) fn add(&mut self, stream: &Stream) {
         self.count += 1;
         self.held_steps += u128::from(stream.held_steps);
@@ -79,10 +79,10 @@ impl Alive {
         }
     }
 
-    /// What all that were added take at `step`, in bytes. O(log n) for each page length.
+    /// Returns the memory of all added streams at `step`, in bytes. O(log n) per page length.
     ///
-    /// Nothing overflows while each stream lives and takes less than 2^64 bytes then: no part is
-    /// more than there are streams times that.
+    /// Nothing overflows if each stream runs at `step` and needs less than 2^64 bytes: every
+    /// intermediate value is at most the number of streams times 2^64.
     pub(super) fn bytes_at(&self, step: u64) -> u128 {
         let unrounded = self.held_steps + u128::from(step) * self.count;
         let growing: u128 = self
@@ -105,7 +105,7 @@ impl Page {
         }
     }
 
-    /// What rounding up to whole pages adds to all streams at `step`, in steps.
+    /// Returns the steps that rounding up to whole pages adds to all streams at `step`.
     fn padding_at(&self, step: u64, count: u128) -> u128 {
         let into_page = step % self.steps;
         let mut index = self.offsets.partition_point(|offset| *offset < into_page);
@@ -118,7 +118,7 @@ impl Page {
     }
 }
 
-/// How many steps a stream may still grow in the last page that it has now.
+/// Returns the number of free steps in the last page of a stream.
 fn offset(stream: &Stream, page_steps: u64) -> u64 {
     match stream.held_steps % page_steps {
         0 => 0,

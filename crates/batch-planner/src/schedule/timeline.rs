@@ -3,18 +3,17 @@ use super::{Peak, Stream};
 use crate::search::greatest;
 use crate::{Error, MemoryModel, Result};
 
-/// What streams take together, from now on.
+/// The memory of all streams over time.
 ///
-/// Between the last steps of two streams, one after the other, the same streams live and each only
-/// grows. So time falls into stretches, each of which ends with the last step of a stream and is
-/// greatest there.
+/// Between two successive last steps of streams, the same streams run and each only grows. So time
+/// splits into stretches that end with the last step of a stream, where memory is greatest.
 pub(super) struct Timeline<'a> {
     model: &'a MemoryModel,
     /// Sorted by remaining steps, the longest first.
     streams: Vec<Stream>,
 }
 
-/// A stretch of time in which the same streams live. Both ends belong to it.
+/// A stretch of time in which the same streams run. Both bounds are inclusive.
 struct Stretch<'a> {
     first: u64,
     last: u64,
@@ -22,8 +21,8 @@ struct Stretch<'a> {
 }
 
 impl<'a> Timeline<'a> {
-    /// Errors if the model cannot answer for all these streams at once, or a stream is too large
-    /// to compute with.
+    /// Returns an error if the streams are outside the range of a fitted model or a stream
+    /// overflows.
     pub(super) fn new(model: &'a MemoryModel, streams: &[Stream]) -> Result<Self> {
         let count = streams.len() as u64;
         for stream in streams {
@@ -36,61 +35,62 @@ impl<'a> Timeline<'a> {
         Ok(Self { model, streams })
     }
 
-    /// The most up to and with step `until`, which must be the last of a stream or behind all.
+    /// Returns the peak up to and including step `until`, which must be the last step of a stream or
+    /// after all streams.
     pub(super) fn peak_until(&self, until: u64) -> Result<Peak> {
-        // Without streams there is no stretch, only what is fixed.
+        // Without streams there is no stretch, only fixed memory.
         let mut peak = (self.model.fixed_bytes(), 0);
         self.stretches(|stretch| {
             let bytes = stretch.alive.bytes_at(stretch.last);
-            // They come from the last to the first, and the first of equals is wanted.
+            // Stretches come in descending order, and the first of equal peaks is reported.
             if stretch.last <= until && bytes >= peak.0 {
                 peak = (bytes, stretch.last);
             }
         });
         Ok(Peak {
             bytes: u64::try_from(peak.0)
-                .map_err(|_| Error::overflow("the streams' peak, in bytes,"))?,
+                .map_err(|_| Error::overflow("the peak of the streams in bytes"))?,
             at_step: peak.1,
         })
     }
 
-    /// The first step at which `stream` could start and finish within `usable_bytes`.
+    /// Returns the first step at which `stream` could start and finish within `usable_bytes`.
     ///
-    /// A stream that starts at `s` has taken `t - s` steps at `t`, and may then have taken at most
-    /// `k(t)` for all to fit. If even its last step fits at `t`, then `t` forbids no start. If not,
-    /// it forbids `t - last <= s < t - k(t)`. Within a stretch others only grow, so `k` falls, and
-    /// those `t` reach from some first one to the stretch's end: together they forbid all from
-    /// `first - last` to below `end - k(end)`. So each stretch forbids one interval, and these are
-    /// sorted by where they begin.
+    /// A stream that starts at `s` has run `t - s` steps at `t`. Let `k(t)` be the greatest number of
+    /// its steps with which all streams fit at `t`. If its last step fits at `t`, then `t` forbids no
+    /// start. Otherwise `t` forbids `t - last <= s < t - k(t)`. Within a stretch the other streams only
+    /// grow, so `k` decreases, and the forbidding `t` reach from some first step to the end of the
+    /// stretch. Together they forbid all `s` from `first - last` to below `end - k(end)`. So each
+    /// stretch forbids one interval, and the intervals are sorted by their start.
     pub(super) fn earliest_start(&self, stream: &Stream, usable_bytes: u64) -> Result<Option<u64>> {
         let model = self.model;
         let last = stream.remaining_steps;
         let most = u128::from(bytes_at(model, stream, last)?);
         let usable = u128::from(usable_bytes);
-        let Some(others_may) = usable
+        let Some(others_max_bytes) = usable
             .checked_sub(most)
-            .filter(|others_may| *others_may >= model.fixed_bytes())
+            .filter(|others_max_bytes| *others_max_bytes >= model.fixed_bytes())
         else {
             return Ok(None);
         };
 
-        // The first start that each stretch forbids, and the first one after those. The latter may
-        // be one above the last step of all, hence the wider type.
+        // For each stretch, the first forbidden start and the first start after the forbidden ones. The
+        // latter may be the last step of all streams plus one, hence the wider type.
         let mut forbidden: Vec<(u128, u128)> = Vec::new();
         self.stretches(|stretch| {
-            let fits = |step| stretch.alive.bytes_at(step) <= others_may;
+            let fits = |step| stretch.alive.bytes_at(step) <= others_max_bytes;
             if fits(stretch.last) {
                 return;
             }
             let too_large =
                 greatest(stretch.first..=stretch.last, fits).map_or(stretch.first, |step| step + 1);
             let left = usable.checked_sub(stretch.alive.bytes_at(stretch.last));
-            let may_have_taken = left.and_then(|left| {
+            let max_taken = left.and_then(|left| {
                 greatest(0..=last, |taken| {
                     bytes_at(model, stream, taken).is_ok_and(|bytes| u128::from(bytes) <= left)
                 })
             });
-            let after = match may_have_taken {
+            let after = match max_taken {
                 Some(taken) => u128::from(stretch.last.saturating_sub(taken)),
                 None => u128::from(stretch.last) + 1,
             };
@@ -106,10 +106,10 @@ impl<'a> Timeline<'a> {
         }
         u64::try_from(start)
             .map(Some)
-            .map_err(|_| Error::overflow("the first step at which the stream could start"))
+            .map_err(|_| Error::overflow("the earliest start of the stream"))
     }
 
-    /// Visits all stretches, from the last to the first.
+    /// Visits all stretches in descending order.
     fn stretches(&self, mut visit: impl FnMut(Stretch<'_>)) {
         let mut alive = Alive::none_of(self.model, &self.streams);
         let mut groups = self
@@ -131,12 +131,12 @@ impl<'a> Timeline<'a> {
     }
 }
 
-/// What one stream takes when it has taken so many more steps, in bytes.
+/// Returns the memory of one stream after `steps` more steps, in bytes.
 fn bytes_at(model: &MemoryModel, stream: &Stream, steps: u64) -> Result<u64> {
     model
         .item_bytes(length_at(stream, steps)?)
         .and_then(|bytes| bytes.checked_add(stream.own_bytes))
-        .ok_or_else(|| Error::overflow(format!("the memory of stream {}, in bytes,", stream.id)))
+        .ok_or_else(|| Error::overflow(format!("the memory in bytes of stream {}", stream.id)))
 }
 
 fn length_at(stream: &Stream, steps: u64) -> Result<u64> {

@@ -1,59 +1,64 @@
-//! Which blocks are pooled, and in which sizes.
+//! Size classes and alignments of pooled blocks.
 
 use std::alloc::Layout;
 
-/// The smallest pooled request. Below it the system's allocator serves from its own free lists
-/// without asking the kernel; from here on (glibc: `M_MMAP_THRESHOLD` = 128 KiB, `M_TRIM_THRESHOLD`
-/// likewise) a freed block goes back to the kernel and the next one comes with new page faults.
+/// The smallest pooled request. Smaller blocks are recycled by the free lists of the system
+/// allocator, without system calls. From about this size on (glibc: `M_MMAP_THRESHOLD` and
+/// `M_TRIM_THRESHOLD` = 128 KiB), a freed block is returned to the kernel and the next allocation
+/// causes new page faults.
 pub(super) const SMALLEST: usize = 64 << 10;
 
-/// The largest pooled request: glibc's `DEFAULT_MMAP_THRESHOLD_MAX` on 64-bit machines. Above it
-/// blocks are mapped one by one and grown with `mremap`, which moves pages instead of bytes.
+/// The largest pooled request: glibc's `DEFAULT_MMAP_THRESHOLD_MAX` on 64-bit machines. Larger
+/// blocks have a mapping each and grow with `mremap`, which moves pages instead of copying bytes.
 const LARGEST: usize = 32 << 20;
 
-/// Classes in each doubling of the size. A request just over a class takes the next one, an eighth
-/// of a power of two larger: padding is below 1/8 of the request.
+/// Number of classes per doubling of the size. A request that exceeds a class by one byte gets the
+/// next class, so padding is below 1/8 of the request.
 const PER_DOUBLING: usize = 8;
 
-/// Doublings from [`SMALLEST`] to [`LARGEST`].
+/// Number of doublings from [`SMALLEST`] to [`LARGEST`].
 const DOUBLINGS: usize = (LARGEST / SMALLEST).trailing_zeros() as usize;
 
-/// A class of pooled sizes: a request is served with the smallest class that holds it.
+/// A size class. A request is served from the smallest class that fits it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Class(u8);
 
 impl Class {
-    /// One per step, and one for [`SMALLEST`] itself.
+    /// One class per step, and one for [`SMALLEST`].
     pub(super) const COUNT: usize = DOUBLINGS * PER_DOUBLING + 1;
 
-    /// The class of a request of `size` bytes, where that is pooled.
+    /// Returns the class for a request of `size` bytes, or `None` if requests of that size are not
+    /// pooled.
     #[inline]
     pub(super) const fn of(size: usize) -> Option<Self> {
         if size < SMALLEST || size > LARGEST {
             return None;
         }
-        // The leading bit of the last byte's offset names the doubling, the next three the step.
+        // The leading bit of the offset of the last byte selects the doubling, the next three bits
+        // the step.
         let last = size - 1;
         let doubling = last.ilog2() as usize;
         let step = (last >> (doubling - PER_DOUBLING.ilog2() as usize)) & (PER_DOUBLING - 1);
-        // SMALLEST - 1 lies in the last step of the doubling before the first one: class 0.
+        // SMALLEST - 1 is in the last step of the doubling below the first one: class 0.
         let before_first = SMALLEST.ilog2() as usize * PER_DOUBLING - 1;
         Some(Self((doubling * PER_DOUBLING + step - before_first) as u8))
     }
 
-    /// The bytes of a block of this class.
+    /// Returns the size of a block of this class, in bytes.
     #[inline]
     pub(super) const fn size(self) -> usize {
-        // Counted from the beginning of the doubling that ends at SMALLEST.
+        // Steps are counted from the start of the doubling that ends at SMALLEST.
         let step = self.0 as usize + PER_DOUBLING - 1;
         (PER_DOUBLING + 1 + step % PER_DOUBLING)
             << (SMALLEST.ilog2() as usize - PER_DOUBLING.ilog2() as usize - 1 + step / PER_DOUBLING)
     }
 
-    /// How many idle blocks of this class are kept at most: 32 MiB of them (half of the default
-    /// capacity, so that one size alone can use it well), but at least 16 (a deep network's layers
-    /// of the largest sizes) and at most 128 (past which a scan over the slots would show), rounded
-    /// up to whole cache lines of eight pointers.
+    /// Returns the maximum number of idle blocks of this class.
+    ///
+    /// The slots have room for 32 MiB (half of the default capacity, so that a program with a
+    /// single size can use it well). The number is at least 16 (the layers of a deep network at the
+    /// largest sizes) and at most 128 (a scan over more slots would be noticeable). It is rounded up to
+    /// whole cache lines of eight pointers.
     pub(super) const fn slots(self) -> usize {
         let fitting = (32 << 20) / self.size();
         let wanted = if fitting < 16 {
@@ -66,35 +71,37 @@ impl Class {
         wanted.next_multiple_of(8)
     }
 
-    /// 0 for the smallest class.
+    /// Returns the index of this class; the smallest class is 0.
     #[inline]
     pub(super) const fn index(self) -> usize {
         self.0 as usize
     }
 
-    /// The class at an index below [`Class::COUNT`].
+    /// Returns the class at `index`, which must be below [`Class::COUNT`].
     pub(super) const fn at(index: usize) -> Self {
         Self(index as u8)
     }
 
-    /// Every class, smallest first.
+    /// Returns all classes, smallest first.
     pub(super) fn all() -> impl DoubleEndedIterator<Item = Self> {
         (0..Self::COUNT).map(Self::at)
     }
 }
 
-/// The alignment a pooled block has: a power of two from 16 (every block's, malloc's own on 64-bit
-/// machines, so asking for it costs nothing) to 512 KiB. Kept with each idle block, because a block
-/// must go back to the allocator below with the alignment it came with.
+/// The alignment of a pooled block: a power of two from 16 to 512 KiB.
+///
+/// 16 is the alignment of every `malloc` block on 64-bit machines, so it has no extra cost. The
+/// alignment is stored with each idle block, because a block must be freed with the alignment that
+/// it was allocated with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Alignment(u8);
 
 impl Alignment {
-    /// The least alignment asked of the allocator below for a large block.
+    /// The minimum alignment of large requests to the inner allocator.
     pub(super) const LEAST: usize = 16;
 
-    /// The bits of a block's address that are zero whatever its alignment, where an idle block's
-    /// alignment is kept.
+    /// The low address bits that are zero for every alignment. An idle block stores its alignment
+    /// there.
     pub(super) const MASK: usize = Self::LEAST - 1;
 
     #[inline]
@@ -111,13 +118,13 @@ impl Alignment {
         Some(Self(steps as u8))
     }
 
-    /// The alignment kept in the low bits of an address.
+    /// Decodes the alignment from the low bits of an address.
     #[inline]
     pub(super) const fn from_tag(tag: usize) -> Self {
         Self((tag & Self::MASK) as u8)
     }
 
-    /// The low bits that stand for this alignment.
+    /// Returns the low address bits that encode this alignment.
     #[inline]
     pub(super) const fn tag(self) -> usize {
         self.0 as usize
@@ -129,7 +136,7 @@ impl Alignment {
     }
 }
 
-/// Where a large request is served from.
+/// The class and alignment from which a large request is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) class: Class,
@@ -137,7 +144,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// The place of a pooled request; `None` for one that passes through.
+    /// Returns the place of a pooled request, or `None` if the request passes through.
     #[inline]
     pub(super) const fn of(layout: Layout) -> Option<Self> {
         match (Class::of(layout.size()), Alignment::of(layout.align())) {
@@ -146,12 +153,12 @@ impl Place {
         }
     }
 
-    /// What is asked of the allocator below for a block of this place.
+    /// Returns the layout that is requested from the inner allocator for a block of this place.
     #[inline]
     pub(super) const fn layout(self) -> Layout {
         match Layout::from_size_align(self.class.size(), self.alignment.get()) {
             Ok(layout) => layout,
-            // At most 32 MiB at an alignment of at most 512 KiB, both far from overflow.
+            // At most 32 MiB with an alignment of at most 512 KiB: this cannot overflow.
             Err(_) => unreachable!(),
         }
     }
@@ -162,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn classes_go_from_64_kib_to_32_mib_and_each_holds_exactly_its_requests() {
+    fn classes_cover_64_kib_to_32_mib_without_gaps() {
         assert_eq!(Class::of(SMALLEST - 1), None);
         assert_eq!(Class::of(LARGEST + 1), None);
         assert_eq!(Class::of(SMALLEST), Some(Class::at(0)));
@@ -179,13 +186,16 @@ mod tests {
     }
 
     #[test]
-    fn alignment_survives_the_low_bits_of_an_address() {
+    fn alignment_round_trips_through_address_tag() {
         for shift in 0..30 {
             let align = 1 << shift;
             match Alignment::of(align) {
-                Some(kept) => {
-                    assert_eq!(kept.get(), align.max(16));
-                    assert_eq!(Alignment::from_tag(0x7f00_0000 | kept.tag()), kept);
+                Some(alignment) => {
+                    assert_eq!(alignment.get(), align.max(16));
+                    assert_eq!(
+                        Alignment::from_tag(0x7f00_0000 | alignment.tag()),
+                        alignment
+                    );
                 }
                 None => assert!(align > 512 << 10),
             }

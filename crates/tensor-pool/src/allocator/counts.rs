@@ -1,15 +1,17 @@
-//! Counting what an allocator grants and takes back.
+//! Counters of granted and freed memory.
 //!
-//! Every living thread adds to counters that only it writes (plain loads and stores, no atomic
-//! read-modify-write), which anyone may read: their sums are exact as soon as threads are quiet,
-//! idle ones included. A peak cannot be read from counters afterwards, so each thread also tells one
-//! common balance how far its own has moved: at once for large requests, else after a while. At any
-//! time the common balance is short of the live bytes by no more than [`QUANTUM`] per thread, and
-//! never above them.
+//! Every running thread adds to its own counters with plain loads and stores, without atomic
+//! read-modify-write. All threads may read them. The sums include idle threads and are exact when
+//! no thread allocates or frees.
 //!
-//! A small request has to cost next to nothing: it finds its counters, adds to two of them and
-//! compares one with a limit. Whatever else there is to do, such as to ask for counters at all, is
-//! found out by exceeding the limit.
+//! A peak cannot be derived from these counters later. Each thread therefore also publishes the
+//! changes of its balance to one common balance: immediately for large requests, otherwise in
+//! steps. The common balance never exceeds the live bytes and is at most [`QUANTUM`] per thread
+//! below them.
+//!
+//! The path of a small request is minimal: find the counters, add to two of them, and compare one
+//! with a limit. Everything else, such as the first registration of a thread, is done only when the
+//! limit is exceeded.
 
 use std::ptr;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -19,12 +21,12 @@ use super::roster::{Entry, Roster};
 use super::shard::{OWN_NUMBERS, Shard, Shards, bump};
 use super::thread;
 
-/// How many of a thread's live bytes the common balance may not know of. Half of the smallest pooled
-/// block: with eight threads the peak is known to 256 KiB, and one allocation in hundreds pays for
-/// an atomic addition.
+/// Maximum live bytes of a thread that are not published to the common balance. Half of the
+/// smallest pooled block: with eight threads the peak is exact to 256 KiB, and one of several
+/// hundred allocations costs an atomic addition.
 pub(super) const QUANTUM: u64 = 32 << 10;
 
-/// One thing that happened.
+/// The change of all counters by one operation.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Change {
     pub(super) allocations: u64,
@@ -33,7 +35,7 @@ pub(super) struct Change {
     pub(super) freed: u64,
     pub(super) pool_allocations: u64,
     pub(super) pool_allocated: u64,
-    /// Signed, as two's complement.
+    /// Signed, in two's complement.
     pub(super) padding: u64,
 }
 
@@ -55,14 +57,15 @@ impl Change {
     }
 }
 
-/// Whether a thread's unpublished counts exceed what it may hold back from the common balance.
+/// Whether the pending counts of a thread exceed its limits.
 fn is_over_limit(shard: &Shard) -> bool {
     let tallies = &shard.tallies;
     tallies.allocated.load(Relaxed) > tallies.allocated_limit.get()
         || tallies.freed.load(Relaxed) > tallies.freed_limit.get()
 }
 
-/// Whether [`apply`](Counts::apply) tells the common balance at once.
+/// Selects when [`apply`](Counts::apply) publishes a change: immediately for `Large`, above the
+/// limit for `Small`.
 #[derive(Clone, Copy)]
 enum Size {
     Small,
@@ -79,11 +82,11 @@ pub(super) struct Totals {
     pub(super) pool_allocations: u64,
     pub(super) pool_allocated: u64,
     pub(super) padding: u64,
-    /// The peak is known to this many bytes.
+    /// Upper bound of the error of the peak, in bytes.
     pub(super) slack: u64,
 }
 
-/// The greatest common balance since it was last reset.
+/// The maximum of the common balance since the last reset.
 #[derive(Default)]
 pub(super) struct Peak(AtomicI64);
 
@@ -105,7 +108,7 @@ impl Peak {
 
 pub(super) struct Counts {
     shards: Shards,
-    /// The sum of the balances that threads have published.
+    /// The sum of the published balances of all threads.
     common: AtomicI64,
     peak: Peak,
     windows: Roster<Peak>,
@@ -121,51 +124,52 @@ impl Counts {
         }
     }
 
-    /// What a thread follows while a scope is open.
+    /// Identifies this allocator to the threads that track it in a scope.
     #[inline]
     pub(super) fn id(&self) -> *const () {
         ptr::from_ref(self).cast()
     }
 
-    /// A small request was granted (`requests` = 1), or a small block grew in place (0). Where this
-    /// is `false`, [`finish`](Self::finish) has the rest to do.
+    /// Counts a granted small request (`requests` = 1), or a small block that grew in place (0). If
+    /// this returns `false`, the caller must call [`finish`](Self::finish).
     #[inline]
     #[must_use]
     pub(super) fn grew(&self, requests: u64, bytes: usize) -> bool {
-        let tallies = self.shards.tallies(thread::place());
+        let tallies = self.shards.tallies(thread::tally_offset());
         if requests > 0 {
             bump(&tallies.allocations, requests);
         }
         bump(&tallies.allocated, bytes as u64) <= tallies.allocated_limit.get()
     }
 
-    /// A small block was freed (`blocks` = 1), or shrank in place (0). Where this is `false`,
-    /// [`finish`](Self::finish) has the rest to do.
+    /// Counts a freed small block (`blocks` = 1), or one that shrank in place (0). If this returns
+    /// `false`, the caller must call [`finish`](Self::finish).
     #[inline]
     #[must_use]
     pub(super) fn shrank(&self, blocks: u64, bytes: usize) -> bool {
-        let tallies = self.shards.tallies(thread::place());
+        let tallies = self.shards.tallies(thread::tally_offset());
         if blocks > 0 {
             bump(&tallies.frees, blocks);
         }
         bump(&tallies.freed, bytes as u64) <= tallies.freed_limit.get()
     }
 
-    /// Does for a small change what [`grew`](Self::grew) or [`shrank`](Self::shrank) left.
+    /// Completes a small change after [`grew`](Self::grew) or [`shrank`](Self::shrank) returned
+    /// `false`.
     pub(super) fn finish(&self, change: Change) {
         match thread::plain_number() {
-            // It is counted.
-            Some(number) => self.tell(self.shards.own(number)),
+            // The change is already counted, only publishing is left.
+            Some(number) => self.publish(self.shards.own(number)),
             None => self.apply(change, Size::Small),
         }
     }
 
-    /// Counts what happened to a large block, and tells the common balance at once.
+    /// Counts a change of a large block and publishes it immediately.
     pub(super) fn apply_large(&self, change: Change) {
         self.apply(change, Size::Large);
     }
 
-    /// Counts anything.
+    /// Counts a change of any size.
     #[inline(never)]
     fn apply(&self, change: Change, size: Size) {
         if let Some(number) = thread::own_number() {
@@ -174,8 +178,8 @@ impl Counts {
                 bump(counter, by);
             }
             match size {
-                Size::Large => self.tell_all_of(shard, change),
-                Size::Small if is_over_limit(shard) => self.tell(shard),
+                Size::Large => self.publish_change(shard, change),
+                Size::Small if is_over_limit(shard) => self.publish(shard),
                 Size::Small => {}
             }
         } else {
@@ -184,8 +188,8 @@ impl Counts {
             }
             self.move_common(change.balance());
         }
-        if thread::followed() == self.id() {
-            thread::follow(
+        if thread::tracked() == self.id() {
+            thread::track(
                 change.allocations,
                 change.allocated,
                 change.frees,
@@ -194,26 +198,28 @@ impl Counts {
         }
     }
 
-    /// Tells the common balance of one change, as if it had not been counted in the thread's: what
-    /// small requests left pending stays pending. `shard` is this thread's own.
-    fn tell_all_of(&self, shard: &Shard, change: Change) {
+    /// Publishes one change without the pending bytes of earlier small requests. `shard` belongs to
+    /// this thread.
+    fn publish_change(&self, shard: &Shard, change: Change) {
         let tallies = &shard.tallies;
         for (limit, by) in [
             (&tallies.allocated_limit, change.allocated),
             (&tallies.freed_limit, change.freed),
         ] {
-            // SAFETY: it is this thread's own.
+            // SAFETY: the shard belongs to this thread.
             unsafe { limit.set(limit.get().wrapping_add(by)) };
         }
         bump(&shard.published, change.balance() as u64);
         self.move_common(change.balance());
     }
 
-    /// Publishes all but half a quantum. Until the thread has allocated, or freed, half a quantum more,
-    /// between none and a whole one is then pending, in whatever order it does so. `shard` is this
-    /// thread's own.
+    /// Publishes all but half a quantum.
+    ///
+    /// Afterwards the thread can allocate or free half a quantum, in any order, before the next
+    /// call. Between zero and one quantum is pending during that time. `shard` belongs to this
+    /// thread.
     #[cold]
-    fn tell(&self, shard: &Shard) {
+    fn publish(&self, shard: &Shard) {
         let tallies = &shard.tallies;
         let [allocated, freed] =
             [&tallies.allocated, &tallies.freed].map(|counter| counter.load(Relaxed));
@@ -221,11 +227,11 @@ impl Counts {
             (&tallies.allocated_limit, allocated),
             (&tallies.freed_limit, freed),
         ] {
-            // SAFETY: it is this thread's own.
+            // SAFETY: the shard belongs to this thread.
             unsafe { limit.set(now.wrapping_add(QUANTUM / 2)) };
         }
-        let to_tell = allocated.wrapping_sub(freed).wrapping_sub(QUANTUM / 2);
-        let by = to_tell.wrapping_sub(shard.published.load(Relaxed));
+        let target = allocated.wrapping_sub(freed).wrapping_sub(QUANTUM / 2);
+        let by = target.wrapping_sub(shard.published.load(Relaxed));
         bump(&shard.published, by);
         self.move_common(by as i64);
     }
@@ -240,7 +246,7 @@ impl Counts {
         }
     }
 
-    /// The common balance: live bytes, less up to [`QUANTUM`] per thread. O(1).
+    /// Returns the common balance: the live bytes minus up to [`QUANTUM`] per thread. O(1).
     pub(super) fn balance(&self) -> u64 {
         self.common.load(SeqCst).max(0) as u64
     }
@@ -253,7 +259,7 @@ impl Counts {
         self.restart(&self.peak);
     }
 
-    /// A peak of its own, from here on. Close the entry to end it.
+    /// Opens a window with its own peak. Closing the entry ends the window.
     pub(super) fn open_window(&self) -> &Entry<Peak> {
         const NAME: usize = 2;
         let entry = self.windows.open(NAME, |_| ());
@@ -261,18 +267,19 @@ impl Counts {
         entry
     }
 
-    /// The greatest balance in an open window.
+    /// Returns the maximum balance of an open window.
     pub(super) fn window_peak(window: &Entry<Peak>) -> u64 {
         window.value().get()
     }
 
-    /// First down, then up to the balance: a thread that raises the peak in between is not lost.
+    /// Restarts a peak at the current balance. The peak is set to 0 before it is raised, so a
+    /// concurrent raise by another thread is not lost.
     fn restart(&self, peak: &Peak) {
         peak.0.store(0, SeqCst);
         peak.raise(self.common.load(SeqCst));
     }
 
-    /// How many requests this thread's counters hold.
+    /// Returns the number of requests in the counters of this thread.
     pub(super) fn of_this_thread(&self) -> u64 {
         let shard = match thread::own_number() {
             Some(number) => self.shards.own(number),
@@ -281,7 +288,8 @@ impl Counts {
         shard.tallies.allocations.load(Relaxed)
     }
 
-    /// Sums over all threads; exact if they are quiet. O([`OWN_NUMBERS`]).
+    /// Returns the sums over all threads. They are exact if no thread allocates or frees.
+    /// O([`OWN_NUMBERS`]).
     pub(super) fn totals(&self) -> Totals {
         let mut sum = Totals::default();
         for (index, shard) in self.shards.iter().enumerate() {
@@ -293,7 +301,7 @@ impl Counts {
                 &tallies.freed,
             ]
             .map(|counter| counter.load(Relaxed));
-            // A thread may also have done nothing but resize blocks of others.
+            // A thread may have resized blocks of other threads without an allocation of its own.
             if (allocations, allocated, frees, freed) == (0, 0, 0, 0) {
                 continue;
             }

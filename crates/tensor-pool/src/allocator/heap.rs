@@ -1,4 +1,4 @@
-//! The allocator that serves the program, for code that does not own its static.
+//! Access to the program's allocator for code that does not own its static.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::hint::black_box;
@@ -7,21 +7,22 @@ use std::sync::OnceLock;
 
 use super::{PoolAllocator, system};
 
-/// What malloc keeps free at the end of a heap: what it comes to by itself in programs that free
+/// Malloc's trim threshold, in bytes. Malloc chooses the same value by itself in programs that free
 /// blocks of 4 MiB.
 const TRIM_THRESHOLD: i32 = 8 << 20;
 
-/// The program's allocator, whatever it is built on.
+/// The program's allocator, with any inner allocator.
 pub type Heap = PoolAllocator<dyn GlobalAlloc + Send + Sync>;
 
 static HEAP: OnceLock<&'static Heap> = OnceLock::new();
 
-/// The allocator that serves this program, if its `main` [installed](PoolAllocator::install) one.
+/// Returns the allocator that serves this program, if `main` [installed](PoolAllocator::install)
+/// one.
 ///
-/// With this a library reads the counts, trims and so on, without owning the static.
+/// Libraries use it to read the counts or to trim without owning the static.
 ///
 /// ```
-/// // "unknown" where there is none, not 0.
+/// // Without an installed allocator the value is unknown, not 0.
 /// let live = tensor_pool::heap().map(|heap| heap.stats().live_bytes);
 /// assert_eq!(live, None);
 /// ```
@@ -30,27 +31,30 @@ pub fn heap() -> Option<&'static Heap> {
     HEAP.get().copied()
 }
 
-/// Whether the program holds more memory than the soft limit of the
-/// [installed](PoolAllocator::install) allocator; see [`PoolAllocator::pressure`]. Without one there
-/// is no limit, and this is `false`.
+/// Whether the memory of the program exceeds the soft limit of the
+/// [installed](PoolAllocator::install) allocator; see [`PoolAllocator::pressure`]. Returns `false`
+/// if none is installed.
 #[must_use]
 pub fn pressure() -> bool {
     heap().is_some_and(PoolAllocator::pressure)
 }
 
 impl<A: GlobalAlloc + Send + Sync> PoolAllocator<A> {
-    /// Makes this allocator the one that [`heap`], [`pressure`], [`Scope`](crate::Scope),
+    /// Registers this allocator for [`heap`], [`pressure`], [`Scope`](crate::Scope),
     /// [`PeakWindow`](crate::PeakWindow), [`seal`](crate::seal) and
-    /// [`seal_process`](crate::seal_process) speak of. Call it once, first thing in `main`.
+    /// [`seal_process`](crate::seal_process). Call this once at the start of `main`.
     ///
-    /// On glibc it also raises malloc's trim threshold to 8 MiB, unless the capacity is 0 or the
-    /// environment variable `MALLOC_TRIM_THRESHOLD_` sets another. Below it malloc keeps the free end
-    /// of its heap; 128 KiB to begin with, so that small blocks which come and go together cost page
-    /// faults. Malloc raises it by itself when a large block is freed, of which it sees none any more.
-    /// To set it ends that, so one that is only to count gets its capacity of 0 before this call.
+    /// On glibc this also raises malloc's trim threshold to 8 MiB, unless the capacity is 0 or the
+    /// environment variable `MALLOC_TRIM_THRESHOLD_` is set. Malloc returns free memory at the end
+    /// of its heap to the kernel once that memory exceeds the threshold. With the initial 128 KiB,
+    /// small blocks that are allocated and freed together cause page faults. Malloc raises the
+    /// threshold when a large block is freed, but the pool retains those blocks.
     ///
-    /// `false` where this is not the program's `#[global_allocator]` (one request is made to find
-    /// out) or another one was installed before; nothing is changed then.
+    /// Setting the threshold disables that automatic adjustment. For an allocator that only counts,
+    /// set the capacity to 0 before this call.
+    ///
+    /// Returns `false` if this is not the program's `#[global_allocator]` (checked with one
+    /// allocation), or if another allocator was installed before. In that case nothing changes.
     ///
     /// ```standalone_crate
     /// use tensor_pool::{PoolAllocator, heap};
@@ -65,10 +69,11 @@ impl<A: GlobalAlloc + Send + Sync> PoolAllocator<A> {
     /// static OTHER: PoolAllocator = PoolAllocator::new();
     /// assert!(!OTHER.install());
     /// ```
-    #[must_use = "`false` says that the counts would not be the program's"]
+    #[must_use = "`false` means that this allocator does not serve the program"]
     pub fn install(&'static self) -> bool {
         let this: &'static Heap = self;
-        let installed = this.serves_the_program() && ptr::addr_eq(*HEAP.get_or_init(|| this), this);
+        let installed =
+            this.is_global_allocator() && ptr::addr_eq(*HEAP.get_or_init(|| this), this);
         if installed && this.shelves.capacity() > 0 {
             system::raise_trim_threshold(TRIM_THRESHOLD);
         }
@@ -77,10 +82,10 @@ impl<A: GlobalAlloc + Send + Sync> PoolAllocator<A> {
 }
 
 impl Heap {
-    /// Whether a request made to the program's allocator arrives here.
-    fn serves_the_program(&self) -> bool {
+    /// Whether requests to the program's global allocator reach this instance.
+    fn is_global_allocator(&self) -> bool {
         let before = self.counts.of_this_thread();
-        // SAFETY: the layout's size is not 0, and the block goes back with the same layout.
+        // SAFETY: the layout's size is not 0, and the block is freed with the same layout.
         unsafe {
             let layout = Layout::new::<u64>();
             let block = black_box(std::alloc::alloc(layout));

@@ -1,4 +1,4 @@
-//! Small numbers, each held by one at a time.
+//! Assignment of small numbers, each owned by one thread at a time.
 
 #[cfg(loom)]
 use loom::sync::atomic::AtomicU64;
@@ -7,18 +7,18 @@ use std::sync::atomic::AtomicU64;
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-/// How many numbers one word of bits stands for.
+/// Numbers per word of the bit set.
 pub(super) const PER_WORD: usize = u64::BITS as usize;
 
-/// The least number that nobody holds; `None` where all are held.
-pub(super) fn take(taken: &[AtomicU64]) -> Option<usize> {
-    for (index, word) in taken.iter().enumerate() {
+/// Acquires the smallest free number, or returns `None` if all are in use.
+pub(super) fn acquire(in_use: &[AtomicU64]) -> Option<usize> {
+    for (index, word) in in_use.iter().enumerate() {
         loop {
             let bit = word.load(Relaxed).trailing_ones();
             if bit == u64::BITS {
                 break;
             }
-            // Acquire: see `put_back`.
+            // Acquire: pairs with `release`.
             if word.fetch_or(1 << bit, Acquire) & (1 << bit) == 0 {
                 return Some(index * PER_WORD + bit as usize);
             }
@@ -27,10 +27,10 @@ pub(super) fn take(taken: &[AtomicU64]) -> Option<usize> {
     None
 }
 
-/// Leaves a number to the next one.
-pub(super) fn put_back(taken: &[AtomicU64], number: usize) {
-    if let Some(word) = taken.get(number / PER_WORD) {
-        // Release: who takes the number next sees what was written under it.
+/// Releases a number for reuse.
+pub(super) fn release(in_use: &[AtomicU64], number: usize) {
+    if let Some(word) = in_use.get(number / PER_WORD) {
+        // Release: the next owner of the number sees all writes of this owner.
         word.fetch_and(!(1 << (number % PER_WORD)), Release);
     }
 }
@@ -42,40 +42,44 @@ mod loom_tests {
     use loom::sync::Arc;
     use loom::thread;
 
-    /// Two numbers are free, three threads want one; what is written under a number is seen by its
-    /// next holder (loom's cell fails where two threads may be in it at once).
+    /// Three threads compete for two numbers. Writes of one owner must be visible to the next;
+    /// loom's cell fails on concurrent access.
     #[test]
-    fn loom_a_number_is_held_by_one_thread_at_a_time() {
+    fn loom_number_has_one_owner_at_a_time() {
         let mut model = loom::model::Builder::new();
-        // Three threads: all interleavings with up to three forced switches.
+        // Three threads: all interleavings with up to three preemptions.
         model.preemption_bound = Some(3);
         model.check(|| {
-            let taken = Arc::new([AtomicU64::new(u64::MAX << 2)]);
+            let in_use = Arc::new([AtomicU64::new(u64::MAX << 2)]);
             let cells = Arc::new([UnsafeCell::new(0), UnsafeCell::new(0)]);
-            let work = |taken: &[AtomicU64], cells: &[UnsafeCell<u32>]| {
-                let Some(number) = take(taken) else {
+            let work = |in_use: &[AtomicU64], cells: &[UnsafeCell<u32>]| {
+                let Some(number) = acquire(in_use) else {
                     return 0;
                 };
-                // SAFETY: the number's holder is alone, which is what loom checks.
+                // SAFETY: a number has one owner at a time, which loom checks here.
                 cells[number].with_mut(|cell| unsafe { *cell += 1 });
-                put_back(taken, number);
+                release(in_use, number);
                 1
             };
             let others = [(); 2].map(|()| {
-                let (taken, cells) = (taken.clone(), cells.clone());
-                thread::spawn(move || work(&*taken, &*cells))
+                let (in_use, cells) = (in_use.clone(), cells.clone());
+                thread::spawn(move || work(&*in_use, &*cells))
             });
-            let mut held = work(&*taken, &*cells);
+            let mut acquired = work(&*in_use, &*cells);
             for other in others {
-                held += other.join().expect("thread");
+                acquired += other.join().expect("thread");
             }
             // SAFETY: the other threads have ended.
-            let seen: u32 = cells
+            let total: u32 = cells
                 .iter()
                 .map(|cell| cell.with(|cell| unsafe { *cell }))
                 .sum();
-            assert_eq!(seen, held);
-            assert_eq!(taken[0].load(Acquire), u64::MAX << 2, "all are back");
+            assert_eq!(total, acquired);
+            assert_eq!(
+                in_use[0].load(Acquire),
+                u64::MAX << 2,
+                "all numbers are free"
+            );
         });
     }
 }

@@ -1,4 +1,4 @@
-//! The allocator and what can be asked of it.
+//! The allocator and its settings.
 
 use std::alloc::{GlobalAlloc, System};
 use std::fmt;
@@ -11,34 +11,33 @@ use super::shelves::Shelves;
 use super::stats::{AllocatorStats, Requests};
 use super::system;
 
-/// Default limit of what an allocator retains: two blocks of the largest class, and
-/// less than a hundredth of a machine with 8 GiB. A program that knows its working set says so.
+/// Default capacity: two blocks of the largest class, and less than a hundredth of 8 GiB. Programs
+/// with a known working set should choose their own.
 const DEFAULT_CAPACITY_BYTES: u64 = 64 << 20;
 
-/// A global allocator that counts every request and keeps large blocks for the next one.
+/// A global allocator that counts all requests and recycles large blocks.
 ///
-/// - Requests of **64 KiB to 32 MiB** are rounded up to a size class (eight per doubling, so at most
-///   an eighth of padding). A freed block goes onto its class's *shelf* (16 to 128 fixed slots) up
-///   to the [capacity](PoolAllocator::set_capacity), and the next request of that class takes it
-///   from there: no call to the allocator below and no page faults. A block serves requests of the
-///   alignment it was made with (16, or what was asked for if that is more). Requests with an
+/// - Requests from **64 KiB to 32 MiB** are rounded up to a size class. There are eight classes per
+///   doubling, so padding is at most an eighth. A freed block goes onto the *shelf* of its class
+///   (16 to 128 fixed slots) up to the [capacity](PoolAllocator::set_capacity). The next request of
+///   the class reuses it, without a call to the inner allocator and without page faults. A block
+///   serves requests with the alignment that it was allocated with (at least 16). Requests with an
 ///   alignment above 512 KiB pass through.
-/// - **Smaller and larger** requests pass through to `A` (`System` grows very large blocks with
-///   `mremap`, moving no bytes), and are counted.
-/// - `alloc_zeroed` clears a block from a shelf and leaves a fresh one to `A::alloc_zeroed`;
-///   `realloc` stays in place within a class. Builds with `debug_assertions` fill recycled blocks
-///   with `0xA5`.
-/// - Blocks up to 4 KiB are asked of `A::alloc` also when they are to be zeros or to grow, and are
-///   cleared or copied: glibc's `malloc` and `free` have a cache per thread, which its `calloc` (before
-///   2.41) and `realloc` do not use.
-/// - When `A` has nothing for a large request, all idle blocks go back to it and it is asked once
-///   more.
+/// - **Smaller and larger** requests pass through to `A` and are counted. (`System` grows very
+///   large blocks with `mremap`, which copies no bytes.)
+/// - `alloc_zeroed` clears recycled blocks and uses `A::alloc_zeroed` for new ones. `realloc` stays
+///   in place within a class. Builds with `debug_assertions` fill recycled blocks with `0xA5`.
+/// - Blocks of up to 4 KiB are always allocated with `A::alloc`; `alloc_zeroed` clears them and a
+///   growing `realloc` copies them. glibc's `malloc` and `free` have a cache per thread, which its
+///   `calloc` (before 2.41) and `realloc` do not use.
+/// - If `A` fails to serve a large request, all idle blocks are released and the request is
+///   repeated once.
 ///
-/// It takes no lock, starts no thread, runs no user code and never panics, so `fork` and the end of a
-/// thread cannot leave it stuck (a child process loses at most the blocks that other threads were
-/// moving at the moment of the `fork`). An instance is a static of 68 KiB: 31 KiB of slots, 5 KiB
-/// of shelf levels, and 32 KiB of counters for 256 threads at once (further threads share a set,
-/// which is exact too, but slower).
+/// The allocator takes no lock, starts no thread, runs no user code and never panics, so neither
+/// `fork` nor the end of a thread can block it. After a `fork`, the child process loses at most the
+/// blocks that other threads were moving at that moment. An instance is a static of 68 KiB: 31 KiB
+/// of slots, 5 KiB of shelf levels, and 32 KiB of counters for 256 concurrent threads. Further
+/// threads share one set of counters, which is exact too, but slower.
 ///
 /// ```standalone_crate
 /// use tensor_pool::PoolAllocator;
@@ -54,7 +53,7 @@ const DEFAULT_CAPACITY_BYTES: u64 = 64 << 20;
 /// # drop(again);
 /// ```
 ///
-/// On top of another allocator:
+/// With another inner allocator:
 ///
 /// ```
 /// use std::alloc::System; // for example: mimalloc::MiMalloc
@@ -68,21 +67,22 @@ pub struct PoolAllocator<A: GlobalAlloc + ?Sized = System> {
     pub(super) seals: Seals,
     soft_limit: AtomicU64,
     pub(super) huge_pages: AtomicBool,
-    /// Last, so that it may be of any type.
+    /// The last field, so that it may be unsized.
     pub(super) inner: A,
 }
 
-/// As stated above, so that the static stays small beside the program.
+/// The documented size of the static.
 const _: () = assert!(size_of::<PoolAllocator>() <= 68 << 10);
 
 impl PoolAllocator {
-    /// On top of the system's allocator, retaining up to 64 MiB (two blocks of the largest class).
+    /// Creates an allocator on top of the system allocator that retains up to 64 MiB (two blocks of
+    /// the largest class).
     #[must_use]
     pub const fn new() -> Self {
         Self::with_capacity(DEFAULT_CAPACITY_BYTES)
     }
 
-    /// On top of the system's allocator, retaining up to `capacity_bytes`; see
+    /// Creates an allocator on top of the system allocator that retains up to `capacity_bytes`; see
     /// [`set_capacity`](Self::set_capacity).
     #[must_use]
     pub const fn with_capacity(capacity_bytes: u64) -> Self {
@@ -97,7 +97,7 @@ impl Default for PoolAllocator {
 }
 
 impl<A: GlobalAlloc> PoolAllocator<A> {
-    /// On top of another allocator, retaining up to `capacity_bytes`; see
+    /// Creates an allocator on top of `inner` that retains up to `capacity_bytes`; see
     /// [`set_capacity`](Self::set_capacity).
     #[must_use]
     pub const fn with(inner: A, capacity_bytes: u64) -> Self {
@@ -113,42 +113,46 @@ impl<A: GlobalAlloc> PoolAllocator<A> {
 }
 
 impl<A: GlobalAlloc + ?Sized> PoolAllocator<A> {
-    /// Caps what is retained. Where more is, it goes back to `A` at once, the largest blocks first.
+    /// Limits the retained bytes. If more are retained now, the excess is released to `A`
+    /// immediately, largest blocks first.
     ///
-    /// With 0 the allocator only counts. Large requests are still rounded up to their
-    /// class then, so that the cap may be raised at any time; the pages beyond a request are not
-    /// touched.
+    /// With 0 the allocator only counts. Large requests are still rounded up to their class, so
+    /// that the limit can be raised at any time; the pages beyond a request are not touched.
     pub fn set_capacity(&self, capacity_bytes: u64) {
         self.shelves.set_capacity(capacity_bytes);
-        self.give_back_excess(|| self.shelves.capacity());
+        self.release_excess(|| self.shelves.capacity());
     }
 
-    /// Gives idle blocks back to `A` until at most `keep_bytes` are retained, the largest first, and on
-    /// glibc calls `malloc_trim`, so that the kernel gets the memory. Returns what was given back.
+    /// Releases idle blocks to `A`, largest first, until at most `keep_bytes` are retained. On
+    /// glibc this also calls `malloc_trim`, which returns free memory to the kernel. Returns the
+    /// number of bytes released to `A`.
     ///
-    /// O(blocks). `malloc_trim` walks all of malloc's free memory and takes its locks: milliseconds
-    /// where that is much. Not for every frame; see [`decay`](Self::decay).
+    /// O(blocks). `malloc_trim` walks all free memory of malloc and takes its locks, which can take
+    /// milliseconds. Do not call this for every frame; see [`decay`](Self::decay).
     pub fn trim(&self, keep_bytes: u64) -> u64 {
-        let given_back = self.give_back_excess(|| keep_bytes);
-        system::give_back_free_pages();
-        given_back
+        let released_bytes = self.release_excess(|| keep_bytes);
+        system::trim_heap();
+        released_bytes
     }
 
-    /// Gives back to `A`, per class, the idle blocks that no request needed since the last call: as
-    /// many as were on the shelf even when it was at its lowest. Returns what was given back.
+    /// Releases to `A` the idle blocks that were not needed since the last call. For each class,
+    /// that is the minimum number of blocks on its shelf since then. Returns the number of bytes
+    /// released.
     ///
-    /// Call it by a clock of yours, say every few seconds or hundred frames: what steady work needs
-    /// stays, and what a burst left goes after one or two calls. O(classes + blocks given back).
+    /// Call this periodically, for example every few seconds or every hundred frames. Blocks of a
+    /// steady load stay; the leftovers of a burst are released after one or two calls. O(classes +
+    /// released blocks).
     pub fn decay(&self) -> u64 {
-        self.give_back_unused()
+        self.release_unused()
     }
 
-    /// The counts. Reads the counters of 256 threads, in about a microsecond.
+    /// Returns the current counts. Reads the counters of 256 threads, which takes about a
+    /// microsecond.
     #[must_use]
     pub fn stats(&self) -> AllocatorStats {
         let totals = self.counts.totals();
         let requests = |count: u64, bytes: u64| Requests { count, bytes };
-        // Read while other threads count, a difference may come out below zero.
+        // With concurrent updates a difference can be negative.
         let difference = |more: u64, less: u64| (more.wrapping_sub(less) as i64).max(0) as u64;
         AllocatorStats {
             live_bytes: difference(totals.allocated, totals.freed),
@@ -167,47 +171,47 @@ impl<A: GlobalAlloc + ?Sized> PoolAllocator<A> {
         }
     }
 
-    /// Lets the peak start again from what is live now. Does not touch any
+    /// Restarts the peak at the current live bytes. Does not affect any
     /// [`PeakWindow`](crate::PeakWindow).
     pub fn reset_peak(&self) {
         self.counts.reset_peak();
     }
 
-    /// Whether blocks of 2 MiB and more that come fresh from `A` are to lie in huge pages; they are
-    /// not unless asked for.
+    /// Enables or disables huge pages for new blocks of at least 2 MiB. Disabled by default.
     ///
-    /// One entry of the processor's address cache covers a huge page of 2 MiB, else 4 KiB: large
-    /// arrays that are read from their beginning to their end, such as a model's weights, are read
-    /// faster, and filled with fewer page faults. A huge page is there as a whole as soon as one
-    /// byte of it is touched, so blocks that stay mostly empty take more memory.
+    /// One TLB entry covers a huge page of 2 MiB instead of 4 KiB. Large arrays that are read
+    /// sequentially, such as the weights of a model, are read faster and filled with fewer page
+    /// faults. The first access to any byte of a huge page makes all of it resident, so blocks that
+    /// stay mostly empty use more memory.
     ///
-    /// On Linux this is a hint (`madvise`) that counts where
-    /// `/sys/kernel/mm/transparent_hugepage/enabled` says `madvise`, as most systems do; elsewhere it
-    /// does nothing.
+    /// On Linux this is a hint (`madvise`) that has an effect if
+    /// `/sys/kernel/mm/transparent_hugepage/enabled` is `madvise`, the setting of most systems. On
+    /// other systems it has no effect.
     pub fn set_huge_pages(&self, wanted: bool) {
         self.huge_pages.store(wanted, Relaxed);
     }
 
-    /// Sets what [`pressure`](Self::pressure) compares with; [`u64::MAX`], the default, is never
+    /// Sets the limit for [`pressure`](Self::pressure). The default, [`u64::MAX`], is never
     /// exceeded.
     pub fn set_soft_limit(&self, limit_bytes: u64) {
         self.soft_limit.store(limit_bytes, Relaxed);
     }
 
-    /// Whether live and retained bytes together are above the [soft
-    /// limit](Self::set_soft_limit). For polling, say at frame boundaries: three loads. `live_bytes` is
-    /// taken to within the 32 KiB per thread of
+    /// Whether live and retained bytes together exceed the [soft limit](Self::set_soft_limit).
+    ///
+    /// Meant for polling, for example at frame boundaries: it costs three loads. The live bytes are
+    /// exact to 32 KiB per thread, as for
     /// [`peak_slack_bytes`](crate::AllocatorStats::peak_slack_bytes).
     ///
-    /// It is a question, not a callback: what to do about it ([`trim`](Self::trim), drop caches, end
-    /// work) is for the program to choose, at a place where it can.
+    /// There is no callback. The program polls at a suitable place and reacts there: it
+    /// [trims](Self::trim), drops caches or stops work.
     #[must_use]
     pub fn pressure(&self) -> bool {
-        let held = self
+        let total = self
             .counts
             .balance()
             .saturating_add(self.shelves.retained());
-        held > self.soft_limit.load(Relaxed)
+        total > self.soft_limit.load(Relaxed)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Raw allocation: the only place where blocks come and go.
+//! The `GlobalAlloc` implementation: the only place where blocks are allocated and freed.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::hint::black_box;
@@ -11,29 +11,31 @@ use super::counts::Change;
 use super::shelves::Idle;
 use super::system;
 
-/// What recycled blocks hold in debug builds, so that code which reads what it never wrote is found
-/// out. jemalloc's junk byte for fresh memory.
+/// Fill byte of recycled blocks in debug builds, which exposes reads of uninitialized memory.
+/// jemalloc's junk byte for new memory.
 const JUNK: u8 = 0xA5;
 
-/// Up to here a block is cleared, or copied to where it can grow, sooner than the system's allocator
-/// has found one that is clear or room to grow: glibc's `malloc` and `free` have a cache per thread,
-/// but `calloc` (before 2.41) and `realloc` lock an arena and look at a block's neighbours. A page:
-/// the requests that `cargo xtask bench allocation` replays took 5 to 15 % less time with any limit
-/// from 2 to 64 KiB, and not reliably less with smaller ones.
-const SOON_WRITTEN: usize = 4096;
+/// Up to this size, `alloc` plus clearing or copying is faster than the system's `calloc` or
+/// `realloc`.
+///
+/// glibc's `malloc` and `free` have a cache per thread, but `calloc` (before 2.41) and `realloc`
+/// lock an arena and inspect the neighbours of a block. The value is one page: the requests that
+/// `cargo xtask bench allocation` replays took 5 to 15 % less time with any limit from 2 to 64 KiB,
+/// and not reliably less with smaller ones.
+const FILL_LIMIT: usize = 4096;
 
 /// How a large request is served.
 #[derive(Clone, Copy)]
 enum Route {
-    /// With a block of a class.
+    /// From a size class.
     Pooled(Place),
-    /// By the allocator below, as it is, but for the alignment: a pooled block that grows out of the
-    /// largest class must be able to become one of these.
+    /// By the inner allocator, with the size unchanged. The alignment is raised to at least that of
+    /// pooled blocks, so that a pooled block can grow beyond the largest class.
     Through(Layout),
 }
 
 impl Route {
-    /// `None` for a size that cannot exist.
+    /// Returns the route for `layout`, or `None` for an impossible size.
     #[inline]
     fn of(layout: Layout) -> Option<Self> {
         if let Some(place) = Place::of(layout) {
@@ -44,7 +46,7 @@ impl Route {
         Some(Self::Through(layout))
     }
 
-    /// What the allocator below is asked for.
+    /// Returns the layout that is requested from the inner allocator.
     #[inline]
     fn layout(self) -> Layout {
         match self {
@@ -53,24 +55,25 @@ impl Route {
         }
     }
 
-    /// What is asked for beyond the request.
+    /// Returns the bytes that are allocated in addition to the request.
     #[inline]
     fn padding(self, size: usize) -> u64 {
         (self.layout().size() - size) as u64
     }
 }
 
-/// What a new block holds.
+/// The required content of a new block.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Content {
     Any,
     Zeros,
 }
 
-// SAFETY: a block comes from `inner`, with at least the size and alignment asked for, and is with one
-// user or on one shelf at a time. It goes back to `inner` with the layout it came with: small ones as
-// they are, large ones by `Route`, which depends on nothing but the layout. Nothing here unwinds:
-// there is no user code, and neither indices nor sums can overflow.
+// SAFETY: a block comes from `inner`, with at least the requested size and alignment, and is owned
+// by one user or one shelf at a time. It is freed to `inner` with the layout that it was allocated
+// with: small blocks with the layout of the request, large blocks with that of their `Route`, which
+// depends only on the layout of the request. Nothing here unwinds: there is no user code, and
+// neither indices nor sums can overflow.
 unsafe impl<A: GlobalAlloc + ?Sized> GlobalAlloc for PoolAllocator<A> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -83,7 +86,7 @@ unsafe impl<A: GlobalAlloc + ?Sized> GlobalAlloc for PoolAllocator<A> {
         if block.is_null() || self.counts.grew(1, layout.size()) {
             return block;
         }
-        self.grew_with_more_to_do(block, 1, layout.size())
+        self.finish_grew(block, 1, layout.size())
     }
 
     #[inline]
@@ -97,7 +100,7 @@ unsafe impl<A: GlobalAlloc + ?Sized> GlobalAlloc for PoolAllocator<A> {
         if block.is_null() || self.counts.grew(1, layout.size()) {
             return block;
         }
-        self.grew_with_more_to_do(block, 1, layout.size())
+        self.finish_grew(block, 1, layout.size())
     }
 
     #[inline]
@@ -106,13 +109,13 @@ unsafe impl<A: GlobalAlloc + ?Sized> GlobalAlloc for PoolAllocator<A> {
             // SAFETY: as for this function.
             return unsafe { self.dealloc_large(block, layout) };
         }
-        // Counted first: then nothing is to be kept while the allocator below works, and the block is
-        // not counted twice when another thread gets it at once.
+        // Count before freeing: no value stays live across the call, and another thread that gets
+        // the block immediately does not count it twice.
         if !self.counts.shrank(1, layout.size()) {
             // SAFETY: as for this function.
-            return unsafe { self.dealloc_with_more_to_do(block, layout) };
+            return unsafe { self.finish_dealloc(block, layout) };
         }
-        // SAFETY: a small block came from `inner` with this very layout.
+        // SAFETY: a small block came from `inner` with this layout.
         unsafe { self.inner.dealloc(block, layout) };
     }
 
@@ -132,20 +135,20 @@ unsafe impl<A: GlobalAlloc + ?Sized> GlobalAlloc for PoolAllocator<A> {
             if self.counts.grew(0, bytes) {
                 return moved;
             }
-            self.grew_with_more_to_do(moved, 0, bytes)
+            self.finish_grew(moved, 0, bytes)
         } else {
             let bytes = layout.size() - new_size;
             if self.counts.shrank(0, bytes) {
                 return moved;
             }
-            self.shrank_with_more_to_do(moved, 0, bytes)
+            self.finish_shrank(moved, 0, bytes)
         }
     }
 }
 
-/// Whether a request is one of the many: small, and of an alignment that `malloc` gives to every
-/// block of its size. Said in the same words as in `System`, so that what it does for other
-/// alignments is not part of the short path.
+/// Whether a request is small and has an alignment that `malloc` guarantees for every block of its
+/// size. `System` makes the same check in the same form, so the compiler removes its path for other
+/// alignments from the fast path.
 #[inline]
 fn is_plain(layout: Layout) -> bool {
     layout.size() < SMALLEST
@@ -154,55 +157,58 @@ fn is_plain(layout: Layout) -> bool {
 }
 
 impl<A: GlobalAlloc + ?Sized> PoolAllocator<A> {
-    /// A small block filled with zeros, not counted yet.
+    /// Allocates a zeroed small block, without counting it.
     ///
     /// # Safety
     /// As [`GlobalAlloc::alloc_zeroed`].
     #[inline]
     unsafe fn small_zeroed(&self, layout: Layout) -> *mut u8 {
-        if layout.size() > SOON_WRITTEN {
+        if layout.size() > FILL_LIMIT {
             // SAFETY: as for this function.
             return unsafe { self.inner.alloc_zeroed(layout) };
         }
-        // The compiler knows `malloc`, and would make one call of `calloc` of this and what follows.
+        // `black_box` keeps the compiler from merging this `malloc` and the fill below into one
+        // `calloc`.
         // SAFETY: as for this function.
         let block = black_box(unsafe { self.inner.alloc(layout) });
         if !block.is_null() {
-            // SAFETY: the block is ours alone, and at least that long.
+            // SAFETY: the block is not shared and has at least this length.
             unsafe { block.write_bytes(0, layout.size()) };
         }
         block
     }
 
-    /// What becomes of a small block that is to have another small size, not counted yet.
+    /// Resizes a small block to another small size, without counting it.
     ///
     /// # Safety
     /// As [`GlobalAlloc::realloc`].
     #[inline]
     unsafe fn small_resized(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        // Who shrinks a block wants to keep no more than is needed, at any cost.
-        if new_size <= layout.size() || new_size > SOON_WRITTEN {
-            // SAFETY: as for this function; a small block came from `inner` with this very layout.
+        // Shrinking is a request to use less memory, so it always goes to `inner`, whatever the
+        // cost.
+        if new_size <= layout.size() || new_size > FILL_LIMIT {
+            // SAFETY: as for this function; a small block came from `inner` with this layout.
             return unsafe { self.inner.realloc(block, layout, new_size) };
         }
-        // SAFETY: the caller answers for the new size not being 0, and not overflowing when rounded up
-        // to `align`.
+        // SAFETY: the caller guarantees that the new size is not 0 and does not overflow when
+        // rounded up to `align`.
         let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
-        // SAFETY: likewise.
+        // SAFETY: as above.
         let moved = unsafe { self.inner.alloc(new_layout) };
         if !moved.is_null() {
             // SAFETY: both blocks are at least this long, and a new block overlaps no other.
             unsafe { ptr::copy_nonoverlapping(block, moved, layout.size()) };
-            // SAFETY: a small block came from `inner` with this very layout.
+            // SAFETY: a small block came from `inner` with this layout.
             unsafe { self.inner.dealloc(block, layout) };
         }
         moved
     }
 
-    /// Does what `grew` left. Hands the block on, so that a caller ends with this and needs no stack.
+    /// Completes the counting after `grew` returned `false`. Returns `block`, so that callers can
+    /// use a tail call and need no stack frame.
     #[cold]
     #[inline(never)]
-    fn grew_with_more_to_do(&self, block: *mut u8, requests: u64, bytes: usize) -> *mut u8 {
+    fn finish_grew(&self, block: *mut u8, requests: u64, bytes: usize) -> *mut u8 {
         self.counts.finish(Change {
             allocations: requests,
             allocated: bytes as u64,
@@ -211,10 +217,10 @@ impl<A: GlobalAlloc + ?Sized> PoolAllocator<A> {
         block
     }
 
-    /// Does what `shrank` left; likewise.
+    /// Completes the counting after `shrank` returned `false`. Returns `block`, as above.
     #[cold]
     #[inline(never)]
-    fn shrank_with_more_to_do(&self, block: *mut u8, blocks: u64, bytes: usize) -> *mut u8 {
+    fn finish_shrank(&self, block: *mut u8, blocks: u64, bytes: usize) -> *mut u8 {
         self.counts.finish(Change {
             frees: blocks,
             freed: bytes as u64,
@@ -223,15 +229,15 @@ impl<A: GlobalAlloc + ?Sized> PoolAllocator<A> {
         block
     }
 
-    /// The rest of `dealloc`, from what `shrank` left on.
+    /// Completes `dealloc` after `shrank` returned `false`.
     ///
     /// # Safety
     /// As [`GlobalAlloc::dealloc`].
     #[cold]
     #[inline(never)]
-    unsafe fn dealloc_with_more_to_do(&self, block: *mut u8, layout: Layout) {
-        let block = self.shrank_with_more_to_do(block, 1, layout.size());
-        // SAFETY: as for this function; a small block came from `inner` with this very layout.
+    unsafe fn finish_dealloc(&self, block: *mut u8, layout: Layout) {
+        let block = self.finish_shrank(block, 1, layout.size());
+        // SAFETY: as for this function; a small block came from `inner` with this layout.
         unsafe { self.inner.dealloc(block, layout) };
     }
 
@@ -246,13 +252,13 @@ impl<A: GlobalAlloc + ?Sized> PoolAllocator<A> {
         let block = match content {
             // SAFETY: as for this function.
             Content::Any => unsafe { self.inner.alloc(layout) },
-            // SAFETY: likewise.
+            // SAFETY: as above.
             Content::Zeros => unsafe { self.small_zeroed(layout) },
         };
         if block.is_null() || self.counts.grew(1, layout.size()) {
             return block;
         }
-        self.grew_with_more_to_do(block, 1, layout.size())
+        self.finish_grew(block, 1, layout.size())
     }
 
     /// # Safety
@@ -274,7 +280,7 @@ impl<A: GlobalAlloc + ?Sized> PoolAllocator<A> {
                     Content::Any => cfg!(debug_assertions).then_some(JUNK),
                 };
                 if let Some(byte) = fill {
-                    // SAFETY: the block is ours alone, and its class holds `size` bytes.
+                    // SAFETY: the block is not shared, and its class has at least `size` bytes.
                     unsafe { block.write_bytes(byte, size) };
                 }
                 block.as_ptr()
@@ -282,10 +288,10 @@ impl<A: GlobalAlloc + ?Sized> PoolAllocator<A> {
             None => {
                 self.seals.record(size, self.counts.id());
                 let wanted = route.layout();
-                let block = self.ask(|| match content {
+                let block = self.request(|| match content {
                     // SAFETY: the size is not 0, as it is at least `SMALLEST`.
                     Content::Any => unsafe { self.inner.alloc(wanted) },
-                    // SAFETY: likewise.
+                    // SAFETY: as above.
                     Content::Zeros => unsafe { self.inner.alloc_zeroed(wanted) },
                 });
                 if self.huge_pages.load(Relaxed) {
@@ -307,11 +313,12 @@ impl<A: GlobalAlloc + ?Sized> PoolAllocator<A> {
         block
     }
 
-    /// Asks the allocator below; once more with all idle blocks given back if it has nothing.
-    fn ask(&self, below: impl Fn() -> *mut u8) -> *mut u8 {
-        let block = below();
-        if block.is_null() && self.give_back_excess(|| 0) > 0 {
-            return below();
+    /// Requests a block from the inner allocator. If that fails, releases all idle blocks and tries
+    /// once more.
+    fn request(&self, allocate: impl Fn() -> *mut u8) -> *mut u8 {
+        let block = allocate();
+        if block.is_null() && self.release_excess(|| 0) > 0 {
+            return allocate();
         }
         block
     }
@@ -329,13 +336,13 @@ impl<A: GlobalAlloc + ?Sized> PoolAllocator<A> {
                 let idle = Idle { block, place };
                 if self.shelves.put(idle) {
                     if self.shelves.is_over() {
-                        self.give_back_excess(|| self.shelves.capacity());
+                        self.release_excess(|| self.shelves.capacity());
                     }
                 } else {
-                    self.give_back(Idle { block, place });
+                    self.release(Idle { block, place });
                 }
             }
-            // SAFETY: it came from `inner` with this layout.
+            // SAFETY: the block came from `inner` with this layout.
             Route::Through(layout) => unsafe { self.inner.dealloc(block.as_ptr(), layout) },
         }
         self.counts.apply_large(Change {
@@ -350,7 +357,8 @@ impl<A: GlobalAlloc + ?Sized> PoolAllocator<A> {
     /// As [`GlobalAlloc::realloc`].
     #[inline(never)]
     unsafe fn realloc_large(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        // SAFETY: the caller answers for the new size not overflowing when rounded up to `align`.
+        // SAFETY: the caller guarantees that the new size does not overflow when rounded up to
+        // `align`.
         let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
         let small = layout.size() < SMALLEST || new_size < SMALLEST;
         if let (false, Some(old), Some(new)) = (small, Route::of(layout), Route::of(new_layout)) {
@@ -359,14 +367,15 @@ impl<A: GlobalAlloc + ?Sized> PoolAllocator<A> {
                     self.count_resize(old, layout.size(), new, new_size, true);
                     return block;
                 }
-                // To copy between classes pays where the old block is kept for the next request.
+                // Copying between classes pays off if the old block is retained for the next
+                // request.
                 (Route::Pooled(_), Route::Pooled(_)) if self.shelves.capacity() > 0 => {}
-                // The allocator below may be able to move pages instead of bytes.
+                // The inner allocator may be able to move pages instead of copying bytes.
                 _ => {
                     self.seals.record(new_size, self.counts.id());
                     // SAFETY: the block came from `inner` with `old`'s layout, and `new`'s, which
                     // has the same alignment, is valid and not of size 0.
-                    let moved = self.ask(|| unsafe {
+                    let moved = self.request(|| unsafe {
                         self.inner.realloc(block, old.layout(), new.layout().size())
                     });
                     if !moved.is_null() {
@@ -387,7 +396,7 @@ impl<A: GlobalAlloc + ?Sized> PoolAllocator<A> {
         moved
     }
 
-    /// A block keeps its place in the counts, and its bytes change.
+    /// Counts a resize: the number of blocks stays, the bytes change.
     fn count_resize(&self, old: Route, old_size: usize, new: Route, new_size: usize, pooled: bool) {
         let grown = new_size.saturating_sub(old_size) as u64;
         self.counts.apply_large(Change {
@@ -399,25 +408,27 @@ impl<A: GlobalAlloc + ?Sized> PoolAllocator<A> {
         });
     }
 
-    /// Gives back idle blocks until at most `keep` bytes are left; how many bytes that were.
-    pub(super) fn give_back_excess(&self, keep: impl Fn() -> u64) -> u64 {
+    /// Releases idle blocks until at most `keep` bytes are retained. Returns the number of bytes
+    /// released.
+    pub(super) fn release_excess(&self, keep: impl Fn() -> u64) -> u64 {
         self.shelves
             .take_excess(keep)
-            .map(|idle| self.give_back(idle))
+            .map(|idle| self.release(idle))
             .sum()
     }
 
-    /// Gives back idle blocks that were not needed since the last call; how many bytes that were.
-    pub(super) fn give_back_unused(&self) -> u64 {
+    /// Releases the idle blocks that were not needed since the last call. Returns the number of
+    /// bytes released.
+    pub(super) fn release_unused(&self) -> u64 {
         self.shelves
             .take_unused()
-            .map(|idle| self.give_back(idle))
+            .map(|idle| self.release(idle))
             .sum()
     }
 
-    fn give_back(&self, idle: Idle) -> u64 {
+    fn release(&self, idle: Idle) -> u64 {
         let layout = idle.place.layout();
-        // SAFETY: an idle block is nobody's, and came from `inner` with its place's layout.
+        // SAFETY: an idle block has no user, and it came from `inner` with the layout of its place.
         unsafe { self.inner.dealloc(idle.block.as_ptr(), layout) };
         layout.size() as u64
     }
@@ -425,6 +436,6 @@ impl<A: GlobalAlloc + ?Sized> PoolAllocator<A> {
 
 impl<A: GlobalAlloc + ?Sized> Drop for PoolAllocator<A> {
     fn drop(&mut self) {
-        self.give_back_excess(|| 0);
+        self.release_excess(|| 0);
     }
 }

@@ -1,31 +1,31 @@
-//! A list of things that come and go, read without a lock.
+//! A list of reusable entries that is read without a lock.
 
 use std::ptr;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicPtr, AtomicUsize};
 
-/// Nobody uses the entry.
+/// The entry is free.
 const FREE: usize = 0;
-/// Somebody is making the entry ready.
+/// The entry is claimed and being initialized.
 const CLAIMED: usize = 1;
 
-/// Entries that are opened and closed by their users and read by every allocation. An entry that is
-/// closed is used again, never freed, so a reader never meets one that is gone and waits for
-/// nobody. The list is as long as most entries were open at once.
+/// A list of entries that users open and close and every allocation reads. A closed entry is reused
+/// and never freed, so readers need neither waiting nor reclamation. The length of the list is the
+/// maximum number of entries that were open at the same time.
 pub(super) struct Roster<T> {
     head: AtomicPtr<Entry<T>>,
 }
 
 pub(super) struct Entry<T> {
-    /// [`FREE`], [`CLAIMED`], or what the user of an open entry calls it.
+    /// [`FREE`], [`CLAIMED`], or the name of an open entry.
     state: AtomicUsize,
     value: T,
-    /// Written before the entry is on the list, never again.
+    /// Written only before the entry is added to the list.
     next: *const Entry<T>,
 }
 
-// SAFETY: `next` points at an entry of the same list, which is only read through it and lives as
-// long as this one; the rest is `Sync` where `T` is.
+// SAFETY: `next` points to an entry of the same list. That entry is only read through it and lives
+// as long as this one. The other fields are `Sync` if `T` is.
 unsafe impl<T: Send + Sync> Sync for Entry<T> {}
 // SAFETY: as above; an entry is owned by its list, not by a thread.
 unsafe impl<T: Send + Sync> Send for Entry<T> {}
@@ -35,7 +35,7 @@ impl<T> Entry<T> {
         &self.value
     }
 
-    /// Leaves the entry to the next user.
+    /// Closes the entry and makes it available for reuse.
     pub(super) fn close(&self) {
         self.state.store(FREE, Release);
     }
@@ -48,8 +48,8 @@ impl<T: Default> Roster<T> {
         }
     }
 
-    /// An entry that nobody else has, made ready by `reset`, then shown to readers under a `name`
-    /// of at least 2. Allocates when all entries are in use.
+    /// Claims an entry, initializes it with `reset`, and makes it visible to readers under `name`,
+    /// which is at least 2. Allocates a new entry if all are in use.
     pub(super) fn open(&self, name: usize, reset: impl FnOnce(&T)) -> &Entry<T> {
         let unused = self.entries().find(|entry| {
             entry
@@ -59,8 +59,8 @@ impl<T: Default> Roster<T> {
         });
         let entry = unused.unwrap_or_else(|| self.add());
         reset(&entry.value);
-        // SeqCst: from here on either a reader sees this entry, or what it did before it looked is
-        // seen by the user, who reads after this.
+        // SeqCst: a reader either sees this entry, or the writes of that reader before its look-up
+        // are visible to the user of the entry, which reads after this store.
         entry.state.store(name.max(CLAIMED + 1), SeqCst);
         entry
     }
@@ -74,18 +74,18 @@ impl<T: Default> Roster<T> {
         }));
         loop {
             match self.head.compare_exchange(head, entry, SeqCst, Acquire) {
-                // SAFETY: it comes from a box that only `Roster::drop` takes back.
+                // SAFETY: the entry comes from a box that only `Roster::drop` frees.
                 Ok(_) => return unsafe { &*entry },
                 Err(now) => {
                     head = now;
-                    // SAFETY: not on the list yet, so nobody else sees it.
+                    // SAFETY: the entry is not on the list yet, so no other thread can access it.
                     unsafe { (*entry).next = head };
                 }
             }
         }
     }
 
-    /// The open entries and their names.
+    /// Returns the open entries with their names.
     #[inline]
     pub(super) fn open_entries(&self) -> impl Iterator<Item = (usize, &T)> {
         self.entries().filter_map(|entry| {
@@ -110,7 +110,7 @@ impl<T> Drop for Roster<T> {
     fn drop(&mut self) {
         let mut next: *const Entry<T> = *self.head.get_mut();
         while !next.is_null() {
-            // SAFETY: `add` made it from a box; nobody reads the list any more, as this is `&mut`.
+            // SAFETY: `add` created the entry from a box, and `&mut self` excludes readers.
             let entry = unsafe { Box::from_raw(next.cast_mut()) };
             next = entry.next;
         }

@@ -1,35 +1,35 @@
-//! What one thread allocates in a stretch of code.
+//! Counts of one thread within a section of code.
 
 use std::marker::PhantomData;
 
 use super::heap::heap;
 use super::thread::{self, Tally};
 
-/// What a thread allocated and freed within a [`Scope`].
+/// The allocations and frees of a thread within a [`Scope`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ScopeUsage {
-    /// How many requests were granted.
+    /// Number of granted requests.
     pub allocations: u64,
-    /// Their bytes, as requested (and what blocks grew by).
+    /// Requested bytes, including growth of resized blocks.
     pub allocated_bytes: u64,
-    /// How many blocks were freed.
+    /// Number of freed blocks.
     pub frees: u64,
-    /// Their bytes (and what blocks shrank by).
+    /// Freed bytes, including shrinkage of resized blocks.
     pub freed_bytes: u64,
-    /// `allocated_bytes - freed_bytes`: below zero where this thread frees what was allocated before
-    /// the scope or elsewhere.
+    /// `allocated_bytes - freed_bytes`. Negative if the thread frees blocks that were allocated
+    /// before the scope or on other threads.
     pub change_bytes: i64,
-    /// The greatest `change_bytes` on the way, at least 0; exact.
+    /// The maximum of `change_bytes` during the scope, at least 0. Exact.
     pub peak_bytes: u64,
 }
 
-/// While it lives, follows what this thread allocates and frees, and names that stretch of code for
-/// [`seal`](crate::seal).
+/// Tracks the allocations and frees of this thread during its lifetime, and names that section of
+/// code for [`seal`](crate::seal).
 ///
-/// Scopes nest, in O(1): an inner one is part of the outer one. They are meant to be dropped in
-/// reverse order of making, as local variables are; in another order the remaining ones may tell a
-/// wrong peak and name.
+/// Scopes nest, in O(1): an outer scope includes its inner ones. Drop scopes in reverse order of
+/// creation, as local variables are. In any other order, the remaining scopes may report a wrong
+/// peak and name.
 ///
 /// ```standalone_crate
 /// use tensor_pool::{PoolAllocator, Scope};
@@ -39,7 +39,7 @@ pub struct ScopeUsage {
 ///
 /// assert!(ALLOCATOR.install());
 /// let outer = Scope::new("outer");
-/// let kept = vec![1_u8; 1000];
+/// let buffer = vec![1_u8; 1000];
 /// {
 ///     let _inner = Scope::new("inner");
 ///     drop(vec![2_u8; 5000]);
@@ -48,20 +48,20 @@ pub struct ScopeUsage {
 /// assert_eq!(usage.allocated_bytes, 6000);
 /// assert_eq!(usage.change_bytes, 1000);
 /// assert_eq!(usage.peak_bytes, 6000);
-/// # drop(kept);
+/// # drop(buffer);
 /// ```
 #[derive(Debug)]
-#[must_use = "it follows only while it lives"]
+#[must_use = "a scope tracks only during its lifetime"]
 pub struct Scope {
-    began: Option<Began>,
-    /// It follows the thread it was made on.
+    start: Option<Start>,
+    /// A scope tracks the thread that created it.
     not_send: PhantomData<*const ()>,
 }
 
-/// How things stood.
+/// The state when the scope was opened.
 #[derive(Clone, Copy, Debug)]
-struct Began {
-    followed: *const (),
+struct Start {
+    tracked: *const (),
     allocations: u64,
     allocated: u64,
     frees: u64,
@@ -72,12 +72,12 @@ struct Began {
 }
 
 impl Scope {
-    /// Begins to follow this thread. Follows nothing where no allocator is
+    /// Starts tracking this thread. Tracks nothing if no allocator is
     /// [installed](crate::PoolAllocator::install).
     pub fn new(name: &'static str) -> Self {
-        let began = heap().map(|heap| {
+        let start = heap().map(|heap| {
             let tally = thread::tally();
-            let followed = heap.counts.id();
+            let tracked = heap.counts.id();
             let balance = tally.balance();
             thread::set_tally(
                 Tally {
@@ -86,10 +86,10 @@ impl Scope {
                     depth: tally.depth + 1,
                     ..tally
                 },
-                followed,
+                tracked,
             );
-            Began {
-                followed,
+            Start {
+                tracked,
                 allocations: tally.allocations,
                 allocated: tally.allocated,
                 frees: tally.frees,
@@ -100,24 +100,24 @@ impl Scope {
             }
         });
         Self {
-            began,
+            start,
             not_send: PhantomData,
         }
     }
 
-    /// What this thread allocated and freed since the scope began; `None` where no allocator was
-    /// [installed](crate::PoolAllocator::install) then.
+    /// Returns the allocations and frees of this thread since the scope was opened, or `None` if no
+    /// allocator was [installed](crate::PoolAllocator::install) at that time.
     #[must_use]
     pub fn usage(&self) -> Option<ScopeUsage> {
-        self.began.map(|began| {
+        self.start.map(|start| {
             let now = thread::tally();
             ScopeUsage {
-                allocations: now.allocations.wrapping_sub(began.allocations),
-                allocated_bytes: now.allocated.wrapping_sub(began.allocated),
-                frees: now.frees.wrapping_sub(began.frees),
-                freed_bytes: now.freed.wrapping_sub(began.freed),
-                change_bytes: now.balance().wrapping_sub(began.balance),
-                peak_bytes: now.peak.saturating_sub(began.balance).max(0) as u64,
+                allocations: now.allocations.wrapping_sub(start.allocations),
+                allocated_bytes: now.allocated.wrapping_sub(start.allocated),
+                frees: now.frees.wrapping_sub(start.frees),
+                freed_bytes: now.freed.wrapping_sub(start.freed),
+                change_bytes: now.balance().wrapping_sub(start.balance),
+                peak_bytes: now.peak.saturating_sub(start.balance).max(0) as u64,
             }
         })
     }
@@ -125,16 +125,16 @@ impl Scope {
 
 impl Drop for Scope {
     fn drop(&mut self) {
-        if let Some(began) = self.began {
+        if let Some(start) = self.start {
             let tally = thread::tally();
             thread::set_tally(
                 Tally {
-                    peak: tally.peak.max(began.outer_peak),
-                    name: began.outer_name,
+                    peak: tally.peak.max(start.outer_peak),
+                    name: start.outer_name,
                     depth: tally.depth.saturating_sub(1),
                     ..tally
                 },
-                began.followed,
+                start.tracked,
             );
         }
     }

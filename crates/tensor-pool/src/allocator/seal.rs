@@ -1,4 +1,4 @@
-//! Catching large requests that the pool could not serve.
+//! Records large requests that the pool could not serve.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,26 +11,28 @@ use super::roster::{Entry, Roster};
 use super::thread;
 use bytesize::ByteSize;
 
-/// How many requests are told one by one: enough to see a pattern, and 1.5 KiB a seal.
+/// Maximum number of requests that are recorded individually: enough to see a pattern, at 1.5 KiB
+/// per seal.
 const FIRST: usize = 64;
 
-/// Names the seals of the whole process in the roster; a thread's is its identity, an address.
+/// The roster name of process-wide seals. The name of a thread's seal is the identity of the
+/// thread, an address.
 const PROCESS: usize = 2;
 
-/// Nothing was written here yet.
+/// The record is empty.
 const EMPTY: usize = 0;
-/// Somebody is writing.
+/// A thread is writing the record.
 const BEING_WRITTEN: usize = 1;
 
-/// One request: written by whoever turns `size` from [`EMPTY`] to [`BEING_WRITTEN`], read once it
-/// is a size (which is larger than either).
+/// One request. The thread that changes `size` from [`EMPTY`] to [`BEING_WRITTEN`] writes the
+/// record. It is readable when `size` is greater than both.
 struct Record {
     size: AtomicUsize,
     name: AtomicPtr<u8>,
     name_length: AtomicUsize,
 }
 
-/// What one seal saw.
+/// The requests recorded by one seal.
 pub(super) struct Log {
     count: AtomicU64,
     bytes: AtomicU64,
@@ -58,7 +60,8 @@ impl Log {
         self.count.store(0, Relaxed);
         self.bytes.store(0, Relaxed);
         for record in &self.first {
-            // A record that a thread is still writing, for the seal before this one, stays its.
+            // A record that a thread is still writing belongs to the previous seal and is not
+            // cleared.
             if record.size.load(Acquire) > BEING_WRITTEN {
                 record.size.store(EMPTY, Relaxed);
             }
@@ -104,20 +107,21 @@ impl Log {
 }
 
 impl Record {
-    /// Call once `size` was read as a size.
+    /// Returns the scope of the request. Call this only after `size` was read as a size.
     fn scope(&self) -> Option<&'static str> {
         let name = self.name.load(Relaxed);
         if name.is_null() {
             return None;
         }
         let length = self.name_length.load(Relaxed);
-        // SAFETY: both are parts of one `&'static str`: only one thread writes a record until it is
-        // cleared, its size is stored last, and it is cleared only once no seal reads it.
+        // SAFETY: both values are parts of one `&'static str`. Only one thread writes a record
+        // until it is cleared, its size is stored last, and it is cleared only when no seal reads
+        // it.
         Some(unsafe { std::str::from_utf8_unchecked(std::slice::from_raw_parts(name, length)) })
     }
 }
 
-/// The seals on an allocator.
+/// The seals of an allocator.
 pub(super) struct Seals(Roster<Log>);
 
 impl Seals {
@@ -125,15 +129,15 @@ impl Seals {
         Self(Roster::new())
     }
 
-    /// A large request goes to the allocator below. `followed` is what the open scope must follow
-    /// to be named.
-    pub(super) fn record(&self, size: usize, followed: *const ()) {
+    /// Records a large request to the inner allocator. The open scope is named only if it tracks
+    /// `tracked`.
+    pub(super) fn record(&self, size: usize, tracked: *const ()) {
         let mut open = self.0.open_entries().peekable();
         if open.peek().is_none() {
             return;
         }
         let identity = thread::identity();
-        let scope = if thread::followed() == followed {
+        let scope = if thread::tracked() == tracked {
             thread::tally().name
         } else {
             None
@@ -150,21 +154,21 @@ impl Seals {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unserved {
-    /// What was asked for.
+    /// Size of the request.
     pub size_bytes: u64,
-    /// The innermost [`Scope`](crate::Scope) open on the thread that asked.
+    /// The innermost [`Scope`](crate::Scope) that was open on the requesting thread.
     pub scope: Option<&'static str>,
 }
 
-/// What happened under a [`Seal`].
+/// The requests recorded by a [`Seal`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SealReport {
-    /// Large requests that the pool did not serve.
+    /// Number of large requests that the pool did not serve.
     pub count: u64,
-    /// Their sum.
+    /// Sum of their sizes.
     pub bytes: u64,
-    /// The first 64 of them, in order (of different threads: about).
+    /// The first 64 of them, in order. The order across threads is approximate.
     pub first: Vec<Unserved>,
 }
 
@@ -176,7 +180,7 @@ impl SealReport {
     }
 }
 
-/// One line, for an assertion's message.
+/// Formats the report as one line, for assertion messages.
 impl fmt::Display for SealReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_empty() {
@@ -202,15 +206,15 @@ impl fmt::Display for SealReport {
     }
 }
 
-/// Records each request of 64 KiB or more that the pool did not serve while this lives, be it that
-/// no idle block was there or that it is larger than any pooled class. Made by [`seal`] and
-/// [`seal_process`]; seals overlap freely, and each records for itself.
+/// Records every request of 64 KiB or more that the pool does not serve during the lifetime of the
+/// seal, because there is no idle block or because the request exceeds the largest class. Created
+/// by [`seal`] and [`seal_process`]. Seals may overlap, and each one records independently.
 ///
-/// Costs nothing while requests are served by the pool.
+/// Requests that the pool serves have no additional cost.
 #[derive(Debug)]
 pub struct Seal {
     log: Option<SealedLog>,
-    /// The seal of a thread makes sense on that thread only.
+    /// The seal of a thread is valid on that thread only.
     not_send: PhantomData<*const ()>,
 }
 
@@ -233,8 +237,8 @@ impl Seal {
         }
     }
 
-    /// What was recorded so far; `None` where no allocator was
-    /// [installed](crate::PoolAllocator::install) when the seal was made.
+    /// Returns the requests recorded so far, or `None` if no allocator was
+    /// [installed](crate::PoolAllocator::install) when the seal was created.
     #[must_use]
     pub fn report(&self) -> Option<SealReport> {
         self.log.as_ref().map(|SealedLog(log)| log.value().report())
@@ -249,8 +253,8 @@ impl Drop for Seal {
     }
 }
 
-/// Seals this thread: its large requests that the pool does not serve are recorded. The test for
-/// "steady state asks for nothing", wherever other threads do other work.
+/// Seals this thread: records its large requests that the pool does not serve. Use it to test that
+/// a steady state makes no large allocations, even if other threads do other work.
 ///
 /// ```standalone_crate
 /// use tensor_pool::{PoolAllocator, Scope, seal};
@@ -273,14 +277,13 @@ impl Drop for Seal {
 /// let report = warm.report().unwrap();
 /// assert!(report.is_empty(), "{report}");
 /// ```
-#[must_use = "it records only while it lives"]
+#[must_use = "a seal records only during its lifetime"]
 pub fn seal() -> Seal {
     Seal::new(thread::identity())
 }
 
-/// Seals the whole process: the large requests of all threads that the pool does not serve are
-/// recorded.
-#[must_use = "it records only while it lives"]
+/// Seals the whole process: records the large requests of all threads that the pool does not serve.
+#[must_use = "a seal records only during its lifetime"]
 pub fn seal_process() -> Seal {
     Seal::new(PROCESS)
 }

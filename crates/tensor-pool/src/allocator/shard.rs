@@ -1,4 +1,4 @@
-//! The counters of one thread, and how a small request finds them.
+//! The counters of one thread, and their lookup on the small-request path.
 
 use std::cell::UnsafeCell;
 use std::mem::offset_of;
@@ -6,19 +6,19 @@ use std::ptr;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Number of living threads that have counters of their own. Further threads share one set, which is as
-/// exact but costs atomic additions. 256 sets of 128 bytes are 32 KiB an allocator.
+/// Number of running threads with their own counters. Further threads share one set, which is also
+/// exact but uses atomic additions. 256 sets of 128 bytes are 32 KiB per allocator.
 pub(super) const OWN_NUMBERS: usize = 256;
 
-/// What a small request adds to.
+/// The counters that small requests update.
 pub(super) struct Tallies {
     pub(super) allocations: AtomicU64,
     pub(super) allocated: AtomicU64,
-    /// `allocated` beyond this is looked at more closely.
+    /// If `allocated` exceeds this limit, the slow path runs.
     pub(super) allocated_limit: Limit,
     pub(super) frees: AtomicU64,
     pub(super) freed: AtomicU64,
-    /// Likewise.
+    /// The same limit for `freed`.
     pub(super) freed_limit: Limit,
 }
 
@@ -35,13 +35,13 @@ impl Tallies {
     }
 }
 
-/// A number for the threads that count with the [`Tallies`] it is part of. No atomic: the compiler
-/// joins a load and a comparison only where the load is plain.
+/// A limit that belongs to the [`Tallies`] that contain it. Not atomic: the compiler merges a load
+/// and a comparison only if the load is plain.
 pub(super) struct Limit(UnsafeCell<u64>);
 
-// SAFETY: a limit of `Shard::tallies` is read and written by the one thread that has the number, and
-// whoever has the number next sees all of that (`numbers::put_back`). Those of `Shard::aside` are read
-// by any thread, and never written.
+// SAFETY: a limit of `Shard::tallies` is accessed only by the thread that owns the number, and the
+// next owner sees all its writes (`numbers::release`). The limits of `Shard::aside` are read by any
+// thread and never written.
 unsafe impl Sync for Limit {}
 
 impl Limit {
@@ -51,19 +51,19 @@ impl Limit {
 
     #[inline]
     pub(super) fn get(&self) -> u64 {
-        // SAFETY: nobody writes meanwhile, as above.
+        // SAFETY: there is no concurrent write, as above.
         unsafe { *self.0.get() }
     }
 
     /// # Safety
-    /// It is one of the tallies of the calling thread's own number.
+    /// The limit must be part of the tallies of the calling thread's own number.
     pub(super) unsafe fn set(&self, limit: u64) {
-        // SAFETY: nobody else reads or writes meanwhile, as above.
+        // SAFETY: there is no concurrent access, as above.
         unsafe { *self.0.get() = limit };
     }
 }
 
-/// On two cache lines, as processors fetch them in pairs.
+/// All counters of one number. Occupies two cache lines, because processors fetch lines in pairs.
 #[repr(C, align(128))]
 pub(super) struct Shard {
     pub(super) tallies: Tallies,
@@ -71,14 +71,14 @@ pub(super) struct Shard {
     pub(super) published: AtomicU64,
     pub(super) pool_allocations: AtomicU64,
     pub(super) pool_allocated: AtomicU64,
-    /// Signed, as two's complement: a block may be freed on another thread.
+    /// Signed, in two's complement: a block may be freed on another thread.
     pub(super) padding: AtomicU64,
-    /// Written instead of the first ones where there is more to do than to count. Nobody reads what
-    /// they count; their limits stay 0, so that every request is over the limit.
+    /// Used instead of `tallies` if there is more to do than counting. Its counts are never read.
+    /// Its limits stay 0, so that every request takes the slow path.
     aside: Tallies,
 }
 
-/// As stated above.
+/// The size stated above.
 const _: () = assert!(size_of::<Shard>() == 128);
 
 impl Shard {
@@ -94,7 +94,8 @@ impl Shard {
     }
 }
 
-/// The counters of all threads: by their numbers, and one set for all those without a number.
+/// The counters of all threads: one set per number, and one set shared by all threads without a
+/// number.
 pub(super) struct Shards([Shard; OWN_NUMBERS + 1]);
 
 impl Shards {
@@ -102,43 +103,43 @@ impl Shards {
         Self([const { Shard::new() }; OWN_NUMBERS + 1])
     }
 
-    /// Of the thread that has the number.
+    /// Returns the counters of the thread that owns `number`.
     pub(super) fn own(&self, number: usize) -> &Shard {
         &self.0[number]
     }
 
-    /// Of threads without a number: written with atomic additions.
+    /// Returns the counters of threads without a number, which are written with atomic additions.
     pub(super) fn shared(&self) -> &Shard {
         &self.0[OWN_NUMBERS]
     }
 
-    /// All of them, the shared one last.
+    /// Returns all sets of counters, the shared one last.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Shard> {
         self.0.iter()
     }
 
-    /// Returns the counters at a place.
+    /// Returns the counters at an offset.
     #[inline]
-    pub(super) fn tallies(&self, Place(offset): Place) -> &Tallies {
-        // SAFETY: every `Place` is the offset of a `Tallies` in such an array.
+    pub(super) fn tallies(&self, TallyOffset(offset): TallyOffset) -> &Tallies {
+        // SAFETY: every `TallyOffset` is the offset of a `Tallies` in this array.
         unsafe { &*ptr::from_ref(self).byte_add(offset).cast() }
     }
 }
 
-/// Where a thread's small requests are counted: in bytes from the first counter of [`Shards`], so
-/// that a request has nothing to compute and nothing to check.
+/// The byte offset in [`Shards`] of the tallies for a thread's small requests. It is precomputed,
+/// so that a request needs no arithmetic and no bounds check.
 #[derive(Clone, Copy)]
-pub(super) struct Place(usize);
+pub(super) struct TallyOffset(usize);
 
-impl Place {
-    /// The counters that are read.
+impl TallyOffset {
+    /// The offset of the tallies of `number`, whose counts are read.
     pub(super) const fn own(number: usize) -> Self {
-        assert!(number < OWN_NUMBERS, "others share one set");
+        assert!(number < OWN_NUMBERS, "number must be below OWN_NUMBERS");
         Self(number * size_of::<Shard>() + offset_of!(Shard, tallies))
     }
 
-    /// Aside, where every request is over the limit; next to the counters of the `number`, so that
-    /// two threads do not write the same line.
+    /// The offset of the `aside` tallies, where every request takes the slow path. They are next to
+    /// the counters of `number`, so that two threads do not write to the same cache line.
     pub(super) const fn aside(number: Option<usize>) -> Self {
         let index = match number {
             Some(number) if number < OWN_NUMBERS => number,
@@ -148,7 +149,7 @@ impl Place {
     }
 }
 
-/// Adds to a counter that only this thread writes. Returns what it is now.
+/// Adds to a counter that only this thread writes. Returns the new value.
 #[inline]
 pub(super) fn bump(counter: &AtomicU64, by: u64) -> u64 {
     let now = counter.load(Relaxed).wrapping_add(by);

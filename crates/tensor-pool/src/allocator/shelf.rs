@@ -1,4 +1,4 @@
-//! A shelf: idle blocks of one class, which any thread may take or put without waiting.
+//! A shelf: the idle blocks of one class. Any thread can take or put a block without waiting.
 
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicIsize, AtomicPtr};
@@ -8,14 +8,15 @@ use std::sync::atomic::{AtomicIsize, AtomicPtr};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
-/// How full a shelf is. On a cache line of its own: shelves of different classes are used by
-/// different threads.
+/// The fill level of a shelf. It has a cache line of its own, because shelves of different classes
+/// are used by different threads.
 #[repr(align(64))]
 pub(super) struct Level {
-    /// Blocks on the shelf, less those whose putting and plus those whose taking is not over. So
-    /// where this is not above zero, no block lies there whose `put` has returned.
+    /// Number of blocks on the shelf, minus those of unfinished `put` calls, plus those of
+    /// unfinished `take` calls. If this is not positive, the shelf has no block whose `put` has
+    /// returned.
     now: AtomicIsize,
-    /// The least `now` since [`Shelf::start_watch`].
+    /// The minimum of `now` since [`Shelf::start_watch`].
     low: AtomicIsize,
 }
 
@@ -31,25 +32,25 @@ impl Level {
 
 /// A view of one class's slots.
 ///
-/// A slot holds null or a block. A block lies in a slot or with whoever took it, and there are no
-/// links between blocks: a compare-exchange from a block that was taken and came back meanwhile
-/// (ABA) still takes exactly the block it names.
+/// A slot contains null or a block. A block is either in a slot or owned by the thread that took
+/// it. There are no links between blocks, so ABA is harmless: a compare-exchange on a block that
+/// was taken and put back meanwhile still takes exactly that block.
 pub(super) struct Shelf<'a, T> {
     pub(super) slots: &'a [AtomicPtr<T>],
     pub(super) level: &'a Level,
 }
 
-/// Scans made by [`Shelf::take`] before it gives up while blocks seem to be there: other threads may
-/// move each of them behind the scan, but hardly this often in a row.
+/// Number of scans in [`Shelf::take`] before it gives up although the level is positive. Other
+/// threads can move a block to a slot that was already scanned, but rarely this often in a row.
 const SCANS: usize = 4;
 
 impl<T> Shelf<'_, T> {
-    /// Takes a block that `fits`, the one put last if nothing else is going on: its pages are the
-    /// likeliest to be cached. O(1) then, O(slots) at worst.
+    /// Takes a block that `fits`. Without concurrent access, this is the block that was put last,
+    /// whose pages are most likely cached. O(1) in that case, O(slots) at worst.
     ///
-    /// `SeqCst`, here and in [`Shelf::put`], is for [`super::shelves::Shelves::take_excess`], which
-    /// must see a block or be seen by who puts it; what the block holds needs no more than
-    /// acquire and release.
+    /// `SeqCst`, here and in [`Shelf::put`], is required by
+    /// [`super::shelves::Shelves::take_excess`]: either it sees a block, or the thread that puts
+    /// the block sees the new capacity. The content of a block requires only acquire and release.
     pub(super) fn take(&self, fits: impl Fn(*mut T) -> bool) -> Option<NonNull<T>> {
         for _ in 0..SCANS {
             let level = self.level.now.load(SeqCst);
@@ -82,8 +83,8 @@ impl<T> Shelf<'_, T> {
         None
     }
 
-    /// Puts a block into a free slot; `false` where there is none. O(1) where nothing else is going
-    /// on, O(slots) at worst.
+    /// Puts a block into a free slot. Returns `false` if there is none. O(1) without concurrent
+    /// access, O(slots) at worst.
     pub(super) fn put(&self, block: NonNull<T>) -> bool {
         let level = self.level.now.load(SeqCst).max(0) as usize;
         for slot in self.upwards_from(level) {
@@ -99,7 +100,8 @@ impl<T> Shelf<'_, T> {
         false
     }
 
-    /// How many blocks were on the shelf all the time since the last call: nobody needed them.
+    /// Returns the minimum number of blocks on the shelf since the last call, which is the number
+    /// of unneeded blocks. Starts a new period.
     pub(super) fn start_watch(&self) -> usize {
         let now = self.level.now.load(SeqCst);
         let low = self.level.low.swap(now, SeqCst);
@@ -124,7 +126,7 @@ mod loom_tests {
     use loom::thread;
     use std::collections::BTreeSet;
 
-    /// Names of blocks: never read, so they need no memory.
+    /// Creates a block from a number. Blocks are never read, so they need no memory.
     fn block(name: usize) -> NonNull<u8> {
         NonNull::new(ptr::without_provenance_mut(name)).expect("not 0")
     }
@@ -158,7 +160,7 @@ mod loom_tests {
             }
         }
 
-        /// What is left once all threads are done, taken one by one.
+        /// Takes all remaining blocks after all threads have finished.
         fn drain(&self) -> Vec<usize> {
             let rest: Vec<_> = std::iter::from_fn(|| self.shelf().take(|_| true))
                 .map(|block| block.as_ptr().addr())
@@ -166,19 +168,19 @@ mod loom_tests {
             assert_eq!(
                 self.level.now.load(SeqCst),
                 0,
-                "the level counts the blocks"
+                "the level must be 0 after all blocks were taken"
             );
             rest
         }
     }
 
-    fn all_once(held: impl IntoIterator<Item = usize>, expected: &[usize]) {
-        let held: Vec<_> = held.into_iter().collect();
-        let distinct: BTreeSet<_> = held.iter().copied().collect();
+    fn assert_each_once(owned: impl IntoIterator<Item = usize>, expected: &[usize]) {
+        let owned: Vec<_> = owned.into_iter().collect();
+        let distinct: BTreeSet<_> = owned.iter().copied().collect();
         assert_eq!(
             distinct.len(),
-            held.len(),
-            "a block was taken twice: {held:?}"
+            owned.len(),
+            "a block was taken twice: {owned:?}"
         );
         assert_eq!(
             distinct,
@@ -192,7 +194,7 @@ mod loom_tests {
     }
 
     #[test]
-    fn loom_one_block_is_taken_by_one_of_two_threads() {
+    fn loom_block_is_taken_by_one_thread_only() {
         loom::model(|| {
             let owned = Arc::new(Owned::with(2, &[16]));
             let other = thread::spawn({
@@ -201,19 +203,19 @@ mod loom_tests {
             });
             let mine = take(&owned.shelf());
             let theirs = other.join().expect("thread");
-            all_once(mine.into_iter().chain(theirs), &[16]);
+            assert_each_once(mine.into_iter().chain(theirs), &[16]);
         });
     }
 
     #[test]
-    fn loom_putting_and_taking_on_two_threads_loses_and_doubles_nothing() {
+    fn loom_concurrent_put_and_take_neither_lose_nor_duplicate_blocks() {
         loom::model(|| {
             let owned = Arc::new(Owned::with(2, &[]));
             let work = |owned: &Owned, name: usize| {
                 let shelf = owned.shelf();
-                // A full shelf leaves the block with its owner.
-                let kept = (!shelf.put(block(name))).then_some(name);
-                [kept, take(&shelf)]
+                // If the shelf is full, the thread still owns the block.
+                let rejected = (!shelf.put(block(name))).then_some(name);
+                [rejected, take(&shelf)]
             };
             let other = thread::spawn({
                 let owned = owned.clone();
@@ -222,7 +224,7 @@ mod loom_tests {
             let mine = work(&owned, 32);
             let theirs = other.join().expect("thread");
             let rest = owned.drain();
-            all_once(
+            assert_each_once(
                 mine.into_iter().chain(theirs).flatten().chain(rest),
                 &[16, 32],
             );
@@ -230,9 +232,9 @@ mod loom_tests {
     }
 
     #[test]
-    fn loom_a_block_that_comes_back_while_three_threads_take_is_held_once() {
+    fn loom_block_that_is_put_back_has_one_owner() {
         let mut model = loom::model::Builder::new();
-        // Three threads: all interleavings with up to three forced switches.
+        // Three threads: all interleavings with up to three preemptions.
         model.preemption_bound = Some(3);
         model.check(|| {
             let owned = Arc::new(Owned::with(2, &[16, 32]));
@@ -254,7 +256,7 @@ mod loom_tests {
                 taking.join().expect("thread"),
             ];
             let rest = owned.drain();
-            all_once(
+            assert_each_once(
                 mine.into_iter()
                     .chain(theirs.into_iter().flatten())
                     .chain(rest),
@@ -264,7 +266,7 @@ mod loom_tests {
     }
 
     #[test]
-    fn loom_a_block_of_the_wrong_kind_stays() {
+    fn loom_block_that_does_not_fit_stays() {
         loom::model(|| {
             let owned = Arc::new(Owned::with(2, &[16, 33]));
             let odd = |block: *mut u8| block.addr() % 2 == 1;

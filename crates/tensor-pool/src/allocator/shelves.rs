@@ -1,4 +1,4 @@
-//! The shelves of all classes, and the cap on what lies on them.
+//! The shelves of all classes, and the limit on retained bytes.
 
 use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering::SeqCst;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU64};
 use super::class::{Alignment, Class, Place};
 use super::shelf::{Level, Shelf};
 
-/// Where each class's slots begin, and their number at the end.
+/// The index of the first slot of each class, followed by the total number of slots.
 const OFFSETS: [usize; Class::COUNT + 1] = {
     let mut offsets = [0; Class::COUNT + 1];
     let mut index = 0;
@@ -20,7 +20,7 @@ const OFFSETS: [usize; Class::COUNT + 1] = {
 
 const SLOTS: usize = OFFSETS[Class::COUNT];
 
-/// An idle block and the place it belongs to.
+/// An idle block with its place.
 pub(super) struct Idle {
     pub(super) block: NonNull<u8>,
     pub(super) place: Place,
@@ -29,11 +29,11 @@ pub(super) struct Idle {
 /// Idle blocks by class.
 #[repr(align(64))]
 pub(super) struct Shelves {
-    /// A block's address, with the tag of its alignment in the low bits.
+    /// Addresses of blocks, with the alignment tag in the low bits.
     slots: [AtomicPtr<u8>; SLOTS],
     levels: [Level; Class::COUNT],
-    /// Bytes on the shelves and about to be put there; never above the capacity of the time when
-    /// they were added.
+    /// Bytes on the shelves, including blocks of unfinished `put` calls. An addition never exceeds
+    /// the capacity at the time of the addition.
     retained: AtomicU64,
     capacity: AtomicU64,
 }
@@ -60,7 +60,7 @@ impl Shelves {
         self.capacity.store(capacity, SeqCst);
     }
 
-    /// A block of this class and alignment.
+    /// Takes an idle block of this class and alignment.
     #[inline]
     pub(super) fn take(&self, place: Place) -> Option<NonNull<u8>> {
         let tagged = self
@@ -70,10 +70,10 @@ impl Shelves {
         Some(untagged(tagged))
     }
 
-    /// Keeps a block; `false` where the capacity or the slots do not allow it.
+    /// Retains a block. Returns `false` if the capacity or the number of slots does not permit it.
     ///
-    /// If the capacity is lowered meanwhile, either who lowers it finds this block or the caller
-    /// finds [`Shelves::is_over`], because both sides write before they read.
+    /// If another thread lowers the capacity meanwhile, either that thread finds this block or the
+    /// caller sees [`Shelves::is_over`], because both sides write before they read.
     #[inline]
     pub(super) fn put(&self, idle: Idle) -> bool {
         let Idle { block, place } = idle;
@@ -88,7 +88,7 @@ impl Shelves {
             return false;
         }
         let tag = place.alignment.tag();
-        // `addr | tag` is not 0, as the address is not.
+        // `addr | tag` is not 0, because the address is not 0.
         let tagged = block.map_addr(|address| address | tag);
         let placed = self.shelf(place.class).put(tagged);
         if !placed {
@@ -97,14 +97,14 @@ impl Shelves {
         placed
     }
 
-    /// Whether more is kept than the capacity allows.
+    /// Whether the retained bytes exceed the capacity.
     #[inline]
     pub(super) fn is_over(&self) -> bool {
         self.retained() > self.capacity()
     }
 
-    /// Blocks to give back until at most `keep` bytes are left, the largest first: they free the
-    /// most with the fewest calls.
+    /// Takes blocks, largest first, until at most `keep` bytes are retained. Releasing large blocks
+    /// first needs the fewest calls.
     pub(super) fn take_excess(&self, keep: impl Fn() -> u64) -> impl Iterator<Item = Idle> {
         let mut classes = Class::all().rev();
         let mut class = classes.next();
@@ -119,7 +119,7 @@ impl Shelves {
         })
     }
 
-    /// Blocks to give back because their class did not need them since the last call.
+    /// Takes the blocks that their class did not need since the last call.
     pub(super) fn take_unused(&self) -> impl Iterator<Item = Idle> {
         Class::all().flat_map(move |class| {
             let unused = self.shelf(class).start_watch();
@@ -127,7 +127,7 @@ impl Shelves {
         })
     }
 
-    /// A block of this class whatever its alignment.
+    /// Takes an idle block of this class with any alignment.
     fn take_any(&self, class: Class) -> Option<Idle> {
         let tagged = self.shelf(class).take(|_| true)?;
         self.retained.fetch_sub(class.size() as u64, SeqCst);
@@ -147,11 +147,12 @@ impl Shelves {
     }
 }
 
-/// The block's own address.
+/// Returns the address without the alignment tag.
 fn untagged(tagged: NonNull<u8>) -> NonNull<u8> {
     let address = tagged
         .as_ptr()
         .map_addr(|address| address & !Alignment::MASK);
-    // A tag is added only to addresses of at least 16 (aligned, not null), so something is left.
+    // Tags are added only to addresses of at least 16 (aligned and not null), so the result is not
+    // null.
     NonNull::new(address).unwrap_or(tagged)
 }

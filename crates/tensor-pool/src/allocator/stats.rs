@@ -1,19 +1,19 @@
-//! What an allocator's counters say.
+//! A snapshot of an allocator's counters.
 
-/// A number of granted requests and their bytes.
+/// The number of granted requests and their bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Requests {
-    /// How many. A block that is resized is not a further request.
+    /// Number of requests. Resizing a block is not counted as a request.
     pub count: u64,
-    /// Bytes as requested, and what blocks grew by when resized.
+    /// Requested bytes, including growth of resized blocks.
     pub bytes: u64,
 }
 
-/// The counts of a [`PoolAllocator`](crate::PoolAllocator): exact once the threads that allocate are
-/// quiet; while they are not, each number is right for some moment of the reading.
+/// The counts of a [`PoolAllocator`](crate::PoolAllocator). They are exact if no thread allocates
+/// or frees. Otherwise each value is exact for some moment during the read.
 ///
-/// What is held from the allocator below is `live_bytes + padding_bytes + retained_bytes`.
+/// The memory allocated from the inner allocator is `live_bytes + padding_bytes + retained_bytes`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AllocatorStats {
@@ -23,20 +23,21 @@ pub struct AllocatorStats {
     pub live_blocks: u64,
     /// All requests granted so far.
     pub total: Requests,
-    /// Those of `total` that were served with a block from a shelf.
+    /// The requests that were served with a block from a shelf.
     pub from_pool: Requests,
-    /// The others: served by the allocator below.
+    /// The requests that were served by the inner allocator.
     pub from_inner: Requests,
-    /// Bytes of idle blocks, kept for the next requests.
+    /// Bytes of idle blocks that are retained for later requests.
     pub retained_bytes: u64,
-    /// Bytes of blocks in use beyond what was requested: at most an eighth of the large ones.
+    /// Bytes of blocks in use in addition to the requested bytes: at most an eighth of the large
+    /// requests.
     pub padding_bytes: u64,
-    /// No more than this was live at once, since the start or the last
+    /// Upper bound of the live bytes at any time since the start or the last
     /// [`reset_peak`](crate::PoolAllocator::reset_peak).
     pub peak_bytes: u64,
-    /// The true peak is at least `peak_bytes - peak_slack_bytes`: 32 KiB for each thread that ever allocated
-    /// (a thread that ended passes its share on to the next one).
+    /// The true peak is at least `peak_bytes - peak_slack_bytes`. The slack is 32 KiB for each
+    /// thread that ever allocated; a new thread reuses the share of an ended one.
     pub peak_slack_bytes: u64,
-    /// At most this much is retained.
+    /// Maximum number of retained bytes.
     pub capacity_bytes: u64,
 }

@@ -1,8 +1,8 @@
-//! What the operating system knows and does.
+//! Functions of the operating system.
 
-/// Page faults of this process that were served without reading from a disk, so far: mostly first
-/// touches of fresh memory, each some tenths of a microsecond. `None` where the system does not
-/// say (`getrusage` does on Unix).
+/// Returns the number of minor page faults of this process so far, which are served without disk
+/// reads. Most are first accesses to new memory and take a few tenths of a microsecond each.
+/// Returns `None` if the system does not report them (Unix does, with `getrusage`).
 ///
 /// ```
 /// if let Some(before) = tensor_pool::minor_faults() {
@@ -17,28 +17,28 @@ pub fn minor_faults() -> Option<u64> {
         let mut usage = std::mem::MaybeUninit::<libc::rusage>::uninit();
         // SAFETY: the pointer is to a `rusage`, which `getrusage` writes.
         let done = unsafe { libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr()) } == 0;
-        // SAFETY: `getrusage` has written all of it where it returns 0.
+        // SAFETY: `getrusage` has initialized the value if it returns 0.
         done.then(|| unsafe { usage.assume_init() }.ru_minflt as u64)
     }
     #[cfg(not(unix))]
     None
 }
 
-/// Lets the system's allocator give free pages back to the kernel, where it has a call for that.
-pub(super) fn give_back_free_pages() {
+/// Returns free pages of the system allocator to the kernel, if there is a function for it.
+pub(super) fn trim_heap() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: callable at any time; it takes malloc's own locks.
+    // SAFETY: may be called at any time; the function takes malloc's own locks.
     unsafe {
         libc::malloc_trim(0);
     }
 }
 
-/// Lets the system's allocator keep that much free memory at the end of a heap, where it has a call for
-/// that and the user did not choose otherwise.
+/// Sets the free memory that the system allocator retains at the end of its heap, if there is a
+/// function for it and the user has not set a value.
 pub(super) fn raise_trim_threshold(bytes: i32) {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     if std::env::var_os("MALLOC_TRIM_THRESHOLD_").is_none() {
-        // SAFETY: callable at any time; it takes malloc's own locks.
+        // SAFETY: may be called at any time; the function takes malloc's own locks.
         unsafe {
             libc::mallopt(libc::M_TRIM_THRESHOLD, bytes);
         }
@@ -47,22 +47,25 @@ pub(super) fn raise_trim_threshold(bytes: i32) {
     let _ = bytes;
 }
 
-/// Asks for huge pages where a block is at least as large as one. Neighbouring blocks that were
-/// advised alike become one area, so every whole page of the block is named, not only whole huge ones.
+/// Requests huge pages for a block that is at least as large as one. The kernel merges adjacent
+/// areas with the same advice, so the range covers all whole pages of the block, not only whole
+/// huge pages.
 pub(super) fn advise_huge_pages(block: *mut u8, size: usize) {
     #[cfg(target_os = "linux")]
     {
-        /// Of most machines; where they are larger, less is gained and nothing lost.
+        /// The huge-page size of most machines. Where it is larger, the benefit is smaller and
+        /// nothing is lost.
         const HUGE_PAGE: usize = 2 << 20;
-        /// The largest that Linux has on a supported machine: whole ones are whole at any size.
+        /// The largest page size of Linux on supported machines. A multiple of it is a multiple of
+        /// every smaller page size.
         const PAGE: usize = 64 << 10;
         if block.is_null() || size < HUGE_PAGE {
             return;
         }
         let skipped = block.align_offset(PAGE);
         let length = size.saturating_sub(skipped) / PAGE * PAGE;
-        // SAFETY: the range lies within the block, which is the caller's; the advice changes nothing
-        // that it holds. An error means that the kernel has no huge pages.
+        // SAFETY: the range is within the block, which the caller owns, and the advice does not
+        // change its content. An error means that the kernel has no huge pages.
         unsafe {
             libc::madvise(
                 block.wrapping_add(skipped).cast(),

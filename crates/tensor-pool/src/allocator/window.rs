@@ -1,4 +1,4 @@
-//! The peak of the whole process in a stretch of time.
+//! The peak of the whole process during a time window.
 
 use std::fmt;
 
@@ -6,9 +6,10 @@ use super::counts::{Counts, Peak};
 use super::heap::{Heap, heap};
 use super::roster::Entry;
 
-/// Watches the process-wide peak of live bytes from its making on. Any number of windows may
-/// overlap; each costs one comparison where a peak is looked at (at large requests, and every
-/// 16 KiB that a thread allocates or frees in small ones).
+/// Tracks the process-wide peak of live bytes from its creation on.
+///
+/// Any number of windows may overlap. Each costs one comparison per update of the peak: at large
+/// requests, and whenever a thread has allocated or freed another 16 KiB in small ones.
 ///
 /// ```standalone_crate
 /// use tensor_pool::{PeakWindow, PoolAllocator};
@@ -23,22 +24,24 @@ use super::roster::Entry;
 /// let peak = window.peak_bytes().unwrap();
 /// assert!(peak >= (3 << 20) && peak < (4 << 20), "{peak}");
 /// ```
-#[must_use = "it watches only while it lives"]
+#[must_use = "a window tracks only during its lifetime"]
 pub struct PeakWindow {
     open: Option<(&'static Heap, &'static Entry<Peak>)>,
 }
 
 impl PeakWindow {
-    /// Begins to watch; nothing where no allocator is [installed](crate::PoolAllocator::install).
+    /// Opens a window. The window is inactive if no allocator is
+    /// [installed](crate::PoolAllocator::install).
     pub fn new() -> Self {
         Self {
             open: heap().map(|heap| (heap, heap.counts.open_window())),
         }
     }
 
-    /// The most bytes that were live at once since the window was opened: an upper bound, above
-    /// the true peak by at most [`AllocatorStats::peak_slack_bytes`](crate::AllocatorStats::peak_slack_bytes).
-    /// `None` where no allocator was installed when the window was opened.
+    /// Returns an upper bound of the peak of live bytes since the window was opened. It exceeds the
+    /// true peak by at most
+    /// [`AllocatorStats::peak_slack_bytes`](crate::AllocatorStats::peak_slack_bytes). Returns
+    /// `None` if no allocator was installed when the window was opened.
     #[must_use]
     pub fn peak_bytes(&self) -> Option<u64> {
         self.open

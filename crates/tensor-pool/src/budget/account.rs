@@ -1,33 +1,35 @@
-//! What one budget counts, and how bytes are taken from a chain of them.
+//! The counters of a budget, and the reservation of bytes in a chain of them.
 
 use super::sync::{AtomicU64, Ordering, yield_now};
 
-/// Low bits of [`Account::state`]: bytes in use. 2^48 - 1 is twice what a process can address on
-/// x86-64 with four levels of page tables.
+/// The low bits of [`Account::state`]: bytes in use. 2^48 - 1 is twice the address space of a
+/// process on x86-64 with four levels of page tables.
 const USED: u64 = (1 << 48) - 1;
 
-/// One undecided request in [`Account::state`]. The 16 bits above [`USED`] count as many threads at
-/// once, more than systems run.
-const UNDECIDED: u64 = USED + 1;
+/// One pending request in [`Account::state`]. The 16 bits above [`USED`] allow 65,535 concurrent
+/// requests, which is more than the threads of a real system.
+const PENDING: u64 = USED + 1;
 
-/// A limit, and how much of it is in use.
+/// A limit and the bytes in use.
 ///
-/// A request along a chain is counted in one account after the other. Until the last has agreed it
-/// is undecided, and nobody is refused because of it: who finds no room while an account has an
-/// undecided request waits for the verdict, which takes a few instructions. Waiting goes only up the
-/// chain, so it ends. A refusal thus always stands on bytes that were really granted.
+/// A request is counted in one account of the chain after the other, and is pending until the last
+/// account has accepted it. A pending request never causes a refusal: a thread that finds too few
+/// available bytes while an account has a pending request waits for the decision, which takes a few
+/// instructions. Threads wait only for accounts further up the chain, so waiting ends. A refusal
+/// therefore depends only on bytes that were granted.
 pub(super) struct Account {
     limit: AtomicU64,
-    /// Bytes in use, undecided ones included, and above them the number of undecided requests: in
-    /// one word, so that one read tells whether a refusal can be believed.
+    /// Bytes in use, including pending ones, and above them the number of pending requests. Both
+    /// are in one word, so one read determines whether a refusal is final.
     state: AtomicU64,
     peak: AtomicU64,
 }
 
-// `state` orders everything: each change of it acquires and releases. The limit is the one other
-// variable that matters, and whoever lowers it and then reads what is used must not see that rise
-// above it later. So `set_limit` passes through `state` after the limit, and `hold` reads the limit
-// after it has passed through `state`: one of the two comes first and is seen by the other.
+// `state` orders all accesses: each change acquires and releases. The limit is the only other
+// variable that needs ordering: a thread that lowers the limit and then reads the used bytes must
+// not see them rise above it later. So `set_limit` updates `state` after the limit, and `try_hold`
+// reads the limit after it has updated `state`. One update precedes the other, and its effect is
+// visible to the later one.
 impl Account {
     pub(super) fn new(limit: u64) -> Self {
         Self {
@@ -55,49 +57,51 @@ impl Account {
     }
 
     pub(super) fn available(&self) -> u64 {
-        // Used is read first: a limit that is lowered afterwards makes it less, never too much.
+        // The used bytes are read first: if the limit is lowered in between, the result is too
+        // small, never too large.
         let used = self.used();
-        self.room(used)
+        self.remaining(used)
     }
 
-    /// The largest request that would be granted if nothing were in use.
+    /// Returns the largest request that an empty account would grant.
     pub(super) fn largest(&self) -> u64 {
         self.limit().min(USED)
     }
 
-    /// How much must be given back before a request fits that is not above [`Self::largest`].
+    /// Returns the bytes that must be released before a request fits. The request must not exceed
+    /// [`Self::largest`].
     pub(super) fn missing(&self, bytes: u64) -> u64 {
         self.used()
             .saturating_add(bytes)
             .saturating_sub(self.largest())
     }
 
-    fn room(&self, used: u64) -> u64 {
+    fn remaining(&self, used: u64) -> u64 {
         self.largest().saturating_sub(used)
     }
 
-    /// Counts an undecided request, unless there is no room for it.
-    fn hold(&self, bytes: u64) -> bool {
+    /// Adds a pending request. Returns `false` if it does not fit.
+    fn try_hold(&self, bytes: u64) -> bool {
         let mut state = self.state.load(Ordering::Acquire);
         loop {
             let used = state & USED;
-            if bytes <= self.room(used) {
-                let held = state + UNDECIDED + bytes;
+            if bytes <= self.remaining(used) {
+                let held = state + PENDING + bytes;
                 match self.state.compare_exchange_weak(
                     state,
                     held,
                     Ordering::AcqRel,
                     Ordering::Acquire,
                 ) {
-                    // The limit may have been lowered meanwhile.
-                    Ok(_) if bytes <= self.room(used) => return true,
+                    // Checked again, because the limit may have been lowered.
+                    Ok(_) if bytes <= self.remaining(used) => return true,
                     Ok(_) => {
                         self.cancel(bytes);
                         state = self.state.load(Ordering::Acquire);
                     }
                     Err(now) => state = now,
                 }
-            } else if state < UNDECIDED {
+            } else if state < PENDING {
                 return false;
             } else {
                 yield_now();
@@ -106,37 +110,37 @@ impl Account {
         }
     }
 
-    /// Takes back an undecided request.
+    /// Removes a pending request.
     fn cancel(&self, bytes: u64) {
-        self.state.fetch_sub(UNDECIDED + bytes, Ordering::AcqRel);
+        self.state.fetch_sub(PENDING + bytes, Ordering::AcqRel);
     }
 
-    /// Grants an undecided request.
+    /// Grants a pending request.
     fn settle(&self) {
-        let used = self.state.fetch_sub(UNDECIDED, Ordering::AcqRel) & USED;
-        // Peaks are rare: most of the time a read is enough.
+        let used = self.state.fetch_sub(PENDING, Ordering::AcqRel) & USED;
+        // A new peak is rare, so a read is usually sufficient.
         if used > self.peak() {
             self.peak.fetch_max(used, Ordering::Relaxed);
         }
     }
 
-    /// Gives granted bytes back.
-    pub(super) fn give_back(&self, bytes: u64) {
+    /// Releases granted bytes.
+    pub(super) fn release(&self, bytes: u64) {
         self.state.fetch_sub(bytes, Ordering::AcqRel);
     }
 }
 
-/// Takes bytes from every account of a chain, from the child to the root, or from none.
+/// Reserves bytes in every account of a chain, from the child to the root, or in none of them.
 ///
 /// # Errors
 ///
-/// The position of the first account that has no room.
-pub(super) fn take<'a>(
+/// Returns the position of the first account with too few available bytes.
+pub(super) fn reserve<'a>(
     chain: impl Iterator<Item = &'a Account> + Clone,
     bytes: u64,
 ) -> Result<(), usize> {
     for (position, account) in chain.clone().enumerate() {
-        if !account.hold(bytes) {
+        if !account.try_hold(bytes) {
             chain
                 .take(position)
                 .for_each(|account| account.cancel(bytes));

@@ -1,4 +1,4 @@
-//! Who holds bytes of a tree of budgets.
+//! The list of reservations of a tree of budgets.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -9,19 +9,19 @@ use super::Node;
 use super::sync::{AtomicU64, AtomicUsize, Mutex, Ordering, lock};
 use bytesize::ByteSize;
 
-/// What all reservations of one name hold together.
+/// The sum of all reservations with the same name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Holder {
-    /// The name that was given to [`reserve`](super::Budget::reserve).
+    /// The name that was passed to [`reserve`](super::Budget::reserve).
     pub what: Cow<'static, str>,
-    /// What they hold.
+    /// The reserved bytes.
     pub bytes: u64,
-    /// How many reservations have this name.
+    /// The number of reservations with this name.
     pub reservations: usize,
 }
 
-/// `name 12 MiB`, and `in 3` if it is several.
+/// Formats as `name 12 MiB`, with ` in 3` appended for three reservations.
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.what, ByteSize::b(self.bytes))?;
@@ -32,13 +32,13 @@ impl fmt::Display for Holder {
     }
 }
 
-/// One reservation, as others may see it.
+/// The shared data of a reservation.
 pub(super) struct Entry {
     pub(super) what: Cow<'static, str>,
     pub(super) node: Arc<Node>,
     bytes: AtomicU64,
-    /// Its place in the list; changed only under the list's lock.
-    place: AtomicUsize,
+    /// The index in the list; changed only under the lock of the list.
+    index: AtomicUsize,
 }
 
 impl Entry {
@@ -46,16 +46,16 @@ impl Entry {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Only its owner sets it.
+    /// Must be called only by the owner of the reservation.
     pub(super) fn set_bytes(&self, bytes: u64) {
         self.bytes.store(bytes, Ordering::Relaxed);
     }
 }
 
-/// The reservations of a tree, in no order.
+/// The reservations of a tree, unordered.
 ///
-/// The one place with a lock: it is held while one entry is pushed or swapped out, and while
-/// [`Self::of`] walks the list. Growing and shrinking do not come here.
+/// The list is guarded by a lock, which is held while an entry is pushed or removed and while
+/// [`Self::of`] walks the list. Growing and shrinking a reservation does not use the list.
 pub(super) struct Holders(Mutex<Vec<Arc<Entry>>>);
 
 impl Holders {
@@ -68,10 +68,10 @@ impl Holders {
             what,
             node,
             bytes: AtomicU64::new(bytes),
-            place: AtomicUsize::new(0),
+            index: AtomicUsize::new(0),
         };
         let mut entries = lock(&self.0);
-        entry.place = AtomicUsize::new(entries.len());
+        entry.index = AtomicUsize::new(entries.len());
         let entry = Arc::new(entry);
         entries.push(Arc::clone(&entry));
         entry
@@ -79,20 +79,24 @@ impl Holders {
 
     pub(super) fn remove(&self, entry: &Entry) {
         let mut entries = lock(&self.0);
-        let place = entry.place.load(Ordering::Relaxed);
-        let removed = entries.swap_remove(place);
-        if let Some(moved) = entries.get(place) {
-            moved.place.store(place, Ordering::Relaxed);
+        let index = entry.index.load(Ordering::Relaxed);
+        let removed = entries.swap_remove(index);
+        if let Some(moved) = entries.get(index) {
+            moved.index.store(index, Ordering::Relaxed);
         }
         drop(entries);
         drop(removed);
     }
 
-    /// The holders of a budget and of all below it, the largest first.
+    /// Returns the reservations in a budget and its descendants, summed by name, the largest first.
     pub(super) fn of(&self, node: &Node) -> Vec<Holder> {
         let mut names: HashMap<Cow<'static, str>, (u64, usize)> = HashMap::new();
         for entry in lock(&self.0).iter() {
-            if entry.node.chain().any(|above| std::ptr::eq(above, node)) {
+            if entry
+                .node
+                .chain()
+                .any(|ancestor| std::ptr::eq(ancestor, node))
+            {
                 let (bytes, reservations) = names.entry(entry.what.clone()).or_default();
                 *bytes = bytes.saturating_add(entry.bytes());
                 *reservations += 1;

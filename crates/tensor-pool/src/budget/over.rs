@@ -1,49 +1,50 @@
-//! The refusal of a budget.
+//! The error of a refused reservation.
 
 use std::fmt;
 
 use super::Holder;
 use bytesize::ByteSize;
 
-/// Names in a message; the error itself has all.
+/// The number of holders in the message. The error itself contains all of them.
 const NAMED_HOLDERS: usize = 3;
 
-/// A budget has too little room for what was to be reserved.
+/// A reservation does not fit a budget.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "cannot reserve {requested} for {what}: budget `{budget}` has {available} of {limit} left{held}; \
-     drop or shrink what is held, ask for less, or raise its limit",
+    "cannot reserve {requested} for {what}: {available} of {limit} available in budget `{budget}`{in_use}; \
+     release reservations, reserve less or raise the limit",
     requested = ByteSize::b(*requested_bytes),
     available = ByteSize::b(*available_bytes),
     limit = ByteSize::b(*limit_bytes),
-    held = HeldBy(holders)
+    in_use = InUse(holders)
 )]
 #[non_exhaustive]
 pub struct OverBudget {
-    /// The first budget, from the one asked up to the root, that has too little room.
+    /// The first budget, from the requested one up to the root, that has too few bytes available.
     pub budget: String,
-    /// Its limit.
+    /// The limit of that budget.
     pub limit_bytes: u64,
-    /// What was to be reserved.
+    /// The bytes that were requested.
     pub requested_bytes: u64,
-    /// For what.
+    /// The name of the requested reservation.
     pub what: String,
-    /// What that budget had left a moment later.
+    /// The available bytes of that budget, read after the refusal.
     pub available_bytes: u64,
-    /// Who holds bytes of that budget, summed by name, the largest first.
+    /// The reservations in that budget and its descendants, summed by name, the largest first.
     pub holders: Vec<Holder>,
 }
 
-struct HeldBy<'a>(&'a [Holder]);
+struct InUse<'a>(&'a [Holder]);
 
-impl fmt::Display for HeldBy<'_> {
+impl fmt::Display for InUse<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, holder) in self.0.iter().take(NAMED_HOLDERS).enumerate() {
-            write!(f, "{} {holder}", [", held by", ","][place.min(1)])?;
+        for (index, holder) in self.0.iter().take(NAMED_HOLDERS).enumerate() {
+            write!(f, "{} {holder}", [" (in use:", ","][index.min(1)])?;
         }
         match self.0.len().saturating_sub(NAMED_HOLDERS) {
-            0 => Ok(()),
-            more => write!(f, " and {more} more"),
+            0 if self.0.is_empty() => Ok(()),
+            0 => f.write_str(")"),
+            more => write!(f, " and {more} more)"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Things that can free memory when a reservation does not fit.
+//! Callbacks that free memory when a reservation does not fit.
 
 use std::cell::Cell;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use super::sync::{Mutex, lock};
 
 thread_local! {
-    /// Whether this thread is inside a reclaimer.
+    /// Whether this thread is running a reclaimer.
     static RECLAIMING: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -16,11 +16,11 @@ struct Reclaimer {
     reclaim: Box<dyn Fn(u64) + Send + Sync>,
 }
 
-/// Keeps a reclaimer in its budget; [`Budget::add_reclaimer`](super::Budget::add_reclaimer) gives it.
+/// The owner of a reclaimer, returned by [`Budget::add_reclaimer`](super::Budget::add_reclaimer).
 ///
-/// Once it is dropped the reclaimer is not asked again. A call that another thread is in the middle
-/// of is not waited for.
-#[must_use = "the reclaimer is removed when this is dropped"]
+/// Dropping the handle removes the reclaimer from its budget. The drop does not wait for a call
+/// that another thread is running.
+#[must_use = "dropping the handle removes the reclaimer"]
 pub struct ReclaimerHandle(Arc<Reclaimer>);
 
 impl fmt::Debug for ReclaimerHandle {
@@ -31,7 +31,7 @@ impl fmt::Debug for ReclaimerHandle {
     }
 }
 
-/// The reclaimers of one budget, in the order in which they are asked. Their handles own them.
+/// The reclaimers of one budget, in the order in which they run. Their handles own them.
 pub(super) struct Reclaimers(Mutex<Vec<(i32, Weak<Reclaimer>)>>);
 
 impl Reclaimers {
@@ -47,13 +47,13 @@ impl Reclaimers {
         let reclaimer = Arc::new(Reclaimer { priority, reclaim });
         let mut list = lock(&self.0);
         list.retain(|(_, reclaimer)| reclaimer.strong_count() > 0);
-        let place = list.partition_point(|&(other, _)| other <= priority);
-        list.insert(place, (priority, Arc::downgrade(&reclaimer)));
+        let index = list.partition_point(|&(other, _)| other <= priority);
+        list.insert(index, (priority, Arc::downgrade(&reclaimer)));
         ReclaimerHandle(reclaimer)
     }
 
-    /// Asks one after the other until nothing is missing. No lock is held meanwhile.
-    pub(super) fn ask(&self, missing: impl Fn() -> u64) {
+    /// Runs one reclaimer after the other until no bytes are missing. No lock is held meanwhile.
+    pub(super) fn run(&self, missing: impl Fn() -> u64) {
         if missing() == 0 {
             return;
         }
@@ -70,11 +70,11 @@ impl Reclaimers {
     }
 }
 
-/// Runs `ask` unless this thread is inside a reclaimer already: one that reserves must not be asked
-/// to make room for itself, and so on without end. Whether it ran.
-pub(super) fn unless_reclaiming(ask: impl FnOnce()) -> bool {
-    struct Leave;
-    impl Drop for Leave {
+/// Runs `run` unless this thread is already running a reclaimer: a reservation inside a reclaimer
+/// must not start reclaimers recursively. Returns whether it ran.
+pub(super) fn unless_reclaiming(run: impl FnOnce()) -> bool {
+    struct Reset;
+    impl Drop for Reset {
         fn drop(&mut self) {
             RECLAIMING.set(false);
         }
@@ -82,7 +82,7 @@ pub(super) fn unless_reclaiming(ask: impl FnOnce()) -> bool {
     if RECLAIMING.replace(true) {
         return false;
     }
-    let _leave = Leave;
-    ask();
+    let _reset = Reset;
+    run();
     true
 }

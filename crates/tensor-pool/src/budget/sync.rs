@@ -1,4 +1,4 @@
-//! The parts of `std` that loom has a model of: its own while it tests this crate, else `std`'s.
+//! Synchronisation types: those of loom in its tests, otherwise those of `std`.
 
 #[cfg(all(loom, test))]
 pub(super) use loom::{
@@ -17,8 +17,8 @@ pub(super) use std::{
     thread::yield_now,
 };
 
-/// Locks. No code of a user runs under these locks, and what they guard is whole at every point
-/// where memory could run out, so a poisoned one is as good as any.
+/// Locks a mutex and ignores poisoning. No user code runs under these locks, and the guarded data
+/// is consistent wherever an allocation may fail.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex
         .lock()

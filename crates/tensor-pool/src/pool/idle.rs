@@ -1,4 +1,4 @@
-//! Tensors that wait for a lease.
+//! Storage of idle tensors.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -9,10 +9,10 @@ use dashmap::{DashMap, Entry};
 use super::key::Key;
 use crate::Reservation;
 
-/// Longest queue. A queue has its places from the start: 8 bytes each.
+/// The longest queue. A queue allocates all of its slots when it is created, 8 bytes each.
 const MAX_QUEUE: usize = 1 << 16;
 
-/// One of them.
+/// An idle tensor with its size and its reservation.
 #[derive(Debug)]
 pub(super) struct Idle {
     pub(super) tensor: DispatchTensor,
@@ -20,17 +20,17 @@ pub(super) struct Idle {
     pub(super) _reservation: Option<Reservation>,
 }
 
-/// A bounded queue per key, and a bound for all of them together.
+/// One bounded queue per key, with a byte limit for all queues together.
 #[derive(Debug)]
 pub(super) struct IdleTensors {
-    // Boxed: a queue's empty places are then as small as a pointer.
+    // Boxed, so that an empty slot takes only the size of a pointer.
     queues: DashMap<Key, ArrayQueue<Box<Idle>>>,
-    /// How long a queue is that is made now. Read under the lock of the queue's part of the map, so
-    /// that [`Self::set_max_per_key`] finds every queue of another length.
+    /// The capacity of new queues. It is read under the lock of the queue's map shard, so that
+    /// [`Self::set_max_per_key`] finds every queue of another capacity.
     max_per_key: AtomicUsize,
     max_bytes: u64,
-    /// Never less than what lies in the queues: counted before a tensor goes in, and after one
-    /// came out.
+    /// An upper bound of the bytes in the queues: increased before a tensor is inserted and
+    /// decreased after a tensor was removed.
     bytes: AtomicU64,
 }
 
@@ -48,14 +48,14 @@ impl IdleTensors {
         self.max_per_key.load(Ordering::Relaxed)
     }
 
-    /// Frees what is beyond the new bound, of each key those that have waited longest.
+    /// Changes the limit per key and frees the tensors beyond it, the longest idle first.
     pub(super) fn set_max_per_key(&self, max: usize) {
         self.max_per_key
             .store(max.min(MAX_QUEUE), Ordering::Relaxed);
-        // As in `free`, dropped with no lock held.
+        // As in `free`, tensors are dropped without a lock.
         let mut dropped = Vec::new();
         self.queues.retain(|_, queue| {
-            // Of two calls at once the later one's, whichever comes last to this queue.
+            // Read again, so that concurrent calls leave every queue with the last stored limit.
             let max = self.max_per_key();
             if queue.capacity() == max {
                 return true;
@@ -71,7 +71,7 @@ impl IdleTensors {
             }
             let resized = ArrayQueue::new(max);
             while let Some(idle) = queue.pop() {
-                // It fits: what was too much is gone, and nobody else has the queue.
+                // Cannot fail: the excess was removed, and this thread has exclusive access.
                 let _ = resized.push(idle);
             }
             *queue = resized;
@@ -87,39 +87,39 @@ impl IdleTensors {
         self.queues.iter().map(|queue| queue.len()).sum()
     }
 
-    /// Keys with idle tensors.
+    /// Returns the number of keys with idle tensors.
     pub(super) fn keys(&self) -> usize {
         let queues = self.queues.iter();
         queues.filter(|queue| !queue.is_empty()).count()
     }
 
-    /// The tensor of a key that has waited longest.
+    /// Removes and returns the longest idle tensor of a key.
     pub(super) fn take(&self, key: &Key) -> Option<DispatchTensor> {
         let idle = self.queues.get(key)?.pop()?;
         self.bytes.fetch_sub(idle.bytes, Ordering::Relaxed);
         Some(idle.tensor)
     }
 
-    /// Keeps a tensor if there is room. Whether there was.
+    /// Stores a tensor if the limits allow it. Returns whether it was stored.
     pub(super) fn put(&self, key: &Key, idle: Idle) -> bool {
         let bytes = idle.bytes;
         if self.max_per_key() == 0 {
             return false;
         }
-        let room = self
+        let counted = self
             .bytes
-            .try_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
-                let then = now.saturating_add(bytes);
-                (then <= self.max_bytes).then_some(then)
+            .try_update(Ordering::Relaxed, Ordering::Relaxed, |current| {
+                let sum = current.saturating_add(bytes);
+                (sum <= self.max_bytes).then_some(sum)
             });
-        if room.is_err() {
+        if counted.is_err() {
             return false;
         }
         let idle = Box::new(idle);
-        // A lock on part of the map for as long as the push takes; most keys exist already.
+        // Locks one shard of the map during the push. Most keys exist already.
         let rejected = match self.queues.get(key) {
             Some(queue) => queue.push(idle).err(),
-            None => self.put_first(key, idle),
+            None => self.put_new_key(key, idle),
         };
         if rejected.is_some() {
             self.bytes.fetch_sub(bytes, Ordering::Relaxed);
@@ -127,21 +127,22 @@ impl IdleTensors {
         rejected.is_none()
     }
 
-    /// Keeps a tensor of a key that had no queue; returns it where none may be kept by now.
-    fn put_first(&self, key: &Key, idle: Box<Idle>) -> Option<Box<Idle>> {
+    /// Stores a tensor of a key that had no queue. Returns the tensor if it cannot be stored.
+    fn put_new_key(&self, key: &Key, idle: Box<Idle>) -> Option<Box<Idle>> {
         let queue = self.queues.entry(key.clone());
         match (queue, self.max_per_key()) {
             (Entry::Occupied(queue), _) => queue.get().push(idle).err(),
             (Entry::Vacant(_), 0) => Some(idle),
-            (Entry::Vacant(place), max) => place.insert(ArrayQueue::new(max)).push(idle).err(),
+            (Entry::Vacant(entry), max) => entry.insert(ArrayQueue::new(max)).push(idle).err(),
         }
     }
 
-    /// Frees tensors until `wanted` bytes are free or none is left, and queues that stay empty.
-    /// Returns what was freed.
+    /// Frees tensors until `wanted` bytes are free or no tensor is left, and removes empty queues.
+    /// Returns the number of freed bytes.
     pub(super) fn free(&self, wanted: u64) -> u64 {
         let mut freed = 0;
-        // Tensors are dropped with no lock held: a budget may then ask whoever it likes.
+        // Tensors are dropped without a lock on the map, because dropping their reservations locks
+        // the budget.
         let mut dropped = Vec::new();
         self.queues.retain(|_, queue| {
             while freed < wanted

@@ -1,10 +1,10 @@
-//! By what idle tensors are found.
+//! The key under which idle tensors are stored.
 
 use std::sync::RwLock;
 
 use burn::tensor::{DType, Device, Shape};
 
-/// Shape, element type and device.
+/// The shape, element type and device of a tensor.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     shape: Shape,
@@ -22,19 +22,19 @@ impl Key {
     }
 }
 
-/// The devices that tensors were asked for on. Burn's `Device` is no map key: it can be compared,
-/// not hashed.
+/// The devices of all requests so far. Keys contain an index into this list, because Burn's
+/// `Device` implements `PartialEq` but not `Hash`.
 #[derive(Debug, Default)]
 pub(super) struct Devices {
-    // A program has a few, and they stay.
+    // A program uses few devices, so the list is searched linearly and never shrinks.
     known: RwLock<Vec<Device>>,
 }
 
 impl Devices {
-    /// The number that stands for a device in keys.
+    /// Returns the index of a device, and adds the device if it is new.
     pub(super) fn index(&self, device: &Device) -> usize {
         let find = |known: &[Device]| known.iter().position(|other| other == device);
-        // A panic elsewhere cannot leave the list half-written, so poison means nothing.
+        // The list is consistent even if another thread panicked, so poisoning is ignored.
         let known = self.known.read().unwrap_or_else(|error| error.into_inner());
         if let Some(index) = find(&known) {
             return index;
@@ -50,7 +50,7 @@ impl Devices {
         })
     }
 
-    /// All of them.
+    /// Returns all devices.
     pub(super) fn all(&self) -> Vec<Device> {
         self.known
             .read()

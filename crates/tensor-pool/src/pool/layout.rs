@@ -1,21 +1,18 @@
-//! Whether a returned tensor can be leased again.
+//! Checks whether a returned tensor can be leased again.
 
-#[allow(
-    unused_imports,
-    reason = "without a backend there is nothing to tell apart"
-)]
+#[allow(unused_imports, reason = "unused if no backend is enabled")]
 use burn::backend::{BackendTensor, DispatchTensor, DispatchTensorKind, TensorMetadata};
 
-/// What became of a tensor of the right shape, type and device.
+/// The state of a returned tensor that still has its shape, type and device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Condition {
-    /// Nobody else holds it, and its elements are in row-major order from the start of a buffer
-    /// that holds nothing else.
+    /// The tensor is the only owner of its buffer. Its elements are in row-major order and fill the
+    /// buffer from its start.
     AsNew,
-    /// Somebody else holds it.
+    /// The buffer has another owner.
     Shared,
-    /// It lies otherwise in memory: a square matrix that was transposed, a view into a larger
-    /// buffer. Or its backend does not tell.
+    /// The memory layout differs, as after a transposition of a square matrix or for a view of a
+    /// larger buffer. Also used if the backend does not expose the layout.
     LaidOut,
 }
 
@@ -39,8 +36,8 @@ impl Condition {
                 | BackendTensor::Int(tensor)
                 | BackendTensor::Bool(tensor),
             ) => arrays::unique_and_plain(tensor),
-            // A view that is contiguous in a larger buffer cannot be told from a fresh tensor here.
-            // It is as good as one, but it keeps the larger buffer.
+            // A contiguous view of a larger buffer cannot be distinguished from a fresh tensor
+            // here. It can be leased again, but it retains the larger buffer.
             #[cfg(feature = "wgpu")]
             DispatchTensorKind::Cube(
                 BackendTensor::Float(tensor)
@@ -49,9 +46,9 @@ impl Condition {
             ) => {
                 #[allow(
                     unused_imports,
-                    reason = "used where the backend's tensors do not tell"
+                    reason = "used if the backend's tensors do not expose their layout"
                 )]
-                use untold::Untold as _;
+                use unknown_layout::UnknownLayout as _;
                 (tensor.can_mut(), tensor.is_contiguous())
             }
             _ => (tensor.can_mut(), false),
@@ -64,8 +61,8 @@ impl Condition {
     }
 }
 
-/// An owned array keeps its elements alone in its buffer. The backend's own `can_mut` always says
-/// no.
+/// An owned array is the only content of its buffer, so a uniqueness and an order check suffice.
+/// The `can_mut` of this backend always returns false.
 #[cfg(feature = "ndarray")]
 #[allow(deprecated, reason = "Burn deprecates the backend before its removal")]
 mod arrays {
@@ -85,16 +82,19 @@ mod arrays {
     }
 }
 
-/// With operation fusion a tensor is a promise of one, without strides. The method that a tensor
-/// has by itself comes before this one.
+/// With operation fusion, a tensor is a handle of a deferred operation and has no strides. This
+/// trait supplies a fallback: an inherent method `is_contiguous` takes precedence over it.
 #[cfg(feature = "wgpu")]
-mod untold {
-    #[allow(dead_code, reason = "used where the backend's tensors do not tell")]
-    pub(super) trait Untold {
+mod unknown_layout {
+    #[allow(
+        dead_code,
+        reason = "used if the backend's tensors do not expose their layout"
+    )]
+    pub(super) trait UnknownLayout {
         fn is_contiguous(&self) -> bool {
             false
         }
     }
 
-    impl<T> Untold for T {}
+    impl<T> UnknownLayout for T {}
 }

@@ -1,4 +1,4 @@
-//! A tensor for as long as somebody needs it.
+//! Leased tensors.
 
 use std::fmt;
 use std::ops::Deref;
@@ -12,20 +12,22 @@ use super::key::Key;
 use super::layout::Condition;
 use crate::Reservation;
 
-/// A leased tensor; dropping it returns it to its pool.
+/// A leased tensor. Dropping it returns it to its pool.
 ///
-/// Burn's operations take tensors by value and copy a tensor's memory before they write to it
-/// while somebody else holds it too. So a leased tensor is read through a reference, and written
-/// through [`update`](Self::update), which lends it by value: an operation that can work in place
-/// then does. A clone taken from it is an ordinary tensor that never changes; as long as it lives,
-/// writing copies, and a tensor that is returned meanwhile cannot be leased again.
+/// Burn's operations take tensors by value. They copy the buffer before they write to it if the
+/// buffer has another owner. A leased tensor is therefore read through a reference, and written
+/// through [`update`](Self::update), which passes it by value: an operation that supports it then
+/// works in place.
+///
+/// A clone of a leased tensor is an ordinary tensor that never changes. While the clone exists,
+/// writes copy the buffer, and a tensor that is returned in that time cannot be leased again.
 pub struct PooledTensor<const D: usize, K: Basic = Float> {
     /// `None` only while `update` runs and after it panicked.
     tensor: Option<Tensor<D, K>>,
     lease: Lease,
 }
 
-/// What goes back when a tensor does.
+/// The data that is needed to return a tensor.
 pub(super) struct Lease {
     pub(super) shared: Arc<Shared>,
     pub(super) key: Key,
@@ -34,8 +36,8 @@ pub(super) struct Lease {
     pub(super) reservation: Option<Reservation>,
 }
 
-/// The tensor is away only if an update panicked, which has to be caught to get here.
-const LOST: &str = "an update of this tensor panicked and took the tensor with it";
+/// The tensor is missing only after an update panicked and the panic was caught.
+const LOST: &str = "the tensor was lost because an earlier update panicked";
 
 impl<const D: usize, K: Basic> PooledTensor<D, K> {
     pub(super) fn new(tensor: Tensor<D, K>, lease: Lease) -> Self {
@@ -45,26 +47,27 @@ impl<const D: usize, K: Basic> PooledTensor<D, K> {
         }
     }
 
-    /// Its size.
+    /// Returns the size of the tensor in bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.lease.bytes
     }
 
-    /// Replaces the tensor by what `change` makes of it.
+    /// Replaces the tensor with the result of `change`.
     ///
     /// # Panics
     ///
-    /// If an earlier update panicked.
+    /// Panics if an earlier update panicked.
     pub fn update(&mut self, change: impl FnOnce(Tensor<D, K>) -> Tensor<D, K>) {
         self.update_with(|tensor| (change(tensor), ()));
     }
 
-    /// As [`update`](Self::update), for a change that has something else to tell.
+    /// Replaces the tensor as [`update`](Self::update) does, and returns the second result of
+    /// `change`.
     ///
     /// # Panics
     ///
-    /// If an earlier update panicked.
+    /// Panics if an earlier update panicked.
     pub fn update_with<R>(&mut self, change: impl FnOnce(Tensor<D, K>) -> (Tensor<D, K>, R)) -> R {
         let tensor = self.tensor.take().expect(LOST);
         let (tensor, result) = change(tensor);
@@ -72,11 +75,11 @@ impl<const D: usize, K: Basic> PooledTensor<D, K> {
         result
     }
 
-    /// Takes the tensor out for good: the pool forgets it, and so does the budget.
+    /// Removes the tensor from the pool and returns it. Its reservation in the budget is released.
     ///
     /// # Panics
     ///
-    /// If an update panicked.
+    /// Panics if an earlier update panicked.
     #[must_use]
     pub fn detach(mut self) -> Tensor<D, K> {
         self.tensor.take().expect(LOST)
@@ -109,7 +112,7 @@ impl<const D: usize, K: Basic> Drop for PooledTensor<D, K> {
             bytes,
             reservation,
         } = &mut self.lease;
-        // Not counted twice: an idle tensor has a reservation of its own.
+        // Released first, because an idle tensor has its own reservation.
         drop(reservation.take());
         shared.outstanding.remove(id);
         shared.counters.returned(*bytes);
@@ -124,7 +127,7 @@ impl<const D: usize, K: Basic> Drop for PooledTensor<D, K> {
         match Condition::of(&tensor) {
             Condition::Shared => shared.counters.dropped_shared(),
             Condition::LaidOut => shared.counters.dropped_changed(),
-            Condition::AsNew if shared.keep(key, tensor, *bytes) => {}
+            Condition::AsNew if shared.retain(key, tensor, *bytes) => {}
             Condition::AsNew => shared.counters.dropped_full(),
         }
     }

@@ -1,26 +1,25 @@
-//! What is asked of a pool.
+//! Requests for tensors.
 
 use std::marker::PhantomData;
 
 use burn::tensor::kind::{Basic, Kind};
-use burn::tensor::{Bool, DType, Device, Float, Int, Tensor};
+use burn::tensor::{Bool, Bytes, DType, Device, Float, Int, Tensor, TensorData};
 
-use super::zeroed;
 use crate::Budget;
 use crate::error::{Error, Result};
 
-/// What a recycled tensor holds when it is leased again.
+/// The content of a recycled tensor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reuse {
-    /// Zeros, as a fresh one.
+    /// Zeros, like a new tensor.
     #[default]
     Zeroed,
-    /// Anything: for a caller who writes every element before reading it. Debug builds fill floats
-    /// with NaN, so that one who does not is found.
+    /// Unspecified values, for callers that write every element before reading it. Debug builds
+    /// fill float tensors with NaN, to make reads of unwritten elements visible.
     AsIs,
 }
 
-/// A tensor to lease: shape, element type and device, and how.
+/// A description of a tensor to lease: shape, element type, device and options.
 ///
 /// # Examples
 ///
@@ -51,7 +50,7 @@ pub struct TensorRequest<const D: usize, K = Float> {
 }
 
 impl<const D: usize> TensorRequest<D> {
-    /// A float tensor of zeros.
+    /// Requests a float tensor of zeros.
     #[must_use]
     pub fn new(shape: [usize; D], dtype: DType, device: &Device) -> Self {
         Self::any(shape, dtype, device)
@@ -59,7 +58,7 @@ impl<const D: usize> TensorRequest<D> {
 }
 
 impl<const D: usize> TensorRequest<D, Int> {
-    /// An integer tensor of zeros.
+    /// Requests an integer tensor of zeros.
     #[must_use]
     pub fn int(shape: [usize; D], dtype: DType, device: &Device) -> Self {
         Self::any(shape, dtype, device)
@@ -67,7 +66,7 @@ impl<const D: usize> TensorRequest<D, Int> {
 }
 
 impl<const D: usize> TensorRequest<D, Bool> {
-    /// A tensor of `false`.
+    /// Requests a tensor of `false`.
     #[must_use]
     pub fn bool(shape: [usize; D], dtype: DType, device: &Device) -> Self {
         Self::any(shape, dtype, device)
@@ -87,28 +86,28 @@ impl<const D: usize, K> TensorRequest<D, K> {
         }
     }
 
-    /// What it is for, as the list of outstanding tensors and messages about budgets say it.
+    /// Sets the name that the list of outstanding tensors and messages of budgets use.
     #[must_use]
     pub fn tag(mut self, tag: &'static str) -> Self {
         self.tag = tag;
         self
     }
 
-    /// What a recycled tensor holds.
+    /// Sets the content of a recycled tensor.
     #[must_use]
     pub fn reuse(mut self, reuse: Reuse) -> Self {
         self.reuse = reuse;
         self
     }
 
-    /// Where its bytes are reserved as long as it is leased.
+    /// Sets the budget in which the bytes are reserved while the tensor is leased.
     #[must_use]
     pub fn budget(mut self, budget: &Budget) -> Self {
         self.budget = Some(budget.clone());
         self
     }
 
-    /// Its shape.
+    /// Returns the shape.
     #[must_use]
     pub fn shape(&self) -> [usize; D] {
         self.shape
@@ -116,19 +115,19 @@ impl<const D: usize, K> TensorRequest<D, K> {
 }
 
 impl<const D: usize, K: Basic> TensorRequest<D, K> {
-    /// Its size, if such a tensor can be.
+    /// Validates the request and returns the size of the tensor in bytes.
     ///
     /// # Errors
     ///
-    /// The type is not of this kind or not one of the device's; the shape has no elements, or more
-    /// than can be addressed.
+    /// The element type does not belong to this kind or is not supported by the device, or the
+    /// shape has no elements or exceeds the address space.
     pub fn check(&self) -> Result<u64> {
-        let wanted = match K::KIND {
+        let is_of_kind = match K::KIND {
             Kind::Float => self.dtype.is_float(),
             Kind::Int => self.dtype.is_int() || self.dtype.is_uint(),
             Kind::Bool => self.dtype.is_bool(),
         };
-        if !wanted {
+        if !is_of_kind {
             return Err(Error::WrongKind {
                 kind: K::KIND.as_str(),
                 dtype: self.dtype.name(),
@@ -156,9 +155,9 @@ impl<const D: usize, K: Basic> TensorRequest<D, K> {
         }
     }
 
-    /// A fresh tensor. `Tensor::zeros` would allocate it twice on Flex.
+    /// Allocates a new tensor. `Tensor::zeros` would allocate it twice on Flex.
     pub(super) fn make(&self) -> Result<Tensor<D, K>> {
-        let data = zeroed::zeros(self.shape, self.dtype)?;
+        let data = zeros(self.shape, self.dtype)?;
         let tensor = Tensor::from_data(data, (&self.device, self.dtype));
         Ok(match self.reuse {
             Reuse::Zeroed => tensor,
@@ -168,7 +167,7 @@ impl<const D: usize, K: Basic> TensorRequest<D, K> {
 }
 
 impl Reuse {
-    /// Makes a used tensor look as it should, in place.
+    /// Prepares the content of a recycled tensor in place.
     pub(super) fn renew<const D: usize, K: Basic>(self, tensor: Tensor<D, K>) -> Tensor<D, K> {
         let all = tensor.dims().map(|axis| 0..axis);
         match (self, K::KIND) {
@@ -179,4 +178,26 @@ impl Reuse {
             (Self::AsIs, _) => tensor,
         }
     }
+}
+
+/// Returns zeros on the host. The value 0 of every type of Burn consists of zero bytes.
+fn zeros<const D: usize>(shape: [usize; D], dtype: DType) -> Result<TensorData> {
+    let count = shape.iter().product();
+    let bytes = match dtype.size() {
+        1 => Bytes::from_elems(zeroed_vec::<u8>(count)?),
+        2 => Bytes::from_elems(zeroed_vec::<u16>(count)?),
+        4 => Bytes::from_elems(zeroed_vec::<u32>(count)?),
+        _ => Bytes::from_elems(zeroed_vec::<u64>(count)?),
+    };
+    Ok(TensorData::from_bytes(bytes, shape, dtype))
+}
+
+/// Allocates zeroed memory like `vec![0; count]`, but returns an error instead of aborting the
+/// process.
+fn zeroed_vec<T: bytemuck::Zeroable>(count: usize) -> Result<Vec<T>> {
+    bytemuck::allocation::try_zeroed_slice_box(count)
+        .map(Vec::from)
+        .map_err(|()| Error::OutOfMemory {
+            requested_bytes: (count as u64).saturating_mul(size_of::<T>() as u64),
+        })
 }

@@ -1,42 +1,43 @@
-//! What a pool did and has.
+//! Statistics of a pool.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use burn::tensor::Device;
 
-/// What a pool did since it was made, and what it has now.
+/// The activity of a pool since its creation, and its current state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PoolStats {
-    /// Leases that an idle tensor served.
+    /// Leases served with an idle tensor.
     pub hits: u64,
-    /// Leases that it did not.
+    /// Leases that required a new tensor.
     pub misses: u64,
-    /// Tensors made.
+    /// Allocated tensors.
     pub allocations: u64,
     /// Idle tensors.
     pub pooled_tensors: usize,
-    /// Shapes, types and devices with idle tensors.
+    /// Combinations of shape, type and device that have idle tensors.
     pub keys: usize,
     /// Bytes of leased tensors.
     pub in_use_bytes: u64,
     /// Bytes of idle tensors.
     pub idle_bytes: u64,
-    /// Most bytes that were leased at once.
+    /// The peak of `in_use_bytes`.
     pub peak_bytes: u64,
-    /// Tensors that were not kept when they came back, because their shape, type, device or layout
-    /// was no longer that of the lease.
+    /// Returned tensors that were dropped because their shape, type, device or layout no longer
+    /// matched the lease.
     pub dropped_changed: u64,
-    /// Tensors that were not kept because somebody else still held them.
+    /// Returned tensors that were dropped because their buffer had another owner.
     pub dropped_shared: u64,
-    /// Tensors that were not kept because the pool or its budget was full.
+    /// Returned tensors that were dropped because the pool or its budget was full.
     pub dropped_full: u64,
-    /// What the devices themselves keep, of those that tell.
+    /// The memory pools of the devices that report them.
     pub devices: Vec<DeviceMemory>,
 }
 
 impl PoolStats {
-    /// Share of the leases that an idle tensor served, from 0 to 1; `None` before the first.
+    /// Returns the share of leases served with an idle tensor, from 0 to 1. Returns `None` before
+    /// the first lease.
     #[must_use]
     pub fn hit_rate(&self) -> Option<f64> {
         let leases = self.hits + self.misses;
@@ -44,14 +45,14 @@ impl PoolStats {
     }
 }
 
-/// The pools that a device keeps for itself, below this one.
+/// The memory pool of a device, below this pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceMemory {
     /// The device.
     pub device: Device,
     /// Bytes of live tensors.
     pub in_use_bytes: u64,
-    /// Bytes taken from the driver.
+    /// Bytes allocated from the driver.
     pub reserved_bytes: u64,
 }
 
@@ -66,19 +67,19 @@ impl DeviceMemory {
     }
 }
 
-/// A tensor that is leased now.
+/// A tensor that is currently leased.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutstandingTensor {
-    /// What the lease was asked for; empty where nobody said.
+    /// The tag of the request; empty if none was set.
     pub tag: &'static str,
-    /// Since when.
+    /// The time of the lease.
     pub since: Instant,
-    /// Its size.
+    /// The size of the tensor.
     pub size_bytes: u64,
 }
 
 impl OutstandingTensor {
-    /// How long it has been leased.
+    /// Returns the time since the lease.
     #[must_use]
     pub fn age(&self) -> std::time::Duration {
         self.since.elapsed()
@@ -120,7 +121,7 @@ impl Counters {
         self.full.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Adds what is counted to what is there.
+    /// Sets the counters of `stats` and leaves its other fields unchanged.
     pub(super) fn read(&self, stats: PoolStats) -> PoolStats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         PoolStats {

@@ -1,4 +1,4 @@
-//! An allocator that knows what it granted and checks that it comes back as it went.
+//! An allocator that records its blocks and checks that each is freed with its layout.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::BTreeMap;
@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 
-/// On top of the system's allocator.
+/// A checking allocator on top of the system allocator.
 pub struct Checked {
     granted: Mutex<BTreeMap<usize, Layout>>,
     outstanding: AtomicUsize,
@@ -28,12 +28,12 @@ impl Checked {
         }
     }
 
-    /// Refuses what would bring it above `bytes`.
+    /// Sets the limit. Requests that would exceed it fail.
     pub fn limit(&self, bytes: usize) {
         self.limit.store(bytes, SeqCst);
     }
 
-    /// Requests so far, zeroed ones included.
+    /// Returns the number of allocation requests, including zeroed ones.
     pub fn requests(&self) -> usize {
         self.requests.load(SeqCst)
     }
@@ -42,12 +42,12 @@ impl Checked {
         self.zeroed_requests.load(SeqCst)
     }
 
-    /// Calls of `realloc` so far.
+    /// Returns the number of calls of `realloc`.
     pub fn resizes(&self) -> usize {
         self.resizes.load(SeqCst)
     }
 
-    /// What was granted and has not come back.
+    /// Returns the bytes that are allocated and not freed.
     pub fn outstanding(&self) -> u64 {
         (self.outstanding.load(SeqCst)) as u64
     }
@@ -56,55 +56,55 @@ impl Checked {
         self.granted.lock().unwrap()[&block.addr()]
     }
 
-    fn grant(&self, layout: Layout, ask: impl FnOnce() -> *mut u8) -> *mut u8 {
+    fn grant(&self, layout: Layout, allocate: impl FnOnce() -> *mut u8) -> *mut u8 {
         self.requests.fetch_add(1, SeqCst);
         let limit = (self.limit.load(SeqCst)) as u64;
         if self.outstanding() + (layout.size() as u64) > limit {
             return std::ptr::null_mut();
         }
-        let block = ask();
-        self.note(block, layout);
+        let block = allocate();
+        self.record(block, layout);
         block
     }
 
-    fn note(&self, block: *mut u8, layout: Layout) {
+    fn record(&self, block: *mut u8, layout: Layout) {
         self.outstanding.fetch_add(layout.size(), SeqCst);
         let earlier = self.granted.lock().unwrap().insert(block.addr(), layout);
-        assert_eq!(earlier, None, "granted twice");
+        assert_eq!(earlier, None, "the address is already allocated");
     }
 
-    fn take_back(&self, block: *mut u8, layout: Layout) {
+    fn remove(&self, block: *mut u8, layout: Layout) {
         self.outstanding.fetch_sub(layout.size(), SeqCst);
         let granted = self.granted.lock().unwrap().remove(&block.addr());
-        assert_eq!(granted, Some(layout), "comes back as it went");
+        assert_eq!(granted, Some(layout), "freed with another layout");
     }
 }
 
-// SAFETY: everything is done by `System`.
+// SAFETY: all calls are forwarded to `System`.
 unsafe impl GlobalAlloc for &Checked {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: as for this function.
+        // SAFETY: the caller fulfils the same requirements.
         self.grant(layout, || unsafe { System.alloc(layout) })
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         self.zeroed_requests.fetch_add(1, SeqCst);
-        // SAFETY: as for this function.
+        // SAFETY: the caller fulfils the same requirements.
         self.grant(layout, || unsafe { System.alloc_zeroed(layout) })
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        self.take_back(block, layout);
-        // SAFETY: as for this function.
+        self.remove(block, layout);
+        // SAFETY: the caller fulfils the same requirements.
         unsafe { System.dealloc(block, layout) }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         self.resizes.fetch_add(1, SeqCst);
-        self.take_back(block, layout);
-        // SAFETY: as for this function.
+        self.remove(block, layout);
+        // SAFETY: the caller fulfils the same requirements.
         let moved = unsafe { System.realloc(block, layout, new_size) };
-        self.note(
+        self.record(
             moved,
             Layout::from_size_align(new_size, layout.align()).unwrap(),
         );

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::text::error::{Result, TextError};
 use crate::text::normalize::{TextOptions, normalize};
 use crate::text::segment::{SegmentText, SegmentTexts};
-use crate::text::tokenizer::Tokenizer;
+use crate::text::tokenizer::{Tokenizer, distinct};
 use crate::text::unicode::strip;
 
 /// Longest text, in bytes, that is cut when it is prepared. About an hour of speech: cutting it takes
@@ -230,7 +230,10 @@ impl Inner {
             frames_after_eos: rules
                 .frames_after_eos
                 .unwrap_or(normalized.frames_after_eos_guess + EXTRA_FRAMES_AFTER_EOS),
-            unspeakable: self.tokenizer.unspeakable(&normalized.text, &tokens)?,
+            unspeakable: match &*segment.unknown {
+                "" => self.tokenizer.unspeakable(&normalized.text, &tokens)?,
+                unknown => distinct(unknown),
+            },
             tokens,
         })
     }
@@ -323,6 +326,27 @@ mod tests {
             assert_eq!(unspeakable(file, "All of this is known."), "", "{file}");
             let found = unspeakable(file, "One cat, \u{732b}, and a\tdog: \u{72ac}, \u{732b}.");
             assert_eq!(found, "\u{732b}\u{72ac}", "{file}");
+        }
+    }
+
+    #[test]
+    fn each_segment_reports_its_own_unspeakable_characters() {
+        // Runs of unknown characters across words, cuts at clauses, and segments of several sentences.
+        let text = "\u{732b}\u{72ac} \u{732b} one, two \u{9ce5} three, four. Five. \u{9b5a}. \
+                    Six seven eight, nine \u{72ac}.";
+        for file in ["parity/tokenizer.model", "text/no_byte_fallback.model"] {
+            let mut rules = prepare(file, text).inner.rules.clone();
+            rules.max_tokens = NonZeroUsize::new(1).unwrap();
+            let tokenizer = prepare(file, text).inner.tokenizer.clone();
+            let cut = PreparedText::new(&tokenizer, text, rules).unwrap();
+            let found: Vec<String> = cut
+                .segments()
+                .unwrap()
+                .map(|segment| segment.unwrap().unspeakable.iter().collect())
+                .filter(|unspeakable: &String| !unspeakable.is_empty())
+                .collect();
+            let expected = ["\u{732b}\u{72ac}", "\u{9ce5}", "\u{9b5a}", "\u{72ac}"];
+            assert_eq!(found, expected, "{file}");
         }
     }
 

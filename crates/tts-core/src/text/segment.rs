@@ -27,6 +27,8 @@ pub struct SegmentText {
     pub token_count: usize,
     /// The tokens that `token_count` counts.
     pub(super) tokens: Vec<u32>,
+    /// Characters of the original text that `text` lacks, because they became the unknown token.
+    pub(super) unknown: String,
 }
 
 /// The segments of one text, made by [`segment_text`].
@@ -202,11 +204,15 @@ impl SegmentTexts {
                      may be skipped: {quoted:?}"
                 );
             }
+            let unknown = self
+                .sentences
+                .take_unknown(self.tokenizer.count_unknown(text));
             self.has_yielded = true;
             return Ok(Some(SegmentText {
                 text: text.to_owned(),
                 token_count,
                 tokens,
+                unknown,
             }));
         }
         if self.has_yielded {

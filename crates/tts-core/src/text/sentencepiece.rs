@@ -12,6 +12,8 @@ mod normalizer;
 mod proto;
 mod trie;
 
+use std::collections::VecDeque;
+
 pub(super) use charsmap::CharsMap;
 use normalizer::Normalizer;
 use trie::Trie;
@@ -74,8 +76,10 @@ pub(super) struct Progress {
     after_unknown: bool,
     /// Buffer of the search, reused between words.
     nodes: Vec<Node>,
-    /// Normalized characters without a piece, if they are to be collected.
-    inexpressible: Option<Vec<u8>>,
+    /// Runs of normalized characters without a piece, as UTF-8.
+    unknown_runs: VecDeque<Vec<u8>>,
+    /// Whether such runs are also collected if they are encoded as bytes.
+    collects_fallback: bool,
 }
 
 /// The best path to one byte position.
@@ -103,13 +107,23 @@ impl SentencePiece {
     /// Returns the normalized characters of `text` that have no piece, in order.
     pub(super) fn inexpressible(&self, text: &str) -> String {
         let mut progress = Progress {
-            inexpressible: Some(Vec::new()),
+            collects_fallback: true,
             ..Progress::default()
         };
         let mut ids = Vec::new();
         while self.advance(text, &mut progress, &mut ids) {}
-        let bytes = progress.inexpressible.unwrap_or_default();
-        String::from_utf8_lossy(&bytes).replace(SPACE, " ")
+        progress.take_unknown(usize::MAX)
+    }
+
+    /// Returns how many runs of characters without a piece became the unknown piece in a decoded text. With
+    /// byte fallback there are none.
+    pub(super) fn count_unknown(&self, decoded: &str) -> usize {
+        match self.unknown_surface.trim() {
+            surface if self.byte_ids.is_none() && !surface.is_empty() => {
+                decoded.matches(surface).count()
+            }
+            _ => 0,
+        }
     }
 
     /// Appends the ids of the next word of `text`, or of the whole text if words are not independent;
@@ -166,21 +180,10 @@ impl SentencePiece {
         progress.score = nodes[word.len()].score;
 
         // Walk back along the best path, then emit it forwards.
-        let nodes = &progress.nodes;
-        if let Some(inexpressible) = &mut progress.inexpressible {
-            let mut unknown = Vec::new();
-            let mut end = word.len();
-            while end > 0 {
-                let Node { length, id, .. } = nodes[end];
-                if id == self.unknown_id {
-                    unknown.push(end - length..end);
-                }
-                end -= length;
-            }
-            for range in unknown.into_iter().rev() {
-                inexpressible.extend_from_slice(&word[range]);
-            }
+        if self.byte_ids.is_none() || progress.collects_fallback {
+            progress.collect_unknown(word, self.unknown_id);
         }
+        let nodes = &progress.nodes;
         let first = ids.len();
         let mut end = word.len();
         while end > 0 {
@@ -207,6 +210,39 @@ impl SentencePiece {
             }
             progress.after_unknown = ids.last() == Some(&self.unknown_id);
         }
+    }
+}
+
+impl Progress {
+    /// Appends the runs of unknown characters on the best path through `word`. Neighbours form one run, also
+    /// across words.
+    fn collect_unknown(&mut self, word: &[u8], unknown_id: u32) {
+        let mut unknown = Vec::new();
+        let mut end = word.len();
+        while end > 0 {
+            let Node { length, id, .. } = self.nodes[end];
+            if id == unknown_id {
+                unknown.push(end - length..end);
+            }
+            end -= length;
+        }
+        let mut run_end = self.after_unknown.then_some(0);
+        for range in unknown.into_iter().rev() {
+            match self.unknown_runs.back_mut() {
+                Some(run) if run_end == Some(range.start) => {
+                    run.extend_from_slice(&word[range.clone()]);
+                }
+                _ => self.unknown_runs.push_back(word[range.clone()].to_vec()),
+            }
+            run_end = Some(range.end);
+        }
+    }
+
+    /// Removes the first `count` runs of unknown characters and returns them.
+    pub(super) fn take_unknown(&mut self, count: usize) -> String {
+        let count = count.min(self.unknown_runs.len());
+        let bytes: Vec<u8> = self.unknown_runs.drain(..count).flatten().collect();
+        String::from_utf8_lossy(&bytes).replace(SPACE, " ")
     }
 }
 

@@ -27,8 +27,9 @@ const CONTINUATION_BYTES: usize = 3;
 pub(super) struct Splitter {
     /// The tokens read so far, without those far before the current piece.
     tokens: Vec<u32>,
-    /// The source of further tokens; `None` at its end.
-    source: Option<TokenStream>,
+    /// The source of further tokens.
+    source: TokenStream,
+    is_exhausted: bool,
     boundaries: Vec<u32>,
     /// Whether a full stop between two digits is not a boundary.
     keep_decimals: bool,
@@ -45,7 +46,8 @@ impl Splitter {
     pub(super) fn new(source: TokenStream, boundaries: Vec<u32>, keep_decimals: bool) -> Self {
         Self {
             tokens: Vec::new(),
-            source: Some(source),
+            source,
+            is_exhausted: false,
             boundaries,
             keep_decimals,
             start: 0,
@@ -79,6 +81,11 @@ impl Splitter {
         Ok(None)
     }
 
+    /// Removes the first `count` runs of characters that became the unknown token, and returns them.
+    pub(super) fn take_unknown(&mut self, count: usize) -> String {
+        self.source.take_unknown(count)
+    }
+
     fn drop_tokens_behind(&mut self) {
         if self.start > MAX_TOKENS_BEHIND {
             let dropped = self.start - RETAINED_TOKENS;
@@ -90,12 +97,8 @@ impl Splitter {
 
     /// Reads from the source until there are `count` tokens or the source ends.
     fn fill(&mut self, count: usize) -> Result<()> {
-        while self.tokens.len() < count
-            && let Some(source) = &mut self.source
-        {
-            if !source.advance(&mut self.tokens)? {
-                self.source = None;
-            }
+        while self.tokens.len() < count && !self.is_exhausted {
+            self.is_exhausted = !self.source.advance(&mut self.tokens)?;
         }
         Ok(())
     }

@@ -149,11 +149,16 @@ impl Tokenizer {
         };
         #[cfg(test)]
         self.add_work(ids.len());
-        let mut seen = HashSet::new();
-        Ok(candidates
-            .chars()
-            .filter(|&c| !is_space(c) && seen.insert(c))
-            .collect())
+        Ok(distinct(&candidates))
+    }
+
+    /// Returns how many runs of characters became the unknown token in a text that was decoded from its
+    /// tokens. Always 0 for a `tokenizer.json`, and with byte fallback.
+    pub(super) fn count_unknown(&self, decoded: &str) -> usize {
+        match &self.kind {
+            Kind::SentencePiece(model) => model.count_unknown(decoded),
+            Kind::Json(_) => 0,
+        }
     }
 
     /// Appends the ids of the next stretch of `text`; returns `false` at its end.
@@ -192,6 +197,13 @@ impl Tokenizer {
     }
 }
 
+/// Returns the characters of `text` other than whitespace, each once, in order of first appearance.
+pub(super) fn distinct(text: &str) -> Vec<char> {
+    let mut seen = HashSet::new();
+    let characters = text.chars().filter(|&c| !is_space(c) && seen.insert(c));
+    characters.collect()
+}
+
 /// The position up to which a text has been encoded, for either format.
 #[derive(Debug, Default)]
 struct Cursor {
@@ -214,6 +226,11 @@ impl TokenStream {
             text,
             cursor: Cursor::default(),
         }
+    }
+
+    /// Removes the first `count` runs of characters that became the unknown token, and returns them.
+    pub(super) fn take_unknown(&mut self, count: usize) -> String {
+        self.cursor.sentencepiece.take_unknown(count)
     }
 
     /// Appends some more ids to `ids` (possibly none); returns `false` at the end.
