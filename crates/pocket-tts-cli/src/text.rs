@@ -29,7 +29,7 @@ pub(crate) fn read(args: &SpeechArgs) -> Result<String> {
         )),
         _ => {}
     }
-    decode(io::stdin(), "the standard input")
+    decode(io::stdin(), "standard input")
 }
 
 fn decode(reader: impl Read, name: &str) -> Result<String> {

@@ -34,7 +34,7 @@ use repository::Wanted;
 /// ```
 pub struct Hub {
     options: HubOptions,
-    /// How long a server may send nothing. Slow transfers are allowed.
+    /// Longest time without data from the server. Slow transfers are allowed.
     timeout: Duration,
 }
 

@@ -1,7 +1,7 @@
 //! Memory of speech: counting, pooling, planning, limits, monitoring and release.
 //!
-//! The guide, with one program for each task, is `docs/memory-guide.md` in the repository. In the order
-//! in which a program meets them:
+//! The guide, with one program for each task, is `docs/memory-guide.md` in the repository. The topics, in
+//! the order in which a program uses them:
 //!
 //! - **Counting.** A program that declares a [`PoolAllocator`] as its global allocator and
 //!   [installs](PoolAllocator::install) it counts its heap exactly. The allocator also reuses the large
@@ -17,14 +17,14 @@
 //!   of a text before it is spoken ([`MemoryPlan`]). [`get_batch_optimizer`] chooses a batch size.
 //! - **Limits.** [`memory_efficient_context`] and [`with_memory_limit`] limit the speech that starts
 //!   within them; [`MemoryContext`] carries a limit to other threads. Speech that may exceed the limit is
-//!   refused with a limit that is sufficient. If other code takes the memory, a stream ends with the
-//!   audio so far.
+//!   refused with a limit that is sufficient. If other code allocates the memory, a stream ends with
+//!   the audio so far.
 //! - **Monitoring.** [`get_memory_monitor`] measures current and peak memory, raises alerts and breaks
 //!   the bytes down into categories. [`memory_summary`] and [`log_memory_summary`] combine all figures
 //!   and add advice. [`profile`] measures one piece of code, [`span_layer`] records phases.
 //! - **Release.** [`optimize_model_memory`] drops what a loaded model does not need for speech,
 //!   [`release_idle_memory`] releases everything that is retained but unused ([`FreedMemory`]).
-//! - **Leaks.** [`get_cycle_detector`] finds `Arc`s that only own each other.
+//! - **Leaks.** [`get_cycle_detector`] finds `Arc`s that leak in reference cycles.
 //!
 //! *Counted bytes* are live heap allocations, memory-mapped weights and device memory in use. Limits and
 //! plans apply to them; RSS is reported too, but not limited. Without an installed `PoolAllocator`, the
@@ -32,7 +32,8 @@
 //!
 //! # Modules
 //!
-//! A module uses only modules to its left, and none of them uses `model`: `error`, `format`,
+//! A module uses only the modules before it in this list, and none of them uses the crate's `model`:
+//! `error`, `format`,
 //! `settings`, `models`, `categories`, `globals` (the only process-wide state), `context`, `phase`,
 //! `profile`, `release`, `limit`, `optimizer`, `plan`, `summary`, `report`, `session/files`,
 //! `session/recording`, `session`.

@@ -320,7 +320,7 @@ impl TtsModel {
         Ok(self.model().prepare(text, options)?)
     }
 
-    /// Makes a request of a text and a voice, for [`Self::generate_batch`].
+    /// Creates a request from a voice and a text, for [`Self::generate_batch`].
     ///
     /// # Errors
     ///
@@ -344,7 +344,7 @@ impl TtsModel {
     /// # Errors
     ///
     /// The text contains nothing to speak, a setting is out of range, the device failed, or the memory
-    /// limit is too low; with the audio so far.
+    /// limit is too low. The error contains the audio so far.
     pub fn generate<'a>(
         &self,
         voice: &Voice,
@@ -360,8 +360,8 @@ impl TtsModel {
             .map_err(|end| end.map_partial(first))
     }
 
-    /// Generates the speech of several texts in one batch; otherwise as [`Self::generate`]. Each equals
-    /// what [`Self::generate`] returns with the same seed.
+    /// Generates the speech of several texts in one batch; otherwise as [`Self::generate`]. Each audio
+    /// equals the result of [`Self::generate`] with the same seed.
     ///
     /// ```
     /// # #[cfg(feature = "builtin-voice")] {
@@ -395,8 +395,8 @@ impl TtsModel {
     ///
     /// The batch size is 1 unless the options set another one. The first audio is then available soonest,
     /// and the memory does not depend on the length of the text. The limit of the
-    /// [context](crate::memory::memory_efficient_context) applies until the stream ends, on whatever
-    /// thread it is read.
+    /// [context](crate::memory::memory_efficient_context) applies until the stream ends, on any
+    /// thread that reads it.
     ///
     /// ```
     /// # #[cfg(feature = "builtin-voice")] {

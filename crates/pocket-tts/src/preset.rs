@@ -67,7 +67,7 @@ impl UnknownName {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preset {
-    /// The name: a language, with a suffix for all but the language's main model.
+    /// The name: a language, with a suffix except for the language's main model.
     pub name: &'static str,
     shape: Shape,
     text: TextRules,
@@ -164,7 +164,7 @@ impl Preset {
             })
     }
 
-    /// Returns the model's language, as in `english`.
+    /// Returns the model's language, such as `english`.
     pub fn language(&self) -> &'static str {
         self.name.split('_').next().unwrap_or(self.name)
     }

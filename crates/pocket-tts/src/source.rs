@@ -166,7 +166,7 @@ fn open_weights(
         (Err(denied), Some(open)) => {
             let denied = chain(&denied);
             tracing::info!("using the weights without voice cloning: {denied}");
-            let reason = format!("the weights that can are not available: {denied}");
+            let reason = format!("the weights with a voice encoder are not available: {denied}");
             (files.resolve(open)?, Some(reason))
         }
         (Err(denied), None) => return Err(denied),

@@ -1,10 +1,10 @@
-//! What models generate from and return: texts, streams and interrupted speech.
+//! Inputs and results of speech generation: texts, streams and interrupted speech.
 
 use tts_core::{Audio, GenerateOptions, Model, PreparedText, Progress};
 
 use crate::error::{Error, Result};
 
-/// A text for a model: a string, or one that [`TtsModel::prepare`](crate::TtsModel::prepare) prepared.
+/// A text for a model: a string, or the result of [`TtsModel::prepare`](crate::TtsModel::prepare).
 ///
 /// A prepared text can be planned and spoken, also repeatedly, without being tokenized again.
 #[derive(Clone, Copy, Debug)]
@@ -120,7 +120,7 @@ impl SpeechStream {
         self.0.progress()
     }
 
-    /// Cancels the stream without blocking. It yields no more chunks.
+    /// Cancels the stream without blocking. The iterator yields no more chunks.
     pub fn cancel(&mut self) {
         self.0.cancel();
     }

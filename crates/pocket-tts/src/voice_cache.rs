@@ -98,7 +98,7 @@ impl VoiceCache {
         };
         match self.find(&key) {
             Some(voice) => Ok(voice),
-            // Without the lock, because loading takes long and other threads use other voices.
+            // Without the lock, because loading is slow and other threads need other voices.
             None => Ok(self.insert(key, load()?)),
         }
     }
@@ -133,8 +133,8 @@ impl VoiceCache {
         voices.last().map(|cached| cached.voice.clone())
     }
 
-    /// Adds a voice and drops the least recently used ones above the capacity. Returns the voice to use:
-    /// if another thread has added the same one meanwhile, that one.
+    /// Adds a voice and drops the least recently used ones above the capacity. If another
+    /// thread has added the same voice meanwhile, returns that one.
     fn insert(&self, key: VoiceKey, voice: Voice) -> Voice {
         if let Some(cached) = self.find(&key) {
             return cached;

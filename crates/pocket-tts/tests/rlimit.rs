@@ -50,7 +50,7 @@ const DATA_LIMIT: &str = "POCKET_TTS_TEST_DATA_LIMIT";
 /// Printed by a child before its figures.
 const SPOKEN: &str = "spoken:";
 
-/// Runs as a child process if the environment says so; otherwise this test does nothing.
+/// Runs as a child process if the environment sets a mode; otherwise this test does nothing.
 #[test]
 fn child_process() {
     let Ok(mode) = env::var(MODE) else { return };

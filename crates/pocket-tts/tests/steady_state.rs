@@ -20,7 +20,7 @@ const FRAMES_OF_PAUSES: usize = 20;
 /// A text of one segment, longer than the observed frames.
 const TEXT: &str = "The quick brown fox jumps over the lazy dog, and the dog, who has seen it all \
 before, yawns, turns around twice, lies down again in the warm grass beside the old stone wall, and \
-dreams of a day on which no fox comes by, no bird sings, and nobody at all jumps over anything.";
+dreams of a day on which no fox comes by, no bird sings, and no animal at all jumps over anything.";
 
 /// Observed generations and streams, which lease several thousand tensors.
 const RUNS: usize = 30;

@@ -2,7 +2,7 @@
 //!
 //! [`Config::read`] reads a YAML file with the same keys as the reference's config files.
 //! [`Config::validate`] checks that all sizes are in range and consistent, so that code that builds a
-//! model from a config need not check them again. The locations of weights and tokenizer are kept as
+//! model from a config need not check them again. The locations of weights and tokenizer are stored as
 //! written: the caller resolves them.
 
 mod error;

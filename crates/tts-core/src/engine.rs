@@ -73,7 +73,7 @@ pub struct ModelSize {
     pub kv_bytes_per_position: usize,
 }
 
-/// A loaded model without its public methods.
+/// The internals of a [`Model`](crate::Model).
 #[derive(Debug)]
 pub(crate) struct Engine {
     pub(crate) config: Config,
@@ -218,7 +218,7 @@ impl Engine {
         Ok(Voice { kv: Arc::new(kv) })
     }
 
-    /// Encodes speech to a voice.
+    /// Encodes speech into a voice.
     pub(crate) fn clone_voice(&self, speech: &Audio, length: PromptLength) -> Result<Voice> {
         let _span = tracing::info_span!("encode_voice").entered();
         let encoder = self.encoder()?;
@@ -236,7 +236,7 @@ impl Engine {
         })
     }
 
-    /// Returns the voice encoder, which is loaded if it is not.
+    /// Returns the voice encoder and loads it first if necessary.
     pub(crate) fn encoder(&self) -> Result<Arc<LoadedEncoder>> {
         if let Some(reason) = &self.no_voice_cloning {
             return Err(VoiceError::NoEncoder(reason.clone()).into());

@@ -36,7 +36,7 @@ pub enum Error {
     /// A device cannot be used, or failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
-    /// The computing threads cannot be started.
+    /// The compute threads cannot be started.
     #[error(transparent)]
     Threads(#[from] ThreadsError),
     /// A memory limit or an allocation.
@@ -48,14 +48,14 @@ pub enum Error {
     /// A stream's threads.
     #[error(transparent)]
     Stream(#[from] StreamError),
-    /// A tokenizer whose vocabulary the config does not expect.
+    /// The size of the tokenizer's vocabulary does not match the config.
     #[error(
         "the tokenizer has {found} pieces and the config's flow_lm.lookup_table.n_bins is {expected}; it belongs to another model"
     )]
     VocabularyMismatch {
         /// Pieces of the tokenizer.
         found: usize,
-        /// Pieces that the config asks for.
+        /// Pieces that the config specifies.
         expected: usize,
     },
 }

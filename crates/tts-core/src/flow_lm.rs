@@ -22,7 +22,7 @@ use flow_head::FlowHead;
 pub(crate) use flow_head::TimeSchedule;
 pub(crate) use state::FlowLmState;
 
-/// Epsilon of the normalisation before the heads (PyTorch's default).
+/// Epsilon of the normalization before the heads (PyTorch's default).
 const OUT_NORM_EPSILON: f32 = 1e-5;
 
 /// Computes the next latent from a text and past latents.

@@ -35,7 +35,7 @@ pub struct Counted {
 }
 
 impl Counted {
-    /// The sum. Without a counting allocator, prepared weights and state stand for the heap.
+    /// The sum. Without a counting allocator, prepared weights and state replace the heap in the sum.
     #[must_use]
     pub fn total(&self) -> u64 {
         let heap = self.heap.unwrap_or(self.prepared + self.state + self.idle);

@@ -1,8 +1,8 @@
 //! Pocket TTS on [Burn](burn): the model, from text to audio.
 //!
-//! This crate reads configs, weights, tokenizers and voices, and generates speech with them. It computes
-//! the same as Kyutai's `pocket-tts` with the same files. It does not access the network, the
-//! environment or a command line: the crate `pocket-tts` finds and downloads files.
+//! This crate reads configs, weights, tokenizers and voices, and generates speech with them. Its
+//! results match those of Kyutai's `pocket-tts` for the same files. It does not access the network,
+//! the environment or a command line: the crate `pocket-tts` finds and downloads files.
 //!
 //! ```
 //! use std::path::Path;

@@ -1,5 +1,5 @@
 //! Mimi: the neural codec between latents and audio (Moshi, Défossez et al., 2024). There is no
-//! quantiser, because latents are continuous.
+//! quantizer, because latents are continuous.
 
 mod decoder;
 mod encoder;

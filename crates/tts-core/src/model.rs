@@ -46,7 +46,7 @@ impl Model {
         self.engine.device()
     }
 
-    /// Returns the number of computing threads.
+    /// Returns the number of compute threads.
     pub fn threads(&self) -> usize {
         self.engine.threads.count()
     }
@@ -56,7 +56,7 @@ impl Model {
         self.engine.sample_rate_hz()
     }
 
-    /// Returns the samples of one frame.
+    /// Returns the number of samples in one frame.
     pub fn frame_samples(&self) -> usize {
         self.engine.frame_samples()
     }
@@ -66,7 +66,7 @@ impl Model {
         self.engine.no_voice_cloning()
     }
 
-    /// Returns the device of the model's tensors, for leasing others of its pool there.
+    /// Returns the device of the model's tensors. Use it to lease further tensors from the model's pool.
     pub fn tensor_device(&self) -> &Device {
         self.engine.tensor_device()
     }
@@ -108,7 +108,7 @@ impl Model {
             .read_voice(&Directory::from_static(bytes, name)?, name)
     }
 
-    /// Clones a voice from a recording, which is resampled and ended at a pause.
+    /// Clones a voice from a recording, which is resampled and ended on a pause.
     ///
     /// # Errors
     ///
@@ -161,7 +161,7 @@ impl Model {
         Ok(PreparedText::new(&self.engine.tokenizer, text, rules)?)
     }
 
-    /// Starts to generate speech. Each audio chunk is available as soon as it is decoded.
+    /// Starts generating speech. Each audio chunk is available as soon as it is decoded.
     ///
     /// # Errors
     ///
@@ -173,12 +173,12 @@ impl Model {
         SpeechStream::start(&self.engine, request)
     }
 
-    /// Generates speech from its start to its end: the chunks of [`Self::stream`], joined. The memory
+    /// Generates the whole speech: the chunks of [`Self::stream`], joined. The memory
     /// limit includes the audio.
     ///
     /// # Errors
     ///
-    /// As [`Self::stream`], or the device failed; with the audio so far.
+    /// As [`Self::stream`], or the device fails. The error contains the audio so far.
     pub fn generate(&self, request: SpeechRequest) -> Result<Audio, Interrupted> {
         let silence = || Audio::new(Vec::new(), self.sample_rate_hz());
         let first = |mut audio: Vec<Audio>| audio.pop().unwrap_or_else(silence);
@@ -187,9 +187,9 @@ impl Model {
             .map_err(|end| end.map_partial(first))
     }
 
-    /// Generates several speeches, with segments of all of them in one batch of the largest
-    /// [`batch_size`](GenerateOptions::batch_size). Each equals what [`Self::generate`] returns with the
-    /// same seed.
+    /// Generates speech for several requests. Their segments share one batch of the largest
+    /// [`batch_size`](GenerateOptions::batch_size). Each result equals what [`Self::generate`] returns
+    /// with the same seed.
     ///
     /// # Errors
     ///

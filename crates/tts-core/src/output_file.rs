@@ -73,7 +73,7 @@ impl OutputFile {
         self.file.as_file()
     }
 
-    /// Renames the temporary file to its name.
+    /// Renames the temporary file to its final name.
     ///
     /// # Errors
     ///

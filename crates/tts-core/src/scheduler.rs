@@ -42,7 +42,7 @@ pub(crate) struct Job {
     pub(crate) reservation: Reservation,
 }
 
-/// A job that runs. Its chunks are ordered by request.
+/// A running job. Its chunks are ordered by request.
 ///
 /// Dropping it cancels the job without waiting for the threads. They stop at the next frame and then
 /// release their memory.

@@ -179,7 +179,7 @@ fn job_request(engine: &Engine, request: &SpeechRequest, seed: u64) -> Result<Jo
     })
 }
 
-/// Returns the solver steps, which the rows of a batch have in common.
+/// Returns the solver steps, which all rows of a batch share.
 fn solver_steps(requests: &[SpeechRequest]) -> Result<usize, InvalidSetting> {
     let mut steps = requests
         .iter()

@@ -22,12 +22,12 @@ pub enum ThreadsError {
         count: usize,
     },
     /// The system cannot start a thread.
-    #[error("cannot start the threads that compute")]
+    #[error("cannot start the compute threads")]
     Start(#[source] io::Error),
 }
 
-/// A model's thread pools. Each frame is computed inside one of them, by a thread of the stream that
-/// waits on channels outside of them, so waiting never blocks a pool.
+/// A model's thread pools. A stream's threads compute each frame inside a pool, but wait for channels
+/// outside of it, so waiting never blocks a pool.
 #[derive(Debug)]
 pub(crate) struct Threads {
     /// All threads, for large work.
@@ -66,7 +66,7 @@ impl Threads {
         Ok(())
     }
 
-    /// Number of threads that compute.
+    /// Number of compute threads.
     pub(crate) fn count(&self) -> usize {
         self.all.current_num_threads()
     }

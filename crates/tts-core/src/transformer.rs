@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use crate::ops::{Activation, Heads, LayerNorm, Linear, Rope};
 use crate::weights::{Loader, WeightsError};
 
-/// Epsilon of the layer normalisations (PyTorch's default), as in training.
+/// Epsilon of the layer normalizations (PyTorch's default), as in training.
 const NORM_EPSILON: f32 = 1e-5;
 
 /// Sizes of a transformer.

@@ -54,7 +54,7 @@ impl Weights {
     /// Opens a FlowLM file and a Mimi file.
     ///
     /// Accepts the tensor names of single-file models and those of the training code
-    /// (`condition_provider.…`, `model.…`, weight-normalised convolutions).
+    /// (`condition_provider.…`, `model.…`, weight-normalized convolutions).
     ///
     /// # Errors
     ///

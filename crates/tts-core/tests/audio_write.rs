@@ -61,7 +61,7 @@ fn target(folder: &tempfile::TempDir) -> PathBuf {
 }
 
 #[test]
-fn a_file_equals_the_references() {
+fn file_equals_the_file_of_the_reference() {
     let folder = tempfile::tempdir().unwrap();
     let path = target(&folder);
     Audio::new(samples(), 8_000).write_wav(&path).unwrap();
@@ -76,7 +76,7 @@ fn a_file_equals_the_references() {
 }
 
 #[test]
-fn a_pipe_receives_the_references_bytes() {
+fn pipe_receives_the_bytes_of_the_reference() {
     let pipe = Pipe::default();
     let mut writer = WavStreamWriter::to_pipe(pipe.clone(), 8_000).unwrap();
     let samples = samples();

@@ -22,7 +22,7 @@ fn corpus() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus"))
 }
 
-/// Runs a target on all of its inputs, and names those on which it fails.
+/// Runs a target on all of its inputs, and lists those on which it fails.
 fn run(name: &str) {
     let (_, target) = TARGETS
         .iter()

@@ -40,7 +40,7 @@ fn peak_heap_while_loading_is_the_final_weights_and_the_largest_tensor() {
             let view = TensorView::new(Dtype::BF16, spec.shape.clone(), &zeros[..bytes]);
             (spec.name.clone(), view.expect("shape and bytes agree"))
         });
-        let bytes = safetensors::serialize(views, None).expect("it serialises");
+        let bytes = safetensors::serialize(views, None).expect("it serializes");
         std::fs::write(&weights, bytes).expect("it is written");
     }
 

@@ -80,7 +80,7 @@ fn load(path: &str) -> Arc<Tokenizer> {
 }
 
 #[test]
-fn the_five_models_prepare_tokenize_and_chunk_as_recorded() {
+fn prepares_tokenizes_and_segments_texts_as_recorded() {
     let default = TextOptions::default;
     let models = [
         ("lsd", "tokenizer.model", default()),

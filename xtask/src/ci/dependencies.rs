@@ -84,7 +84,7 @@ enum Rule {
 const RULES: &[(&str, Rule)] = &[
     ("tensor-pool", Rule::NeverWithoutFeatures(TENSORS)),
     ("tensor-pool", Rule::NeverEvenInTests(SIBLINGS)),
-    // Numbers in, numbers out.
+    // Only arithmetic: no tensors and no access to the system.
     (
         "batch-planner",
         Rule::Only(&["bytesize", "serde", "thiserror"]),
@@ -96,7 +96,7 @@ const RULES: &[(&str, Rule)] = &[
     ("leak-detect", Rule::NeverEvenInTests(SIBLINGS)),
     ("tts-core", Rule::Never(NETWORK)),
     ("tts-core", Rule::Never(COMMAND_LINE)),
-    // The facade may: it offers a layer that turns spans into a memory profile.
+    // Only the facade subscribes to spans: it offers a layer that records them as phases.
     ("tts-core", Rule::Never(LOGS)),
     ("tts-core", Rule::Never(USER_FOLDERS)),
     (
@@ -110,14 +110,14 @@ const RULES: &[(&str, Rule)] = &[
             "leak-detect",
         ]),
     ),
-    // Callers can match on the errors of a library.
+    // A library has error types that callers can match on.
     ("tts-core", Rule::NeverDirectly(&["anyhow"])),
-    // Only directly: hf-hub depends on a progress bar, which stays unused.
+    // Direct dependencies only: hf-hub depends on a progress bar, which is unused.
     ("pocket-tts", Rule::NeverDirectly(COMMAND_LINE)),
     ("pocket-tts", Rule::Never(&["pocket-tts-cli"])),
     // The facade has no algorithms, so it needs no tensors.
     ("pocket-tts", Rule::NeverDirectly(&["anyhow", "burn"])),
-    // It contains only data.
+    // The crate contains only data.
     ("builtin-voice", Rule::Only(&[])),
 ];
 

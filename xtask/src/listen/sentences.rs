@@ -1,16 +1,16 @@
 //! The sentences that the program speaks.
 
-/// A group of sentences with a bar of its own.
+/// A group of sentences with its own maximum error rate.
 pub(super) struct Group {
     pub(super) name: &'static str,
     pub(super) sentences: Vec<&'static str>,
-    /// The largest share of words that may be transcribed wrongly.
-    pub(super) bar: f64,
+    /// The largest accepted word error rate.
+    pub(super) max_error_rate: f64,
 }
 
 /// The groups, in the order in which they are spoken.
 ///
-/// The bars come with the model. With it, the reference implementation has these word error rates in
+/// The maxima depend on the model. With it, the reference implementation has these word error rates in
 /// single takes of all twenty sentences: 16 to 20 % for the Harvard sentences (18 % on average), 7 to
 /// 16 % for the everyday sentences (11 % on average).
 pub(super) fn groups() -> [Group; 2] {
@@ -18,18 +18,18 @@ pub(super) fn groups() -> [Group; 2] {
         Group {
             name: "Harvard sentences",
             sentences: HARVARD.to_vec(),
-            bar: 0.27,
+            max_error_rate: 0.27,
         },
         Group {
             name: "everyday sentences",
             sentences: EVERYDAY.lines().collect(),
-            bar: 0.18,
+            max_error_rate: 0.18,
         },
     ]
 }
 
-/// A text of two words, spoken with several seeds. Very short texts are the model's weak point; this
-/// one has no bar.
+/// A text of two words, spoken with several seeds. The model is unreliable on very short texts, so this
+/// text has no maximum error rate.
 pub(super) const SHORT_TEXT: &str = "Hello world.";
 
 /// The first two lists of the Harvard sentences (IEEE Recommended Practice for Speech Quality
@@ -57,7 +57,7 @@ const HARVARD: [&str; 20] = [
     "The girl at the booth sold fifty bonds.",
 ];
 
-/// Everyday English, one sentence a line.
+/// Everyday English, one sentence per line.
 const EVERYDAY: &str = include_str!("../../listen/everyday.txt");
 
 #[cfg(test)]

@@ -21,8 +21,8 @@ pub(crate) struct MemoryArgs {
     /// printed to standard error. Overrides POCKET_TTS_ENABLE_MEMORY_PROFILING.
     #[arg(long)]
     pub(crate) profile_memory: bool,
-    /// The number of idle tensors that the pool retains per shape and type; 0 disables pooling. Overrides
-    /// POCKET_TTS_MEMORY_POOL_SIZE. [default: 100]
+    /// The number of idle tensors that the pool retains per shape, type and device; 0 disables pooling.
+    /// Overrides POCKET_TTS_MEMORY_POOL_SIZE. [default: 100]
     #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
     pub(crate) pool_size: Option<usize>,
     /// The folder for the files of --profile-memory. [default: the current folder]

@@ -37,8 +37,8 @@ pub(crate) struct SpeechArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
     /// The largest number of segments of a long text to generate together; the memory limit can lower it.
-    /// A larger batch needs more memory and finishes the text sooner, but delays its first audio. It does
-    /// not change the audio. [default: chosen from the available memory; 1 when writing to standard output]
+    /// A larger batch needs more memory and delays the first audio. With a large model, it finishes the
+    /// text sooner. It does not change the audio. [default: chosen from the available memory; 1 when writing to standard output]
     #[arg(
         long,
         value_name = "COUNT",

@@ -78,7 +78,7 @@ fn profile_has_phases_and_a_summary() {
     // The categories include the weights, so the model was still loaded.
     let parts = &report(&place, "")["summary"]["categories"]["rows"];
     let weights = parts.as_array().unwrap().iter();
-    let weights = weights.filter(|part| part["name"] == "weights");
+    let weights = weights.filter(|row| row["name"] == "weights");
     let bytes = weights
         .map(|part| part["bytes"].as_i64().unwrap())
         .sum::<i64>();

@@ -87,7 +87,7 @@ fn rejects_text_that_is_not_utf8_with_the_position() {
     let bytes = b"Caf\xe9 au lait";
     place
         .run_with_stdin(&["generate"], bytes)
-        .fails(&["the standard input is not UTF-8", "byte 4 "]);
+        .fails(&["the text from standard input is not UTF-8", "byte 4 "]);
     place.write("latin1.txt", bytes);
     place
         .generate(&["--file", "latin1.txt"])

@@ -76,9 +76,13 @@ impl<'a> Wanted<'a> {
             .build()
             .map_err(|error| self.explained(hub, &folder, error))?;
         let address = api.repo(self.at(self.revision)).url(self.file);
-        let asked = api.clone();
-        let metadata = timeout::run(hub.timeout, |_| (), move |_| asked.metadata(&address))
-            .map_err(|error| self.explained(hub, &folder, error))?;
+        let metadata_api = api.clone();
+        let metadata = timeout::run(
+            hub.timeout,
+            |_| (),
+            move |_| metadata_api.metadata(&address),
+        )
+        .map_err(|error| self.explained(hub, &folder, error))?;
         let (commit, etag) = (metadata.commit_hash(), metadata.etag());
         // The server chooses these, and `hf-hub` makes paths from them, which must not lead out of the cache.
         if !is_inside(commit) || !is_inside(etag) {
@@ -89,14 +93,14 @@ impl<'a> Wanted<'a> {
         let places = cache.repo(self.at(commit));
         let blob = places.blob_path(etag);
         let path = places.pointer_path(commit).join(self.file);
-        let kept = |source| self.explained(hub, &blob, ApiError::IoError(source));
+        let cache_error = |source| self.explained(hub, &blob, ApiError::IoError(source));
         // `huggingface_hub` locks the same file.
         let locks = folder.join(".locks").join(self.at(commit).folder_name());
-        let _lock = lock(&locks.join(format!("{etag}.lock"))).map_err(kept)?;
+        let _lock = lock(&locks.join(format!("{etag}.lock"))).map_err(cache_error)?;
         let total = metadata.size() as u64;
         let mut attempts = 0;
         while !path.is_file() {
-            prepare(&blob, &path, total).map_err(kept)?;
+            prepare(&blob, &path, total).map_err(cache_error)?;
             let (repo, file) = (api.repo(self.at(commit)), self.file.to_owned());
             let result = timeout::run(
                 hub.timeout,
@@ -106,8 +110,10 @@ impl<'a> Wanted<'a> {
             attempts += 1;
             match result {
                 Ok(path) => {
-                    if !is_whole(&path, &metadata).map_err(kept)? {
-                        remove(&path).and_then(|()| remove(&blob)).map_err(kept)?;
+                    if !is_whole(&path, &metadata).map_err(cache_error)? {
+                        remove(&path)
+                            .and_then(|()| remove(&blob))
+                            .map_err(cache_error)?;
                         return Err(self.failed(
                             "its length or its SHA-256 is wrong; the download was deleted, try again",
                         ));
@@ -125,7 +131,7 @@ impl<'a> Wanted<'a> {
         cache
             .repo(self.at(self.revision))
             .create_ref(commit)
-            .map_err(kept)?;
+            .map_err(cache_error)?;
         Ok(path)
     }
 
@@ -149,7 +155,7 @@ impl<'a> Wanted<'a> {
                 ureq::Error::StatusCode(404) => HubError::NotFound {
                     location,
                     reason: format!(
-                        "{endpoint} has no repository {}, or that has no revision {} with a file {}",
+                        "{endpoint} has no repository {}, or the repository has no revision {} with a file {}",
                         self.repo,
                         self.revision,
                         self.file
@@ -165,11 +171,11 @@ impl<'a> Wanted<'a> {
             ApiError::IoError(error) => self.failed(explain(&error.into())),
             ApiError::MissingHeader(name) | ApiError::InvalidHeader(name) => {
                 self.failed(format!(
-                    "the answer has no valid {name}: this is not a Hugging Face server, or a proxy changes its answers"
+                    "the response has no valid {name}: this is not a Hugging Face server, or a proxy changes its responses"
                 ))
             }
             ApiError::LockAcquisition(path) => self.failed(format!(
-                "another program downloads it ({} is locked); try again later",
+                "another program is downloading it ({} is locked); try again later",
                 path.display()
             )),
             error => self.failed(error.to_string()),
@@ -182,23 +188,23 @@ fn is_inside(name: &str) -> bool {
     !name.is_empty()
         && Path::new(name)
             .components()
-            .all(|part| matches!(part, Component::Normal(_)))
+            .all(|component| matches!(component, Component::Normal(_)))
 }
 
 /// Prepares a partial download for `hf-hub`, which can resume a `.part` file only if it is incomplete.
 fn prepare(blob: &Path, path: &Path, total: u64) -> io::Result<()> {
-    let part = blob.with_extension("part");
-    let there = |path: &Path| path.metadata().map_or(0, |metadata| metadata.len());
+    let partial = blob.with_extension("part");
+    let length = |path: &Path| path.metadata().map_or(0, |metadata| metadata.len());
     // The same contents may exist from another commit; `hf-hub` would download them again.
-    if there(&part) < total && there(blob) == total {
-        fs::copy(blob, &part)?;
+    if length(&partial) < total && length(blob) == total {
+        fs::copy(blob, &partial)?;
     }
-    if there(&part) > total {
-        remove(&part)?;
-    } else if there(&part) == total {
+    if length(&partial) > total {
+        remove(&partial)?;
+    } else if length(&partial) == total {
         File::options()
             .write(true)
-            .open(&part)?
+            .open(&partial)?
             .set_len(total.saturating_sub(1))?;
     }
     // A link to a deleted blob would block a new one.

@@ -53,13 +53,13 @@ fn hub_with_short_timeout(options: HubOptions) -> Hub {
 /// Records its calls.
 #[derive(Default)]
 struct Watcher {
-    steps: Mutex<Vec<(u64, Option<u64>)>>,
+    updates: Mutex<Vec<(u64, Option<u64>)>>,
     done: Mutex<Vec<String>>,
 }
 
 impl Progress for Watcher {
     fn downloading(&self, _: &Location, bytes: u64, total: Option<u64>) {
-        self.steps.lock().unwrap().push((bytes, total));
+        self.updates.lock().unwrap().push((bytes, total));
     }
 
     fn downloaded(&self, location: &Location) {
@@ -177,7 +177,7 @@ fn unreachable_servers_have_distinct_errors() {
 #[test]
 fn offline_there_are_no_requests_and_the_error_has_a_remedy() {
     let cache = TempDir::new().unwrap();
-    let server = server::Server::new(|_| panic!("asked while offline"));
+    let server = server::Server::new(|_| panic!("a request while offline"));
     let hub = hub(HubOptions {
         offline: true,
         ..options(&cache, &server.url(""))

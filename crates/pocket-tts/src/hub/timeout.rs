@@ -48,7 +48,7 @@ pub(super) fn run<T: Send + 'static>(
             // The call has ended and dropped its counter.
             Err(RecvTimeoutError::Disconnected) => {
                 let panicked = |_| {
-                    let problem = "hf-hub cannot read the server's answer";
+                    let problem = "hf-hub cannot read the server's response";
                     Err(io::Error::other(problem).into())
                 };
                 return thread.join().unwrap_or_else(panicked);

@@ -38,7 +38,7 @@ pub(super) fn download(
     folder: &Path,
 ) -> Result<PathBuf, HubError> {
     let path = path(folder, address);
-    let kept = |source| HubError::Cache {
+    let cache_error = |source| HubError::Cache {
         location: location.to_string(),
         path: path.clone(),
         source,
@@ -53,7 +53,7 @@ pub(super) fn download(
             reason: explain(error),
         },
     };
-    let _lock = lock(&path.with_added_extension("lock")).map_err(kept)?;
+    let _lock = lock(&path.with_added_extension("lock")).map_err(cache_error)?;
     if path.is_file() {
         return Ok(path);
     }
@@ -72,7 +72,7 @@ pub(super) fn download(
         .into_body();
     let total = body.content_length();
     let mut body = body.into_reader();
-    let mut file = OutputFile::create(&path).map_err(kept)?;
+    let mut file = OutputFile::create(&path).map_err(cache_error)?;
     let (mut bytes, mut buffer) = (0, vec![0; 1 << 16]);
     loop {
         hub.report(location, bytes, total);
@@ -82,12 +82,12 @@ pub(super) fn download(
         {
             0 => break,
             read => {
-                file.write_all(&buffer[..read]).map_err(kept)?;
+                file.write_all(&buffer[..read]).map_err(cache_error)?;
                 bytes += read as u64;
             }
         }
     }
-    file.as_file().sync_all().map_err(kept)?;
-    file.persist().map_err(kept)?;
+    file.as_file().sync_all().map_err(cache_error)?;
+    file.persist().map_err(cache_error)?;
     Ok(path)
 }

@@ -26,7 +26,7 @@ static MONITOR: LazyLock<MemoryMonitor> = LazyLock::new(|| {
                 .with_reserved(device(|device| device.reserved_bytes)),
         )
         .build()
-        // Only a bad setting is refused, and none is set.
+        // `build` fails only for invalid settings, and none is set.
         .unwrap_or_default();
     categories::register(&monitor, &POOL, &MODELS);
     monitor
@@ -174,7 +174,7 @@ pub(super) fn set_default_limit_bytes(limit: Option<u64>) {
         .unwrap_or_else(PoisonError::into_inner) = limit;
 }
 
-/// Proof that this session is the only open one. Dropping it lets another one open.
+/// Proof that this session is the only open one. Dropping the token allows the next session to open.
 #[derive(Debug)]
 pub(super) struct SessionToken(());
 
@@ -191,7 +191,7 @@ impl Drop for SessionToken {
     }
 }
 
-/// Reads the program's allocator once it is installed.
+/// Returns a counter that reads the program's allocator once it is installed.
 fn heap_counter() -> HeapCounter {
     HeapCounter::new(|| Some(heap()?.stats().live_bytes))
         .with_peak(|| Some(heap()?.stats().peak_bytes))

@@ -6,7 +6,7 @@ use super::context::MemoryContext;
 use super::globals::models;
 use super::release::release_idle_memory;
 
-/// Returns the limit of the context. When memory is short, it frees everything that speech can do without:
+/// Returns the limit of the context. When memory is short, it frees what speech does not need:
 /// idle tensors, cached voices that are not in use, voice encoders, and the allocator's idle blocks.
 pub(crate) fn current_limit() -> Option<MemoryLimit> {
     let limit = MemoryLimit::new(MemoryContext::current().limit_bytes()?);

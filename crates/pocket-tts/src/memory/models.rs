@@ -12,7 +12,7 @@ pub(crate) trait LoadedModel: Send + Sync {
     /// Returns the bytes of the cached voices.
     fn cached_voice_bytes(&self) -> u64;
 
-    /// Drops the cached voices that nothing else uses. Returns their bytes.
+    /// Drops the cached voices that are not in use. Returns their bytes.
     fn evict_voices(&self) -> u64;
 
     /// Drops the voice encoder. Returns its bytes.

@@ -18,9 +18,9 @@ use crate::speech::SpeechText;
 /// 8 it is only a tenth faster than with 4, for twice the memory (`cargo xtask bench memory`).
 const LARGE_MODEL_BATCH: usize = 4;
 
-/// Prepared weights from which a model is large. The weights of smaller models stay in the processor's
-/// caches, and generator and decoder run side by side, so a batch size of 1 is fastest: the built-in model
-/// loses a tenth with 4.
+/// Minimum size of the prepared weights of a large model. The weights of smaller models stay in the
+/// processor's caches, and generator and decoder run concurrently, so a batch size of 1 is fastest. The
+/// built-in model is a tenth slower with 4.
 const LARGE_MODEL_BYTES: usize = 64 << 20;
 
 /// Chooses batch sizes for a model within the current limit.
@@ -28,7 +28,7 @@ const LARGE_MODEL_BYTES: usize = 64 << 20;
 /// Its memory model consists of the model's dimensions and of the memory in use when the optimizer is made.
 /// The limit is the smaller of the context's
 /// ([`memory_efficient_context`](super::memory_efficient_context)) and the monitor's effective limit, which
-/// is that of a control group or the free memory of the machine.
+/// is the limit of a control group or the free memory of the machine.
 ///
 /// ```
 /// # #[cfg(feature = "builtin-voice")] {
@@ -61,8 +61,8 @@ impl BatchOptimizer {
     fn new(model: &Model) -> Self {
         let context = MemoryContext::current().limit_bytes();
         let monitor = get_memory_monitor();
-        // Memory that other processes use of a group or of the machine is not available. The monitor's
-        // configured limit is the context's, which counts differently.
+        // Other processes use memory of the control group or machine too, so only the headroom is
+        // available. The configured limit applies to counted bytes, and the context includes it.
         let effective = monitor.effective_limit().and_then(|limit| {
             let headroom = match limit.origin {
                 LimitOrigin::Configured => None,
@@ -188,7 +188,7 @@ impl BatchOptimizer {
 }
 
 /// Chooses a batch size if the options do not set one. If not even one segment fits, returns 1: the stream
-/// is then refused with the memory that it needs.
+/// is then refused, and the error states the memory that it needs.
 pub(crate) fn batch_size_for(
     model: &Model,
     segments: usize,

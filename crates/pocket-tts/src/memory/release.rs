@@ -113,18 +113,18 @@ pub fn release_idle_memory() -> FreedMemory {
     freed
 }
 
-/// Returns the idle blocks of the allocator.
+/// Returns the bytes of the allocator's idle blocks.
 fn retained_bytes() -> u64 {
     heap().map_or(0, |heap| heap.stats().retained_bytes)
 }
 
-/// Releases the allocator's idle blocks. Returns at most the bytes retained before anything was dropped:
-/// the others are the blocks of what was dropped.
+/// Releases the allocator's idle blocks. Returns at most the bytes retained before anything was dropped,
+/// because further blocks belonged to the dropped objects, whose bytes are reported already.
 fn trim_heap(retained_before: u64) -> u64 {
     heap().map_or(0, |heap| heap.trim(0).min(retained_before))
 }
 
-/// Returns the memory that the devices' pools hold.
+/// Returns the bytes that the devices' pools reserve.
 fn reserved_bytes() -> u64 {
     let devices = get_memory_pool().get_stats().devices;
     devices.iter().map(|device| device.reserved_bytes).sum()

@@ -96,8 +96,8 @@ impl Settings {
         Self::from_variables(|name| std::env::var_os(name))
     }
 
-    /// Reads the settings like [`Self::from_env`], from variables of another origin: for programs
-    /// whose flags override some of them.
+    /// Reads the settings like [`Self::from_env`], but takes the values from `variable`. For programs
+    /// with flags that override variables.
     ///
     /// ```
     /// use pocket_tts::memory::Settings;

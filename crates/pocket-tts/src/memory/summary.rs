@@ -155,7 +155,7 @@ pub struct MemorySummary {
     pub phases: Vec<Phase>,
     /// Alerts that apply now.
     pub open_alerts: Vec<String>,
-    /// Remedies.
+    /// Suggested remedies.
     pub advice: Vec<String>,
 }
 

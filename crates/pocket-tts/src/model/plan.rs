@@ -10,10 +10,10 @@ use crate::memory::{MemoryPlan, batch_size_for};
 use crate::speech::SpeechText;
 
 impl TtsModel {
-    /// Predicts the memory of [`Self::stream`] for a text, at the batch size and with the limit that it
-    /// would use here.
+    /// Predicts the memory of [`Self::stream`] for a text, at the batch size and with the limit that the
+    /// stream would use.
     ///
-    /// Frees the idle tensors of the pool, so the prediction adds to what is in use.
+    /// Releases the idle tensors of the pool first, so that the prediction does not include them.
     ///
     /// ```
     /// # #[cfg(feature = "builtin-voice")] {

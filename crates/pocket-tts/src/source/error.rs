@@ -38,7 +38,7 @@ pub enum SourceError {
     #[error(transparent)]
     Location(#[from] LocationError),
 
-    /// A key of a config file holds no valid location.
+    /// The value of a key in a config file is not a valid location.
     #[error("{}: `{key}` is not a valid location", file.display())]
     ConfigLocation {
         /// The config file.

@@ -35,7 +35,7 @@ impl ModelLocations {
     ///
     /// # Errors
     ///
-    /// The first text that is not a location.
+    /// A text is not a valid location; the first such text is reported.
     pub(super) fn of(config: &Config, file: impl AsRef<Path>) -> Result<Self, OpenError> {
         let file = file.as_ref();
         let folder = file.parent().unwrap_or(Path::new(""));
@@ -50,7 +50,7 @@ impl ModelLocations {
             |key, text: &Option<String>| text.as_deref().map(|text| parse(key, text)).transpose();
         let table = &config.flow_lm.lookup_table;
         let tokenizer = parse("flow_lm.lookup_table.tokenizer_path", &table.tokenizer_path)?;
-        // The reference also goes by the file name, whatever the config's `tokenizer` says.
+        // As in the reference, the extension takes precedence over the config's `tokenizer`.
         let tokenizer_format = match tokenizer.extension() {
             Some("json") => TokenizerFormat::Tokenizers,
             _ => table.tokenizer,

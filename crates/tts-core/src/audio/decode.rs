@@ -19,8 +19,8 @@ use super::{Audio, AudioError, Result, check_rate};
 
 /// The longest file that [`Audio::read`] accepts.
 ///
-/// A voice prompt needs seconds. Ten minutes allow long recordings that are then truncated, and at the
-/// highest rate limit the samples of a malicious file to 440 MiB.
+/// A voice prompt needs seconds. Ten minutes accept long recordings, which are then truncated, and
+/// bound the samples of a malicious file to 440 MiB at the highest rate.
 pub const MAX_READ_DURATION: Duration = Duration::from_secs(600);
 
 /// Reads the first audio track of the file as one channel, up to `limit`.
@@ -37,9 +37,10 @@ pub(super) fn read(path: &Path, limit: Duration) -> Result<Audio> {
         )));
     }
     // symphonia 0.6.1 panics on some damaged headers. Known inputs: a Vorbis codebook whose number of
-    // entries fails the check of its root, or whose codewords are longer than 32 bits; and, where overflow
-    // is checked, a WAV format chunk whose channels times bytes exceed 16 bits or whose channel mask has
-    // bits for fewer than its 32 or more channels. No state outlives the call.
+    // entries fails the check of its root, or whose codewords are longer than 32 bits; and, where
+    // overflow is checked, a WAV format chunk whose channel count times bytes per sample exceeds 16
+    // bits or whose channel mask has bits for fewer than its 32 or more channels. No state outlives
+    // the call.
     catch_unwind(AssertUnwindSafe(|| decode(path, file, limit)))
         .unwrap_or_else(|_| Err(damaged(path, "its contents are damaged")))
 }

@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn returns_audio_without_frames_or_numbers_unchanged() {
+    fn returns_audio_without_frames_or_with_only_nan_unchanged() {
         let short = Audio::new(vec![0.5; 479], 24_000);
         assert_eq!(end_on_pause(&short), short);
         let nan = end_on_pause(&Audio::new(vec![f32::NAN; 960], 24_000));

@@ -89,7 +89,7 @@ impl WavStreamWriter {
 
     /// Starts writing to a writer that cannot seek, such as the standard output.
     ///
-    /// The header contains a placeholder length of a thousand million samples, as in the reference,
+    /// The header contains a placeholder length of one billion samples, as in the reference,
     /// because the length is not known yet. Each [`write`](Self::write) is flushed.
     ///
     /// # Errors

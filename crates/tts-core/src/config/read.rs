@@ -108,7 +108,7 @@ fn one_of(names: &[&str]) -> String {
 }
 
 /// Deserializes a node. The methods check the type themselves, so that errors describe the allowed
-/// values in the words of a config's author.
+/// values in terms of the YAML file.
 impl<'de> de::Deserializer<'de> for &'de Node {
     type Error = Problem;
 

@@ -8,7 +8,7 @@ use serde_saphyr::{MessageFormatter, from_str_with_options};
 
 /// Deepest allowed nesting. Sections of a config nest three deep, and lists one deeper.
 const MAX_DEPTH: usize = 16;
-/// Most YAML events that aliases may repeat. The configs of the fixtures repeat five.
+/// Maximum number of YAML events that aliases may repeat. The configs of the fixtures repeat five.
 const MAX_REPEATED_EVENTS: usize = 10_000;
 
 /// A value and the line on which it starts.
@@ -208,7 +208,7 @@ impl Node {
 /// The value, for error messages.
 impl fmt::Display for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// Longest list that is shown in full, and most keys that are shown of a section.
+        /// Longest list that is shown in full, and maximum number of keys shown for a section.
         const SHOWN: usize = 8;
         match &self.value {
             Value::Null => f.write_str("empty"),

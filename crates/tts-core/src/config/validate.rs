@@ -9,9 +9,10 @@ use super::{Config, ConfigError, FlowLmConfig, MimiConfig, MimiTransformerConfig
 /// Largest width, count or rate: a hundred times those of any model of this kind, and small enough
 /// that the product of any three fits 64 bits.
 const MAX_SIZE: usize = 1 << 20;
-/// Most layers or blocks. Each takes time to build, so the bound is closer to existing models (24).
+/// Maximum number of layers or blocks. Each takes time to build, so the bound is closer to existing
+/// models (24).
 const MAX_LAYERS: usize = 1024;
-/// Most ratios of SEANet: each doubles the number of filters, which is at most [`MAX_SIZE`].
+/// Maximum number of SEANet ratios: each doubles the number of filters, which is at most [`MAX_SIZE`].
 const MAX_RATIOS: usize = 20;
 /// Tolerance for rounding of a whole number of samples: rates like 11.025 are not binary fractions.
 const WHOLE_TOLERANCE: f64 = 1e-6;

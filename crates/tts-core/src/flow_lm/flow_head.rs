@@ -1,4 +1,4 @@
-//! The flow head: a small MLP with adaptive normalisation that transforms noise into a latent (Li et
+//! The flow head: a small MLP with adaptive normalization that transforms noise into a latent (Li et
 //! al., 2024, "Autoregressive Image Generation without Vector Quantization").
 
 use burn::tensor::Tensor;
@@ -7,9 +7,9 @@ use crate::config::{Config, FlowType};
 use crate::ops::{Activation, Backend, LayerNorm, Linear, gated_add, modulate, tensor_from};
 use crate::weights::{Loader, WeightsError};
 
-/// Epsilon of the head's layer normalisations, as in training.
+/// Epsilon of the head's layer normalizations, as in training.
 const NORM_EPSILON: f32 = 1e-6;
-/// Epsilon of the normalisation after a time embedding, as in training.
+/// Epsilon of the normalization after a time embedding, as in training.
 const TIME_NORM_EPSILON: f32 = 1e-5;
 
 /// Frequencies of a time embedding: one value per frequency, of which cosine and sine are taken. All
@@ -50,7 +50,8 @@ struct Block {
 #[derive(Clone, Debug)]
 pub(crate) struct TimeSchedule {
     solver_steps: usize,
-    /// The vector that each step adds to the condition, [1, 1, width]; empty for heads without times.
+    /// The vector that each solver step adds to the condition, [1, 1, width]; empty for heads without
+    /// times.
     embedded: Vec<Tensor<3>>,
 }
 

@@ -77,11 +77,11 @@ impl BatchNeed {
 
 type Reclaim = dyn Fn() + Send + Sync;
 
-/// A limit on the [counted](super::Counted) bytes of the process that a stream adheres to.
+/// A limit on the [counted](super::Counted) bytes of the process, checked before and during a stream.
 ///
 /// A stream that may exceed the limit does not start. If other code allocates memory while the stream
 /// runs, the stream first frees what it can. Then it reduces its batch size from the next segment on.
-/// Finally it ends.
+/// If that is not enough, the stream ends with an error.
 #[derive(Clone)]
 pub struct MemoryLimit {
     limit_bytes: u64,
@@ -117,7 +117,7 @@ impl MemoryLimit {
         self.limit_bytes
     }
 
-    /// Checks that a model can be loaded whose loading takes at most `loading_bytes`.
+    /// Checks that a model fits the limit if loading it takes at most `loading_bytes`.
     ///
     /// # Errors
     ///
@@ -139,8 +139,8 @@ impl MemoryLimit {
         }
     }
 
-    /// Reserves the memory of the largest batch of up to `wanted` items that fits. Returns its size
-    /// too.
+    /// Reserves the memory of the largest batch of up to `wanted` items that fits. Also returns
+    /// the batch size.
     pub(crate) fn admit(
         &self,
         pool: &MemoryPool,

@@ -13,7 +13,7 @@ use crate::weights::{Loader, WeightsError};
 /// The decoding half of Mimi.
 #[derive(Debug)]
 pub(crate) struct MimiDecoder {
-    /// Reverses FlowLM's normalisation of latents and projects them to the transformer's width.
+    /// Reverses FlowLM's normalization of latents and projects them to the transformer's width.
     input: Linear,
     /// From frames to the transformer's positions; `None` if both have the same rate.
     upsample: Option<DepthwiseUpsample>,

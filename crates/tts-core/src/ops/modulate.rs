@@ -1,4 +1,4 @@
-//! Adaptive layer normalisation (Peebles and Xie, 2022): shift, scale and gate come from a condition
+//! Adaptive layer normalization (Peebles and Xie, 2022): shift, scale and gate come from a condition
 //! instead of from weights.
 
 use burn::tensor::Tensor;
@@ -9,7 +9,7 @@ use super::{Backend, kernels};
 
 /// Shifts and scales `x` by the first two blocks of `condition`.
 ///
-/// `x` is normalised first if `epsilon` is given.
+/// `x` is normalized first if `epsilon` is given.
 ///
 /// # Shapes
 ///

@@ -1,11 +1,11 @@
-//! Layer normalisation.
+//! Layer normalization.
 
 use burn::tensor::Tensor;
 
 use super::flex::{self, HostTensor};
 use super::{Backend, Vector, kernels};
 
-/// Layer normalisation over channels (Ba et al., 2016) with scale and offset.
+/// Layer normalization over channels (Ba et al., 2016) with scale and offset.
 #[derive(Clone, Debug)]
 pub(crate) struct LayerNorm {
     scale: Vector,
@@ -14,7 +14,7 @@ pub(crate) struct LayerNorm {
 }
 
 impl LayerNorm {
-    /// A normalisation with `scale` and `offset` per channel.
+    /// A normalization with `scale` and `offset` per channel.
     pub(crate) fn new(scale: &[f32], offset: &[f32], epsilon: f32, backend: &Backend) -> Self {
         Self {
             scale: Vector::new(scale, backend),
@@ -23,7 +23,7 @@ impl LayerNorm {
         }
     }
 
-    /// Normalises every row.
+    /// Normalizes every row.
     ///
     /// # Shapes
     ///

@@ -17,9 +17,9 @@ use crate::mimi::MimiDecoderState;
 /// almost nothing and delay the audio.
 pub(crate) const FRAMES_PER_CALL: usize = 4;
 
-/// Maximum pending latents for each segment of a batch: the number of frames of the segments that models
-/// were trained on. Latents are small compared to their audio, so segments are decoded only when they
-/// are next to be heard.
+/// Maximum pending latents for each segment of a batch: the number of frames of the segments that
+/// models were trained on. Latents are small compared to their audio, so a segment is decoded only
+/// when its audio is next in the output.
 pub(crate) const PENDING_FRAMES_PER_SEGMENT: usize = 512;
 
 /// Fraction of a second (1 / 200) over which a new decoder's first samples are faded in: they begin with
@@ -45,11 +45,11 @@ struct PendingSegment {
     has_ended: bool,
 }
 
-/// The segments that are not decoded yet, in the order in which they are heard.
+/// The segments that are not decoded yet, in the order of the output.
 #[derive(Debug, Default)]
 struct Queue {
     segments: VecDeque<PendingSegment>,
-    /// Number of the first segment in the queue.
+    /// Index of the first segment in the queue.
     first: usize,
     latents: usize,
     failure: Option<Error>,

@@ -13,8 +13,8 @@ use crate::flow_lm::{FrameOutput, TimeSchedule};
 use crate::ledger::{MemoryLimit, Reservation};
 use crate::noise::Noise;
 
-/// What the generator sends to the decoder. Segments are numbered over all requests, in the order in
-/// which they start and are heard.
+/// What the generator sends to the decoder. Segment indices run over all requests, in the order of
+/// generation and output.
 #[derive(Debug)]
 pub(super) enum Frame {
     /// The next segment of a request starts.

@@ -1,4 +1,4 @@
-//! Speech collected from its start to its end.
+//! Generation of whole speech, collected from its chunks.
 
 use std::sync::Arc;
 

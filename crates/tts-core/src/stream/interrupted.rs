@@ -7,8 +7,8 @@ use crate::error::Error;
 
 /// Speech that ended early: the error, and the audio generated before it.
 ///
-/// `?` converts it to its error and discards the audio. `P` is [`Audio`] for one text and `Vec<Audio>`,
-/// one for each text, for a batch.
+/// `?` converts it to its error and discards the audio. `P` is [`Audio`] for one text. For a batch,
+/// it is `Vec<Audio>` with one item per text.
 ///
 /// ```no_run
 /// # fn example(model: &tts_core::Model, request: tts_core::SpeechRequest) {

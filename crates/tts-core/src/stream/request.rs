@@ -1,11 +1,11 @@
-//! What a stream is started with.
+//! Requests for speech.
 
 use crate::ledger::MemoryLimit;
 use crate::options::GenerateOptions;
 use crate::text::PreparedText;
 use crate::voice::Voice;
 
-/// A prepared text, the voice that speaks it, and how.
+/// A prepared text, its voice, and the options of the generation.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SpeechRequest {
@@ -15,7 +15,7 @@ pub struct SpeechRequest {
     pub text: PreparedText,
     /// The options.
     pub options: GenerateOptions,
-    /// The limit that the speech adheres to. In a batch, the smallest limit applies to all requests.
+    /// The memory limit. In a batch, the smallest limit applies to all requests.
     pub memory_limit: Option<MemoryLimit>,
 }
 

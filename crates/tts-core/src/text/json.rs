@@ -10,7 +10,7 @@ use tokenizers::PreTokenizerWrapper;
 use crate::text::sentencepiece::CharsMap;
 
 /// Bytes that the library encodes per call when words are independent: enough for a small cost per call,
-/// and few enough that the first segment of a long text is available at once.
+/// and few enough that the first segment of a long text is available early.
 const STRETCH_BYTES: usize = 512;
 
 /// A tokenizer read from a `tokenizer.json`.

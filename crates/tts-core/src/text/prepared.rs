@@ -89,10 +89,10 @@ pub(crate) struct SegmentRules {
 /// A text that is normalized, cut into segments and tokenized for one model, made by
 /// [`Model::prepare`](crate::Model::prepare). Cheap to clone.
 ///
-/// Texts of up to [`CUT_AT_ONCE_BYTES`] are cut at once. Their segments are stored, so plans of their
-/// memory are exact. Longer texts are cut on demand, so the first segment is available at once.
-/// Their plans assume the largest segment that can normally occur. Only a stretch without
-/// punctuation can be larger, because it is never cut.
+/// Texts of up to [`CUT_AT_ONCE_BYTES`] are cut during preparation. Their segments are stored, so
+/// predictions of their memory are exact. Longer texts are cut on demand, so the first segment is
+/// available without delay. Their predictions assume the largest segment that can normally occur. Only
+/// a stretch without punctuation can be larger, because it is never cut.
 #[derive(Clone)]
 pub struct PreparedText {
     inner: Arc<Inner>,
@@ -109,7 +109,7 @@ struct Inner {
 
 impl PreparedText {
     pub(crate) fn new(tokenizer: &Arc<Tokenizer>, text: &str, rules: SegmentRules) -> Result<Self> {
-        // Models babble on emoji or punctuation alone.
+        // Models generate unintelligible speech for emoji or punctuation alone.
         if !text.chars().any(char::is_alphanumeric) {
             return Err(TextError::Empty);
         }

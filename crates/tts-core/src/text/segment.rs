@@ -10,9 +10,9 @@ use crate::text::split::Splitter;
 use crate::text::tokenizer::{TokenStream, Tokenizer};
 use crate::text::unicode::strip;
 
-/// The tokens of this text, without the first, end a sentence; the reference's choice.
+/// Sentences end at the tokens of this text, except its first token; as in the reference.
 const SENTENCE_ENDS: &str = ".!...?";
-/// The tokens of this text, without the first, are where sentences that are too long are cut.
+/// Sentences that are too long are cut at the tokens of this text, except its first token.
 const CLAUSE_ENDS: &str = ",;:";
 /// Characters of a segment that a message quotes.
 const QUOTED_CHARS: usize = 50;

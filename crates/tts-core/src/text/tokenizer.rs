@@ -22,7 +22,7 @@ pub enum TokenizerFormat {
 
 /// Encodes text to the token ids of a model's vocabulary, and decodes them.
 ///
-/// Threads share it behind an [`Arc`].
+/// Use an [`Arc`] to share a tokenizer between threads.
 ///
 /// ```no_run
 /// use std::path::Path;

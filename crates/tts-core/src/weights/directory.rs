@@ -106,7 +106,7 @@ impl Directory {
             Ok(read) => read,
             Err(safetensors::SafeTensorError::MetadataIncompleteBuffer) => {
                 return refuse(format!(
-                    "its header describes tensors of another length than the {len} bytes of the file; was it cut off while it was copied?"
+                    "the tensors in its header do not fill the {len} bytes of the file exactly; if the file was cut off, download it again"
                 ));
             }
             Err(error) => return refuse(error.to_string()),
@@ -159,7 +159,7 @@ impl Directory {
         self.entries.keys().any(|name| condition(name))
     }
 
-    /// Joins each pair of tensors `…_g` and `…_v` into one weight-normalised tensor.
+    /// Joins each pair of tensors `…_g` and `…_v` into one weight-normalized tensor.
     pub(super) fn join_weight_norms(mut self) -> Result<Self> {
         let gains: Vec<String> = self
             .entries
@@ -281,7 +281,7 @@ impl Directory {
             Entry::Plain(location) => Ok(RowTable::new(location.map()?, location.dtype, width)),
             Entry::WeightNorm { .. } => Err(WeightsError::format(
                 self.first_path(),
-                format!("{name} is weight-normalised, but embeddings are not"),
+                format!("{name} is weight-normalized, but embeddings are not"),
             )),
         }
     }

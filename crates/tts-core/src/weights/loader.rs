@@ -34,7 +34,7 @@ pub struct TensorSpec {
 /// Loads the tensors of one component and prepares them for a backend.
 ///
 /// Components get tensors only through a loader, which checks every shape against the header. In a dry
-/// run, the loader records what the component asks for and reads nothing. The list of expected tensors
+/// run, the loader records what the component requests and reads nothing. The list of expected tensors
 /// and the bytes that loading takes come from dry runs, so they always agree with the loading code.
 #[derive(Clone, Debug)]
 pub(crate) struct Loader<'a> {

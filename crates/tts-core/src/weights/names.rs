@@ -37,7 +37,7 @@ pub(super) fn mimi(directory: Directory) -> Result<Directory> {
     directory
         .rename(|name| {
             let name = name.strip_prefix("model.").unwrap_or(name);
-            // The quantiser and the semantic teacher, used in training only.
+            // The quantizer and the semantic teacher, used in training only.
             if name.starts_with("quantizer.vq.")
                 || name.starts_with("quantizer.logvar_")
                 || name.contains("_codebook")

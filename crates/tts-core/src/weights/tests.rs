@@ -44,7 +44,7 @@ fn write(folder: &Path, file: &str, tensors: &Tensors) -> PathBuf {
         (name.clone(), view)
     });
     let path = folder.join(file);
-    let bytes = safetensors::serialize(views, None).expect("it serialises");
+    let bytes = safetensors::serialize(views, None).expect("it serializes");
     std::fs::write(&path, bytes).expect("it is written");
     path
 }

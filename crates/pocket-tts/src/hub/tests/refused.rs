@@ -32,7 +32,7 @@ fn deletes_wrong_contents() {
         reply.body[600_000] ^= 1;
         reply
     };
-    // A server that goes on from the beginning whatever it is asked for.
+    // A server that ignores the requested range and always responds from the first byte.
     let anew = |_: Reply, request: &Request| {
         let reply = Reply {
             body: content(),
@@ -86,7 +86,7 @@ fn a_download_without_data_times_out() {
         .unwrap_err()
         .to_string();
     assert!(text.contains("does not respond"), "{text}");
-    // For its description, twice, and for itself, each of the Hub and of its storage.
+    // Two requests for metadata and one for the contents, each to the Hub and to its storage.
     assert_eq!(server.requests().len(), 6);
 }
 
@@ -156,7 +156,9 @@ fn missing_files_are_reported() {
     let text = error.to_string();
     assert!(
         text.starts_with("hf://o/r/f.bin@v9 does not exist: ")
-            && text.contains("no repository o/r, or that has no revision v9 with a file f.bin"),
+            && text.contains(
+                "no repository o/r, or the repository has no revision v9 with a file f.bin"
+            ),
         "{text}"
     );
 }

@@ -29,7 +29,7 @@ fn downloads_once_into_the_layout_of_huggingface_hub() {
     );
     assert!(
         !blob.with_extension("part").exists(),
-        "no unfinished file stays"
+        "no partial file remains"
     );
     assert_eq!(server.requests()[0].path, "/o/r/resolve/main/sub/f.bin");
     assert_eq!(server.starts(), [0]);
@@ -62,7 +62,7 @@ fn finds_downloads_of_huggingface_hub() {
     fs::create_dir_all(&snapshot).unwrap();
     fs::write(snapshot.join("f.bin"), "x").unwrap();
     let hub = hub(options(&cache, "http://127.0.0.1:1"));
-    // It notes no commits under `refs`, only branches.
+    // `huggingface_hub` stores only branches under `refs`, no commits.
     let path = Some(snapshot.join("f.bin"));
     assert_eq!(
         hub.cached(&location(&format!("hf://o/r/f.bin@{COMMIT}"))),
@@ -85,10 +85,10 @@ fn resumes_after_a_broken_connection() {
     let path = hub.resolve(&location("hf://o/r/f.bin@v1")).unwrap();
     assert_eq!(fs::read(path).unwrap(), content());
     assert_eq!(server.starts(), [0, 500_000, 1_000_000]);
-    let steps = watcher.steps.lock().unwrap();
-    assert!(steps.is_sorted() && steps.len() > 10);
-    assert_eq!(steps[0], (0, Some(1_200_000)));
-    assert_eq!(*steps.last().unwrap(), (1_200_000, Some(1_200_000)));
+    let updates = watcher.updates.lock().unwrap();
+    assert!(updates.is_sorted() && updates.len() > 10);
+    assert_eq!(updates[0], (0, Some(1_200_000)));
+    assert_eq!(*updates.last().unwrap(), (1_200_000, Some(1_200_000)));
     assert_eq!(*watcher.done.lock().unwrap(), ["hf://o/r/f.bin@v1"]);
 }
 
@@ -116,7 +116,10 @@ fn resumes_the_download_of_an_earlier_run() {
     assert_eq!(hub.cached(&file), None);
     assert_eq!(fs::read(hub.resolve(&file).unwrap()).unwrap(), content());
     assert_eq!(server.starts(), [700_000]);
-    assert_eq!(watcher.steps.lock().unwrap()[0], (700_000, Some(1_200_000)));
+    assert_eq!(
+        watcher.updates.lock().unwrap()[0],
+        (700_000, Some(1_200_000))
+    );
 }
 
 #[test]

@@ -190,7 +190,7 @@ fn serve(mut stream: TcpStream, answer: &Answer, log: &Mutex<Vec<Request>>, stop
         head += &format!("{name}: {value}\r\n");
     }
     let body = &reply.body[..reply.cut.unwrap_or(reply.body.len())];
-    // The client may have gone; that is its right.
+    // A client may close the connection early; that is not a failure.
     let _ = stream
         .write_all(format!("{head}\r\n").as_bytes())
         .and_then(|()| stream.write_all(body));

@@ -54,9 +54,9 @@ fn a_broken_download_leaves_no_file_and_the_next_one_restarts() {
     );
     assert_eq!(hub.cached(&file), None);
     assert_eq!(fs::read(hub.resolve(&file).unwrap()).unwrap(), content());
-    let steps = watcher.steps.lock().unwrap();
-    assert_eq!(steps[0], (0, Some(1_200_000)));
-    assert_eq!(*steps.last().unwrap(), (1_200_000, Some(1_200_000)));
+    let updates = watcher.updates.lock().unwrap();
+    assert_eq!(updates[0], (0, Some(1_200_000)));
+    assert_eq!(*updates.last().unwrap(), (1_200_000, Some(1_200_000)));
     assert_eq!(*watcher.done.lock().unwrap(), [file.to_string()]);
 }
 

@@ -1,9 +1,9 @@
-//! Row-wise normalisation and modulation.
+//! Row-wise normalization and modulation.
 
 use rten_simd::SimdOp;
 use rten_vecmath::{ExtendInit, Normalize, NormalizeOptions, Sum, SumSquareSub};
 
-/// Normalises each row of `width` channels; `affine` is a scale and an offset per channel.
+/// Normalizes each row of `width` channels; `affine` is a scale and an offset per channel.
 pub(crate) fn layer_norm(
     x: &[f32],
     affine: Option<(&[f32], &[f32])>,

@@ -26,7 +26,9 @@ impl CharsMap {
         let (units, replacements) = blob
             .split_first_chunk::<4>()
             .and_then(|(size, rest)| rest.split_at_checked(u32::from_le_bytes(*size) as usize))
-            .ok_or("its normalization map (`precompiled_charsmap`) is cut short; fetch it again")?;
+            .ok_or(
+                "its normalization map (`precompiled_charsmap`) is cut short; download it again",
+            )?;
         let (units, odd_bytes) = units.as_chunks::<4>();
         if units.is_empty() || !odd_bytes.is_empty() {
             return Err(
@@ -45,7 +47,8 @@ impl CharsMap {
     /// replacements are UTF-8. The error is the defect.
     pub(in crate::text) fn check(&self) -> Result<(), String> {
         let damaged = || {
-            "its normalization map (`precompiled_charsmap`) is damaged; fetch it again".to_owned()
+            "its normalization map (`precompiled_charsmap`) is damaged; download it again"
+                .to_owned()
         };
         let replacements = str::from_utf8(&self.replacements).map_err(|_| damaged())?;
         let mut seen = vec![false; self.units.len()];

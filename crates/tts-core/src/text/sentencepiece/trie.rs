@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prefixes_come_shortest_first_and_may_hold_any_byte() {
+    fn finds_prefixes_of_any_bytes_shortest_first() {
         let trie = Trie::new(vec![(b"ab", 7), (b"a", 3), (b"a\0\xff", 5), (b"b", 1)]).unwrap();
         let found = |text: &[u8]| trie.prefixes(text).collect::<Vec<_>>();
         assert_eq!(found(b"abc"), [(1, 3), (2, 7)]);
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_entries_are_refused_with_their_values() {
+    fn rejects_equal_entries_with_their_values() {
         assert_eq!(Trie::new(vec![(b"x", 4), (b"x", 2)]).unwrap_err(), (2, 4));
     }
 }
