@@ -232,7 +232,7 @@ fn advice(hit_rate: Option<f64>, has_alerts: bool) -> Vec<String> {
     }
     if has_alerts {
         advice.push(
-            "memory is short: set a lower limit (memory_efficient_context), reduce the batch size, \
+            "memory is short: reduce the batch size, unload models that are not in use, \
              or release idle memory (release_idle_memory)"
                 .to_owned(),
         );
