@@ -404,3 +404,31 @@ fn a_model_that_does_not_fit_is_not_loaded() {
     assert!(model.is_ok());
     assert!(peak_of(&window) <= sufficient_mb << 20);
 }
+
+#[test]
+fn oversized_segment_of_a_text_cut_on_demand_is_refused_before_its_prefill() {
+    let _alone = alone();
+    let model = TtsModel::builtin().unwrap();
+    let voice = model.default_voice().unwrap();
+    let options = GenerateOptions::default().with_seed(1);
+    // Too long to be cut during preparation; the first segment has no place to be cut at.
+    let text = "one two three ".repeat(300) + ". " + &"A short sentence. ".repeat(4000);
+    let plan = model.plan_stream_memory(&voice, &text, &options).unwrap();
+    let limit_bytes = (plan.peak_bytes / MIB + 2) * MIB;
+    let context = memory_efficient_context(limit_bytes / MIB);
+    let window = PeakWindow::new();
+    let mut stream = model.stream(&voice, &text, &options).unwrap();
+    let error = stream.next().unwrap().unwrap_err();
+    let Error::Core(CoreError::Memory(MemoryError::LimitTooLow { needed_bytes, .. })) = error
+    else {
+        panic!("{error}");
+    };
+    stream.wait();
+    drop(context);
+    assert!(
+        needed_bytes > limit_bytes,
+        "{needed_bytes} of {limit_bytes}"
+    );
+    let peak = peak_of(&window);
+    assert!(peak <= limit_bytes, "{peak} of {limit_bytes}");
+}

@@ -68,6 +68,9 @@ pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
     })
 }
 
+/// Longer than every key and number, and short enough for two lines of a terminal.
+const LONGEST: usize = 120;
+
 /// Returns an error's message without its location.
 fn message(error: &Error) -> String {
     let error = match error {
@@ -85,8 +88,13 @@ fn message(error: &Error) -> String {
             format!("a config cannot contain the YAML tag `{}`", shorten(tag))
         }
         error => {
+            // The library escapes what it quotes; only control characters could remain.
             let message = UserMessageFormatter.format_message(error);
-            format!("invalid YAML: {}", shorten(&message))
+            let printable = message.chars().filter(|c| !c.is_control());
+            format!(
+                "invalid YAML: {}",
+                printable.take(LONGEST).collect::<String>()
+            )
         }
     }
 }
@@ -236,8 +244,6 @@ impl fmt::Display for Node {
 
 /// Returns the text escaped, and cut to a length that fits an error message.
 pub(super) fn shorten(text: &str) -> String {
-    /// Longer than every key and number, and short enough for two lines of a terminal.
-    const LONGEST: usize = 120;
     let mut chars = text.chars();
     let start: String = chars
         .by_ref()

@@ -92,7 +92,8 @@ pub(crate) struct SegmentRules {
 /// Texts of up to [`CUT_AT_ONCE_BYTES`] are cut during preparation. Their segments are stored, so
 /// predictions of their memory are exact. Longer texts are cut on demand, so the first segment is
 /// available without delay. Their predictions assume the largest segment that can normally occur. Only
-/// a stretch without punctuation can be larger, because it is never cut.
+/// a stretch without punctuation can be larger, because it is never cut. With a memory limit, it is
+/// admitted before its prefill; if it does not fit, the stream ends with an error.
 #[derive(Clone)]
 pub struct PreparedText {
     inner: Arc<Inner>,
