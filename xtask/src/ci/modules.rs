@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn reports_upward_references_with_line_and_both_modules() {
-        let code = "use crate::error::Error;\n\nfn f() -> crate::model::Model {\n    todo!()\n}\n";
+        let code = "use crate::error::Error;\n\nfn f() -> crate::model::Model {\n    loop {}\n}\n";
         assert_eq!(
             check_file("text", 1, code),
             ["3: text must not refer to model, which is above it"]
