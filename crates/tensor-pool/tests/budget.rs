@@ -284,7 +284,7 @@ fn two_threads_reclaim_at_the_same_time() {
         let reservations = threads.map(|thread| thread.join().unwrap().unwrap());
         assert_eq!(
             budget.used_bytes(),
-            reservations.iter().map(Reservation::bytes).sum()
+            reservations.iter().map(Reservation::bytes).sum::<u64>()
         );
     });
 }
