@@ -47,6 +47,7 @@
 //! place in a transformer's sequence, and a *token* is a piece of text.
 
 pub mod audio;
+mod cancel;
 mod components;
 pub mod config;
 mod device;
@@ -83,6 +84,7 @@ pub mod memory {
 }
 
 pub use audio::Audio;
+pub use cancel::{CancelToken, Cancelled};
 pub use components::expected_tensors;
 pub use config::Config;
 pub use device::{DeviceError, DeviceKind};
