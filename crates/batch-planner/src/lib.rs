@@ -1,11 +1,12 @@
 //! Computes how much memory a batch needs before it is allocated, and how large a batch may be.
 //!
-//! The crate answers four questions from one description of a program's memory, the
+//! The crate answers five questions from one description of a program's memory, the
 //! [`MemoryModel`]:
 //!
 //! | question | function |
 //! |---|---|
 //! | How many bytes does each term of a batch of this size and length need? | [`MemoryModel::itemise`] |
+//! | How many sequences of these lengths fit beside the memory in use, and which limit is sufficient? | [`MemoryBudget::capacity`] |
 //! | How large may a batch of this length be? | [`BatchSizeOptimizer::get_optimal_batch_size`] |
 //! | How are requests of many lengths best cut into batches? | [`plan()`] |
 //! | May one more stream start now and finish inside the budget, and if not, when? | [`Schedule::ask`] |
@@ -43,6 +44,7 @@
 //! Arithmetic is exact, on integers. A value above 64 bits is [`Error::Overflow`].
 
 mod budget;
+mod capacity;
 mod error;
 mod model;
 mod optimizer;
@@ -52,6 +54,7 @@ mod search;
 mod share;
 
 pub use budget::MemoryBudget;
+pub use capacity::{Capacity, Sequences};
 pub use error::Error;
 pub use model::{
     Estimate, Fit, FitOptions, Item, MeasuredRange, MemoryModel, Residual, Sample, Term,

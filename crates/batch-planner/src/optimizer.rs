@@ -167,8 +167,7 @@ impl BatchSizeOptimizer {
         }
         model.check_range(self.floor, sequence_length)?;
 
-        let usable_bytes = self.budget.usable_bytes();
-        let fits = model.items_in(usable_bytes, sequence_length).unwrap_or(0);
+        let fits = self.budget.items(sequence_length);
         if fits < self.floor {
             return Err(self.infeasible(sequence_length)?);
         }
@@ -187,7 +186,7 @@ impl BatchSizeOptimizer {
         Ok(BatchSize {
             batch_size,
             estimate: model.itemise(batch_size, sequence_length)?,
-            usable_bytes,
+            usable_bytes: self.budget.usable_bytes(),
             limited_by,
         })
     }

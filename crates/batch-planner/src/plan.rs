@@ -119,11 +119,7 @@ pub fn plan(requests: &[Request], budget: &MemoryBudget, cost: &Cost) -> Result<
         check_alone(request, budget)?;
     }
 
-    let usable_bytes = budget.usable_bytes();
-    let most_rows = |length| {
-        let fits = budget.model.items_in(usable_bytes, length).unwrap_or(0);
-        fits.min(budget.model.most_items())
-    };
+    let most_rows = |length| budget.items(length).min(budget.model.most_items());
     let cuts = cuts::best(&sorted, *cost, most_rows)?;
 
     let mut batches = Vec::with_capacity(cuts.len());
@@ -148,14 +144,13 @@ pub fn plan(requests: &[Request], budget: &MemoryBudget, cost: &Cost) -> Result<
 /// Returns an error if a request does not fit in a batch of its own.
 fn check_alone(request: &Request, budget: &MemoryBudget) -> Result<()> {
     let needed_bytes = budget.model.bytes(1, request.length)?;
-    let usable_bytes = budget.usable_bytes();
-    match needed_bytes.checked_sub(usable_bytes) {
-        None | Some(0) => Ok(()),
-        Some(shortfall_bytes) => Err(Error::RequestTooLarge {
+    match budget.shortfall_bytes(needed_bytes) {
+        0 => Ok(()),
+        shortfall_bytes => Err(Error::RequestTooLarge {
             id: request.id,
             length: request.length,
             needed_bytes,
-            usable_bytes,
+            usable_bytes: budget.usable_bytes(),
             shortfall_bytes,
         }),
     }

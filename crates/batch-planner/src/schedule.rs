@@ -120,14 +120,14 @@ impl Schedule {
         let peak = Timeline::new(&self.budget.model, &all)?.peak_until(stream.remaining_steps)?;
 
         let usable_bytes = self.budget.usable_bytes();
-        Ok(match usable_bytes.checked_sub(peak.bytes) {
-            Some(headroom_bytes) => Admission::Admit {
+        Ok(match self.budget.shortfall_bytes(peak.bytes) {
+            0 => Admission::Admit {
                 peak,
-                headroom_bytes,
+                headroom_bytes: usable_bytes - peak.bytes,
             },
-            None => Admission::Refuse {
+            shortfall_bytes => Admission::Refuse {
                 peak,
-                shortfall_bytes: peak.bytes - usable_bytes,
+                shortfall_bytes,
                 earliest_start_step: Timeline::new(&self.budget.model, &self.running)?
                     .earliest_start(stream, usable_bytes)?,
             },

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use batch_planner::{MemoryBudget, MemoryModel, Sequences, Term};
 use tensor_pool::MemoryPool;
 
 use super::{MemoryError, counted};
@@ -72,6 +73,11 @@ impl BatchNeed {
     pub(crate) fn bytes(&self, batch_size: usize) -> u64 {
         let items = self.bytes_per_item.saturating_mul(batch_size as u64);
         self.fixed_bytes.saturating_add(items)
+    }
+
+    fn model(&self) -> MemoryModel {
+        let batch = Term::new("batch").fixed(self.fixed_bytes);
+        MemoryModel::new().with(batch.per_item(self.bytes_per_item))
     }
 }
 
@@ -186,9 +192,16 @@ impl MemoryLimit {
 
     /// Returns the number of items that fit now.
     fn fitting(&self, reserved: u64, pool: &MemoryPool, need: &BatchNeed) -> usize {
-        let present = present_with(reserved, pool).saturating_add(need.fixed_bytes);
-        let free = self.limit_bytes.checked_sub(present);
-        free.map_or(0, |free| (free / need.bytes_per_item.max(1)) as usize)
+        let budget = MemoryBudget::new(self.limit_bytes, need.model())
+            .with_used(present_with(reserved, pool));
+        // The items are equal, and the model contains their length.
+        let items = Sequences {
+            count: u64::MAX,
+            length: 0,
+        };
+        // More than 2^64 bytes fit no limit.
+        let capacity = budget.capacity(&[items], u64::MAX);
+        capacity.map_or(0, |capacity| capacity.batch_size as usize)
     }
 
     /// Checks that the process is within the limit, and frees memory if it is not.
