@@ -28,7 +28,7 @@ pub enum Error {
     OutOfRange {
         /// The requested batch size.
         batch_size: u64,
-        /// The requested length, in steps.
+        /// The requested length, in positions.
         sequence_length: u64,
         /// The range of the samples.
         range: MeasuredRange,
@@ -49,7 +49,7 @@ pub enum Error {
 
     /// The samples do not determine the coefficients.
     #[error(
-        "the samples do not determine the fixed, per-item and per-step memory: they have \
+        "the samples do not determine the fixed, per-item and per-position memory: they have \
          {batch_sizes} batch sizes and {sequence_lengths} lengths; measure at least two batch \
          sizes at each of two lengths (in different pages if memory is paged)"
     )]
@@ -68,7 +68,7 @@ pub enum Error {
     EmptySample {
         /// The sample's batch size.
         batch_size: u64,
-        /// The sample's length, in steps.
+        /// The sample's length, in positions.
         sequence_length: u64,
     },
 
@@ -109,7 +109,7 @@ pub enum Error {
          size fits; set a ceiling or add per-item memory to the model"
     )]
     Unbounded {
-        /// The requested length, in steps.
+        /// The requested length, in positions.
         sequence_length: u64,
     },
 
@@ -126,7 +126,7 @@ pub enum Error {
     RequestTooLarge {
         /// The request's id.
         id: u64,
-        /// The request's length, in steps.
+        /// The request's length, in positions.
         length: u64,
         /// The memory of the request in a batch of its own, including fixed memory, in bytes.
         needed_bytes: u64,

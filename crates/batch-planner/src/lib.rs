@@ -14,10 +14,10 @@
 //! ```
 //! use batch_planner::{BatchSizeOptimizer, MIB, MemoryModel, Term};
 //!
-//! // 500 MiB of weights, and 64 KiB of cache for each step of each item.
+//! // 500 MiB of weights, and 64 KiB of cache for each position of each item.
 //! let model = MemoryModel::new()
 //!     .with(Term::new("weights").fixed(500 * MIB))
-//!     .with(Term::new("cache").per_item_step(64 << 10));
+//!     .with(Term::new("cache").per_item_position(64 << 10));
 //! let optimizer = BatchSizeOptimizer::new(1024 * MIB, model);
 //!
 //! let answer = optimizer.get_optimal_batch_size(100)?;
@@ -37,9 +37,9 @@
 //! # Units
 //!
 //! Memory is in bytes. In names with `mb`, one MB is 1,048,576 bytes ([`MIB`]). A *length* is in
-//! *steps*, the unit by which an item grows: tokens, frames or pixels. Costs are in a unit that the
-//! caller chooses. Time is in steps too: at each step of a [`Schedule`], every stream advances by
-//! one.
+//! *positions*, the unit by which an item grows: tokens, frames or pixels. Costs are in a unit that the
+//! caller chooses. The time of a [`Schedule`] is counted in positions too: in a unit of time, each
+//! running stream advances by one position.
 //!
 //! Arithmetic is exact, on integers. A value above 64 bits is [`Error::Overflow`].
 

@@ -16,11 +16,11 @@ pub use term::Term;
 use crate::{Error, Result, Sequences};
 
 /// A program's memory as a sum of named terms. Each term has fixed bytes, bytes per item of a
-/// batch, and bytes per step of each item.
+/// batch, and bytes per position of each item.
 ///
 /// ```text
 /// bytes(batch, length) = sum over terms of
-///     fixed + batch x (per item + per item and step x length rounded up to whole pages)
+///     fixed + batch x (per item + per position x length rounded up to whole pages)
 /// ```
 ///
 /// The result never decreases when the batch size or the length grows. Build a model from a
@@ -35,7 +35,7 @@ use crate::{Error, Result, Sequences};
 /// let model = MemoryModel::new()
 ///     .with(Term::new("weights").fixed(90 * MIB))
 ///     .with(Term::new("pictures").per_item(12 * MIB))
-///     .with(Term::new("tiles").per_item_step(4096).paged(NonZeroU64::new(16).unwrap()));
+///     .with(Term::new("tiles").per_item_position(4096).paged(NonZeroU64::new(16).unwrap()));
 ///
 /// assert_eq!(model.bytes(2, 17)?, 90 * MIB + 2 * (12 * MIB + 32 * 4096));
 /// println!("{}", model.itemise(2, 17)?);

@@ -20,7 +20,7 @@ use crate::{Error, Estimate, MemoryBudget, MemoryModel, Result, Share};
 ///
 /// let model = MemoryModel::new()
 ///     .with(Term::new("weights").fixed(200 * MIB))
-///     .with(Term::new("cache").per_item_step(1 << 14));
+///     .with(Term::new("cache").per_item_position(1 << 14));
 /// let optimizer = BatchSizeOptimizer::new(512 * MIB, model)
 ///     .with_margin(Share::percent(5)?)
 ///     .with_ceiling(64);
@@ -93,7 +93,7 @@ impl BatchSizeOptimizer {
     ///   to 64, GPT-3: 128), and a narrower model caches more for its size.
     /// - Each layer caches a key and a value of that width, with 2 bytes per element.
     ///
-    /// A step of one item then needs `bytes / (6 x width)`: 97 KiB for a model of 500 MB.
+    /// Each position of an item then needs `bytes / (6 x width)`: 97 KiB for a model of 500 MB.
     ///
     /// The estimate is too high for models with shared key and value heads, too low for models with
     /// parameters of less than 2 bytes, and omits scratch memory. If the dimensions are known, use
@@ -147,7 +147,7 @@ impl BatchSizeOptimizer {
         &self.budget
     }
 
-    /// Returns the largest batch of items of `sequence_length` steps that fits. O(terms).
+    /// Returns the largest batch of items of `sequence_length` positions that fits. O(terms).
     ///
     /// # Errors
     ///

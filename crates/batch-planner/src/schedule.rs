@@ -11,47 +11,51 @@ pub use admission::{Admission, Peak};
 use crate::{Error, MemoryBudget, Result};
 use timeline::Timeline;
 
-/// A stream that runs for a known number of steps and grows by one step at each, such as a stream of
-/// generated tokens with its KV cache.
+/// A stream that grows by one position at a time, up to a known number of positions, such as a stream
+/// of generated tokens with its KV cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Stream {
     /// The caller's id, unique among the running streams.
     pub id: u64,
-    /// The current length in steps: the prompt and the generated steps.
-    pub held_steps: u64,
-    /// The number of steps until the stream ends, or an upper bound of it.
-    pub remaining_steps: u64,
+    /// The current length, in positions: the prompt and what was generated so far.
+    pub held_positions: u64,
+    /// The positions that the stream still adds until it ends, or an upper bound of them.
+    pub remaining_positions: u64,
     /// Bytes that the stream needs in addition to an item of the memory model while it runs.
     pub own_bytes: u64,
 }
 
 /// Admission control for streams that advance in lockstep.
 ///
-/// Each running stream is one item of the budget's [model](crate::MemoryModel). `t` steps from now
-/// its length is `held_steps + t`. It runs up to and including its last step,
-/// `t = remaining_steps`, and releases all of its memory after that step.
+/// Time is counted in positions: in a unit of time, each running stream advances by one position. Each
+/// running stream is one item of the budget's [model](crate::MemoryModel). At time `t` from now its
+/// length is `held_positions + t`. It runs up to and including `t = remaining_positions`, and then
+/// releases all of its memory.
 ///
-/// Memory is greatest at the last step of some stream, because streams only grow while they run.
-/// Only these steps are checked.
+/// Memory is greatest at the end of some stream, because streams only grow while they run. Only these
+/// times are checked.
 ///
 /// ```
 /// use batch_planner::{Admission, MIB, MemoryBudget, MemoryModel, Schedule, Stream, Term};
 ///
 /// let model = MemoryModel::new()
 ///     .with(Term::new("weights").fixed(100 * MIB))
-///     .with(Term::new("cache").per_item_step(MIB));
+///     .with(Term::new("cache").per_item_position(MIB));
 /// let mut schedule = Schedule::new(MemoryBudget::new(160 * MIB, model));
-/// let stream = |id, remaining_steps| Stream { id, held_steps: 0, remaining_steps, own_bytes: 0 };
+/// let stream = |id, remaining_positions| Stream { id, held_positions: 0, remaining_positions, own_bytes: 0 };
 ///
 /// assert!(schedule.start(stream(1, 40))?.is_admitted());
-/// // With another stream of 30 steps, both need 60 MiB at step 30: exactly the cache's budget.
+/// // Beside a stream of 30 positions, both need 60 MiB at time 30: exactly the cache's budget.
 /// assert!(schedule.ask(&stream(2, 30))?.is_admitted());
-/// // With a stream of 35 steps, both need 35 + 35 MiB at step 35. It fits from step 20 on: at step
-/// // 40, the last step of the first stream, they need 40 MiB and 20 MiB.
-/// let Admission::Refuse { shortfall_bytes, earliest_start_step, .. } = schedule.ask(&stream(2, 35))?
-///     else { panic!() };
+/// // Beside a stream of 35 positions, both need 35 + 35 MiB at time 35. It may start at time 20: at time
+/// // 40, the end of the first stream, they need 40 + 20 MiB.
+/// let Admission::Refuse { shortfall_bytes, earliest_start_after_positions, .. } =
+///     schedule.ask(&stream(2, 35))?
+/// else {
+///     panic!()
+/// };
 /// assert_eq!(shortfall_bytes, 10 * MIB);
-/// assert_eq!(earliest_start_step, Some(20));
+/// assert_eq!(earliest_start_after_positions, Some(20));
 ///
 /// schedule.advance(20);
 /// assert!(schedule.start(stream(2, 35))?.is_admitted());
@@ -103,7 +107,7 @@ impl Schedule {
     /// earliest start, which assumes that no other stream starts before.
     ///
     /// O(n log n) for n running streams, times the number of different page lengths in the model.
-    /// A refusal is O(n log n log s), where s is the greatest number of steps.
+    /// A refusal is O(n log n log s), where s is the greatest number of remaining positions.
     ///
     /// # Errors
     ///
@@ -117,7 +121,8 @@ impl Schedule {
         }
         let mut all = self.running.clone();
         all.push(*stream);
-        let peak = Timeline::new(&self.budget.model, &all)?.peak_until(stream.remaining_steps)?;
+        let peak =
+            Timeline::new(&self.budget.model, &all)?.peak_until(stream.remaining_positions)?;
 
         let usable_bytes = self.budget.usable_bytes();
         Ok(match self.budget.shortfall_bytes(peak.bytes) {
@@ -128,7 +133,7 @@ impl Schedule {
             shortfall_bytes => Admission::Refuse {
                 peak,
                 shortfall_bytes,
-                earliest_start_step: Timeline::new(&self.budget.model, &self.running)?
+                earliest_start_after_positions: Timeline::new(&self.budget.model, &self.running)?
                     .earliest_start(stream, usable_bytes)?,
             },
         })
@@ -147,14 +152,14 @@ impl Schedule {
         Ok(admission)
     }
 
-    /// Advances all streams by `steps` steps. Removes and returns the streams that ended before.
-    pub fn advance(&mut self, steps: u64) -> Vec<Stream> {
-        let ended = |stream: &mut Stream| stream.remaining_steps < steps;
+    /// Advances all streams by `positions`. Removes and returns the streams that ended before that time.
+    pub fn advance(&mut self, positions: u64) -> Vec<Stream> {
+        let ended = |stream: &mut Stream| stream.remaining_positions < positions;
         let removed = self.running.extract_if(.., ended).collect();
         for stream in &mut self.running {
             // Streams that `ask` checked do not overflow. For others, `ask` returns an error.
-            stream.held_steps = stream.held_steps.saturating_add(steps);
-            stream.remaining_steps -= steps;
+            stream.held_positions = stream.held_positions.saturating_add(positions);
+            stream.remaining_positions -= positions;
         }
         removed
     }

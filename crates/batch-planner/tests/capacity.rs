@@ -12,7 +12,7 @@ fn model(fixed: u64, item: u64, position: u64) -> MemoryModel {
         .with(
             Term::new("cache")
                 .per_item(item)
-                .per_item_step(position)
+                .per_item_position(position)
                 .paged(std::num::NonZeroU64::new(4).expect("above 0")),
         )
 }

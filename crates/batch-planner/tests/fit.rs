@@ -34,14 +34,14 @@ proptest! {
     fn recovers_a_linear_model_exactly(
         fixed in 1..4_000_000_000_u64,
         per_item in 0..100_000_000_u64,
-        per_step in 0..1_000_000_u64,
+        per_position in 0..1_000_000_u64,
         page in 1..100_u64,
     ) {
-        let page_steps = NonZeroU64::new(page).expect("above 0");
+        let page_positions = NonZeroU64::new(page).expect("above 0");
         let truth = |batch: u64, length: u64| {
-            fixed + batch * (per_item + per_step * length.div_ceil(page) * page)
+            fixed + batch * (per_item + per_position * length.div_ceil(page) * page)
         };
-        let options = FitOptions { page_steps, ..FitOptions::default() };
+        let options = FitOptions { page_positions, ..FitOptions::default() };
         let fit = MemoryModel::fit(&measured(truth), &options).expect("linear samples");
         prop_assert_eq!(fit.residual_bytes, 0);
         for (batch, length) in [(1, 50), (3, 77), (8, 1000)] {
@@ -76,7 +76,7 @@ proptest! {
             .into_iter()
             .map(|(batch_size, sequence_length, bytes)| Sample { batch_size, sequence_length, bytes })
             .collect();
-        let options = FitOptions { page_steps: page, ..FitOptions::default() };
+        let options = FitOptions { page_positions: page, ..FitOptions::default() };
         let _ = MemoryModel::fit(&samples, &options);
         let _ = fit(&samples);
     }
@@ -88,7 +88,7 @@ fn coefficients_are_non_negative() {
     let samples = measured(|batch, _| 1_000_000 - batch * 1000);
     let fit = fit(&samples).expect("within 5 %");
     assert_eq!(fit.model.terms()[1].bytes_per_item, 0);
-    assert_eq!(fit.model.terms()[2].bytes_per_item_step, 0);
+    assert_eq!(fit.model.terms()[2].bytes_per_item_position, 0);
 }
 
 #[test]

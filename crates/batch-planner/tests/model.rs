@@ -6,16 +6,17 @@ use batch_planner::{Error, MIB, MemoryModel, Term, TransformerDimensions};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
-fn term(fixed: u64, per_item: u64, per_step: u64, page: NonZeroU64) -> Term {
+fn term(fixed: u64, per_item: u64, per_position: u64, page: NonZeroU64) -> Term {
     Term::new("term")
         .fixed(fixed)
         .per_item(per_item)
-        .per_item_step(per_step)
+        .per_item_position(per_position)
         .paged(page)
 }
 
 fn terms(most: u64) -> impl Strategy<Value = Vec<Term>> {
-    let page = (1..=most.min(64)).prop_map(|steps| NonZeroU64::new(steps).expect("above 0"));
+    let page =
+        (1..=most.min(64)).prop_map(|positions| NonZeroU64::new(positions).expect("above 0"));
     let term = (0..=most, 0..=most, 0..=most, page).prop_map(|(a, b, c, page)| term(a, b, c, page));
     proptest::collection::vec(term, 0..5)
 }
@@ -35,9 +36,9 @@ proptest! {
         let expected: u64 = terms
             .iter()
             .map(|term| {
-                let page = term.page_steps.get();
+                let page = term.page_positions.get();
                 let rounded = length.div_ceil(page) * page;
-                term.fixed_bytes + batch * (term.bytes_per_item + term.bytes_per_item_step * rounded)
+                term.fixed_bytes + batch * (term.bytes_per_item + term.bytes_per_item_position * rounded)
             })
             .sum();
         let estimate = model(&terms).itemise(batch, length).expect("no overflow");
@@ -72,7 +73,7 @@ proptest! {
 }
 
 #[test]
-fn term_without_bytes_per_step_ignores_overflow_of_the_rounded_length() {
+fn term_without_bytes_per_position_ignores_overflow_of_the_rounded_length() {
     let page = NonZeroU64::new(1000).expect("above 0");
     let bytes = term(1, 2, 0, page).bytes(3, u64::MAX);
     assert_eq!(bytes, Ok(7));
@@ -101,10 +102,10 @@ fn dimensions_produce_weights_and_cache_terms() {
         kv_heads: 16,
         head_dimension: 64,
         bytes_per_value: 4,
-        page_steps: NonZeroU64::new(64).expect("above 0"),
+        page_positions: NonZeroU64::new(64).expect("above 0"),
     };
     let model = dimensions.memory_model().expect("no overflow");
-    // Keys and values, 6 layers, 1024 elements of 4 bytes, two pages for 65 steps.
+    // Keys and values, 6 layers, 1024 elements of 4 bytes, two pages for 65 positions.
     let cache = 2 * 6 * 1024 * 4 * 128;
     assert_eq!(model.bytes(3, 65), Ok(100 * MIB + 3 * cache));
 
@@ -119,7 +120,7 @@ fn dimensions_produce_weights_and_cache_terms() {
 fn estimate_displays_as_a_table() {
     let model = MemoryModel::new()
         .with(Term::new("weights").fixed(3 * MIB))
-        .with(Term::new("cache").per_item_step(1024));
+        .with(Term::new("cache").per_item_position(1024));
     let table = model.itemise(2, 10).expect("no overflow").to_string();
     let expected = "batch size 2 at length 10\n  weights     3.0 MiB\n  cache      20.0 KiB\n  \
                     total       3.0 MiB";

@@ -18,11 +18,11 @@ use crate::{Error, Result};
 ///     kv_heads: 32,
 ///     head_dimension: 128,
 ///     bytes_per_value: 2,
-///     page_steps: NonZeroU64::new(16).unwrap(),
+///     page_positions: NonZeroU64::new(16).unwrap(),
 /// };
 /// // Scratch memory depends on the kernels, so it is a separate term.
 /// let model = dimensions.memory_model()?.with(Term::new("scratch").fixed(300 * MIB));
-/// assert_eq!(model.terms()[1].bytes_per_item_step, 512 << 10);
+/// assert_eq!(model.terms()[1].bytes_per_item_position, 512 << 10);
 /// # Ok::<(), batch_planner::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,22 +38,22 @@ pub struct TransformerDimensions {
     pub head_dimension: u64,
     /// The size of a cached element, in bytes.
     pub bytes_per_value: u64,
-    /// The number of steps by which the cache grows; 1 if it is not paged.
-    pub page_steps: NonZeroU64,
+    /// The number of positions by which the cache grows; 1 if it is not paged.
+    pub page_positions: NonZeroU64,
 }
 
 impl TransformerDimensions {
-    /// Returns the bytes that a step of one item adds to the cache: a key and a value for each
+    /// Returns the bytes that each position of an item adds to the cache: a key and a value for each
     /// layer and head.
     ///
     /// # Errors
     ///
     /// [`Error::Overflow`] above `u64::MAX`.
-    pub fn cache_bytes_per_step(&self) -> Result<u64> {
+    pub fn cache_bytes_per_position(&self) -> Result<u64> {
         [self.kv_heads, self.head_dimension, self.bytes_per_value, 2]
             .iter()
             .try_fold(self.layers, |product, factor| product.checked_mul(*factor))
-            .ok_or_else(|| Error::overflow("the cache in bytes of one step"))
+            .ok_or_else(|| Error::overflow("the cache in bytes of one position"))
     }
 
     /// Returns a model with the terms `"weights"` and `"KV cache"`.
@@ -62,11 +62,11 @@ impl TransformerDimensions {
     ///
     /// # Errors
     ///
-    /// The same as [`TransformerDimensions::cache_bytes_per_step`].
+    /// The same as [`TransformerDimensions::cache_bytes_per_position`].
     pub fn memory_model(&self) -> Result<MemoryModel> {
         let cache = Term::new("KV cache")
-            .per_item_step(self.cache_bytes_per_step()?)
-            .paged(self.page_steps);
+            .per_item_position(self.cache_bytes_per_position()?)
+            .paged(self.page_positions);
         Ok(MemoryModel::new()
             .with(Term::new("weights").fixed(self.weight_bytes))
             .with(cache))

@@ -12,7 +12,7 @@ use crate::{Error, Result, Share};
 pub struct Sample {
     /// The number of items in the batch.
     pub batch_size: u64,
-    /// The length of each item, in steps.
+    /// The length of each item, in positions.
     pub sequence_length: u64,
     /// The measured peak, in bytes. Above 0.
     pub bytes: u64,
@@ -24,15 +24,15 @@ pub struct FitOptions {
     /// The greatest allowed residual, as a share of the sample's measured bytes. The default is
     /// 5 %: half of the 10 % that is commonly left free for unaccounted memory.
     pub max_residual: Share,
-    /// The number of steps in a page of the program's memory; 1 (the default) without pages.
-    pub page_steps: NonZeroU64,
+    /// The number of positions in a page of the program's memory; 1 (the default) without pages.
+    pub page_positions: NonZeroU64,
 }
 
 impl Default for FitOptions {
     fn default() -> Self {
         Self {
             max_residual: Share::FIVE_PERCENT,
-            page_steps: NonZeroU64::MIN,
+            page_positions: NonZeroU64::MIN,
         }
     }
 }
@@ -40,7 +40,7 @@ impl Default for FitOptions {
 /// A model fitted to samples, with its residuals.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fit {
-    /// The model: the terms `"fixed"`, `"per item"` and `"per step"`, and `"residual"`, which is
+    /// The model: the terms `"fixed"`, `"per item"` and `"per position"`, and `"residual"`, which is
     /// [`Fit::residual_bytes`].
     pub model: MemoryModel,
     /// The residual of the fitted line at each sample, in the samples' order.
@@ -70,7 +70,7 @@ impl Residual {
 
 impl MemoryModel {
     /// Fits a model to measurements by non-negative least squares. The coefficients (fixed, per
-    /// item, per step of an item) are rounded to the nearest byte.
+    /// item, per position of an item) are rounded to the nearest byte.
     ///
     /// A least-squares line is below about half of its samples, so it would plan batches above the
     /// budget. The fitted model is therefore the line plus the greatest residual above it
@@ -110,7 +110,7 @@ impl MemoryModel {
         let range = check(samples)?;
         let rows = samples
             .iter()
-            .map(|sample| row(sample, options.page_steps))
+            .map(|sample| row(sample, options.page_positions))
             .collect::<Result<Vec<_>>>()?;
         let targets: Vec<f64> = samples.iter().map(|sample| sample.bytes as f64).collect();
         let coefficients =
@@ -119,14 +119,14 @@ impl MemoryModel {
                 sequence_lengths: distinct(samples, |sample| sample.sequence_length),
             })?;
         // The conversion saturates. A saturated coefficient causes a residual that is rejected below.
-        let [fixed, per_item, per_step] = coefficients.map(|value| value.round() as u64);
+        let [fixed, per_item, per_position] = coefficients.map(|value| value.round() as u64);
         let line = Self {
             terms: vec![
                 Term::new("fixed").fixed(fixed),
                 Term::new("per item").per_item(per_item),
-                Term::new("per step")
-                    .per_item_step(per_step)
-                    .paged(options.page_steps),
+                Term::new("per position")
+                    .per_item_position(per_position)
+                    .paged(options.page_positions),
             ],
             range: Some(range),
         };
@@ -185,10 +185,10 @@ fn check(samples: &[Sample]) -> Result<MeasuredRange> {
 }
 
 /// Returns the sample's row of the system `row x coefficients = bytes`.
-fn row(sample: &Sample, page_steps: NonZeroU64) -> Result<[f64; UNKNOWNS]> {
+fn row(sample: &Sample, page_positions: NonZeroU64) -> Result<[f64; UNKNOWNS]> {
     let length = sample
         .sequence_length
-        .checked_next_multiple_of(page_steps.get())
+        .checked_next_multiple_of(page_positions.get())
         .ok_or_else(|| Error::overflow("the length of a sample, rounded up to whole pages,"))?;
     let batch_size = sample.batch_size as f64;
     Ok([1.0, batch_size, batch_size * length as f64])
