@@ -14,15 +14,16 @@ fn main() -> Result<(), Error> {
     let dimensions = TransformerDimensions {
         weight_bytes: 13_500 * MIB,
         layers: 32,
+        sliding_window: None,
         kv_heads: 8,
         head_dimension: 128,
-        bytes_per_value: 2,
+        bits_per_value: 16,
         page_positions: NonZeroU64::new(16).unwrap_or(NonZeroU64::MIN),
     };
     let model = dimensions
         .memory_model()?
         .with(Term::new("scratch").fixed(400 * MIB).per_item(8 * MIB));
-    let margin = Share::percent(5)?;
+    let margin = Share::percent::<5>();
 
     println!("The largest batch of conversations of 4096 tokens:\n");
     let optimizer = BatchSizeOptimizer::new(LIMIT_BYTES, model.clone()).with_margin(margin);

@@ -7,9 +7,9 @@ mod term;
 
 use serde::{Deserialize, Serialize};
 
-pub use dimensions::TransformerDimensions;
+pub use dimensions::{SlidingWindow, TransformerDimensions};
 pub use estimate::{Estimate, Item};
-pub use fit::{Fit, FitOptions, Residual, Sample};
+pub use fit::{Fit, FitError, FitOptions, Residual, Sample};
 pub use range::MeasuredRange;
 pub use term::Term;
 
@@ -22,6 +22,8 @@ use crate::{Error, Result, Sequences};
 /// bytes(batch, length) = sum over terms of
 ///     fixed + batch x (per item + per position x length rounded up to whole pages)
 /// ```
+///
+/// In a term with a [window](Term::windowed), a length above the window counts as the window.
 ///
 /// The result never decreases when the batch size or the length grows. Build a model from a
 /// program's dimensions, term by term or with [`TransformerDimensions`], or

@@ -22,7 +22,7 @@ use crate::{Error, Estimate, MemoryBudget, MemoryModel, Result, Share};
 ///     .with(Term::new("weights").fixed(200 * MIB))
 ///     .with(Term::new("cache").per_item_position(1 << 14));
 /// let optimizer = BatchSizeOptimizer::new(512 * MIB, model)
-///     .with_margin(Share::percent(5)?)
+///     .with_margin(Share::percent::<5>())
 ///     .with_ceiling(64);
 ///
 /// assert_eq!(optimizer.get_optimal_batch_size(1000)?.batch_size, 18);
@@ -71,8 +71,14 @@ impl BatchSizeOptimizer {
     /// The limit applies to the whole model, including fixed memory. This crate does not detect the
     /// memory of the machine.
     pub fn new(memory_limit_bytes: u64, model: MemoryModel) -> Self {
+        Self::of(MemoryBudget::new(memory_limit_bytes, model))
+    }
+
+    /// Returns an optimizer for a budget, which may have a margin and memory in use, with a floor of 1 and
+    /// no ceiling.
+    pub fn of(budget: MemoryBudget) -> Self {
         Self {
-            budget: MemoryBudget::new(memory_limit_bytes, model),
+            budget,
             floor: 1,
             ceiling: None,
         }
@@ -115,7 +121,7 @@ impl BatchSizeOptimizer {
         let limit = rule_of_thumb::bytes_of_mb(memory_limit_mb, "the memory limit")?;
         let model_size = rule_of_thumb::bytes_of_mb(model_size_mb, "the model's size")?;
         let model = rule_of_thumb::memory_model(model_size);
-        Ok(Self::new(limit, model).with_margin(Share::TEN_PERCENT))
+        Ok(Self::new(limit, model).with_margin(Share::percent::<10>()))
     }
 
     /// Sets the share of the limit that stays free.

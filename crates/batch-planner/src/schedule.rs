@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 pub use admission::{Admission, Peak};
 
-use crate::{Error, MemoryBudget, Result};
+use crate::{MemoryBudget, Result};
 use timeline::Timeline;
 
 /// A stream that grows by one position at a time, up to a known number of positions, such as a stream
@@ -23,6 +23,25 @@ pub struct Stream {
     pub remaining_positions: u64,
     /// Bytes that the stream needs in addition to an item of the memory model while it runs.
     pub own_bytes: u64,
+}
+
+/// Why a stream cannot be found or added by its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScheduleError {
+    /// A stream with this id is already running.
+    #[error("a stream with the id {id} is already running; give each stream a unique id")]
+    DuplicateStream {
+        /// The id of the stream.
+        id: u64,
+    },
+
+    /// No running stream has this id.
+    #[error("no running stream has the id {id}; it was never started or has finished")]
+    UnknownStream {
+        /// The id of the stream.
+        id: u64,
+    },
 }
 
 /// Admission control for streams that advance in lockstep.
@@ -84,11 +103,11 @@ impl Schedule {
     ///
     /// # Errors
     ///
-    /// [`Error::DuplicateStream`] if two streams have the same id.
+    /// [`ScheduleError::DuplicateStream`] if two streams have the same id.
     pub fn with_running(budget: MemoryBudget, running: Vec<Stream>) -> Result<Self> {
         let mut ids = BTreeSet::new();
         match running.iter().find(|stream| !ids.insert(stream.id)) {
-            Some(twice) => Err(Error::DuplicateStream { id: twice.id }),
+            Some(twice) => Err(ScheduleError::DuplicateStream { id: twice.id }.into()),
             None => Ok(Self { budget, running }),
         }
     }
@@ -106,18 +125,19 @@ impl Schedule {
     /// Checks whether `stream` can start now and finish inside the budget. A refusal contains the
     /// earliest start, which assumes that no other stream starts before.
     ///
-    /// O(n log n) for n running streams, times the number of different page lengths in the model.
+    /// O(n log n) for n running streams, times the number of different page lengths in the model; O(n²) per
+    /// term with a window.
     /// A refusal is O(n log n log s), where s is the greatest number of remaining positions.
     ///
     /// # Errors
     ///
-    /// - [`Error::DuplicateStream`] if a stream with this id is running;
-    /// - [`Error::OutOfRange`] if the number of streams or a final length is outside the measured
+    /// - [`ScheduleError::DuplicateStream`] if a stream with this id is running;
+    /// - [`Error::OutOfRange`](crate::Error::OutOfRange) if the number of streams or a final length is outside the measured
     ///   range of a fitted model;
-    /// - [`Error::Overflow`] if the memory of a stream or the peak is above `u64::MAX` bytes.
+    /// - [`Error::Overflow`](crate::Error::Overflow) if the memory of a stream or the peak is above `u64::MAX` bytes.
     pub fn ask(&self, stream: &Stream) -> Result<Admission> {
         if self.running.iter().any(|other| other.id == stream.id) {
-            return Err(Error::DuplicateStream { id: stream.id });
+            Err(ScheduleError::DuplicateStream { id: stream.id })?;
         }
         let mut all = self.running.clone();
         all.push(*stream);
@@ -168,13 +188,13 @@ impl Schedule {
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownStream`] if no running stream has this id.
-    pub fn finish(&mut self, id: u64) -> Result<Stream> {
+    /// [`ScheduleError::UnknownStream`] if no running stream has this id.
+    pub fn finish(&mut self, id: u64) -> Result<Stream, ScheduleError> {
         self.running
             .iter()
             .position(|stream| stream.id == id)
             .map(|index| self.running.remove(index))
-            .ok_or(Error::UnknownStream { id })
+            .ok_or(ScheduleError::UnknownStream { id })
     }
 
     /// Returns the peak of the running streams from now until the last one ends. O(n log n).

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU64;
 
-use batch_planner::{Error, MIB, MemoryModel, Term, TransformerDimensions};
+use batch_planner::{Error, MIB, MemoryModel, SlidingWindow, Term, TransformerDimensions};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -15,9 +15,13 @@ fn term(fixed: u64, per_item: u64, per_position: u64, page: NonZeroU64) -> Term 
 }
 
 fn terms(most: u64) -> impl Strategy<Value = Vec<Term>> {
-    let page =
-        (1..=most.min(64)).prop_map(|positions| NonZeroU64::new(positions).expect("above 0"));
-    let term = (0..=most, 0..=most, 0..=most, page).prop_map(|(a, b, c, page)| term(a, b, c, page));
+    let page = (1..=most.min(64)).prop_map(|page| NonZeroU64::new(page).expect("above 0"));
+    let window = proptest::option::of(1..1500_u64);
+    let numbers = (0..=most, 0..=most, 0..=most, page, window);
+    let term = numbers.prop_map(|(fixed, per_item, per_position, page, window)| Term {
+        window_positions: window.and_then(NonZeroU64::new),
+        ..term(fixed, per_item, per_position, page)
+    });
     proptest::collection::vec(term, 0..5)
 }
 
@@ -37,7 +41,8 @@ proptest! {
             .iter()
             .map(|term| {
                 let page = term.page_positions.get();
-                let rounded = length.div_ceil(page) * page;
+                let window = term.window_positions.map_or(u64::MAX, NonZeroU64::get);
+                let rounded = length.min(window).div_ceil(page) * page;
                 term.fixed_bytes + batch * (term.bytes_per_item + term.bytes_per_item_position * rounded)
             })
             .sum();
@@ -99,9 +104,10 @@ fn dimensions_produce_weights_and_cache_terms() {
     let dimensions = TransformerDimensions {
         weight_bytes: 100 * MIB,
         layers: 6,
+        sliding_window: None,
         kv_heads: 16,
         head_dimension: 64,
-        bytes_per_value: 4,
+        bits_per_value: 32,
         page_positions: NonZeroU64::new(64).expect("above 0"),
     };
     let model = dimensions.memory_model().expect("no overflow");
@@ -114,6 +120,36 @@ fn dimensions_produce_weights_and_cache_terms() {
         ..dimensions
     };
     assert!(matches!(huge.memory_model(), Err(Error::Overflow { .. })));
+}
+
+#[test]
+fn layers_with_a_window_stop_growing_at_the_window() {
+    let dimensions = TransformerDimensions {
+        weight_bytes: 0,
+        layers: 2,
+        sliding_window: Some(SlidingWindow {
+            layers: 10,
+            positions: NonZeroU64::new(100).expect("above 0"),
+        }),
+        kv_heads: 3,
+        head_dimension: 7,
+        bits_per_value: 4,
+        page_positions: NonZeroU64::MIN,
+    };
+    let model = dimensions.memory_model().expect("no overflow");
+    // Key and value of 3 x 7 elements are 21 bytes for each layer.
+    assert_eq!(model.bytes(1, 100), Ok(21 * 12 * 100));
+    assert_eq!(model.bytes(2, 150), Ok(2 * 21 * (2 * 150 + 10 * 100)));
+    assert_eq!(dimensions.cache_bytes_per_position(), Ok(21 * 12));
+
+    // 3 x 7 x 2 elements of 3 bits are 126 bits: whole bytes for each layer group.
+    let odd = TransformerDimensions {
+        layers: 1,
+        sliding_window: None,
+        bits_per_value: 3,
+        ..dimensions
+    };
+    assert_eq!(odd.cache_bytes_per_position(), Ok(16));
 }
 
 #[test]

@@ -25,7 +25,7 @@ fn models() -> impl Strategy<Value = MemoryModel> {
 }
 
 fn shares() -> impl Strategy<Value = Share> {
-    (0..100_u32).prop_map(|percent| Share::percent(percent).expect("below 100"))
+    (0..100_u32).prop_map(|percent| Share::new(f64::from(percent) / 100.0).expect("below 1"))
 }
 
 /// Returns the optimal batch size, or 0 if the floor does not fit.
@@ -284,7 +284,7 @@ fn results_round_trip_through_json() {
     let optimizer = small(420)
         .with_floor(2)
         .with_ceiling(9)
-        .with_margin(Share::percent(5).expect("5"));
+        .with_margin(Share::percent::<5>());
     let json = serde_json::to_string(&optimizer).expect("serialisable");
     assert_eq!(
         serde_json::from_str::<BatchSizeOptimizer>(&json).expect("valid JSON"),

@@ -3,8 +3,8 @@
 use std::num::NonZeroU64;
 
 use batch_planner::{
-    Admission, Error, FitOptions, MemoryBudget, MemoryModel, Peak, Sample, Schedule, Share, Stream,
-    Term,
+    Admission, Error, FitOptions, MemoryBudget, MemoryModel, Peak, Sample, Schedule, ScheduleError,
+    Share, Stream, Term,
 };
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -39,8 +39,17 @@ fn simulate(model: &MemoryModel, streams: &[Stream], start: u64) -> Vec<u64> {
 
 fn models() -> impl Strategy<Value = MemoryModel> {
     let page = || (1..12_u64).prop_map(|positions| NonZeroU64::new(positions).expect("above 0"));
-    (0..300_u64, 0..100_u64, 0..20_u64, 0..9_u64, page(), page()).prop_map(
-        |(fixed, item, a, b, page_a, page_b)| {
+    let window = proptest::option::of(1..60_u64);
+    (
+        0..300_u64,
+        0..100_u64,
+        0..20_u64,
+        0..9_u64,
+        page(),
+        page(),
+        window,
+    )
+        .prop_map(|(fixed, item, a, b, page_a, page_b, window)| {
             MemoryModel::new()
                 .with(
                     Term::new("a")
@@ -48,14 +57,14 @@ fn models() -> impl Strategy<Value = MemoryModel> {
                         .per_item_position(a)
                         .paged(page_a),
                 )
-                .with(
-                    Term::new("b")
+                .with(Term {
+                    window_positions: window.and_then(NonZeroU64::new),
+                    ..Term::new("b")
                         .per_item(item)
                         .per_item_position(b)
-                        .paged(page_b),
-                )
-        },
-    )
+                        .paged(page_b)
+                })
+        })
 }
 
 fn streams(most: usize) -> impl Strategy<Value = Vec<Stream>> {
@@ -169,7 +178,7 @@ proptest! {
             .with(Term::new("a").fixed(fixed).per_item(item))
             .with(Term::new("b").per_item_position(position).paged(page))
             .with(Term::new("c").per_item_position(position));
-        let budget = MemoryBudget::new(limit, model).with_margin(Share::percent(margin).expect("below 100"));
+        let budget = MemoryBudget::new(limit, model).with_margin(Share::new(f64::from(margin) / 100.0).expect("below 1"));
         let mut schedule = Schedule::new(budget);
         for (id, numbers) in (0..).zip(all) {
             let [held_positions, remaining_positions, own_bytes] = numbers.map(|number| number >> shift);
@@ -224,14 +233,17 @@ fn rejects_duplicate_and_unknown_ids() {
     );
     assert_eq!(
         schedule.start(stream(1, 10)),
-        Err(Error::DuplicateStream { id: 1 })
+        Err(ScheduleError::DuplicateStream { id: 1 }.into())
     );
-    assert_eq!(schedule.finish(2), Err(Error::UnknownStream { id: 2 }));
+    assert_eq!(
+        schedule.finish(2),
+        Err(ScheduleError::UnknownStream { id: 2 })
+    );
     assert_eq!(schedule.finish(1), Ok(stream(1, 10)));
     assert_eq!(schedule.running(), []);
 
     let twice = Schedule::with_running(schedule.budget().clone(), vec![stream(3, 1); 2]);
-    assert_eq!(twice, Err(Error::DuplicateStream { id: 3 }));
+    assert_eq!(twice, Err(ScheduleError::DuplicateStream { id: 3 }.into()));
 }
 
 #[test]

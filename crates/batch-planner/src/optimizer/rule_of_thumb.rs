@@ -1,7 +1,7 @@
 //! The memory of a transformer of which only the size is known. The rule is explained at
 //! [`BatchSizeOptimizer::for_model_size`](super::BatchSizeOptimizer::for_model_size).
 
-use crate::search::greatest;
+use crate::length::greatest;
 use crate::{Error, MIB, MemoryModel, Result, Term};
 
 /// The default size of a model, in MB of 1,048,576 bytes: 262 million parameters of 2 bytes. The

@@ -1,5 +1,5 @@
 use super::Stream;
-use crate::MemoryModel;
+use crate::{MemoryModel, Term};
 
 /// The streams that run in an interval of time, and their memory at any time in it.
 ///
@@ -10,8 +10,9 @@ use crate::MemoryModel;
 /// ```
 ///
 /// `(u - v) mod P` is `u - v`, or `u - v + P` if `u < v`. So the sum over all streams needs only
-/// their number, the sums of `h` and `u`, and the number of streams with `u < v`.
-pub(super) struct Alive {
+/// their number, the sums of `h` and `u`, and the number of streams with `u < v`. Terms with a window are
+/// summed stream by stream instead.
+pub(super) struct Alive<'a> {
     /// The fixed memory, in bytes.
     base_bytes: u128,
     /// The memory of each stream that does not depend on its length, in bytes.
@@ -20,6 +21,9 @@ pub(super) struct Alive {
     held_positions: u128,
     own_bytes: u128,
     pages: Vec<Page>,
+    windowed: Vec<&'a Term>,
+    /// The lengths of the streams now, if there are terms with a window.
+    lengths: Vec<u64>,
 }
 
 /// The terms with the same page length.
@@ -36,11 +40,14 @@ struct Page {
     padding: u128,
 }
 
-impl Alive {
+impl<'a> Alive<'a> {
     /// Returns an empty set to which any of `streams` can be added.
-    pub(super) fn none_of(model: &MemoryModel, streams: &[Stream]) -> Self {
+    pub(super) fn none_of(model: &'a MemoryModel, streams: &[Stream]) -> Self {
         let terms = model.terms();
-        let mut lengths: Vec<u64> = terms.iter().map(|term| term.page_positions.get()).collect();
+        let (windowed, unlimited): (Vec<_>, Vec<_>) = terms
+            .iter()
+            .partition(|term| term.window_positions.is_some());
+        let mut lengths: Vec<u64> = unlimited.iter().map(|t| t.page_positions.get()).collect();
         lengths.sort_unstable();
         lengths.dedup();
         let page = |positions: u64| {
@@ -49,7 +56,7 @@ impl Alive {
             offsets.dedup();
             Page {
                 positions,
-                bytes_per_position: terms
+                bytes_per_position: unlimited
                     .iter()
                     .filter(|term| term.page_positions.get() == positions)
                     .map(|term| u128::from(term.bytes_per_item_position))
@@ -66,6 +73,8 @@ impl Alive {
             held_positions: 0,
             own_bytes: 0,
             pages: lengths.into_iter().map(page).collect(),
+            windowed,
+            lengths: Vec::new(),
         }
     }
 
@@ -77,9 +86,13 @@ impl Alive {
         for page in &mut self.pages {
             page.add(offset(stream, page.positions));
         }
+        if !self.windowed.is_empty() {
+            self.lengths.push(stream.held_positions);
+        }
     }
 
-    /// Returns the memory of all added streams at `time`, in bytes. O(log n) per page length.
+    /// Returns the memory of all added streams at `time`, in bytes. O(log n) per page length, and O(n) per
+    /// term with a window.
     ///
     /// Nothing overflows if each stream runs at `time` and needs less than 2^64 bytes: every
     /// intermediate value is at most the number of streams times 2^64.
@@ -91,7 +104,22 @@ impl Alive {
             .filter(|page| page.bytes_per_position > 0)
             .map(|page| page.bytes_per_position * (unrounded + page.padding_at(time, self.count)))
             .sum();
-        self.base_bytes + self.own_bytes + self.bytes_per_stream * self.count + growing
+        let windowed: u128 = self
+            .windowed
+            .iter()
+            .map(|term| self.bytes_of_windowed(term, time))
+            .sum();
+        let independent = self.base_bytes + self.own_bytes + self.bytes_per_stream * self.count;
+        independent + growing + windowed
+    }
+
+    fn bytes_of_windowed(&self, term: &Term, time: u64) -> u128 {
+        let bytes = |held: &u64| term.growing_bytes(held.saturating_add(time));
+        // Nothing overflows while the stream runs, as above.
+        self.lengths
+            .iter()
+            .map(|held| u128::from(bytes(held).unwrap_or(u64::MAX)))
+            .sum()
     }
 }
 

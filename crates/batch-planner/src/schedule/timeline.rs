@@ -1,6 +1,6 @@
 use super::alive::Alive;
 use super::{Peak, Stream};
-use crate::search::greatest;
+use crate::length::greatest;
 use crate::{Error, MemoryModel, Result};
 
 /// The memory of all streams over time.
@@ -17,7 +17,7 @@ pub(super) struct Timeline<'a> {
 struct Stretch<'a> {
     first: u64,
     last: u64,
-    alive: &'a Alive,
+    alive: &'a Alive<'a>,
 }
 
 impl<'a> Timeline<'a> {
