@@ -111,7 +111,7 @@ impl StreamCost {
         MemoryModel::new()
             .with(
                 Term::new("KV cache")
-                    .per_item_step(self.page_bytes / positions)
+                    .per_item_position(self.page_bytes / positions)
                     .paged(positions),
             )
             .with(Term::new("decoder state").fixed(need.decoder_state_bytes))
