@@ -20,7 +20,6 @@ pub(crate) use queue::{JobRequest, Sampling};
 use crate::engine::Engine;
 use crate::error::{Result, StreamError};
 use crate::ledger::{MemoryLimit, Reservation};
-use crate::text::SegmentSize;
 use decoder::Decoder;
 use generator::Generator;
 use progress::Counters;
@@ -41,36 +40,6 @@ pub(crate) struct Job {
     pub(crate) solver_steps: usize,
     pub(crate) limit: Option<MemoryLimit>,
     pub(crate) reservation: Reservation,
-    pub(crate) admitted: Admitted,
-}
-
-/// The largest segment that an admission assumed, and the cost of larger ones. Only a text that is cut on
-/// demand can have a larger one: a stretch without punctuation.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Admitted {
-    pub(crate) largest: SegmentSize,
-    pub(crate) page_bytes: u64,
-    pub(crate) page_positions: usize,
-    pub(crate) prefill_scratch_bytes_per_token: u64,
-}
-
-impl Admitted {
-    /// Returns the bytes that a batch needs beyond its admission if its segments have this size.
-    fn extra_bytes(&self, size: SegmentSize, batch_size: usize) -> u64 {
-        let pages = |size: SegmentSize| size.positions().div_ceil(self.page_positions.max(1));
-        let pages = pages(size).saturating_sub(pages(self.largest)) as u64;
-        let tokens = size.tokens.saturating_sub(self.largest.tokens) as u64;
-        let kv_bytes = self.page_bytes.saturating_mul(pages);
-        kv_bytes
-            .saturating_mul(batch_size as u64)
-            .saturating_add(self.prefill_scratch_bytes_per_token.saturating_mul(tokens))
-    }
-
-    /// Includes segments of this size.
-    fn include(&mut self, size: SegmentSize) {
-        self.largest.tokens = self.largest.tokens.max(size.tokens);
-        self.largest.max_frames = self.largest.max_frames.max(size.max_frames);
-    }
 }
 
 /// A running job. Its chunks are ordered by request.
@@ -100,8 +69,6 @@ impl Running {
             batch_size: job.batch_size,
             solver_steps: job.solver_steps,
             limit: job.limit,
-            admitted: job.admitted,
-            extra_reservations: Vec::new(),
             is_cancelled: is_cancelled.clone(),
             counters: counters.clone(),
             frames: frame_sender,

@@ -131,8 +131,10 @@ fn start(
         .min_by_key(|limit| limit.limit_bytes())
         .cloned();
 
-    let cost = StreamCost::of(engine);
-    let need = cost.need(largest).with_audio(audio_bytes).batch();
+    let need = StreamCost::of(engine)
+        .need(largest)
+        .with_audio(audio_bytes)
+        .batch();
     let (reservation, batch_size) = match &limit {
         Some(limit) => limit.admit(engine.memory.pool(), &need, wanted)?,
         None => (Reservation::unlimited(need.bytes(wanted)), wanted),
@@ -155,7 +157,6 @@ fn start(
         solver_steps: solver_steps(requests)?,
         limit,
         reservation,
-        admitted: cost.admitted(largest),
     };
     Ok((Running::start(engine, job)?, seeds))
 }

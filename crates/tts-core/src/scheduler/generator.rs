@@ -4,16 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 
-use super::Admitted;
 use super::progress::Counters;
 use super::queue::{QueuedSegment, SegmentQueue};
 use super::sequence::Sequence;
 use crate::engine::Engine;
 use crate::error::{Error, Result, StreamError};
 use crate::flow_lm::{FrameOutput, TimeSchedule};
-use crate::ledger::{BatchNeed, MemoryLimit, Reservation};
+use crate::ledger::{MemoryLimit, Reservation};
 use crate::noise::Noise;
-use crate::text::SegmentSize;
 
 /// What the generator sends to the decoder. Segment indices run over all requests, in the order of
 /// generation and output.
@@ -36,9 +34,6 @@ pub(super) struct Generator {
     pub(super) batch_size: usize,
     pub(super) solver_steps: usize,
     pub(super) limit: Option<MemoryLimit>,
-    pub(super) admitted: Admitted,
-    /// Reservations of segments larger than the admitted ones.
-    pub(super) extra_reservations: Vec<Reservation>,
     pub(super) is_cancelled: Arc<AtomicBool>,
     pub(super) counters: Arc<Counters>,
     pub(super) frames: SyncSender<Frame>,
@@ -123,28 +118,6 @@ impl Generator {
         }
     }
 
-    /// Reserves the memory of a segment that is larger than the admission assumed, before it allocates
-    /// anything.
-    fn admit(&mut self, size: SegmentSize) -> Result<(), End> {
-        let extra_bytes = self.admitted.extra_bytes(size, self.batch_size);
-        if extra_bytes == 0 {
-            return Ok(());
-        }
-        let reservation = match &self.limit {
-            None => Reservation::unlimited(extra_bytes),
-            Some(limit) => {
-                let need = BatchNeed {
-                    fixed_bytes: extra_bytes,
-                    bytes_per_item: 0,
-                };
-                limit.admit(self.engine.memory.pool(), &need, 1)?.0
-            }
-        };
-        self.extra_reservations.push(reservation);
-        self.admitted.include(size);
-        Ok(())
-    }
-
     /// Prefills a segment's text and generates its first latent.
     fn start(
         &mut self,
@@ -159,7 +132,6 @@ impl Generator {
             voice,
             sampling,
         } = queued;
-        self.admit(segment.size())?;
         self.send(Frame::Start { request })?;
         if !segment.unspeakable.is_empty() {
             let characters: String = segment.unspeakable.iter().collect();

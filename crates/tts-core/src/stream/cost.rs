@@ -2,9 +2,7 @@
 
 use crate::engine::Engine;
 use crate::ledger::BatchNeed;
-use crate::scheduler::{
-    Admitted, CHUNKS_AHEAD, FRAMES_AHEAD, FRAMES_PER_CALL, PENDING_FRAMES_PER_SEGMENT,
-};
+use crate::scheduler::{CHUNKS_AHEAD, FRAMES_AHEAD, FRAMES_PER_CALL, PENDING_FRAMES_PER_SEGMENT};
 use crate::text::SegmentSize;
 
 /// Segments' texts, names, the tables of threads and pools: measured at 0.2 to 0.5 MiB.
@@ -77,16 +75,6 @@ impl StreamCost {
             queue_bytes: 2 * FRAMES_AHEAD as u64 * latent_bytes
                 + bytes((CHUNKS_AHEAD + 2) * chunk_samples),
             bookkeeping_bytes: BOOKKEEPING_BYTES + BYTES_PER_THREAD * threads,
-        }
-    }
-
-    /// Returns what an admission with this largest segment covers.
-    pub(crate) fn admitted(&self, largest: SegmentSize) -> Admitted {
-        Admitted {
-            largest,
-            page_bytes: self.page_bytes,
-            page_positions: self.page_positions,
-            prefill_scratch_bytes_per_token: self.prefill_scratch_bytes_per_token,
         }
     }
 
