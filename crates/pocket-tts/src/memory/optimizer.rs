@@ -171,7 +171,7 @@ impl BatchOptimizer {
             )
             .with(
                 Term::new("KV cache")
-                    .per_item_step(cost.page_bytes / positions)
+                    .per_item_position(cost.page_bytes / positions)
                     .paged(positions),
             )
             .with(Term::new("decoder state").fixed(need.decoder_state_bytes))
