@@ -205,7 +205,7 @@ fn random_speech_stays_within_its_limit_or_is_refused_with_a_sufficient_one() {
 
 /// Returns a text of many short segments.
 fn many_segments() -> (String, GenerateOptions) {
-    let options = GenerateOptions::default().with_seed(3).with_max_tokens(1);
+    let options = GenerateOptions::default().with_seed(3).with_max_tokens(12);
     ("The sun is on a hill. ".repeat(40), options)
 }
 
