@@ -16,8 +16,8 @@ const THREADS: [usize; 2] = [1, 2];
 const DEPTHS: [usize; 2] = [1, 3];
 
 fn budget_of_depth(depth: usize) -> Budget {
-    let root = Budget::new("root", 64 << 20);
-    (1..depth).fold(root, |budget, _| budget.child("child", 64 << 20))
+    let root = Budget::new("root", Some(64 << 20));
+    (1..depth).fold(root, |budget, _| budget.child("child", Some(64 << 20)))
 }
 
 /// Runs `work(count)` on each thread and returns the time of the slowest thread.

@@ -7,21 +7,23 @@ mod term;
 
 use serde::{Deserialize, Serialize};
 
-pub use dimensions::TransformerDimensions;
+pub use dimensions::{SlidingWindow, TransformerDimensions};
 pub use estimate::{Estimate, Item};
-pub use fit::{Fit, FitOptions, Residual, Sample};
+pub use fit::{Fit, FitError, FitOptions, Residual, Sample};
 pub use range::MeasuredRange;
 pub use term::Term;
 
-use crate::{Error, Result};
+use crate::{Error, Result, Sequences};
 
 /// A program's memory as a sum of named terms. Each term has fixed bytes, bytes per item of a
-/// batch, and bytes per step of each item.
+/// batch, and bytes per position of each item.
 ///
 /// ```text
 /// bytes(batch, length) = sum over terms of
-///     fixed + batch x (per item + per item and step x length rounded up to whole pages)
+///     fixed + batch x (per item + per position x length rounded up to whole pages)
 /// ```
+///
+/// In a term with a [window](Term::windowed), a length above the window counts as the window.
 ///
 /// The result never decreases when the batch size or the length grows. Build a model from a
 /// program's dimensions, term by term or with [`TransformerDimensions`], or
@@ -35,7 +37,7 @@ use crate::{Error, Result};
 /// let model = MemoryModel::new()
 ///     .with(Term::new("weights").fixed(90 * MIB))
 ///     .with(Term::new("pictures").per_item(12 * MIB))
-///     .with(Term::new("tiles").per_item_step(4096).paged(NonZeroU64::new(16).unwrap()));
+///     .with(Term::new("tiles").per_item_position(4096).paged(NonZeroU64::new(16).unwrap()));
 ///
 /// assert_eq!(model.bytes(2, 17)?, 90 * MIB + 2 * (12 * MIB + 32 * 4096));
 /// println!("{}", model.itemise(2, 17)?);
@@ -146,16 +148,30 @@ impl MemoryModel {
         })
     }
 
-    /// Returns the number of items of this length that fit in `usable_bytes` (`u64::MAX` if an item
-    /// needs 0 bytes), or `None` if the fixed memory does not fit. Does not check the range.
-    pub(crate) fn items_in(&self, usable_bytes: u64, sequence_length: u64) -> Option<u64> {
-        let left = u128::from(usable_bytes).checked_sub(self.fixed_bytes())?;
-        Some(match self.item_bytes(sequence_length) {
-            Some(0) => u64::MAX,
-            // At most `usable_bytes`, which is a `u64`.
-            Some(bytes) => (left / u128::from(bytes)) as u64,
-            None => 0,
-        })
+    /// Returns the number of sequences that fit in `usable_bytes`, taken in order until one does not
+    /// fit, or `None` if the fixed memory does not fit. Does not check the range.
+    pub(crate) fn sequences_in(
+        &self,
+        usable_bytes: u64,
+        sequences: impl IntoIterator<Item = Sequences>,
+    ) -> Option<u64> {
+        // At most `usable_bytes`, which is a `u64`.
+        let mut left = u128::from(usable_bytes).checked_sub(self.fixed_bytes())? as u64;
+        let mut total = 0_u64;
+        for group in sequences {
+            let fits = match self.item_bytes(group.length) {
+                Some(0) => group.count,
+                Some(bytes) => (left / bytes).min(group.count),
+                None => 0,
+            };
+            total = total.saturating_add(fits);
+            if fits < group.count {
+                break;
+            }
+            // An item that needs 0 bytes or that fits does not overflow.
+            left -= self.item_bytes(group.length)? * fits;
+        }
+        Some(total)
     }
 }
 

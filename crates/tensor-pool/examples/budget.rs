@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use tensor_pool::{Budget, OverBudget};
 
 fn main() -> Result<(), OverBudget> {
-    let process = Budget::new("process", 64 << 20);
+    let process = Budget::new("process", Some(64 << 20));
     let _model = process.reserve(30 << 20, "model")?;
 
     // The cache reserves its bytes in the same budget, and releases an entry when another
@@ -24,7 +24,7 @@ fn main() -> Result<(), OverBudget> {
     // of the process.
     let mut requests = Vec::new();
     for number in 1.. {
-        let request = process.child(format!("request {number}"), 24 << 20);
+        let request = process.child(format!("request {number}"), Some(24 << 20));
         match request.reserve(15 << 20, format!("state of request {number}")) {
             Ok(state) => requests.push(state),
             Err(refused) => {

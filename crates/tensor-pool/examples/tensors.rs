@@ -8,7 +8,7 @@ use tensor_pool::{Budget, MemoryPool, PagedLease, Result, TensorRequest};
 fn main() -> Result<()> {
     let device = Device::flex();
     let pool = MemoryPool::new(100);
-    let budget = Budget::new("request", 2 << 20);
+    let budget = Budget::new("request", Some(2 << 20));
 
     for round in 1..=3 {
         // The state of a model stage: its last six inputs.

@@ -24,7 +24,8 @@ pub use reclaim::ReclaimerHandle;
 /// allocated.
 ///
 /// A budget only counts reservations; it neither allocates memory nor observes allocations. Its
-/// limit is effective only if every large allocation is covered by a [`Reservation`].
+/// limit is effective only if every large allocation is covered by a [`Reservation`]. A budget whose
+/// limit is `None` counts its reservations and refuses none.
 ///
 /// A budget may have [children](Self::child) with their own limits. A reservation in a child counts
 /// in all budgets up to the root. Clones are handles of the same budget.
@@ -32,14 +33,15 @@ pub use reclaim::ReclaimerHandle;
 /// ```
 /// use tensor_pool::Budget;
 ///
-/// let process = Budget::new("process", 100 << 20);
+/// let process = Budget::new("process", Some(100 << 20));
 /// let weights = process.reserve(60 << 20, "weights")?;
-/// let request = process.child("request", 50 << 20);
+/// let request = process.child("request", Some(50 << 20));
 ///
 /// // The child's limit allows it, but only 40 MiB of its parent are available.
 /// let refused = request.reserve(45 << 20, "cache").unwrap_err();
 /// assert_eq!(refused.budget, "process");
 /// assert_eq!(refused.available_bytes, 40 << 20);
+/// assert_eq!(refused.shortfall_bytes, 5 << 20);
 /// assert_eq!(refused.holders[0].what, "weights");
 /// assert_eq!(request.used_bytes(), 0);
 ///
@@ -61,6 +63,9 @@ pub use reclaim::ReclaimerHandle;
 #[derive(Clone)]
 pub struct Budget(Arc<Node>);
 
+/// The limit of an account without a limit. No sum of reserved bytes reaches it.
+const NO_LIMIT: u64 = u64::MAX;
+
 struct Node {
     name: Cow<'static, str>,
     account: Account,
@@ -81,37 +86,41 @@ impl Node {
     }
 
     /// Reserves bytes in the whole chain, or in none of its budgets. If they do not fit, runs the
-    /// reclaimers and tries once more.
+    /// reclaimers and tries again.
     fn reserve(&self, bytes: u64, what: &str) -> Result<(), OverBudget> {
         let Err(mut short) = account::reserve(self.accounts(), bytes) else {
             return Ok(());
         };
         // A request above a limit cannot fit, so nothing is reclaimed for it.
-        let can_fit = self.accounts().all(|account| bytes <= account.largest());
-        if can_fit && self.reclaim(bytes) {
+        let mut can_fit = self.accounts().all(|account| bytes <= account.largest());
+        while can_fit {
+            can_fit = self.reclaim(bytes);
             match account::reserve(self.accounts(), bytes) {
                 Ok(()) => return Ok(()),
+                // If enough bytes were available, another thread has reserved them since.
                 Err(position) => short = position,
             }
         }
         let short = self.chain().nth(short).unwrap_or(self);
         Err(OverBudget {
             budget: short.name.to_string(),
-            limit_bytes: short.account.limit(),
+            limit_bytes: short.account.largest(),
             requested_bytes: bytes,
             what: what.to_owned(),
             available_bytes: short.account.available(),
+            shortfall_bytes: short.account.missing(bytes),
             holders: short.holders.of(short),
         })
     }
 
-    /// Runs the reclaimers of every budget of the chain that has too few bytes available. Returns
-    /// whether they ran.
+    /// Runs the reclaimers of each budget of the chain that has too few bytes available, from this
+    /// budget to the root. Stops at a budget that still has too few afterwards, because the
+    /// reservation is refused there whatever its ancestors release. Returns whether every budget
+    /// had enough bytes available.
     fn reclaim(&self, bytes: u64) -> bool {
         reclaim::unless_reclaiming(|| {
-            for node in self.chain() {
-                node.reclaimers.run(|| node.account.missing(bytes));
-            }
+            self.chain()
+                .all(|node| node.reclaimers.run(|| node.account.missing(bytes)))
         })
     }
 
@@ -123,16 +132,16 @@ impl Node {
 }
 
 impl Budget {
-    /// Creates a root budget. A limit of [`u64::MAX`] means no limit: the budget only counts.
+    /// Creates a root budget. With `None` the budget counts its reservations without a limit.
     #[must_use]
-    pub fn new(name: impl Into<Cow<'static, str>>, limit_bytes: u64) -> Self {
+    pub fn new(name: impl Into<Cow<'static, str>>, limit_bytes: Option<u64>) -> Self {
         Self::with(name.into(), limit_bytes, None, Arc::new(Holders::new()))
     }
 
-    /// Creates a child of this budget. The child's limit may exceed the parent's; the parent's
-    /// limit still applies.
+    /// Creates a child of this budget. The child's limit may exceed the parent's or be `None`; the
+    /// parent's limit still applies.
     #[must_use]
-    pub fn child(&self, name: impl Into<Cow<'static, str>>, limit_bytes: u64) -> Self {
+    pub fn child(&self, name: impl Into<Cow<'static, str>>, limit_bytes: Option<u64>) -> Self {
         let parent = Some(Arc::clone(&self.0));
         Self::with(
             name.into(),
@@ -144,13 +153,13 @@ impl Budget {
 
     fn with(
         name: Cow<'static, str>,
-        limit_bytes: u64,
+        limit_bytes: Option<u64>,
         parent: Option<Arc<Node>>,
         holders: Arc<Holders>,
     ) -> Self {
         Self(Arc::new(Node {
             name,
-            account: Account::new(limit_bytes),
+            account: Account::new(limit_bytes.unwrap_or(NO_LIMIT)),
             parent,
             reclaimers: Reclaimers::new(),
             holders,
@@ -161,7 +170,7 @@ impl Budget {
     /// reservation in messages and in [`Self::holders`].
     ///
     /// If the bytes do not fit, the [reclaimers](Self::add_reclaimer) run and the reservation is
-    /// tried once more.
+    /// tried again. If another thread reserves the released bytes first, the reclaimers run again.
     ///
     /// # Errors
     ///
@@ -187,15 +196,21 @@ impl Budget {
     /// missing.
     ///
     /// A reclaimer frees bytes by dropping or shrinking reservations, on any thread. It runs on the
-    /// reserving thread, without a lock of the budget, and may reserve bytes itself. Reclaimers do
-    /// not run for reservations that a reclaimer makes, or for a request that exceeds a limit and
-    /// would not fit into an empty budget.
+    /// reserving thread, without a lock of the budget: it may reserve and release bytes, and add
+    /// and remove reclaimers, including itself. Several threads may run the same reclaimer at the
+    /// same time. A reservation can be refused while another thread's reclaimer is still releasing
+    /// bytes.
+    ///
+    /// Reclaimers do not run
+    /// - for a request that exceeds a limit and would not fit into an empty budget,
+    /// - if a descendant of their budget refuses the reservation because of its own limit,
+    /// - for reservations that a reclaimer makes.
     ///
     /// ```
     /// use std::sync::{Arc, Mutex};
     /// use tensor_pool::Budget;
     ///
-    /// let budget = Budget::new("process", 64 << 20);
+    /// let budget = Budget::new("process", Some(64 << 20));
     /// let cache = Arc::new(Mutex::new(Vec::new()));
     /// let emptied = Arc::clone(&cache);
     /// let _handle = budget.add_reclaimer(0, move |_missing| emptied.lock().unwrap().clear());
@@ -224,16 +239,16 @@ impl Budget {
         &self.0.name
     }
 
-    /// Returns the limit.
+    /// Returns the limit, or `None` if there is none.
     #[must_use]
-    pub fn limit_bytes(&self) -> u64 {
-        self.0.account.limit()
+    pub fn limit_bytes(&self) -> Option<u64> {
+        Some(self.0.account.limit()).filter(|&limit| limit != NO_LIMIT)
     }
 
-    /// Changes the limit. A limit below the bytes in use revokes no reservation, but refuses new
+    /// Changes or removes the limit. A limit below the bytes in use revokes no reservation, but refuses new
     /// ones until enough bytes are released. [`Self::is_over`] reports this state.
-    pub fn set_limit(&self, limit_bytes: u64) {
-        self.0.account.set_limit(limit_bytes);
+    pub fn set_limit(&self, limit_bytes: Option<u64>) {
+        self.0.account.set_limit(limit_bytes.unwrap_or(NO_LIMIT));
     }
 
     /// Returns the bytes reserved in this budget and its descendants. A pending request is included
@@ -243,13 +258,14 @@ impl Budget {
         self.0.account.used()
     }
 
-    /// Returns the largest reservation that would fit now: the minimum of the available bytes over
-    /// the budgets up to the root. The result is at most 2^48 - 1 bytes (256 TiB), even without a
-    /// limit, because a budget cannot count more.
+    /// Returns the largest reservation that would fit now without reclaimers: the minimum of the
+    /// available bytes over the budgets up to the root. Returns `None` if none of them has a limit.
+    /// Changes nothing, and runs no reclaimer.
     #[must_use]
-    pub fn available_bytes(&self) -> u64 {
-        let least = self.0.accounts().map(Account::available).min();
-        least.unwrap_or(0)
+    pub fn available_bytes(&self) -> Option<u64> {
+        let limited = |account: &&Account| account.limit() != NO_LIMIT;
+        let accounts = self.0.accounts().filter(limited);
+        accounts.map(Account::available).min()
     }
 
     /// Returns the peak of the bytes in use. It is exact with one thread; with several threads it
@@ -262,7 +278,7 @@ impl Budget {
     /// Whether the bytes in use exceed the limit. This happens only after the limit was lowered.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.used_bytes() > self.limit_bytes()
+        self.used_bytes() > self.0.account.limit()
     }
 
     /// Returns the reservations in this budget and its descendants, summed by name, the largest sum
@@ -287,7 +303,7 @@ impl fmt::Debug for Budget {
     }
 }
 
-/// Reserved bytes of a [`Budget`]. Dropping the reservation releases them.
+/// Reserved bytes of a [`Budget`]. The bytes can grow and shrink on any thread. Dropping the reservation releases them.
 #[must_use = "dropping the reservation releases its bytes"]
 pub struct Reservation(Arc<Entry>);
 
@@ -309,6 +325,21 @@ impl Reservation {
         let bytes = bytes.min(self.0.bytes());
         self.0.set_bytes(self.0.bytes() - bytes);
         self.0.node.release(bytes);
+    }
+
+    /// Grows or shrinks the reservation to `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Self::grow`] does.
+    pub fn resize(&mut self, bytes: u64) -> Result<(), OverBudget> {
+        match bytes.checked_sub(self.bytes()) {
+            Some(more) => self.grow(more),
+            None => {
+                self.shrink(self.bytes() - bytes);
+                Ok(())
+            }
+        }
     }
 
     /// Returns the number of reserved bytes.

@@ -307,7 +307,9 @@ impl Shared {
     fn retain(&self, key: &Key, tensor: burn::backend::DispatchTensor, bytes: u64) -> bool {
         let reservation = match &self.budget {
             // Checked first, because a reservation that does not fit would run the reclaimers.
-            Some(budget) if budget.available_bytes() < bytes => return false,
+            Some(budget) if budget.available_bytes().is_some_and(|left| left < bytes) => {
+                return false;
+            }
             Some(budget) => match budget.reserve(bytes, "idle tensors") {
                 Ok(reservation) => Some(reservation),
                 Err(_) => return false,

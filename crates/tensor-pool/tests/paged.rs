@@ -102,7 +102,7 @@ fn pages_return_to_the_pool_and_are_reused() {
 
 #[test]
 fn pages_are_reserved_in_the_budget_before_appending() {
-    let budget = Budget::new("stream", 100);
+    let budget = Budget::new("stream", Some(100));
     let pool = MemoryPool::default();
     let page = TensorRequest::new([1, 4, 3], DType::F32, &Device::flex()).budget(&budget);
     let mut sequence = PagedLease::new(&pool, page, 1).unwrap();

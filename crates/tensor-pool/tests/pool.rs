@@ -208,7 +208,7 @@ fn max_pool_size_can_be_lowered_and_raised_while_tensors_are_leased() {
 
 #[test]
 fn pool_retains_nothing_while_max_pool_size_is_0() {
-    let budget = Budget::new("idle", 1 << 20);
+    let budget = Budget::new("idle", Some(1 << 20));
     let pool = MemoryPool::with_options(PoolOptions {
         budget: Some(budget.clone()),
         ..PoolOptions::default()
@@ -338,8 +338,8 @@ fn invalid_requests_are_errors() {
 
 #[test]
 fn leased_and_idle_bytes_are_reserved_in_their_budgets() {
-    let machine = Budget::new("machine", 100);
-    let stream = machine.child("stream", 80);
+    let machine = Budget::new("machine", Some(100));
+    let stream = machine.child("stream", Some(80));
     let pool = MemoryPool::with_options(PoolOptions {
         budget: Some(machine.clone()),
         ..PoolOptions::default()
@@ -372,7 +372,7 @@ fn leased_and_idle_bytes_are_reserved_in_their_budgets() {
 
 #[test]
 fn refused_lease_retains_the_idle_tensor() {
-    let budget = Budget::new("stream", 32);
+    let budget = Budget::new("stream", Some(32));
     let pool = MemoryPool::default();
     drop(floats(&pool, [16]));
     let request = TensorRequest::new([16], DType::F32, &Device::flex()).budget(&budget);

@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::audio::AudioError;
+use crate::cancel::Cancelled;
 use crate::config::ConfigError;
 use crate::device::DeviceError;
 use crate::ledger::MemoryError;
@@ -48,6 +49,9 @@ pub enum Error {
     /// A stream's threads.
     #[error(transparent)]
     Stream(#[from] StreamError),
+    /// The caller cancelled the operation.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
     /// The size of the tokenizer's vocabulary does not match the config.
     #[error(
         "the tokenizer has {found} pieces and the config's flow_lm.lookup_table.n_bins is {expected}; it belongs to another model"
@@ -143,6 +147,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Memory(_) => ErrorKind::OutOfMemory,
+            Self::Cancelled(_) => ErrorKind::Cancelled,
             Self::Weights(WeightsError::Io { source, .. })
             | Self::Voice(
                 VoiceError::File(WeightsError::Io { source, .. })

@@ -47,6 +47,7 @@
 //! place in a transformer's sequence, and a *token* is a piece of text.
 
 pub mod audio;
+mod cancel;
 mod components;
 pub mod config;
 mod device;
@@ -77,12 +78,12 @@ mod weights;
 /// *Counted* bytes are live heap allocations, memory-mapped weights and device memory in use. Limits and
 /// predictions apply to them.
 pub mod memory {
-    pub use crate::kv::KV_CACHE_TAG;
-    pub use crate::ledger::{Counted, MemoryError, MemoryLimit, counted, present, reserved};
+    pub use crate::ledger::{Counted, KV_CACHE_TAG, Ledger, MemoryError, Reclaim};
     pub use crate::stream::{StreamCost, StreamNeed};
 }
 
 pub use audio::Audio;
+pub use cancel::{CancelToken, Cancelled};
 pub use components::expected_tensors;
 pub use config::Config;
 pub use device::{DeviceError, DeviceKind};

@@ -80,7 +80,7 @@ enum Rule {
 }
 
 /// Dependencies between crates run in one direction: `pocket-tts-cli -> pocket-tts -> tts-core ->
-/// tensor-pool`, and `pocket-tts -> builtin-voice`.
+/// {tensor-pool, batch-planner}`, and `pocket-tts -> builtin-voice`.
 const RULES: &[(&str, Rule)] = &[
     ("tensor-pool", Rule::NeverWithoutFeatures(TENSORS)),
     ("tensor-pool", Rule::NeverEvenInTests(SIBLINGS)),
@@ -105,7 +105,6 @@ const RULES: &[(&str, Rule)] = &[
             "pocket-tts",
             "pocket-tts-cli",
             "builtin-voice",
-            "batch-planner",
             "mem-monitor",
             "leak-detect",
         ]),

@@ -4,7 +4,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::BatchSizeOptimizer;
-use crate::search::greatest;
+use crate::length::greatest;
 use crate::{Error, Estimate, Result};
 use bytesize::ByteSize;
 
@@ -49,11 +49,10 @@ pub enum WayOut {
 
 impl BatchSizeOptimizer {
     /// Returns the error for a floor that does not fit at this length.
-    pub(super) fn infeasible(&self, sequence_length: u64) -> Result<Error> {
+    pub(crate) fn infeasible(&self, sequence_length: u64) -> Result<Error> {
         let model = &self.budget.model;
         let estimate = model.itemise(self.floor, sequence_length)?;
-        let usable_bytes = self.budget.usable_bytes();
-        let fits = |length| model.items_in(usable_bytes, length).unwrap_or(0);
+        let fits = |length| self.budget.items(length);
         let range = model.range();
 
         let smallest_batch = range.map_or(1, |range| range.min_batch_size.max(1));
@@ -62,7 +61,8 @@ impl BatchSizeOptimizer {
         let length = greatest(shortest..=sequence_length, |length| {
             fits(length) >= self.floor
         });
-        let limit = self.budget.margin.whole_leaving(estimate.total_bytes);
+        let needed = estimate.total_bytes.checked_add(self.budget.used_bytes);
+        let limit = needed.and_then(|bytes| self.budget.margin.whole_leaving(bytes));
 
         let mut ways: Vec<(Change, WayOut)> = [
             floor.map(|to| (Change::of(self.floor, to), WayOut::LowerFloor { to })),
@@ -87,9 +87,9 @@ impl BatchSizeOptimizer {
             .next()
             .ok_or_else(|| Error::overflow("the required limit in bytes"))?;
         Ok(Error::Infeasible(Box::new(Infeasible {
-            shortfall_bytes: estimate.total_bytes.saturating_sub(usable_bytes),
+            shortfall_bytes: self.budget.shortfall_bytes(estimate.total_bytes),
+            usable_bytes: self.budget.usable_bytes(),
             estimate,
-            usable_bytes,
             cheapest_way_out,
             other_ways_out: ways.collect(),
         })))

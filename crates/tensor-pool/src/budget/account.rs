@@ -68,8 +68,8 @@ impl Account {
         self.limit().min(USED)
     }
 
-    /// Returns the bytes that must be released before a request fits. The request must not exceed
-    /// [`Self::largest`].
+    /// Returns the bytes that must be released before a request fits. If the request exceeds
+    /// [`Self::largest`], the limit must be raised by as much.
     pub(super) fn missing(&self, bytes: u64) -> u64 {
         self.used()
             .saturating_add(bytes)

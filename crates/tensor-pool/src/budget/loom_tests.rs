@@ -94,8 +94,8 @@ fn grows_and_drops_during_concurrent_reserve() {
     // list.
     model.preemption_bound = Some(3);
     model.check(|| {
-        let parent = Budget::new("parent", 4);
-        let child = parent.child("child", 3);
+        let parent = Budget::new("parent", Some(4));
+        let child = parent.child("child", Some(3));
         let other = {
             let parent = parent.clone();
             thread::spawn(move || parent.reserve(2, "parent's").map(drop))

@@ -22,7 +22,7 @@ const NAMED_HOLDERS: usize = 3;
 pub struct OverBudget {
     /// The first budget, from the requested one up to the root, that has too few bytes available.
     pub budget: String,
-    /// The limit of that budget.
+    /// The limit of that budget. If it has none, the largest sum that a budget can count: 2^48 - 1.
     pub limit_bytes: u64,
     /// The bytes that were requested.
     pub requested_bytes: u64,
@@ -30,6 +30,9 @@ pub struct OverBudget {
     pub what: String,
     /// The available bytes of that budget, read after the refusal.
     pub available_bytes: u64,
+    /// The bytes that must be released in that budget, or added to its limit, before the
+    /// reservation fits there. Read after the refusal; 0 if they have been released since.
+    pub shortfall_bytes: u64,
     /// The reservations in that budget and its descendants, summed by name, the largest first.
     pub holders: Vec<Holder>,
 }

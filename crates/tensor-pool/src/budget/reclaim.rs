@@ -53,9 +53,10 @@ impl Reclaimers {
     }
 
     /// Runs one reclaimer after the other until no bytes are missing. No lock is held meanwhile.
-    pub(super) fn run(&self, missing: impl Fn() -> u64) {
+    /// Returns whether no bytes are missing at the end.
+    pub(super) fn run(&self, missing: impl Fn() -> u64) -> bool {
         if missing() == 0 {
-            return;
+            return true;
         }
         let list = lock(&self.0).clone();
         for (_, reclaimer) in list {
@@ -63,16 +64,17 @@ impl Reclaimers {
                 continue;
             };
             match missing() {
-                0 => return,
+                0 => return true,
                 bytes => (reclaimer.reclaim)(bytes),
             }
         }
+        missing() == 0
     }
 }
 
 /// Runs `run` unless this thread is already running a reclaimer: a reservation inside a reclaimer
-/// must not start reclaimers recursively. Returns whether it ran.
-pub(super) fn unless_reclaiming(run: impl FnOnce()) -> bool {
+/// must not start reclaimers recursively. Returns the result of `run`, or `false` if it did not run.
+pub(super) fn unless_reclaiming(run: impl FnOnce() -> bool) -> bool {
     struct Reset;
     impl Drop for Reset {
         fn drop(&mut self) {
@@ -83,6 +85,5 @@ pub(super) fn unless_reclaiming(run: impl FnOnce()) -> bool {
         return false;
     }
     let _reset = Reset;
-    run();
-    true
+    run()
 }
