@@ -42,6 +42,7 @@ mod info;
 mod location;
 pub mod memory;
 mod model;
+mod open_model;
 mod preset;
 mod source;
 mod speech;

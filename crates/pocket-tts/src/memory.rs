@@ -105,7 +105,8 @@ pub use tts_core::memory::{Ledger, Reclaim};
 
 pub(crate) use context::context_limit_bytes;
 pub(crate) use models::LoadedModel;
-pub(crate) use optimizer::max_batch_size;
+pub(crate) use optimizer::{max_batch_size, max_batch_size_of};
+pub(crate) use plan::{Pending, Work};
 pub(crate) use runtime::{register_model, track};
 
 /// Compiles and runs the programs of the guide.

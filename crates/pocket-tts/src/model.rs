@@ -8,13 +8,14 @@ use std::sync::Arc;
 use leak_detect::Trace;
 use tensor_pool::{Device, MemoryPool};
 use tts_core::{
-    Audio, Config, DeviceKind, GenerateOptions, Model, PreparedText, RunOptions, SpeechRequest,
+    Audio, Config, DeviceKind, GenerateOptions, Model, ModelParts, PreparedText, RunOptions, SpeechRequest,
     Voice,
 };
 
 use crate::error::{Error, Result};
 use crate::info::ModelInfo;
 use crate::location::Location;
+use crate::open_model::OpenModel;
 use crate::memory::{
     LoadedModel, context_limit_bytes, get_memory_ledger, max_batch_size, optimize_model_memory,
     register_model, track,
@@ -222,11 +223,16 @@ impl TtsModel {
     /// [`LimitTooLow`](tts_core::MemoryError::LimitTooLow) if the limit of the context leaves no room for
     /// the model.
     pub fn load(source: ModelSource, options: LoadOptions) -> Result<Self> {
-        #[cfg(feature = "hub")]
-        let files = Files::new(options.hub);
-        #[cfg(not(feature = "hub"))]
-        let files = Files::new();
-        let parts = source.open(&files)?;
+        OpenModel::open(source, options)?.load()
+    }
+
+    /// Loads a model whose files are open.
+    pub(crate) fn load_opened(
+        source: ModelSource,
+        files: Files,
+        parts: ModelParts,
+        options: LoadOptions,
+    ) -> Result<Self> {
         let run = RunOptions {
             device: options.device,
             threads: options.threads,

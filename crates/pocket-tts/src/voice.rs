@@ -1,16 +1,18 @@
 //! Voices of a model: by name, from voice files, and cloned from recordings.
 
+mod source;
+
 use std::path::Path;
 
 use tts_core::audio::PromptLength;
-use tts_core::{Audio, Voice};
+use tts_core::{Audio, Voice, VoiceOptions};
 
 use crate::error::{Error, Result};
-use crate::location::Location;
 use crate::model::TtsModel;
-use crate::preset::PREDEFINED_VOICES;
-use crate::source::{ModelSource, SourceError};
+use crate::source::ModelSource;
 use crate::voice_cache::VoiceKey;
+
+pub(crate) use source::VoiceSource;
 
 impl TtsModel {
     /// Loads the default voice, see [`ModelSource::default_voice`]. For a config file's model, a
@@ -111,92 +113,29 @@ impl TtsModel {
     }
 
     fn find_voice(&self, spec: &str, length: PromptLength) -> Result<Voice> {
-        if let Some(voice) = self.known_voice(spec)? {
-            return Ok(voice);
-        }
-        let location = Location::parse(spec, "")?;
-        if let Location::Local(path) = &location
-            && !path.exists()
-            && !looks_like_a_path(spec)
-        {
-            return Err(self.unknown_voice(spec).into());
-        }
-        // As in the reference, the extension decides whether a file is a voice file or a recording.
-        if location.extension() == Some("safetensors") {
-            return self.stored_voice(&location);
-        }
-        // Checked first, because the download of a recording would be useless.
-        if let Some(reason) = self.model().no_voice_cloning() {
-            let error = tts_core::VoiceError::NoEncoder(reason.to_owned());
-            return Err(tts_core::Error::from(error).into());
-        }
-        let path = self.shared.files.resolve(&location)?;
-        let key = VoiceKey::file(&path, length);
-        self.shared.voices.get(key, || {
-            let recording = Audio::read(&path)?;
-            match length {
-                PromptLength::Whole => self.clone_voice(&recording),
-                PromptLength::Truncated => self.clone_voice_truncated(&recording),
-            }
-        })
-    }
-
-    /// Loads a `.safetensors` voice file.
-    fn stored_voice(&self, location: &Location) -> Result<Voice> {
-        let path = self.shared.files.resolve(location)?;
-        let key = VoiceKey::file(&path, PromptLength::Whole);
-        self.shared
-            .voices
-            .get(key, || Ok(self.model().load_voice(&path)?))
-    }
-
-    /// Loads a voice by name. Names take precedence over files, as in the reference.
-    fn known_voice(&self, name: &str) -> Result<Option<Voice>> {
-        let source = &self.shared.source;
-        let Some(known) = source.voices().into_iter().find(|voice| voice.name == name) else {
-            if PREDEFINED_VOICES.contains(&name) {
-                return Err(SourceError::VoiceOfReleasedModels {
-                    name: name.to_owned(),
-                    model: source.title(),
-                    known: self.known_names(),
-                }
-                .into());
-            }
-            return Ok(None);
-        };
-        match known.location {
-            Some(location) => self.stored_voice(&location).map(Some),
+        let shared = &self.shared;
+        let cannot_clone = self.model().no_voice_cloning();
+        let found = VoiceSource::find(spec, &shared.source, &shared.files, cannot_clone)?;
+        let model = self.model();
+        match found {
             #[cfg(feature = "builtin-voice")]
-            None => builtin_voice::VOICES
-                .iter()
-                .find(|(voice, _)| *voice == name)
-                .map(|(voice, state)| {
-                    self.shared.voices.get(Some(VoiceKey::built_in(voice)), || {
-                        let title = format!("the built-in voice {voice}");
-                        Ok(self.model().voice_from_static(state, Path::new(&title))?)
-                    })
+            VoiceSource::BuiltIn(name, bytes) => {
+                shared.voices.get(Some(VoiceKey::built_in(name)), || {
+                    let title = format!("the built-in voice {name}");
+                    Ok(model.voice_from_static(bytes, title)?)
                 })
-                .transpose(),
-            #[cfg(not(feature = "builtin-voice"))]
-            None => Ok(None),
+            }
+            VoiceSource::File(path) => {
+                let key = VoiceKey::file(&path, PromptLength::Whole);
+                shared.voices.get(key, || Ok(model.load_voice(&path)?))
+            }
+            VoiceSource::Recording(path) => {
+                let key = VoiceKey::file(&path, length);
+                shared.voices.get(key, || {
+                    let options = VoiceOptions::default().with_length(length);
+                    Ok(model.voice_from_recording(&path, &options)?)
+                })
+            }
         }
     }
-
-    fn unknown_voice(&self, name: &str) -> SourceError {
-        SourceError::UnknownVoice {
-            name: name.to_owned(),
-            model: self.shared.source.title(),
-            known: self.known_names(),
-        }
-    }
-
-    fn known_names(&self) -> Vec<String> {
-        let voices = self.shared.source.voices();
-        voices.iter().map(|voice| voice.name.to_owned()).collect()
-    }
-}
-
-/// Whether the text is more likely a path than a voice name.
-fn looks_like_a_path(spec: &str) -> bool {
-    spec.contains(['/', '\\', '.'])
 }

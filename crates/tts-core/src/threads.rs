@@ -1,6 +1,7 @@
 //! Thread pools for computation.
 
 use std::io;
+use std::num::NonZeroUsize;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -49,9 +50,16 @@ impl Threads {
             return Err(ThreadsError::Count { count });
         }
         Ok(Self {
-            all: pool(count.unwrap_or(0), "pocket-tts")?,
+            all: pool(Self::planned(count), "pocket-tts")?,
             pair: None,
         })
+    }
+
+    /// Returns the number of threads that [`Self::start`] starts.
+    pub(crate) fn planned(count: Option<usize>) -> usize {
+        // As rayon counts them.
+        let available = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        count.unwrap_or_else(available)
     }
 
     /// Starts separate threads for latents and audio if the model is small.

@@ -21,8 +21,8 @@ struct Entered {
 /// Limits the counted bytes of speech that starts on this thread while the guard lives: live heap
 /// allocations, memory-mapped weights and device memory, in MB of 1,048,576 bytes.
 ///
-/// Nested contexts use the lowest limit, and a context cannot raise the limit of the
-/// [settings](super::Settings::memory_limit_bytes). With `None`, only that limit applies. Speech keeps the limit it
+/// `None` uses the limit of the [settings](super::Settings::memory_limit_bytes). Nested contexts use the
+/// lowest limit, and a context cannot raise the limit of the settings. Speech keeps the limit it
 /// started with; another thread enters the limit with [`MemoryContext::enter`].
 ///
 /// ```
@@ -41,7 +41,7 @@ struct Entered {
 pub fn memory_efficient_context(memory_limit_mb: impl Into<Option<u64>>) -> MemoryContextGuard {
     let limit_mb: Option<u64> = memory_limit_mb.into();
     let limit_bytes = limit_mb.map(|limit_mb| limit_mb.saturating_mul(1 << 20));
-    enter(limit_bytes)
+    enter(limit_bytes.or_else(|| get_memory_ledger().limit_bytes()))
 }
 
 /// Runs `work` in a [`memory_efficient_context`].

@@ -19,7 +19,7 @@ const LARGE_MODEL_BATCH: usize = 4;
 /// Minimum size of the prepared weights of a large model. The weights of smaller models stay in the
 /// processor's caches, and generator and decoder run concurrently, so a batch size of 1 is fastest. The
 /// built-in model is a tenth slower with 4.
-const LARGE_MODEL_BYTES: usize = 64 << 20;
+const LARGE_MODEL_BYTES: u64 = 64 << 20;
 
 /// Chooses batch sizes for a model within the current limit.
 ///
@@ -163,7 +163,12 @@ impl BatchOptimizer {
 /// Returns the batch size above which more memory gains almost no speed.
 pub(crate) fn max_batch_size(model: &Model) -> usize {
     let size = model.size();
-    match size.flow_lm_bytes + size.decoder_bytes >= LARGE_MODEL_BYTES {
+    max_batch_size_of((size.flow_lm_bytes + size.decoder_bytes) as u64)
+}
+
+/// Returns the same for a model with so many bytes of prepared weights.
+pub(crate) fn max_batch_size_of(weights_bytes: u64) -> usize {
+    match weights_bytes >= LARGE_MODEL_BYTES {
         true => LARGE_MODEL_BATCH,
         false => 1,
     }

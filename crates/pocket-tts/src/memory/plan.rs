@@ -10,6 +10,8 @@ use tts_core::{Model, SpeechRequest, Voice};
 
 use super::context::context_limit_bytes;
 use super::format::write_table;
+use super::runtime::get_memory_ledger;
+use crate::error::Result;
 
 /// The predicted memory of speech: the peak of the process's counted bytes, by category.
 ///
@@ -26,12 +28,20 @@ pub struct MemoryPlan {
     pub longest_segment_tokens: usize,
     /// Maximum frames of its speech.
     pub longest_segment_frames: usize,
-    /// Bytes of each category.
+    /// Bytes of each category during the speech.
     pub terms: Vec<PlannedBytes>,
-    /// Sum of all categories: the peak of the process.
+    /// Peak while the model is loaded; `None` if it is loaded already.
+    pub loading_peak_bytes: Option<u64>,
+    /// Peak while the voice is made; `None` if it is made already.
+    pub voice_peak_bytes: Option<u64>,
+    /// Peak of the speech: the sum of all categories.
+    pub speech_peak_bytes: u64,
+    /// The highest of the peaks: the peak of the process.
     pub peak_bytes: u64,
-    /// The limit of the current context.
+    /// The limit that applies.
     pub limit_bytes: Option<u64>,
+    #[serde(skip)]
+    own_limit_bytes: Option<u64>,
 }
 
 /// Predicted bytes of one category.
@@ -48,6 +58,27 @@ impl MemoryPlan {
     #[must_use]
     pub fn fits(&self) -> bool {
         self.shortfall_bytes() == 0
+    }
+
+    /// Returns an error with the missing bytes and a sufficient limit if the peak exceeds the limit.
+    ///
+    /// # Errors
+    ///
+    /// [`LimitTooLow`](tts_core::MemoryError::LimitTooLow).
+    pub fn check(&self) -> Result<()> {
+        let ledger = get_memory_ledger();
+        let what = match self.peak_bytes {
+            peak if peak == self.speech_peak_bytes => "the speech",
+            peak if Some(peak) == self.voice_peak_bytes => "making the voice",
+            _ => "loading the model",
+        };
+        Ok(ledger.check_peak(self.own_limit_bytes, what, self.peak_bytes)?)
+    }
+
+    /// Returns a limit in MB (1,048,576 bytes) that is sufficient.
+    #[must_use]
+    pub fn sufficient_limit_mb(&self) -> u64 {
+        tts_core::memory::sufficient_limit_mb(self.peak_bytes)
     }
 
     /// Returns the bytes by which the limit is too low.
@@ -76,64 +107,118 @@ impl fmt::Display for MemoryPlan {
             .iter()
             .map(|term| row(term.name, term.bytes))
             .collect();
+        if self.loading_peak_bytes.or(self.voice_peak_bytes).is_some() {
+            rows.push(row("peak of the speech", self.speech_peak_bytes));
+        }
+        rows.extend(
+            self.voice_peak_bytes
+                .map(|bytes| row("peak of making the voice", bytes)),
+        );
+        rows.extend(
+            self.loading_peak_bytes
+                .map(|bytes| row("peak of loading", bytes)),
+        );
         rows.push(row("peak", self.peak_bytes));
         rows.extend(self.limit_bytes.map(|limit| row("limit", limit)));
         write_table(f, ["category", "at most"], rows)
     }
 }
 
-impl MemoryPlan {
-    /// Plans requests at the largest batch size up to `wanted` that fits the limit of the context.
-    pub(crate) fn new(
-        model: &Model,
-        requests: &[SpeechRequest],
-        need: &StreamNeed,
-        wanted: usize,
-    ) -> Self {
-        let ledger = model.ledger();
-        let counts = requests.iter().map(|request| request.text.segment_count());
-        let segments: Option<usize> = counts.sum();
-        let longest = requests
-            .iter()
-            .map(|request| request.text.largest_segment())
-            .max_by_key(|size| size.positions())
-            .unwrap_or_default();
-        let own_limit_bytes = requests
-            .iter()
-            .filter_map(|request| request.memory_limit_bytes)
-            .chain(context_limit_bytes())
-            .min();
-        let limit_bytes = ledger.effective_limit_bytes(own_limit_bytes);
-        let sequences = Sequences {
-            count: segments.map_or(u64::MAX, |count| count as u64),
-            length: longest.positions() as u64,
-        };
-        let memory = model.stream_cost().memory_model(need);
-        let capacity = ledger.capacity(own_limit_bytes, &memory, sequences, wanted.max(1) as u64);
-        let batch_size = capacity.map_or(1, |capacity| capacity.batch_size.max(1)) as usize;
-        let present_bytes = ledger.needed_bytes();
-        let peak_bytes = present_bytes.saturating_add(need.total_bytes(batch_size));
+/// Speech that is planned, and what has to happen before it.
+pub(crate) struct Work<'a> {
+    pub(crate) ledger: &'a Ledger,
+    pub(crate) cost: &'a StreamCost,
+    pub(crate) need: StreamNeed,
+    /// Number of segments; `None` if it is unknown.
+    pub(crate) segments: Option<usize>,
+    pub(crate) longest: SegmentSize,
+    pub(crate) max_batch_size: usize,
+    pub(crate) own_limit_bytes: Option<u64>,
+    /// Prepared weights.
+    pub(crate) weights_bytes: u64,
+    /// Weights that stay mapped.
+    pub(crate) mapped_bytes: u64,
+    pub(crate) voice_bytes: u64,
+    /// `None` if the model and the voice are loaded.
+    pub(crate) pending: Option<Pending>,
+}
 
-        let size = model.size();
-        let weights_bytes =
-            (size.flow_lm_bytes + size.decoder_bytes + size.encoder_bytes.unwrap_or(0)) as u64;
-        let mapped_bytes = ledger.counted().mapped_bytes;
-        let mut voices: Vec<&Voice> = Vec::new();
-        for request in requests {
-            if !voices.iter().any(|voice| voice.is_same(&request.voice)) {
-                voices.push(&request.voice);
-            }
+/// Work before the speech.
+pub(crate) struct Pending {
+    pub(crate) loading: LoadingCost,
+    pub(crate) voice: VoiceNeed,
+}
+
+impl MemoryPlan {
+    /// Plans speech at the largest batch size that fits the limit.
+    pub(crate) fn new(work: &Work<'_>) -> Self {
+        let ledger = work.ledger;
+        let own_limits = [work.own_limit_bytes, context_limit_bytes()];
+        let own_limit_bytes = own_limits.into_iter().flatten().min();
+        let present_bytes = ledger.needed_bytes();
+        let loaded_bytes = work
+            .pending
+            .as_ref()
+            .map_or(0, |pending| pending.loading.loaded_bytes);
+        let pending_voice_bytes = work
+            .pending
+            .as_ref()
+            .map_or(0, |pending| pending.voice.voice_bytes);
+        let before_speech = loaded_bytes.saturating_add(pending_voice_bytes);
+        let memory = work
+            .cost
+            .memory_model(&work.need)
+            .with(Term::new("model and voice").fixed(before_speech));
+        let sequences = Sequences {
+            count: work.segments.map_or(u64::MAX, |count| count as u64),
+            length: work.longest.positions() as u64,
+        };
+        let max_batch_size = work.max_batch_size.max(1) as u64;
+        let capacity = ledger.capacity(own_limit_bytes, &memory, sequences, max_batch_size);
+        let batch_size = capacity.map_or(1, |capacity| capacity.batch_size.max(1)) as usize;
+
+        let speech_peak_bytes = present_bytes
+            .saturating_add(before_speech)
+            .saturating_add(work.need.total_bytes(batch_size));
+        let loading_peak_bytes = work
+            .pending
+            .as_ref()
+            .map(|pending| present_bytes.saturating_add(pending.loading.peak_bytes));
+        let voice_peak_bytes = work.pending.as_ref().map(|pending| {
+            present_bytes
+                .saturating_add(loaded_bytes)
+                .saturating_add(pending.voice.peak_bytes(false))
+        });
+        let peaks = [loading_peak_bytes, voice_peak_bytes, Some(speech_peak_bytes)];
+        Self {
+            segments: work.segments,
+            batch_size,
+            longest_segment_tokens: work.longest.tokens,
+            longest_segment_frames: work.longest.max_frames,
+            terms: work.terms(present_bytes.saturating_add(before_speech), batch_size),
+            loading_peak_bytes,
+            voice_peak_bytes,
+            speech_peak_bytes,
+            peak_bytes: peaks.into_iter().flatten().max().unwrap_or_default(),
+            limit_bytes: ledger.effective_limit_bytes(own_limit_bytes),
+            own_limit_bytes,
         }
-        let voice_bytes = voices.iter().map(|voice| voice.size_bytes()).sum::<u64>();
+    }
+}
+
+impl Work<'_> {
+    /// The memory during the speech; `before_bytes` are in use when it starts.
+    fn terms(&self, before_bytes: u64, batch_size: usize) -> Vec<PlannedBytes> {
+        let need = &self.need;
         let times = |bytes: u64| bytes.saturating_mul(batch_size as u64);
-        let known_bytes = weights_bytes + mapped_bytes + voice_bytes;
+        let known_bytes = self.weights_bytes + self.mapped_bytes + self.voice_bytes;
         let terms = [
-            ("weights, prepared", weights_bytes),
-            ("weights, mapped", mapped_bytes),
-            ("voices", voice_bytes),
+            ("weights, prepared", self.weights_bytes),
+            ("weights, mapped", self.mapped_bytes),
+            ("voices", self.voice_bytes),
             (
                 "rest of the program",
-                present_bytes.saturating_sub(known_bytes),
+                before_bytes.saturating_sub(known_bytes),
             ),
             ("KV cache", times(need.kv_bytes_per_segment)),
             ("decoder state", need.decoder_state_bytes),
@@ -145,18 +230,10 @@ impl MemoryPlan {
             ("queues and bookkeeping", need.queue_bytes),
             ("audio", need.audio_bytes),
         ];
-        Self {
-            segments,
-            batch_size,
-            longest_segment_tokens: longest.tokens,
-            longest_segment_frames: longest.max_frames,
-            peak_bytes,
-            terms: terms
-                .into_iter()
-                .filter(|(_, bytes)| *bytes > 0)
-                .map(|(name, bytes)| PlannedBytes { name, bytes })
-                .collect(),
-            limit_bytes,
-        }
+        terms
+            .into_iter()
+            .filter(|(_, bytes)| *bytes > 0)
+            .map(|(name, bytes)| PlannedBytes { name, bytes })
+            .collect()
     }
 }

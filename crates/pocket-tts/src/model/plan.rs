@@ -6,7 +6,7 @@ use tts_core::{GenerateOptions, SpeechRequest, Voice};
 
 use super::TtsModel;
 use crate::error::Result;
-use crate::memory::{MemoryPlan, max_batch_size};
+use crate::memory::{MemoryPlan, Work, max_batch_size};
 use crate::speech::SpeechText;
 
 impl TtsModel {
@@ -42,7 +42,7 @@ impl TtsModel {
             .stream_cost()
             .need(request.text.largest_segment());
         let batch_size = options.batch_size.unwrap_or(1);
-        Ok(MemoryPlan::new(self.model(), &[request], &need, batch_size))
+        Ok(self.plan(&[request], need, batch_size))
     }
 
     /// Predicts the memory of [`Self::generate`] for a text, including the audio; otherwise as
@@ -78,7 +78,40 @@ impl TtsModel {
             .max();
         let batch_size = batch_size.unwrap_or_else(|| max_batch_size(self.model()));
         let need = self.need_of(&requests);
-        Ok(MemoryPlan::new(self.model(), &requests, &need, batch_size))
+        Ok(self.plan(&requests, need, batch_size))
+    }
+
+    fn plan(
+        &self,
+        requests: &[SpeechRequest],
+        need: StreamNeed,
+        max_batch_size: usize,
+    ) -> MemoryPlan {
+        let model = self.model();
+        let size = model.size();
+        let mut voices: Vec<&Voice> = Vec::new();
+        for request in requests {
+            if !voices.iter().any(|voice| voice.is_same(&request.voice)) {
+                voices.push(&request.voice);
+            }
+        }
+        let counts = requests.iter().map(|request| request.text.segment_count());
+        let own_limits = requests
+            .iter()
+            .filter_map(|request| request.memory_limit_bytes);
+        MemoryPlan::new(&Work {
+            ledger: model.ledger(),
+            cost: &model.stream_cost(),
+            need,
+            segments: counts.sum(),
+            longest: largest_segment(requests),
+            max_batch_size,
+            own_limit_bytes: own_limits.min(),
+            weights_bytes: (size.flow_lm_bytes + size.decoder_bytes) as u64,
+            mapped_bytes: model.ledger().counted().mapped_bytes,
+            voice_bytes: voices.iter().map(|voice| voice.size_bytes()).sum(),
+            pending: None,
+        })
     }
 
     /// Returns the memory of requests whose texts are cut, including the audio.

@@ -36,15 +36,8 @@ impl Ledger {
             reservation = self.reserve(&budget, own_limit_bytes, what, bytes);
         }
         let Some(reservation) = reservation else {
-            let present_bytes = self.present_bytes();
-            return Err(MemoryError::LimitTooLow {
-                what,
-                limit_bytes: self
-                    .effective_limit_bytes(own_limit_bytes)
-                    .unwrap_or(u64::MAX),
-                needed_bytes: present_bytes.saturating_add(bytes),
-                present_bytes,
-            });
+            let needed_bytes = self.present_bytes().saturating_add(bytes);
+            return Err(self.too_low(own_limit_bytes, what, needed_bytes));
         };
         Ok(Admission {
             ledger: self.clone(),
@@ -69,6 +62,42 @@ impl Ledger {
         let slots = (1..max_batch_size).map_while(|_| admission.reserve_slot(slot_bytes));
         let slots = slots.collect();
         Ok((admission, slots))
+    }
+
+    /// Checks that the limit allows a peak of the process's counted bytes. `what` names the work in
+    /// messages. Reserves nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`MemoryError::LimitTooLow`] if it does not.
+    pub fn check_peak(
+        &self,
+        own_limit_bytes: Option<u64>,
+        what: &'static str,
+        peak_bytes: u64,
+    ) -> Result<(), MemoryError> {
+        match self.effective_limit_bytes(own_limit_bytes) {
+            Some(limit_bytes) if peak_bytes > limit_bytes => {
+                Err(self.too_low(own_limit_bytes, what, peak_bytes))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn too_low(
+        &self,
+        own_limit_bytes: Option<u64>,
+        what: &'static str,
+        needed_bytes: u64,
+    ) -> MemoryError {
+        MemoryError::LimitTooLow {
+            what,
+            limit_bytes: self
+                .effective_limit_bytes(own_limit_bytes)
+                .unwrap_or(u64::MAX),
+            needed_bytes,
+            present_bytes: self.present_bytes(),
+        }
     }
 
     fn fits(&self, own_limit_bytes: Option<u64>, bytes: u64) -> bool {

@@ -23,7 +23,7 @@ pub enum MemoryError {
         ByteSize::b(*present_bytes),
         ByteSize::b(*limit_bytes),
         ByteSize::b(needed_bytes.saturating_sub(*limit_bytes)),
-        sufficient_mb(*needed_bytes)
+        sufficient_limit_mb(*needed_bytes)
     )]
     LimitTooLow {
         /// What does not fit.
@@ -62,12 +62,14 @@ impl MemoryError {
     #[must_use]
     pub fn sufficient_limit_mb(&self) -> Option<u64> {
         match self {
-            Self::LimitTooLow { needed_bytes, .. } => Some(sufficient_mb(*needed_bytes)),
+            Self::LimitTooLow { needed_bytes, .. } => Some(sufficient_limit_mb(*needed_bytes)),
             _ => None,
         }
     }
 }
 
-fn sufficient_mb(needed_bytes: u64) -> u64 {
+/// Returns a limit in MB (1,048,576 bytes) that is sufficient for a peak of counted bytes.
+#[must_use]
+pub fn sufficient_limit_mb(needed_bytes: u64) -> u64 {
     needed_bytes.saturating_add(DRIFT_BYTES).div_ceil(MIB)
 }

@@ -4,7 +4,11 @@ use std::num::NonZeroU64;
 
 use batch_planner::{MemoryModel, Term};
 
+use crate::components::dry_components;
+use crate::config::Config;
 use crate::engine::Engine;
+use crate::flow_lm::FlowLm;
+use crate::mimi::MimiDecoder;
 use crate::scheduler::{CHUNKS_AHEAD, FRAMES_AHEAD, FRAMES_PER_CALL, PENDING_FRAMES_PER_SEGMENT};
 use crate::text::SegmentSize;
 
@@ -60,13 +64,32 @@ pub struct StreamNeed {
 
 impl StreamCost {
     pub(crate) fn of(engine: &Engine) -> Self {
-        let (flow_lm, decoder) = (&engine.flow_lm, &engine.decoder);
+        Self::new(
+            &engine.flow_lm,
+            &engine.decoder,
+            engine.frame_samples(),
+            engine.threads.count(),
+        )
+    }
+
+    /// The memory of streams of a model that is not loaded.
+    pub(crate) fn of_config(config: &Config, threads: usize) -> Self {
+        let (flow_lm, decoder) = dry_components(config);
+        Self::new(&flow_lm, &decoder, config.mimi.frame_samples(), threads)
+    }
+
+    fn new(
+        flow_lm: &FlowLm,
+        decoder: &MimiDecoder,
+        frame_samples: usize,
+        threads: usize,
+    ) -> Self {
         let bytes = |elements: usize| (elements * size_of::<f32>()) as u64;
         // Each latent is a vector of its own.
         let latent_bytes = (size_of::<Vec<f32>>() + flow_lm.latent_dim() * size_of::<f32>()) as u64;
-        let chunk_samples = FRAMES_PER_CALL * engine.frame_samples();
+        let chunk_samples = FRAMES_PER_CALL * frame_samples;
         // The stream's own two threads mostly wait, but have slack too.
-        let threads = engine.threads.count() as u64 + 2;
+        let threads = threads as u64 + 2;
         Self {
             page_bytes: bytes(flow_lm.page_elements()),
             page_positions: crate::kv::PAGE_POSITIONS,

@@ -1,0 +1,84 @@
+//! Opened files of a model: texts can be prepared, and memory be planned, before the weights are loaded.
+
+use std::path::Path;
+
+use crate::components::{LoadingCost, VoiceCost, VoiceNeed};
+use crate::engine::{ModelParts, text_options};
+use crate::error::Result;
+use crate::ledger::Ledger;
+use crate::options::GenerateOptions;
+use crate::stream::StreamCost;
+use crate::text::PreparedText;
+use crate::threads::Threads;
+use crate::weights::Directory;
+
+use super::prepare_text;
+
+/// The memory that a model and its work take, computed from its files before the model is loaded. Upper
+/// bounds, for every device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ModelCost {
+    /// Loading FlowLM and the decoder.
+    pub loading: LoadingCost,
+    /// Making a voice.
+    pub voice: VoiceCost,
+    /// Speech.
+    pub stream: StreamCost,
+}
+
+impl ModelParts {
+    /// Returns the memory of a model that computes on this many threads; one per available core if
+    /// `None`.
+    #[must_use]
+    pub fn cost(&self, threads: Option<usize>) -> ModelCost {
+        let loading = self.loading_cost();
+        let threads = Threads::planned(threads);
+        ModelCost {
+            loading,
+            voice: VoiceCost::of(&self.config, threads),
+            stream: StreamCost::of_config(&self.config, threads),
+        }
+    }
+
+    /// Prepares a text as [`Model::prepare`](crate::Model::prepare) does. The result is valid for the
+    /// model that is loaded from these files. The ledger's limit applies.
+    ///
+    /// # Errors
+    ///
+    /// As [`Model::prepare`](crate::Model::prepare).
+    pub fn prepare(
+        &self,
+        text: &str,
+        options: &GenerateOptions,
+        ledger: &Ledger,
+    ) -> Result<PreparedText> {
+        let rules = text_options(&self.config);
+        prepare_text(&self.tokenizer, &self.config, rules, text, options, ledger)
+    }
+
+    /// Returns the memory of loading a voice file. Reads only its header.
+    ///
+    /// # Errors
+    ///
+    /// As [`Model::load_voice`](crate::Model::load_voice).
+    pub fn voice_file_need(&self, path: impl AsRef<Path>, cost: &VoiceCost) -> Result<VoiceNeed> {
+        let path = path.as_ref();
+        cost.voice_file(&Directory::open(path)?, path)
+    }
+
+    /// Returns the memory of loading a voice from the bytes of a file; `name` identifies it in messages.
+    ///
+    /// # Errors
+    ///
+    /// As [`Model::load_voice`](crate::Model::load_voice).
+    pub fn static_voice_need(
+        &self,
+        bytes: &'static [u8],
+        name: impl AsRef<Path>,
+        cost: &VoiceCost,
+    ) -> Result<VoiceNeed> {
+        let name = name.as_ref();
+        cost.voice_file(&Directory::from_static(bytes, name)?, name)
+    }
+}
