@@ -87,7 +87,7 @@ impl BenchModel {
                         config.flow_lm.lookup_table.tokenizer,
                         builtin_voice::TOKENIZER,
                         Path::new("built-in tokenizer.model"),
-                    )?,
+                    )?.into(),
                     weights: Weights::from_static(
                         builtin_voice::WEIGHTS,
                         Path::new("built-in model.safetensors"),

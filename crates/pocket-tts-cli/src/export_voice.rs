@@ -5,12 +5,20 @@ use std::process::ExitCode;
 
 use bytesize::ByteSize;
 
+use pocket_tts::audio::PromptLength;
+use pocket_tts::{CancelToken, VoiceOptions};
+
 use crate::args::ExportVoiceArgs;
 use crate::model;
 
-pub(crate) fn run(args: &ExportVoiceArgs) -> anyhow::Result<ExitCode> {
-    let model = model::load(&args.model)?;
-    let voice = model.voice_truncated(&args.audio_path)?;
+pub(crate) fn run(args: &ExportVoiceArgs, cancel: &CancelToken) -> anyhow::Result<ExitCode> {
+    let model = model::open(&args.model)?;
+    let options = VoiceOptions::default()
+        .with_length(PromptLength::Truncated)
+        .with_cancel(cancel);
+    model.plan_voice(&args.audio_path, &options)?.check()?;
+    let model = model::load(model)?;
+    let voice = model.voice_with(&args.audio_path, &options)?;
     model.export_voice(&voice, &args.export_path)?;
     if !args.model.quiet {
         let _ = writeln!(

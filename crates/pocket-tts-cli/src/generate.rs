@@ -3,11 +3,9 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::CommandFactory;
 use pocket_tts::audio::WavStreamWriter;
 use pocket_tts::{Error, ErrorKind, SpeechStream};
@@ -16,10 +14,8 @@ use crate::args::{Cli, GenerateArgs};
 use crate::figures::{Figures, peak_rss_bytes};
 use crate::output;
 use crate::progress::SpeechBar;
-use crate::speech::Speech;
-
-/// Exit code after an interrupt: 128 plus the number of the signal, as in shells.
-const INTERRUPTED: u8 = 130;
+use crate::interrupt::{INTERRUPTED, Interrupt};
+use crate::speech::PlannedSpeech;
 
 /// Why speech ended.
 enum End {
@@ -32,16 +28,15 @@ enum End {
     Failed(Error),
 }
 
-pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode> {
+pub(crate) fn run(args: &GenerateArgs, interrupt: &Interrupt) -> Result<ExitCode> {
     let to_stdout = args.output_path.as_os_str() == "-";
     if to_stdout {
         refuse_stdout(args)?;
     }
     let quiet = args.speech.model.quiet;
-    let speech = Speech::prepare(&args.speech, to_stdout)?;
+    let speech = PlannedSpeech::new(&args.speech, to_stdout, interrupt.token())?.load()?;
     let model = &speech.model;
 
-    let interrupted = handle_interrupt()?;
     let start = Instant::now();
     let mut stream = speech.stream()?;
     let sample_rate_hz = model.sample_rate_hz();
@@ -50,10 +45,11 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode> {
         writer => writer?,
     };
     let frame = Duration::from_secs_f64(1.0 / model.config().mimi.frame_rate);
+    interrupt.save_from_now_on();
     let bar = SpeechBar::new(quiet, frame);
     let mut first_audio = None;
     let mut samples = 0;
-    let end = speak(&mut stream, &interrupted, |chunk, stream| {
+    let end = speak(&mut stream, interrupt, |chunk, stream| {
         first_audio.get_or_insert_with(|| start.elapsed());
         writer.write(chunk)?;
         samples += chunk.len();
@@ -103,11 +99,11 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode> {
 /// Passes audio chunks to `take` until the speech ends or is interrupted.
 fn speak(
     stream: &mut SpeechStream,
-    interrupted: &AtomicBool,
+    interrupt: &Interrupt,
     mut take: impl FnMut(&[f32], &SpeechStream) -> Result<(), Error>,
 ) -> End {
     loop {
-        if interrupted.load(Ordering::Relaxed) {
+        if interrupt.is_cancelled() {
             return End::Interrupted;
         }
         let taken = match stream.next() {
@@ -171,20 +167,6 @@ fn is_broken_pipe(error: &Error) -> bool {
     matches!(error, Error::Core(error) if error.kind() == ErrorKind::Cancelled)
 }
 
-/// Sets a handler for Ctrl-C. The first interrupt ends the speech and saves its audio; the second one ends
-/// the program.
-fn handle_interrupt() -> Result<Arc<AtomicBool>> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let seen = interrupted.clone();
-    ctrlc::set_handler(move || {
-        if seen.swap(true, Ordering::Relaxed) {
-            std::process::exit(INTERRUPTED.into());
-        }
-    })
-    .context("cannot handle Ctrl-C")?;
-    Ok(interrupted)
-}
-
 #[cfg(all(test, feature = "flex", feature = "builtin-voice"))]
 mod tests {
     use super::*;
@@ -208,7 +190,7 @@ mod tests {
         let mut stream = model.stream(&voice, &text, &Default::default()).unwrap();
         let mut writer = open(&path, model.sample_rate_hz()).unwrap();
         let (mut samples, mut allocated) = (0, Vec::new());
-        let end = speak(&mut stream, &AtomicBool::new(false), |chunk, _| {
+        let end = speak(&mut stream, &Interrupt::default(), |chunk, _| {
             writer.write(chunk)?;
             samples += chunk.len();
             // Other code in the program allocates all memory up to the limit.

@@ -31,7 +31,7 @@ struct Info {
 }
 
 pub(crate) fn run(args: &InfoArgs) -> anyhow::Result<ExitCode> {
-    let model = model::load(&args.model)?;
+    let model = model::load(model::open(&args.model)?)?;
     let info = model.info();
     let info = Info {
         model: info.name,

@@ -5,6 +5,7 @@ mod export_voice;
 mod figures;
 mod generate;
 mod info;
+mod interrupt;
 mod model;
 mod output;
 mod plan;
@@ -28,6 +29,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, fmt};
 
 use args::{Cli, Command};
+use interrupt::{INTERRUPTED, Interrupt};
 
 /// Retains large blocks for the next frame, and counts live bytes.
 #[global_allocator]
@@ -57,7 +59,12 @@ fn run(command: &Command) -> Result<ExitCode> {
     let settings = settings::settings(command.model().map(|model| &model.memory))?;
     init_logging(command.quiet(), settings.profiling);
     let session = memory::init(settings)?;
-    let result = execute(command);
+    let interrupt = Interrupt::install()?;
+    let result = match execute(command, &interrupt) {
+        // The user knows that it was interrupted.
+        Err(_) if interrupt.is_cancelled() => Ok(ExitCode::from(INTERRUPTED)),
+        result => result,
+    };
     // A failed command writes its profile too.
     match (result, session.finish()) {
         (Ok(_), Err(profile)) => Err(profile.into()),
@@ -69,13 +76,13 @@ fn run(command: &Command) -> Result<ExitCode> {
     }
 }
 
-fn execute(command: &Command) -> Result<ExitCode> {
+fn execute(command: &Command, interrupt: &Interrupt) -> Result<ExitCode> {
     match command {
-        Command::Generate(args) => generate::run(args),
+        Command::Generate(args) => generate::run(args, interrupt),
         Command::Voices(args) => voices::run(args),
-        Command::ExportVoice(args) => export_voice::run(args),
+        Command::ExportVoice(args) => export_voice::run(args, interrupt.token()),
         Command::Info(args) => info::run(args),
-        Command::Memory(args) => plan::run(args),
+        Command::Memory(args) => plan::run(args, interrupt),
     }
 }
 

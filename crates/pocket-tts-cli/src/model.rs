@@ -2,21 +2,27 @@
 
 use std::sync::OnceLock;
 
-use pocket_tts::{LoadOptions, ModelSource, TtsModel};
+use pocket_tts::{LoadOptions, ModelSource, OpenModel, TtsModel};
 
 use crate::args::ModelArgs;
 
 /// Keeps the model loaded until the program ends, so that the memory summary includes it.
 static LOADED: OnceLock<TtsModel> = OnceLock::new();
 
-pub(crate) fn load(args: &ModelArgs) -> anyhow::Result<TtsModel> {
+/// Opens the files of the model that the command line selects.
+pub(crate) fn open(args: &ModelArgs) -> anyhow::Result<OpenModel> {
     let mut options = LoadOptions::default().with_device(args.device);
     options.threads = args.threads;
     #[cfg(feature = "hub")]
     {
         options.hub = hub_options(args);
     }
-    let model = TtsModel::load(source(args)?, options)?;
+    Ok(OpenModel::open(source(args)?, options)?)
+}
+
+/// Loads an opened model.
+pub(crate) fn load(model: OpenModel) -> anyhow::Result<TtsModel> {
+    let model = model.load()?;
     LOADED.get_or_init(|| model.clone());
     Ok(model)
 }

@@ -2,15 +2,18 @@
 
 use std::fmt;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::Result;
 use bytesize::ByteSize;
 use pocket_tts::memory::{self, MemoryPlan};
+use pocket_tts::CoreError;
 use serde::Serialize;
 
 use crate::args::PlanArgs;
 use crate::output;
-use crate::speech::Speech;
+use crate::interrupt::Interrupt;
+use crate::speech::PlannedSpeech;
 
 /// The predicted and the measured memory of speech, for scripts.
 #[derive(Debug, Serialize)]
@@ -18,6 +21,8 @@ struct Comparison {
     plan: MemoryPlan,
     fits: bool,
     shortfall_bytes: u64,
+    /// A memory limit, in MB of 1,048,576 bytes, with which the command succeeds.
+    sufficient_limit_mb: u64,
     /// Null if no speech was generated.
     measured: Option<Measured>,
 }
@@ -27,7 +32,7 @@ struct Comparison {
 struct Measured {
     /// Peak of the counted bytes, which the plan predicts.
     counted_peak_bytes: Option<u64>,
-    /// Peak RSS during the speech.
+    /// Peak RSS.
     peak_rss_bytes: Option<u64>,
     /// Duration of the speech.
     audio_seconds: f64,
@@ -35,20 +40,23 @@ struct Measured {
     elapsed_seconds: f64,
 }
 
-pub(crate) fn run(args: &PlanArgs) -> Result<ExitCode> {
-    let speech = Speech::prepare(&args.speech, false)?;
-    let plan = speech.plan()?;
+pub(crate) fn run(args: &PlanArgs, interrupt: &Interrupt) -> Result<ExitCode> {
+    let speech = PlannedSpeech::new(&args.speech, false, interrupt.token())?;
+    let plan = speech.plan.clone();
     let fits = plan.fits();
     if !args.json {
         output::print(&format!("{plan}\n"))?;
     }
     let measured = match args.run && fits {
-        true => Some(measure(&speech)?),
+        true => Some(measure(speech, interrupt)?),
         false => None,
     };
+    // A sufficient limit is part of the error.
+    let refusal = plan.check();
     let comparison = Comparison {
         fits,
         shortfall_bytes: plan.shortfall_bytes(),
+        sufficient_limit_mb: plan.sufficient_limit_mb(),
         plan,
         measured,
     };
@@ -57,33 +65,35 @@ pub(crate) fn run(args: &PlanArgs) -> Result<ExitCode> {
     } else {
         output::print(&comparison.to_string())?;
     }
-    if !fits {
-        // The error of the stream states the missing bytes and a sufficient limit.
-        speech.stream()?;
-    }
+    refusal?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Generates the speech, discards it, and measures the memory.
-fn measure(speech: &Speech) -> Result<Measured> {
+/// Loads the model, makes the voice, generates the speech, discards it, and measures the memory of all
+/// this.
+fn measure(speech: PlannedSpeech<'_>, interrupt: &Interrupt) -> Result<Measured> {
     let (spoken, profile) = memory::profile("speech", || {
+        let speech = speech.load()?;
+        let start = Instant::now();
         let mut samples = 0;
         let mut device = device_bytes();
         for chunk in speech.stream()? {
+            interrupt.token().check().map_err(CoreError::from)?;
             samples += chunk?.samples().len();
             device = device.max(device_bytes());
         }
-        Ok::<_, pocket_tts::Error>((samples, device))
+        let audio_seconds = samples as f64 / f64::from(speech.model.sample_rate_hz());
+        anyhow::Ok((audio_seconds, start.elapsed(), device))
     });
-    let (samples, device) = spoken?;
+    let (audio_seconds, elapsed, device) = spoken?;
     // Speech does not change the mapped weights.
     let mapped = memory::memory_summary().counted.mapped_bytes;
     let counted = profile.heap_peak_bytes.map(|heap| heap + mapped + device);
     Ok(Measured {
         counted_peak_bytes: counted,
         peak_rss_bytes: profile.rss_peak_bytes,
-        audio_seconds: samples as f64 / f64::from(speech.model.sample_rate_hz()),
-        elapsed_seconds: profile.time.as_secs_f64(),
+        audio_seconds,
+        elapsed_seconds: elapsed.as_secs_f64(),
     })
 }
 

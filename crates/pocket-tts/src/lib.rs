@@ -53,11 +53,12 @@ pub use error::{Error, Result};
 pub use info::ModelInfo;
 pub use location::{Location, LocationError};
 pub use model::{LoadOptions, TtsModel};
+pub use open_model::OpenModel;
 pub use preset::{PREDEFINED_VOICES, Preset, UnknownName, predefined_voice, voice_location};
 pub use source::{ModelSource, NamedVoice, SourceError};
 pub use speech::{Interrupted, SpeechStream, SpeechText};
 pub use tts_core::{
-    Audio, Config, DeviceError, DeviceKind, Error as CoreError, ErrorKind, GenerateOptions,
+    Audio, CancelToken, Cancelled, Config, DeviceError, DeviceKind, Error as CoreError, ErrorKind, GenerateOptions,
     MemoryError, ModelSize, PreparedText, Progress, Segment, SpeechRequest, ThreadsError, Voice,
-    VoiceError, WeightsError, audio, config,
+    VoiceError, VoiceOptions, WeightsError, audio, config,
 };

@@ -1,7 +1,8 @@
 //! Models whose files are open, but whose weights are not loaded.
 
 use tts_core::audio::Recording;
-use tts_core::memory::{ModelCost, VoiceNeed};
+use tts_core::memory::{ModelCost, StreamNeed, VoiceNeed};
+use tts_core::text::SegmentSize;
 use tts_core::{Config, GenerateOptions, ModelParts, PreparedText, VoiceOptions};
 
 use crate::error::Result;
@@ -97,6 +98,32 @@ impl OpenModel {
             segments: text.segment_count(),
             longest,
             max_batch_size: options.batch_size.unwrap_or(speed_limit),
+            own_limit_bytes: voice_options.memory_limit_bytes,
+            weights_bytes: cost.loading.prepared_bytes,
+            mapped_bytes: cost.loading.mapped_bytes,
+            voice_bytes: voice.voice_bytes,
+            pending: Some(Pending {
+                loading: cost.loading,
+                voice,
+            }),
+        }))
+    }
+
+    /// Predicts the memory of loading the model and making a voice; see [`Self::plan`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::plan`].
+    pub fn plan_voice(&self, voice: &str, voice_options: &VoiceOptions) -> Result<MemoryPlan> {
+        let cost = self.parts.cost(self.options.threads);
+        let voice = self.voice_need(Some(voice), voice_options, &cost)?;
+        Ok(MemoryPlan::new(&Work {
+            ledger: get_memory_ledger(),
+            cost: &cost.stream,
+            need: StreamNeed::default(),
+            segments: Some(0),
+            longest: SegmentSize::default(),
+            max_batch_size: 1,
             own_limit_bytes: voice_options.memory_limit_bytes,
             weights_bytes: cost.loading.prepared_bytes,
             mapped_bytes: cost.loading.mapped_bytes,

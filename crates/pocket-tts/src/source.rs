@@ -138,7 +138,7 @@ impl ModelSource {
         Ok(ModelParts {
             config,
             weights,
-            tokenizer,
+            tokenizer: tokenizer.into(),
             no_voice_cloning,
         })
     }
@@ -187,7 +187,8 @@ fn built_in() -> tts_core::Result<ModelParts> {
             config.flow_lm.lookup_table.tokenizer,
             builtin_voice::TOKENIZER,
             Path::new("the built-in tokenizer"),
-        )?,
+        )?
+        .into(),
         config,
         no_voice_cloning: None,
     })

@@ -8,6 +8,7 @@ use tts_core::audio::PromptLength;
 use tts_core::{Audio, Voice, VoiceOptions};
 
 use crate::error::{Error, Result};
+use crate::memory::context_limit_bytes;
 use crate::model::TtsModel;
 use crate::source::ModelSource;
 use crate::voice_cache::VoiceKey;
@@ -54,7 +55,7 @@ impl TtsModel {
     /// The model has no such voice; a file is not available, damaged or made for another model; or the
     /// model cannot clone voices.
     pub fn voice(&self, spec: &str) -> Result<Voice> {
-        self.find_voice(spec, PromptLength::Whole)
+        self.voice_with(spec, &VoiceOptions::default())
     }
 
     /// Loads a voice as [`Self::voice`] does, but clones only the first 30 seconds of a recording. The
@@ -64,7 +65,18 @@ impl TtsModel {
     ///
     /// As [`Self::voice`].
     pub fn voice_truncated(&self, spec: &str) -> Result<Voice> {
-        self.find_voice(spec, PromptLength::Truncated)
+        let options = VoiceOptions::default().with_length(PromptLength::Truncated);
+        self.voice_with(spec, &options)
+    }
+
+    /// Loads a voice as [`Self::voice`] does, with options: how much of a recording is cloned, a memory
+    /// limit, and a token that cancels the work.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::voice`], or the work was cancelled.
+    pub fn voice_with(&self, spec: &str, options: &VoiceOptions) -> Result<Voice> {
+        self.find_voice(spec, &within_context(options))
     }
 
     /// Clones a voice from a recording.
@@ -73,7 +85,7 @@ impl TtsModel {
     ///
     /// The recording is too short, or the model cannot clone voices.
     pub fn clone_voice(&self, recording: &Audio) -> Result<Voice> {
-        Ok(self.model().clone_voice(recording)?)
+        self.clone_voice_with(recording, &VoiceOptions::default())
     }
 
     /// Clones a voice from the first 30 seconds of a recording.
@@ -82,7 +94,18 @@ impl TtsModel {
     ///
     /// As [`Self::clone_voice`].
     pub fn clone_voice_truncated(&self, recording: &Audio) -> Result<Voice> {
-        Ok(self.model().clone_voice_truncated(recording)?)
+        let options = VoiceOptions::default().with_length(PromptLength::Truncated);
+        self.clone_voice_with(recording, &options)
+    }
+
+    /// Clones a voice from a recording, with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::clone_voice`], or the work was cancelled.
+    pub fn clone_voice_with(&self, recording: &Audio, options: &VoiceOptions) -> Result<Voice> {
+        let options = within_context(options);
+        Ok(self.model().clone_voice_with(recording, &options)?)
     }
 
     /// Writes a voice to a `.safetensors` file. Loading it is much faster than cloning the recording.
@@ -112,7 +135,7 @@ impl TtsModel {
         self.shared.voices.evict()
     }
 
-    fn find_voice(&self, spec: &str, length: PromptLength) -> Result<Voice> {
+    fn find_voice(&self, spec: &str, options: &VoiceOptions) -> Result<Voice> {
         let shared = &self.shared;
         let cannot_clone = self.model().no_voice_cloning();
         let found = VoiceSource::find(spec, &shared.source, &shared.files, cannot_clone)?;
@@ -127,15 +150,24 @@ impl TtsModel {
             }
             VoiceSource::File(path) => {
                 let key = VoiceKey::file(&path, PromptLength::Whole);
-                shared.voices.get(key, || Ok(model.load_voice(&path)?))
+                shared
+                    .voices
+                    .get(key, || Ok(model.load_voice_with(&path, options)?))
             }
             VoiceSource::Recording(path) => {
-                let key = VoiceKey::file(&path, length);
-                shared.voices.get(key, || {
-                    let options = VoiceOptions::default().with_length(length);
-                    Ok(model.voice_from_recording(&path, &options)?)
-                })
+                let key = VoiceKey::file(&path, options.length);
+                shared
+                    .voices
+                    .get(key, || Ok(model.voice_from_recording(&path, options)?))
             }
         }
     }
+}
+
+/// Adds the limit of the current context to options.
+fn within_context(options: &VoiceOptions) -> VoiceOptions {
+    let limits = [options.memory_limit_bytes, context_limit_bytes()];
+    let mut options = options.clone();
+    options.memory_limit_bytes = limits.into_iter().flatten().min();
+    options
 }

@@ -178,7 +178,7 @@ fn random_speech_stays_within_its_limit_or_is_refused_with_a_sufficient_one() {
     for run in 0..RUNS {
         let speech = Speech::random(&mut rng, &model, &voices);
         let most = speech.planned(&model) / MIB + 2;
-        let least = get_memory_ledger().present_bytes() / MIB;
+        let least = get_memory_ledger().needed_bytes() / MIB;
         let limit_mb = rng.random_range(least.saturating_sub(2)..=most);
         match speech.within(&model, limit_mb.max(1)) {
             Ok(samples) => {

@@ -1,9 +1,13 @@
 //! The tensors of all components, and the bytes that loading them takes.
 
+mod loading_cost;
+
 use crate::config::Config;
 use crate::flow_lm::FlowLm;
 use crate::mimi::{MimiDecoder, MimiEncoder};
 use crate::weights::{Component, Loader, TensorSpec, WeightsError};
+
+pub use loading_cost::LoadingCost;
 
 /// Returns the tensors that a weights file must hold for `config`, in the order of loading.
 ///
@@ -16,19 +20,15 @@ pub fn expected_tensors(config: &Config) -> Vec<TensorSpec> {
         .collect()
 }
 
-/// Returns the bytes that loading FlowLM and the decoder takes at its peak: the prepared weights, the
-/// tables that stay in their file, and three copies of the largest tensor (as stored, as f32, and in
-/// the order of the kernels).
-pub(crate) fn loading_bytes(config: &Config) -> u64 {
-    let [flow_lm, decoder, _] = dry_runs(config);
-    let (mut retained, mut largest) = (0, 0);
-    for loader in [flow_lm, decoder] {
-        retained += loader.prepared_bytes() + loader.table_bytes();
-        for spec in loader.into_specs() {
-            largest = largest.max(spec.shape.iter().product::<usize>());
-        }
-    }
-    (retained + 3 * largest * size_of::<f32>()) as u64
+/// Returns FlowLM and the decoder with their sizes, but without values.
+pub(crate) fn dry_components(config: &Config) -> (FlowLm, MimiDecoder) {
+    const NOTHING_IS_READ: &str = "a dry run reads nothing that could fail";
+    let flow_lm = FlowLm::load(&Loader::dry_run(Component::FlowLm), config);
+    let decoder = MimiDecoder::load(&Loader::dry_run(Component::Decoder), config);
+    (
+        flow_lm.expect(NOTHING_IS_READ),
+        decoder.expect(NOTHING_IS_READ),
+    )
 }
 
 /// Loads every component in a dry run.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use burn::tensor::{Device, Tensor};
 
 use crate::audio::{Audio, PromptLength, prepare_voice_prompt};
-use crate::components::expected_tensors;
+use crate::components::{LoadingCost, expected_tensors};
 use crate::config::Config;
 use crate::device::DeviceKind;
 use crate::error::{Error, Result};
@@ -28,19 +28,17 @@ pub struct ModelParts {
     /// The tensors.
     pub weights: Weights,
     /// The tokenizer.
-    pub tokenizer: Tokenizer,
+    pub tokenizer: Arc<Tokenizer>,
     /// The reason why voices cannot be cloned although the encoder's tensors are present. The
     /// released weights without voice cloning contain a placeholder encoder.
     pub no_voice_cloning: Option<String>,
 }
 
 impl ModelParts {
-    /// Returns an upper bound of the bytes that loading the model needs.
+    /// Returns the memory of loading the model.
     #[must_use]
-    pub fn loading_bytes(&self) -> u64 {
-        /// Names, shapes and tables of threads and pools.
-        const BOOKKEEPING_BYTES: u64 = 1 << 20;
-        crate::components::loading_bytes(&self.config) + BOOKKEEPING_BYTES
+    pub fn loading_cost(&self) -> LoadingCost {
+        LoadingCost::of(&self.config, &self.weights)
     }
 }
 
@@ -72,6 +70,17 @@ pub struct ModelSize {
     pub encoder_bytes: Option<usize>,
     /// Bytes of keys and values of one position in all layers.
     pub kv_bytes_per_position: usize,
+}
+
+/// Returns the config's rules for texts.
+pub(crate) fn text_options(config: &Config) -> TextOptions {
+    TextOptions {
+        pad_with_spaces_for_short_inputs: config.pad_with_spaces_for_short_inputs,
+        remove_semicolons: config.remove_semicolons,
+        append_terminal_punctuation: config.append_terminal_punctuation,
+        capitalize_first_letter: config.capitalize_first_letter,
+        replace_characters: config.replace_characters.clone(),
+    }
 }
 
 /// The internals of a [`Model`](crate::Model).
@@ -116,7 +125,7 @@ impl Engine {
     /// Checks the files of a model against its config and loads its components.
     pub(crate) fn load(parts: ModelParts, options: RunOptions) -> Result<Self> {
         let _span = tracing::info_span!("load").entered();
-        let loading_bytes = parts.loading_bytes();
+        let loading_bytes = parts.loading_cost().peak_bytes;
         let ModelParts {
             config,
             weights,
@@ -156,15 +165,9 @@ impl Engine {
         let prepared = flow_lm_bytes + decoder_bytes;
         threads.adapt_to(prepared)?;
         Ok(Self {
-            text_options: TextOptions {
-                pad_with_spaces_for_short_inputs: config.pad_with_spaces_for_short_inputs,
-                remove_semicolons: config.remove_semicolons,
-                append_terminal_punctuation: config.append_terminal_punctuation,
-                capitalize_first_letter: config.capitalize_first_letter,
-                replace_characters: config.replace_characters.clone(),
-            },
+            text_options: text_options(&config),
             config,
-            tokenizer: Arc::new(tokenizer),
+            tokenizer,
             flow_lm,
             decoder,
             encoder: Mutex::new(None),

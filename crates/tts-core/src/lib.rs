@@ -17,7 +17,7 @@
 //! let parts = ModelParts {
 //!     config: Config::read(&folder.join("lsd/config.yaml"))?,
 //!     weights: Weights::open(&folder.join("lsd/model.safetensors"))?,
-//!     tokenizer: Tokenizer::from_bytes(TokenizerFormat::SentencePiece, &bytes, &tokenizer)?,
+//!     tokenizer: Tokenizer::from_bytes(TokenizerFormat::SentencePiece, &bytes, &tokenizer)?.into(),
 //!     no_voice_cloning: None,
 //! };
 //! let model = Model::load(parts, RunOptions::default())?;

@@ -1,5 +1,7 @@
 //! A loaded model and its public methods.
 
+mod files;
+
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,9 +17,11 @@ use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::options::GenerateOptions;
 use crate::stream::{Interrupted, SpeechRequest, SpeechStream, StreamCost, collect};
-use crate::text::{PreparedText, SegmentRules};
+use crate::text::{PreparedText, SegmentRules, TextOptions, Tokenizer};
 use crate::voice::Voice;
 use crate::weights::Directory;
+
+pub use files::ModelCost;
 
 /// A loaded model. Cheap to clone; one model serves many threads.
 #[derive(Clone, Debug)]
@@ -159,17 +163,9 @@ impl Model {
     ///
     /// The text contains nothing to speak, or a setting is out of range.
     pub fn prepare(&self, text: &str, options: &GenerateOptions) -> Result<PreparedText> {
-        options.validate()?;
-        let config = self.config();
-        let rules = SegmentRules {
-            text: self.engine.text_options.clone(),
-            max_tokens: NonZeroUsize::new(options.max_tokens).unwrap_or(NonZeroUsize::MIN),
-            frame_rate: config.mimi.frame_rate,
-            frames_after_eos: options
-                .frames_after_eos
-                .or(config.model_recommended_frames_after_eos),
-        };
-        Ok(PreparedText::new(&self.engine.tokenizer, text, rules)?)
+        let engine = &self.engine;
+        let rules = segment_rules(&engine.config, &engine.text_options, options)?;
+        prepare_text(&engine.tokenizer, text, rules, self.ledger())
     }
 
     /// Starts generating speech. Each audio chunk is available as soon as it is decoded.
@@ -211,4 +207,33 @@ impl Model {
     ) -> Result<Vec<Audio>, Interrupted<Vec<Audio>>> {
         collect(&self.engine, requests)
     }
+}
+
+/// Returns how a model with this config and the options cut a text.
+fn segment_rules(
+    config: &Config,
+    text: &TextOptions,
+    options: &GenerateOptions,
+) -> Result<SegmentRules> {
+    options.validate()?;
+    Ok(SegmentRules {
+        text: text.clone(),
+        max_tokens: NonZeroUsize::new(options.max_tokens).unwrap_or(NonZeroUsize::MIN),
+        frame_rate: config.mimi.frame_rate,
+        frames_after_eos: options
+            .frames_after_eos
+            .or(config.model_recommended_frames_after_eos),
+    })
+}
+
+/// Prepares a text within the ledger's limit.
+fn prepare_text(
+    tokenizer: &Arc<Tokenizer>,
+    text: &str,
+    rules: SegmentRules,
+    ledger: &Ledger,
+) -> Result<PreparedText> {
+    let bytes = PreparedText::preparing_bytes(text.len());
+    let _admission = ledger.admit(None, "preparing the text", bytes)?;
+    Ok(PreparedText::new(tokenizer, text, rules)?)
 }

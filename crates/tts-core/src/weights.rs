@@ -88,6 +88,16 @@ impl Weights {
         self.directory.check(expected)
     }
 
+    /// Whether the tensors are part of the program, and not in files.
+    pub(crate) fn is_static(&self) -> bool {
+        self.directory.is_static()
+    }
+
+    /// Bytes of the largest tensor as stored.
+    pub(crate) fn largest_tensor_bytes(&self) -> u64 {
+        self.directory.largest_tensor_bytes()
+    }
+
     /// Number of parameters in all tensors.
     pub(crate) fn parameters(&self) -> u64 {
         self.directory.parameters()

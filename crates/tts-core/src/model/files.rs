@@ -12,7 +12,7 @@ use crate::text::PreparedText;
 use crate::threads::Threads;
 use crate::weights::Directory;
 
-use super::prepare_text;
+use super::{prepare_text, segment_rules};
 
 /// The memory that a model and its work take, computed from its files before the model is loaded. Upper
 /// bounds, for every device.
@@ -53,8 +53,8 @@ impl ModelParts {
         options: &GenerateOptions,
         ledger: &Ledger,
     ) -> Result<PreparedText> {
-        let rules = text_options(&self.config);
-        prepare_text(&self.tokenizer, &self.config, rules, text, options, ledger)
+        let rules = segment_rules(&self.config, &text_options(&self.config), options)?;
+        prepare_text(&self.tokenizer, text, rules, ledger)
     }
 
     /// Returns the memory of loading a voice file. Reads only its header.

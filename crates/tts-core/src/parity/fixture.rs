@@ -107,7 +107,7 @@ impl Fixture {
         let parts = ModelParts {
             config,
             weights,
-            tokenizer,
+            tokenizer: tokenizer.into(),
             no_voice_cloning: None,
         };
         let golden = std::fs::read(path(name).join("golden.json")).expect("golden.json exists");

@@ -20,7 +20,7 @@ fn model() -> (Model, Voice) {
     let parts = ModelParts {
         config,
         weights: Weights::open(folder.join("lsd/model.safetensors")).unwrap(),
-        tokenizer: Tokenizer::from_bytes(format, &bytes, &path).unwrap(),
+        tokenizer: Tokenizer::from_bytes(format, &bytes, &path).unwrap().into(),
         no_voice_cloning: None,
     };
     let model = Model::load(parts, RunOptions::default()).unwrap();

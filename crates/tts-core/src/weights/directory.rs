@@ -304,6 +304,21 @@ impl Directory {
             .sum()
     }
 
+    /// Bytes of the largest tensor as stored.
+    pub(super) fn largest_tensor_bytes(&self) -> u64 {
+        let tensors = self.entries.values().map(|entry| {
+            let stored = entry.locations().map(|location| location.len as u64);
+            stored.sum()
+        });
+        tensors.max().unwrap_or(0)
+    }
+
+    /// Whether all tensors are in static bytes.
+    pub(super) fn is_static(&self) -> bool {
+        let mut locations = self.entries.values().flat_map(Entry::locations);
+        locations.all(|location| matches!(location.source.data, Data::Static(_)))
+    }
+
     /// Number of parameters in all tensors.
     pub(super) fn parameters(&self) -> u64 {
         let count = |entry: &Entry| entry.shape().iter().product::<usize>() as u64;

@@ -24,7 +24,7 @@ pub fn parts(config: Config, folder: &Path) -> ModelParts {
     let weights = local(config.weights_path.as_ref().expect("weights are named"));
     ModelParts {
         weights: Weights::open(&weights).expect("the weights are readable"),
-        tokenizer,
+        tokenizer: tokenizer.into(),
         no_voice_cloning: None,
         config,
     }
