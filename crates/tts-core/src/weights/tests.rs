@@ -12,7 +12,7 @@ use crate::components::expected_tensors;
 use crate::config::Config;
 use crate::flow_lm::FlowLm;
 use crate::ops::Backend;
-use crate::voice::{VoiceError, VoiceKv, VoiceShape};
+use crate::voice::{VoiceError, VoiceFile, VoiceShape};
 
 type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 
@@ -235,7 +235,7 @@ fn rejects_the_voice_of_another_model() {
             .expect("readable")
             .is_some()
     );
-    let error = VoiceKv::read(
+    let error = VoiceFile::open(
         &file,
         &path,
         &VoiceShape {
@@ -247,7 +247,6 @@ fn rejects_the_voice_of_another_model() {
                 context: None,
             },
         },
-        &any_device(),
     )
     .expect_err("the heads differ");
     assert!(matches!(error, VoiceError::Mismatch { .. }));
