@@ -66,7 +66,7 @@ fn samples(c: &mut Criterion) {
     });
 
     let mut reading = Reading::default();
-    reading.set_bytes(Metric::Rss, Some(1));
+    reading.set_bytes(Metric::Rss, 1);
     let mut history = History::new(1024);
     let mut tick = 0u32;
     c.bench_function("monitor/history_push", |b| {

@@ -222,7 +222,7 @@ mod tests {
     fn reading(values: &[(Metric, u64)]) -> Reading {
         let mut reading = Reading::default();
         for &(metric, bytes) in values {
-            reading.set_bytes(metric, Some(bytes));
+            reading.set_bytes(metric, bytes);
         }
         reading
     }
@@ -291,8 +291,8 @@ mod tests {
             sizes in prop::collection::vec(prop::option::of(any::<u64>()), 0..6),
         ) {
             let mut reading = Reading::default();
-            reading.set_bytes(Metric::Rss, rss);
-            reading.set_bytes(Metric::Heap, heap);
+            reading.set_if_known(Metric::Rss, rss);
+            reading.set_if_known(Metric::Heap, heap);
             let categories: Vec<_> = sizes.iter().map(|&b| category("p", Backing::Heap, b)).collect();
             let table = Breakdown::new(&reading, &categories);
             prop_assert_eq!(table.rows.len(), sizes.len() + 4);

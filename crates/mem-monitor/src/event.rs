@@ -24,10 +24,10 @@ pub struct Sample {
     pub sequence: u64,
     /// Wall-clock time: the monitor's creation time plus the elapsed monotonic time, so it never
     /// jumps.
-    #[serde(rename = "time_unix_s", serialize_with = "as_unix_seconds")]
+    #[serde(rename = "time_unix_seconds", serialize_with = "as_unix_seconds")]
     pub time: SystemTime,
     /// Time since the monitor was created.
-    #[serde(rename = "elapsed_s", serialize_with = "as_seconds")]
+    #[serde(rename = "elapsed_seconds", serialize_with = "as_seconds")]
     pub elapsed: Duration,
     /// Usage of this process; see [`Reading::usage_bytes`].
     pub usage_bytes: Option<u64>,
@@ -35,12 +35,19 @@ pub struct Sample {
     pub peak_bytes: Option<u64>,
     /// Peak of the resident set alone.
     pub rss_peak_bytes: Option<u64>,
-    /// The effective limit.
+    /// The effective limit: the limit with the least headroom.
     pub limit: Option<Limit>,
+    /// All known limits: the configured one, the smallest of the control groups, the machine's.
+    #[serde(skip)]
+    pub limits: Vec<Limit>,
     /// Lower bound of the growth of usage, in bytes per second; negative if it shrinks.
     pub growth_bytes_per_second: Option<f64>,
-    /// Time until the limit is reached at the current growth; `None` without growth or limit.
-    #[serde(rename = "time_to_limit_s", serialize_with = "as_optional_seconds")]
+    /// Time until the first of the limits is reached at the current growth; `None` without growth or
+    /// limit.
+    #[serde(
+        rename = "time_to_limit_seconds",
+        serialize_with = "as_optional_seconds"
+    )]
     pub time_to_limit: Option<Duration>,
     /// The figures of all sources.
     pub reading: Reading,

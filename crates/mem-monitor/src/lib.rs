@@ -24,12 +24,12 @@
 //! use std::time::Duration;
 //!
 //! use bytesize::ByteSize;
-//! use mem_monitor::MemoryMonitor;
+//! use mem_monitor::{MemoryMonitor, Quantity};
 //!
 //! # fn main() -> Result<(), mem_monitor::Error> {
 //! let monitor = MemoryMonitor::builder()
 //!     .check_interval(Duration::from_millis(10))
-//!     .limit_bytes(500 << 20)
+//!     .limit_bytes(Quantity::Rss, 500 << 20)
 //!     .build()?;
 //! monitor.start_monitoring()?;
 //!
@@ -70,7 +70,7 @@ pub use categories::{Backing, Breakdown, Category, Row, RowKind};
 pub use error::Error;
 pub use event::{Event, Sample, Subscription};
 pub use history::{Bucket, History, Stat};
-pub use limit::{Limit, LimitOrigin};
+pub use limit::{Limit, LimitOrigin, Quantity};
 pub use monitor::{MemoryMonitor, MemoryMonitorBuilder, SpanLayer};
 pub use reading::{DeviceReading, Metric, Pressure, Reading, Stall};
 pub use recorder::{Format, Recorder};
@@ -78,7 +78,7 @@ pub use source::{
     CgroupSource, DevicePool, HeapCounter, MachineSource, PeakWindow, PressureSource,
     ProcessSource, PssSource, Source, StatusSource,
 };
-pub use span::{Counted, SpanCall, SpanStats, SpanWindow};
+pub use span::{SpanCall, SpanStats, SpanWindow};
 pub use timeline::Timeline;
 
 /// Locks a mutex and ignores poisoning. Values behind this crate's locks are always consistent, and a

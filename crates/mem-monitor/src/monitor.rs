@@ -7,8 +7,8 @@ use std::{
 };
 
 use crate::{
-    Alert, AlertRule, Breakdown, Category, Error, Event, History, Limit, Reading, Sample, SpanCall,
-    SpanStats, SpanWindow, Subscription,
+    Alert, AlertRule, Breakdown, Category, Error, Event, History, Limit, Quantity, Reading, Sample,
+    SpanCall, SpanStats, SpanWindow, Subscription,
     alert::Armed,
     lock,
     source::{HeapCounter, ProcessSource, StatusSource},
@@ -16,7 +16,7 @@ use crate::{
 };
 
 mod builder;
-mod effective_limit;
+mod limits;
 mod peak;
 mod sampler;
 mod sampling;
@@ -127,21 +127,21 @@ impl MemoryMonitor {
         Ok(())
     }
 
-    /// Replaces the configured limit; the next sample uses the new one.
+    /// Replaces the configured limit by one of `quantity`; the next sample uses it.
     ///
     /// # Errors
     /// [`Error::ZeroLimit`].
-    pub fn set_limit_bytes(&self, limit_bytes: u64) -> Result<(), Error> {
+    pub fn set_limit_bytes(&self, quantity: Quantity, limit_bytes: u64) -> Result<(), Error> {
         if limit_bytes == 0 {
             return Err(Error::ZeroLimit);
         }
-        lock(&self.shared.state).configured_limit = Some(limit_bytes);
+        lock(&self.shared.state).limits.configured = Some((quantity, limit_bytes));
         Ok(())
     }
 
     /// Removes the configured limit.
     pub fn clear_limit(&self) {
-        lock(&self.shared.state).configured_limit = None;
+        lock(&self.shared.state).limits.configured = None;
     }
 
     /// Starts the sampling thread, which takes the first sample at once. Does nothing if it is
@@ -231,7 +231,8 @@ impl MemoryMonitor {
         lock(&self.shared.state).latest.clone()
     }
 
-    /// Returns the effective limit of the newest sample, or of a new one if there is none.
+    /// Returns the effective limit of the newest sample, or of a new one if there is none: the limit with
+    /// the least headroom. [`Sample::limits`] has all of them.
     pub fn effective_limit(&self) -> Option<Limit> {
         let sample = self.latest().unwrap_or_else(|| self.sample());
         sample.limit.clone()

@@ -6,7 +6,7 @@ use crate::{DeviceReading, MemoryMonitor, Metric, Pressure, SpanStats};
 
 /// Names and help texts of the metrics. Established names are used where they exist: those of Prometheus
 /// client libraries (`process_`), node_exporter (`node_`) and cAdvisor (`container_`).
-const GAUGES: [(Metric, &str, &str); 15] = [
+const GAUGES: [(Metric, &str, &str); 17] = [
     (
         Metric::Rss,
         "process_resident_memory_bytes",
@@ -16,6 +16,11 @@ const GAUGES: [(Metric, &str, &str); 15] = [
         Metric::RssHighWater,
         "mem_monitor_resident_high_water_bytes",
         "The kernel's high-water mark of the resident set.",
+    ),
+    (
+        Metric::RssAnon,
+        "mem_monitor_resident_anonymous_bytes",
+        "Resident anonymous pages: heap and stacks, as far as they were touched.",
     ),
     (
         Metric::RssFile,
@@ -51,6 +56,11 @@ const GAUGES: [(Metric, &str, &str); 15] = [
         Metric::Device,
         "mem_monitor_devices_in_use_bytes",
         "Bytes in use in all device pools.",
+    ),
+    (
+        Metric::Counted,
+        "mem_monitor_counted_bytes",
+        "The total of the program's own accounting.",
     ),
     (
         Metric::CgroupCurrent,

@@ -18,6 +18,7 @@ pub use machine::{MachineSource, ProcessSource};
 pub use pressure::PressureSource;
 pub use proc_fs::{PssSource, StatusSource};
 
+pub(crate) use counters::CountedBytes;
 pub(crate) use machine::reset_high_water;
 
 /// A source of figures for a [`Reading`].
@@ -33,7 +34,7 @@ pub(crate) use machine::reset_high_water;
 ///
 /// impl Source for Arena {
 ///     fn read(&self, reading: &mut Reading) {
-///         reading.set_bytes(Metric::Heap, Some(3 << 20));
+///         reading.set_bytes(Metric::Heap, 3 << 20);
 ///     }
 /// }
 ///

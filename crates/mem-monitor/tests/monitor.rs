@@ -10,7 +10,7 @@ use std::{
 
 use mem_monitor::{
     AlertRule, Backing, Category, DevicePool, Error, Event, HeapCounter, MemoryMonitor,
-    MemoryMonitorBuilder, Metric, Reading, Source,
+    MemoryMonitorBuilder, Metric, Quantity, Reading, Source,
 };
 
 /// Far longer than any wait of these tests, even on a loaded machine.
@@ -48,7 +48,10 @@ fn default_interval_is_5_s_and_the_minimum_is_1_ms() {
 fn rejects_invalid_settings() {
     let build = |builder: MemoryMonitorBuilder| builder.build().unwrap_err();
     let builder = MemoryMonitor::builder;
-    assert!(matches!(build(builder().limit_bytes(0)), Error::ZeroLimit));
+    assert!(matches!(
+        build(builder().limit_bytes(Quantity::Heap, 0)),
+        Error::ZeroLimit
+    ));
     assert!(matches!(
         build(builder().history_capacity(3)),
         Error::HistoryTooSmall { found: 3, .. }
@@ -119,7 +122,7 @@ fn thread_can_be_restarted_after_a_source_panics() {
                 self.0.fetch_add(1, Relaxed) > 0,
                 "the first read panics, as the test expects"
             );
-            reading.set_bytes(Metric::Heap, Some(7));
+            reading.set_bytes(Metric::Heap, 7);
         }
     }
     let monitor = MemoryMonitor::builder()
@@ -216,7 +219,7 @@ fn heap_counter_peak_counts_since_the_baseline() {
 #[test]
 fn default_alerts_fire_once_at_80_and_95_percent() {
     let (live, builder) = with_heap();
-    let monitor = builder.limit_bytes(1000).build().unwrap();
+    let monitor = builder.limit_bytes(Quantity::Heap, 1000).build().unwrap();
     let subscription = monitor.subscribe(100);
     for used in [100, 790, 800, 850, 960, 970, 965] {
         live.store(used, Relaxed);
@@ -232,9 +235,9 @@ fn default_alerts_fire_once_at_80_and_95_percent() {
         ]
     );
     assert!(
-        alerts[0]
-            .message
-            .contains("80 % of the limit is used: 800 B of 1000 B (configured limit)"),
+        alerts[0].message.contains(
+            "80 % of the limit is used: 800 B of 1000 B (configured limit of the live heap)"
+        ),
         "{}",
         alerts[0]
     );
@@ -254,7 +257,7 @@ fn default_alerts_fire_once_at_80_and_95_percent() {
 fn steady_growth_towards_the_limit_fires_an_alert() {
     let (live, builder) = with_heap();
     let monitor = builder
-        .limit_bytes(1 << 40)
+        .limit_bytes(Quantity::Heap, 1 << 40)
         // The window covers 24 samples at 1 ms.
         .trend_window(Duration::from_millis(24))
         .build()
@@ -361,10 +364,13 @@ fn limit_and_interval_can_be_changed_while_running() {
     let monitor = builder.build().unwrap();
     live.store(600, Relaxed);
     assert_eq!(monitor.effective_limit(), None);
-    monitor.set_limit_bytes(1000).unwrap();
+    monitor.set_limit_bytes(Quantity::Heap, 1000).unwrap();
     let limit = monitor.sample().limit.clone().unwrap();
     assert_eq!((limit.limit_bytes, limit.used_bytes), (1000, Some(600)));
-    assert!(matches!(monitor.set_limit_bytes(0), Err(Error::ZeroLimit)));
+    assert!(matches!(
+        monitor.set_limit_bytes(Quantity::Heap, 0),
+        Err(Error::ZeroLimit)
+    ));
 
     let subscription = monitor.subscribe(64);
     monitor.start_monitoring().unwrap();

@@ -11,7 +11,7 @@ use std::{
 
 use mem_monitor::{
     AlertRule, Backing, Category, DevicePool, Error, Format, HeapCounter, MemoryMonitor, Metric,
-    Reading, Recorder, Source,
+    Quantity, Reading, Recorder, Source,
 };
 use prometheus_parse::{Scrape, Value};
 use tracing::{info_span, subscriber::with_default};
@@ -33,8 +33,8 @@ impl Fake {
 
 impl Source for Fake {
     fn read(&self, reading: &mut Reading) {
-        reading.set_bytes(Metric::Rss, Some(self.rss.load(Relaxed)));
-        reading.set_bytes(Metric::RssHighWater, Some(self.high_water.load(Relaxed)));
+        reading.set_bytes(Metric::Rss, self.rss.load(Relaxed));
+        reading.set_bytes(Metric::RssHighWater, self.high_water.load(Relaxed));
     }
 }
 
@@ -43,7 +43,7 @@ fn monitor(fake: &Fake) -> MemoryMonitor {
         .root("/nowhere")
         .source(fake.clone())
         .heap(HeapCounter::new(|| Some(77)))
-        .limit_bytes(1000 << 20)
+        .limit_bytes(Quantity::Rss, 1000 << 20)
         .alert_rules([AlertRule::share_of_limit(0.5)])
         .build()
         .unwrap()
@@ -120,7 +120,7 @@ fn json_lines_have_samples_alerts_and_spans() {
         lines[1]["reading"].get("pss_bytes").is_none(),
         "unknown values are left out"
     );
-    assert_eq!(lines[1]["limit"]["origin"], "configured");
+    assert_eq!(lines[1]["limit"]["origin"]["configured"], "rss");
     assert!(
         lines[2]["message"]
             .as_str()
@@ -128,7 +128,7 @@ fn json_lines_have_samples_alerts_and_spans() {
             .contains("60 % of the limit")
     );
     assert_eq!(lines[4]["name"], "load file");
-    assert!(lines[1]["time_unix_s"].as_f64().unwrap() > 1.6e9);
+    assert!(lines[1]["time_unix_seconds"].as_f64().unwrap() > 1.6e9);
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn prometheus_text_can_be_parsed() {
         .root("/nowhere")
         .source(fake.clone())
         .source(DevicePool::new("a \"gpu\"\\0", || Some(5)).with_reserved(|| Some(9)))
-        .limit_bytes(1000 << 20)
+        .limit_bytes(Quantity::Rss, 1000 << 20)
         .build()
         .unwrap();
     monitor.register_category(Category::new("weights", Backing::Heap, || Some(123)));
@@ -266,7 +266,7 @@ fn prometheus_text_can_be_parsed() {
     assert_eq!(one("mem_monitor_peak_bytes").value, Value::Gauge(mib(850)));
     let limit = one("mem_monitor_limit_bytes");
     assert_eq!(limit.value, Value::Gauge(mib(1000)));
-    assert_eq!(limit.labels.get("origin"), Some("configured limit"));
+    assert_eq!(limit.labels.get("origin"), Some("configured limit of RSS"));
     let device = one("mem_monitor_device_in_use_bytes");
     // The parser finds the end of the label but does not unescape it.
     assert_eq!(device.labels.get("device"), Some("a \\\"gpu\\\"\\\\0"));

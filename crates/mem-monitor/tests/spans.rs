@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-use mem_monitor::{Counted, Event, HeapCounter, MemoryMonitor, PeakWindow, SpanStats};
+use mem_monitor::{Event, HeapCounter, MemoryMonitor, PeakWindow, Quantity, SpanStats};
 use tracing::{info_span, subscriber::with_default};
 use tracing_subscriber::{layer::SubscriberExt, registry::Registry};
 
@@ -81,7 +81,7 @@ fn nested_spans_have_entry_exit_and_peak() {
         seen,
         [("outer", 0, 100, 150, 900), ("inner", 1, 200, 300, 900)]
     );
-    assert!(calls.iter().all(|call| call.counted == Counted::Heap));
+    assert!(calls.iter().all(|call| call.quantity == Quantity::Heap));
     let events: Vec<_> = subscription
         .events()
         .try_iter()
@@ -273,7 +273,7 @@ fn spans_measure_the_resident_set_without_a_heap_counter() {
         info_span!("fill").in_scope(|| kept.borrow_mut().push(vec![1u8; 64 << 20]));
     });
     let stats = stats(&monitor, "fill");
-    assert_eq!(stats.counted, Counted::Rss);
+    assert_eq!(stats.quantity, Quantity::Rss);
     // Slightly less than 64 MiB, since threads of other tests may release memory.
     assert!(stats.greatest_rise_bytes > Some(60 << 20), "{stats:?}");
 }

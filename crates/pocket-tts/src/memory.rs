@@ -82,7 +82,7 @@ pub use error::SessionError;
 pub use globals::{get_cycle_detector, get_memory_monitor, get_memory_pool, span_layer};
 pub use leak_detect::{BrokenCycles, CycleReport, ReferenceCycleDetector, Trace, Tracer, Unlink};
 pub use mem_monitor::{
-    Alert, Backing, Breakdown, Counted, Limit, LimitOrigin, MemoryMonitor, Row, RowKind, SpanLayer,
+    Alert, Backing, Breakdown, Limit, LimitOrigin, MemoryMonitor, Quantity, Row, RowKind, SpanLayer,
 };
 pub use optimizer::{BatchOptimizer, get_batch_optimizer};
 pub use phase::Phase;

@@ -12,7 +12,7 @@ use tracing_subscriber::{
 };
 
 use super::Shared;
-use crate::{Counted, Event, SpanCall, source::PeakWindow, span::Open};
+use crate::{Event, Quantity, SpanCall, source::PeakWindow, span::Open};
 
 /// A `tracing` layer that measures the memory of every span at entry, at exit and at its peak.
 ///
@@ -51,23 +51,23 @@ impl SpanLayer {
         Arc::as_ptr(&self.shared) as usize
     }
 
-    fn value_now(&self, counted: Counted) -> Option<u64> {
-        match counted {
-            Counted::Heap => self.shared.heap()?.live(),
-            Counted::Rss => self.shared.rss_now(),
+    fn value_now(&self, quantity: Quantity) -> Option<u64> {
+        match quantity {
+            Quantity::Heap => self.shared.heap()?.live(),
+            Quantity::Rss | Quantity::Counted => self.shared.rss_now(),
         }
     }
 
-    fn measure(&self, counted: Counted) -> Measurement {
+    fn measure(&self, quantity: Quantity) -> Measurement {
         let rss = self.shared.rss_now();
         let heap = self.shared.heap();
-        match counted {
-            Counted::Heap => Measurement {
+        match quantity {
+            Quantity::Heap => Measurement {
                 rss,
                 value: heap.and_then(|heap| heap.live()),
                 mark: heap.and_then(|heap| heap.peak()),
             },
-            Counted::Rss => Measurement {
+            Quantity::Rss | Quantity::Counted => Measurement {
                 rss,
                 value: rss,
                 mark: self.shared.high_water_now(),
@@ -124,18 +124,18 @@ where
         };
         if let Some((_, track)) = tracks.iter().find(|(key, _)| *key == self.key()) {
             // The span is entered again.
-            let counted = track.open.counted;
-            if let Some(value) = self.value_now(counted) {
-                self.shared.spans.raise(counted, value);
+            let quantity = track.open.quantity;
+            if let Some(value) = self.value_now(quantity) {
+                self.shared.spans.raise(quantity, value);
             }
             return;
         }
         let heap = self.shared.heap().filter(|heap| heap.live().is_some());
-        let counted = heap.map_or(Counted::Rss, |_| Counted::Heap);
-        let open = self.shared.spans.open(counted);
-        let entry = self.measure(counted);
+        let quantity = heap.map_or(Quantity::Rss, |_| Quantity::Heap);
+        let open = self.shared.spans.open(quantity);
+        let entry = self.measure(quantity);
         if let Some(value) = entry.value {
-            self.shared.spans.raise(counted, value);
+            self.shared.spans.raise(quantity, value);
         }
         tracks.push((
             self.key(),
@@ -158,9 +158,9 @@ where
         let Some((_, track)) = tracks.iter_mut().find(|(key, _)| *key == self.key()) else {
             return;
         };
-        let exit = self.measure(track.open.counted);
+        let exit = self.measure(track.open.quantity);
         if let Some(value) = exit.value {
-            self.shared.spans.raise(track.open.counted, value);
+            self.shared.spans.raise(track.open.quantity, value);
         }
         let seen = track.open.peak_bytes();
         let window = track.window.as_ref().and_then(|read| read());
@@ -195,7 +195,7 @@ where
             time: self.shared.time_of_day(track.start),
             start: track.start,
             end: exit.end,
-            counted: track.open.counted,
+            quantity: track.open.quantity,
             entry_bytes: track.entry.value,
             exit_bytes: exit.value,
             peak_bytes: exit.peak,

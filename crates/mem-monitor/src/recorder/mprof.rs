@@ -147,7 +147,7 @@ mod tests {
             time: SystemTime::UNIX_EPOCH + Duration::from_millis(1_767_225_600_123),
             start: Duration::ZERO,
             end: Duration::from_millis(500),
-            counted: crate::Counted::Rss,
+            quantity: crate::Quantity::Rss,
             entry_bytes: None,
             exit_bytes: None,
             peak_bytes: None,

@@ -100,12 +100,21 @@ impl HeapCounter {
 
 impl Source for HeapCounter {
     fn read(&self, reading: &mut Reading) {
-        reading.set_bytes(Metric::Heap, self.live());
-        reading.set_bytes(Metric::HeapPeak, self.peak());
-        reading.set_bytes(
+        reading.set_if_known(Metric::Heap, self.live());
+        reading.set_if_known(Metric::HeapPeak, self.peak());
+        reading.set_if_known(
             Metric::AllocatorSlack,
             self.slack.as_ref().and_then(|slack| slack()),
         );
+    }
+}
+
+/// The total of the program's own accounting.
+pub(crate) struct CountedBytes(pub(crate) Read);
+
+impl Source for CountedBytes {
+    fn read(&self, reading: &mut Reading) {
+        reading.set_if_known(Metric::Counted, (self.0)());
     }
 }
 
@@ -166,7 +175,7 @@ impl Source for DevicePool {
         let in_use = (self.in_use)();
         if let Some(bytes) = in_use {
             let others = reading.bytes(Metric::Device).unwrap_or_default();
-            reading.set_bytes(Metric::Device, Some(others.saturating_add(bytes)));
+            reading.set_bytes(Metric::Device, others.saturating_add(bytes));
         }
         reading.devices.push(DeviceReading {
             name: self.name.clone(),

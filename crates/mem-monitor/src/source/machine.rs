@@ -94,8 +94,8 @@ impl OwnProcess {
 impl Source for ProcessSource {
     fn read(&self, reading: &mut Reading) {
         let (rss, virtual_size) = self.sizes();
-        reading.set_bytes(Metric::Rss, rss);
-        reading.set_bytes(Metric::Virtual, virtual_size);
+        reading.set_if_known(Metric::Rss, rss);
+        reading.set_if_known(Metric::Virtual, virtual_size);
     }
 }
 
@@ -132,8 +132,8 @@ impl Source for MachineSource {
         system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
         // sysinfo returns 0 for values it cannot read.
         if system.total_memory() > 0 {
-            reading.set_bytes(Metric::MachineTotal, Some(system.total_memory()));
-            reading.set_bytes(Metric::MachineAvailable, Some(system.available_memory()));
+            reading.set_bytes(Metric::MachineTotal, system.total_memory());
+            reading.set_bytes(Metric::MachineAvailable, system.available_memory());
         }
     }
 

@@ -37,8 +37,8 @@ impl StatusSource {
 impl Source for StatusSource {
     fn read(&self, reading: &mut Reading) {
         if let Some((high_water, file)) = high_water_and_file_bytes(&self.path) {
-            reading.set_bytes(Metric::RssHighWater, high_water);
-            reading.set_bytes(Metric::RssFile, file);
+            reading.set_if_known(Metric::RssHighWater, high_water);
+            reading.set_if_known(Metric::RssFile, file);
         }
     }
 
@@ -64,7 +64,7 @@ impl PssSource {
 
 impl Source for PssSource {
     fn read(&self, reading: &mut Reading) {
-        reading.set_bytes(Metric::Pss, pss_bytes(&self.path));
+        reading.set_if_known(Metric::Pss, pss_bytes(&self.path));
     }
 
     fn min_interval(&self) -> Duration {

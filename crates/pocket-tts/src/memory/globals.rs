@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock, PoisonError, RwLock, Weak};
 use leak_detect::{ReferenceCycleDetector, Trace};
 use mem_monitor::{DevicePool, HeapCounter, MemoryMonitor, SpanLayer};
 use tensor_pool::{MemoryPool, PeakWindow, heap};
+use tts_core::memory::counted;
 
 use super::categories;
 use super::models::{LoadedModel, ModelRegistry};
@@ -21,6 +22,7 @@ static MONITOR: LazyLock<MemoryMonitor> = LazyLock::new(|| {
     };
     let monitor = MemoryMonitor::builder()
         .heap(heap_counter())
+        .counted(|| Some(counted(&get_memory_pool()).total()))
         .source(
             DevicePool::new("devices", device(|device| device.in_use_bytes))
                 .with_reserved(device(|device| device.reserved_bytes)),

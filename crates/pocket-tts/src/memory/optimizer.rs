@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 
 use batch_planner::{BatchSize, BatchSizeOptimizer, Estimate, MemoryModel, Term};
-use mem_monitor::LimitOrigin;
+use mem_monitor::{Limit, LimitOrigin};
 use tts_core::memory::{StreamNeed, present};
 use tts_core::text::SegmentSize;
 use tts_core::{GenerateOptions, Model, PreparedText};
@@ -61,15 +61,15 @@ impl BatchOptimizer {
     fn new(model: &Model) -> Self {
         let context = MemoryContext::current().limit_bytes();
         let monitor = get_memory_monitor();
+        let sample = monitor.latest().unwrap_or_else(|| monitor.sample());
         // Other processes use memory of the control group or machine too, so only the headroom is
-        // available. The configured limit applies to counted bytes, and the context includes it.
-        let effective = monitor.effective_limit().and_then(|limit| {
-            let headroom = match limit.origin {
-                LimitOrigin::Configured => None,
-                _ => limit.headroom_bytes(),
-            };
-            Some(present(model.memory_pool()).saturating_add(headroom?))
-        });
+        // available. The context includes the configured limit.
+        let limits = sample.limits.iter();
+        let headroom = limits
+            .filter(|limit| !matches!(limit.origin, LimitOrigin::Configured(_)))
+            .filter_map(Limit::headroom_bytes)
+            .min();
+        let effective = headroom.map(|bytes| present(model.memory_pool()).saturating_add(bytes));
         let limits = [context, effective];
         Self {
             model: model.clone(),
