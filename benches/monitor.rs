@@ -38,7 +38,7 @@ fn sources(c: &mut Criterion) {
         ("process", Box::new(ProcessSource::new(root))),
         ("status", Box::new(StatusSource::new(root))),
         ("pss", Box::new(PssSource::new(root))),
-        ("machine", Box::new(MachineSource::new())),
+        ("machine", Box::new(MachineSource::new(root))),
         ("cgroup", Box::new(CgroupSource::new(root))),
         ("pressure", Box::new(PressureSource::new(root))),
     ];

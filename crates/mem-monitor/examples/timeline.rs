@@ -47,9 +47,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .alert_rules([AlertRule::share_of_limit(0.8)])
         .heap(HeapCounter::new(|| Some(LIVE.load(Relaxed))))
         .build()?;
-    monitor.register_category(Category::new("table", Backing::Heap, || {
-        Some(TABLE.load(Relaxed))
-    }));
+    let table = Category::new("table", Backing::Heap, || Some(TABLE.load(Relaxed)));
+    let _registered = monitor.register_category(table);
     let subscriber = Registry::default().with(monitor.span_layer());
     tracing::subscriber::set_global_default(subscriber)?;
 

@@ -8,7 +8,9 @@ use std::{
     thread,
 };
 
-use mem_monitor::{Event, HeapCounter, MemoryMonitor, PeakWindow, Quantity, SpanStats};
+use mem_monitor::{
+    Backing, Category, Event, HeapCounter, MemoryMonitor, PeakWindow, Quantity, SpanStats,
+};
 use tracing::{info_span, subscriber::with_default};
 use tracing_subscriber::{layer::SubscriberExt, registry::Registry};
 
@@ -238,6 +240,34 @@ fn spans_on_other_threads_measure_the_same_process() {
         .collect();
     assert!(levels.contains(&("parent", 0)));
     assert_eq!(levels.iter().filter(|l| **l == ("worker", 1)).count(), 4);
+}
+
+/// Counts log messages of level ERROR.
+#[derive(Clone, Default)]
+struct Errors(Arc<AtomicU64>);
+
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Errors {
+    fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+        if *event.metadata().level() == tracing::Level::ERROR {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+#[test]
+fn panicking_category_is_logged_once() {
+    let monitor = monitor(Heap::default().counter());
+    let category = Category::new("cache", Backing::Heap, || {
+        panic!("the test expects this panic")
+    });
+    monitor.register_category(category).detach();
+    let errors = Errors::default();
+    with_default(Registry::default().with(errors.clone()), || {
+        for _ in 0..3 {
+            monitor.breakdown();
+        }
+    });
+    assert_eq!(errors.0.load(Relaxed), 1);
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn eventful(limit: u64) -> MemoryMonitor {
         .build()
         .unwrap();
     let table = Category::new("table", Backing::Heap, || Some(40 << 20));
-    monitor.register_category(table);
+    monitor.register_category(table).detach();
     let sample = |mib: u64| {
         live.store(mib << 20, Relaxed);
         monitor.sample();

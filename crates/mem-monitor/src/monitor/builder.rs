@@ -13,11 +13,11 @@ use super::{
 use crate::{
     AlertRule, Error, History, Quantity, Source,
     history::MIN_CAPACITY,
+    process::Owner,
     source::{
         CgroupSource, CountedBytes, HeapCounter, MachineSource, PressureSource, ProcessSource,
         PssSource, StatusSource,
     },
-    span::Spans,
 };
 
 /// A sample takes some ten microseconds; at 1 ms that is one percent of a core.
@@ -185,9 +185,7 @@ impl MemoryMonitorBuilder {
         if self.pss {
             sources.push(Arc::new(PssSource::new(&self.root)));
         }
-        if self.root == Path::new("/") {
-            sources.push(Arc::new(MachineSource::new()));
-        }
+        sources.push(Arc::new(MachineSource::new(&self.root)));
         sources.push(Arc::new(CgroupSource::new(&self.root)));
         sources.push(Arc::new(PressureSource::new(&self.root)));
         sources.extend(self.sources.into_iter().map(Arc::from));
@@ -206,9 +204,12 @@ impl MemoryMonitorBuilder {
                 self.limit,
             )),
             subscribers: Mutex::default(),
-            categories: Mutex::default(),
+            categories: Arc::default(),
+            callbacks: Arc::default(),
             at_peak: Mutex::default(),
-            spans: Spans::default(),
+            #[cfg(feature = "tracing")]
+            spans: crate::span::Spans::default(),
+            owner: Owner::current(),
         };
         shared.mark_baseline();
         Ok(MemoryMonitor {

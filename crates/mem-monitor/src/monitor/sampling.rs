@@ -8,7 +8,7 @@ use super::{
     peak::Peaks,
 };
 use crate::{
-    Alert, AlertRule, Breakdown, Event, History, Metric, Reading, Sample, Source,
+    Alert, AlertRule, Event, History, Metric, Reading, Sample, Source,
     alert::{Armed, Situation},
     limit::Charged,
     lock,
@@ -108,10 +108,19 @@ impl Shared {
         let time = self.time_of_day(elapsed);
         let (sample, alerts) = lock(&self.state).add(reading, elapsed, time);
         self.update_peak_breakdown(&sample.reading);
+        #[cfg(feature = "tracing")]
         self.spans.observe(&sample.reading);
         self.publish(&Event::Sample(Arc::clone(&sample)));
-        for alert in alerts {
-            self.publish(&Event::Alert(Arc::new(alert)));
+        let alerts: Vec<Arc<Alert>> = alerts.into_iter().map(Arc::new).collect();
+        for alert in &alerts {
+            self.publish(&Event::Alert(Arc::clone(alert)));
+        }
+        // Callbacks may use the monitor, so they run without its locks.
+        drop(sources);
+        if !alerts.is_empty() {
+            for callback in self.callbacks.all() {
+                alerts.iter().for_each(|alert| callback.call(alert));
+            }
         }
         sample
     }
@@ -121,17 +130,16 @@ impl Shared {
         let now = reading.bytes(Metric::Heap).or(reading.usage_bytes());
         let mut at_peak = lock(&self.at_peak);
         let before = at_peak.as_ref().map(|at_peak| at_peak.bytes);
-        if let Some(bytes) = now.filter(|_| now > before) {
-            let categories = lock(&self.categories);
-            if !categories.is_empty() {
-                let breakdown = Breakdown::new(reading, &categories);
-                *at_peak = Some(AtPeak { bytes, breakdown });
-            }
+        if let Some(bytes) = now.filter(|_| now > before)
+            && !self.categories.is_empty()
+        {
+            let breakdown = self.breakdown_of(reading);
+            *at_peak = Some(AtPeak { bytes, breakdown });
         }
     }
 
-    /// Returns the peak after reading usage, high-water mark and heap counter again.
-    pub(super) fn peak_now(&self) -> Option<u64> {
+    /// Returns the peaks after reading usage, high-water mark and heap counter again.
+    pub(super) fn peaks_now(&self) -> Peaks {
         let _ordered = lock(&self.sources);
         let mut reading = Reading::default();
         reading.set_if_known(Metric::Rss, self.rss_now());
@@ -141,7 +149,7 @@ impl Shared {
         }
         let mut state = lock(&self.state);
         state.peaks.observe(&reading);
-        state.peaks.usage
+        state.peaks.clone()
     }
 
     pub(super) fn reset(&self) {
@@ -161,6 +169,7 @@ impl Shared {
         drop(state);
         *lock(&self.at_peak) = None;
         self.mark_baseline();
+        #[cfg(feature = "tracing")]
         self.spans.clear();
     }
 

@@ -11,7 +11,8 @@ use super::models::ModelRegistry;
 pub(super) fn register(monitor: &MemoryMonitor, pool: &MemoryPool, models: &'static ModelRegistry) {
     let add = |name, backing, bytes: Box<dyn Fn(&MemoryPool) -> u64 + Send + Sync>| {
         let pool = pool.clone();
-        monitor.register_category(Category::new(name, backing, move || Some(bytes(&pool))));
+        let category = Category::new(name, backing, move || Some(bytes(&pool)));
+        monitor.register_category(category).detach();
     };
     add(
         "weights",
