@@ -10,12 +10,20 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 
 /// Returns a model of weights, state, and caches with two page lengths.
 fn model() -> MemoryModel {
-    let page = |steps| NonZeroU64::new(steps).expect("page lengths are above 0");
+    let page = |positions| NonZeroU64::new(positions).expect("page lengths are above 0");
     MemoryModel::new()
         .with(Term::new("weights").fixed(400 * MIB))
         .with(Term::new("state").per_item(3 * MIB))
-        .with(Term::new("cache").per_item_step(24 << 10).paged(page(64)))
-        .with(Term::new("output").per_item_step(4 << 10).paged(page(16)))
+        .with(
+            Term::new("cache")
+                .per_item_position(24 << 10)
+                .paged(page(64)),
+        )
+        .with(
+            Term::new("output")
+                .per_item_position(4 << 10)
+                .paged(page(16)),
+        )
 }
 
 /// Returns scattered values below `below`, by Knuth's multiplicative hash.
@@ -71,7 +79,7 @@ fn plans(criterion: &mut Criterion) {
                 .map(|(id, length)| Request { id, length })
                 .collect();
             let cost = Cost {
-                step: 15_000,
+                position: 15_000,
                 row: 200,
             };
             group.throughput(Throughput::Elements(count));
@@ -88,10 +96,10 @@ fn admission(criterion: &mut Criterion) {
     for count in [10, 1000, 10_000] {
         let streams: Vec<Stream> = (0..)
             .zip(scattered(count, 1999))
-            .map(|(id, steps)| Stream {
+            .map(|(id, positions)| Stream {
                 id,
-                held_steps: steps % 37,
-                remaining_steps: steps,
+                held_positions: positions % 37,
+                remaining_positions: positions,
                 own_bytes: 0,
             })
             .collect();
@@ -101,8 +109,8 @@ fn admission(criterion: &mut Criterion) {
         };
         let one_more = Stream {
             id: u64::MAX,
-            held_steps: 10,
-            remaining_steps: 1000,
+            held_positions: 10,
+            remaining_positions: 1000,
             own_bytes: 0,
         };
         let unlimited = filled(u64::MAX);

@@ -14,15 +14,16 @@ fn main() -> Result<(), Error> {
     let dimensions = TransformerDimensions {
         weight_bytes: 13_500 * MIB,
         layers: 32,
+        sliding_window: None,
         kv_heads: 8,
         head_dimension: 128,
-        bytes_per_value: 2,
-        page_steps: NonZeroU64::new(16).unwrap_or(NonZeroU64::MIN),
+        bits_per_value: 16,
+        page_positions: NonZeroU64::new(16).unwrap_or(NonZeroU64::MIN),
     };
     let model = dimensions
         .memory_model()?
         .with(Term::new("scratch").fixed(400 * MIB).per_item(8 * MIB));
-    let margin = Share::percent(5)?;
+    let margin = Share::percent::<5>();
 
     println!("The largest batch of conversations of 4096 tokens:\n");
     let optimizer = BatchSizeOptimizer::new(LIMIT_BYTES, model.clone()).with_margin(margin);
@@ -37,20 +38,20 @@ fn main() -> Result<(), Error> {
     println!("The cheapest batches of 300 documents of 40 to 8000 tokens:\n");
     let budget = MemoryBudget::new(LIMIT_BYTES, model).with_margin(margin);
     let documents: Vec<Request> = (0..300).map(document).collect();
-    // A step reads all weights once, in 15 ms. Each row adds 0.2 ms.
+    // For each position of a batch, the weights are read once, in 15 ms. Each row adds 0.2 ms.
     let cost = Cost {
-        step: 15_000,
+        position: 15_000,
         row: 200,
     };
     println!("{} (cost in µs)\n", plan(&documents, &budget, &cost)?);
 
-    println!("Admission of streams that arrive every 100 steps:\n");
+    println!("Admission of streams that arrive every 100 positions:\n");
     let mut schedule = Schedule::new(budget);
     for id in 0..16 {
         let stream = Stream {
             id,
-            held_steps: 500 * (1 + id % 4),
-            remaining_steps: 6000 - 1000 * (id % 3),
+            held_positions: 500 * (1 + id % 4),
+            remaining_positions: 6000 - 1000 * (id % 3),
             own_bytes: 0,
         };
         let running = schedule.running().len();

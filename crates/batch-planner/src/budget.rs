@@ -10,7 +10,7 @@ use bytesize::ByteSize;
 /// ```
 /// use batch_planner::{MIB, MemoryBudget, MemoryModel, Share};
 ///
-/// let budget = MemoryBudget::new(1000 * MIB, MemoryModel::new()).with_margin(Share::percent(5)?);
+/// let budget = MemoryBudget::new(1000 * MIB, MemoryModel::new()).with_margin(Share::percent::<5>());
 /// assert_eq!(budget.usable_bytes(), 950 * MIB);
 /// # Ok::<(), batch_planner::Error>(())
 /// ```

@@ -50,7 +50,7 @@ impl MemoryBudget {
     /// // 10 MiB of scratch memory for a batch, and 1 MiB for each position of each sequence.
     /// let model = MemoryModel::new()
     ///     .with(Term::new("scratch").fixed(10 * MIB))
-    ///     .with(Term::new("cache").per_item_step(MIB));
+    ///     .with(Term::new("cache").per_item_position(MIB));
     /// let budget = MemoryBudget::new(100 * MIB, model).with_used(40 * MIB);
     ///
     /// // 50 MiB are left for caches: enough for the two longest sequences, but not for three.

@@ -1,4 +1,4 @@
-use crate::{Infeasible, MeasuredRange, Sample, Share};
+use crate::{FitError, Infeasible, MeasuredRange, ScheduleError};
 use bytesize::ByteSize;
 
 /// The errors of this crate. Every message states the value found, the values allowed and what to
@@ -28,67 +28,10 @@ pub enum Error {
     OutOfRange {
         /// The requested batch size.
         batch_size: u64,
-        /// The requested length, in steps.
+        /// The requested length, in positions.
         sequence_length: u64,
         /// The range of the samples.
         range: MeasuredRange,
-    },
-
-    /// There are too few samples to check that memory is linear. The minimum is one more than the
-    /// number of coefficients; with fewer samples every residual is 0.
-    #[error(
-        "a fit needs at least {needed} distinct samples, but there are {found}; measure more batch \
-         sizes and lengths"
-    )]
-    TooFewSamples {
-        /// The number of samples with distinct batch size or length.
-        found: usize,
-        /// The minimum number of such samples.
-        needed: usize,
-    },
-
-    /// The samples do not determine the coefficients.
-    #[error(
-        "the samples do not determine the fixed, per-item and per-step memory: they have \
-         {batch_sizes} batch sizes and {sequence_lengths} lengths; measure at least two batch \
-         sizes at each of two lengths (in different pages if memory is paged)"
-    )]
-    DegenerateSamples {
-        /// The number of distinct batch sizes.
-        batch_sizes: usize,
-        /// The number of distinct lengths.
-        sequence_lengths: usize,
-    },
-
-    /// A sample has 0 bytes, so its residual cannot be stated as a share.
-    #[error(
-        "the sample with batch size {batch_size} and length {sequence_length} has 0 bytes; \
-         a measurement must be above 0, so remove the sample"
-    )]
-    EmptySample {
-        /// The sample's batch size.
-        batch_size: u64,
-        /// The sample's length, in steps.
-        sequence_length: u64,
-    },
-
-    /// The residual of a sample is above the allowed share.
-    #[error(
-        "memory is not linear: the best fit is off by {:.1} % at batch size {}, length {} \
-         (measured {}, fitted {}), but at most {allowed} is allowed; fit a smaller range, set the page \
-         length, or raise `max_residual`",
-        .worst * 100.0, .sample.batch_size, .sample.sequence_length, ByteSize::b(.sample.bytes),
-        ByteSize::b(*.fitted_bytes)
-    )]
-    NotLinear {
-        /// The greatest residual, as a share of the measured bytes. May be above 1.
-        worst: f64,
-        /// The greatest residual that is allowed.
-        allowed: Share,
-        /// The sample with that residual.
-        sample: Sample,
-        /// The fitted value of the sample, in bytes.
-        fitted_bytes: u64,
     },
 
     /// No batch size of at least 1 lies between the floor and the ceiling.
@@ -109,7 +52,7 @@ pub enum Error {
          size fits; set a ceiling or add per-item memory to the model"
     )]
     Unbounded {
-        /// The requested length, in steps.
+        /// The requested length, in positions.
         sequence_length: u64,
     },
 
@@ -126,7 +69,7 @@ pub enum Error {
     RequestTooLarge {
         /// The request's id.
         id: u64,
-        /// The request's length, in steps.
+        /// The request's length, in positions.
         length: u64,
         /// The memory of the request in a batch of its own, including fixed memory, in bytes.
         needed_bytes: u64,
@@ -136,19 +79,13 @@ pub enum Error {
         shortfall_bytes: u64,
     },
 
-    /// A stream with this id is already running.
-    #[error("a stream with the id {id} is already running; give each stream a unique id")]
-    DuplicateStream {
-        /// The id of the stream.
-        id: u64,
-    },
+    /// The samples cannot be fitted.
+    #[error(transparent)]
+    Fit(#[from] FitError),
 
-    /// No running stream has this id.
-    #[error("no running stream has the id {id}; it was never started or has finished")]
-    UnknownStream {
-        /// The id of the stream.
-        id: u64,
-    },
+    /// The id of a stream is in use, or no stream has it.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
 }
 
 impl Error {

@@ -7,21 +7,23 @@ mod term;
 
 use serde::{Deserialize, Serialize};
 
-pub use dimensions::TransformerDimensions;
+pub use dimensions::{SlidingWindow, TransformerDimensions};
 pub use estimate::{Estimate, Item};
-pub use fit::{Fit, FitOptions, Residual, Sample};
+pub use fit::{Fit, FitError, FitOptions, Residual, Sample};
 pub use range::MeasuredRange;
 pub use term::Term;
 
 use crate::{Error, Result, Sequences};
 
 /// A program's memory as a sum of named terms. Each term has fixed bytes, bytes per item of a
-/// batch, and bytes per step of each item.
+/// batch, and bytes per position of each item.
 ///
 /// ```text
 /// bytes(batch, length) = sum over terms of
-///     fixed + batch x (per item + per item and step x length rounded up to whole pages)
+///     fixed + batch x (per item + per position x length rounded up to whole pages)
 /// ```
+///
+/// In a term with a [window](Term::windowed), a length above the window counts as the window.
 ///
 /// The result never decreases when the batch size or the length grows. Build a model from a
 /// program's dimensions, term by term or with [`TransformerDimensions`], or
@@ -35,7 +37,7 @@ use crate::{Error, Result, Sequences};
 /// let model = MemoryModel::new()
 ///     .with(Term::new("weights").fixed(90 * MIB))
 ///     .with(Term::new("pictures").per_item(12 * MIB))
-///     .with(Term::new("tiles").per_item_step(4096).paged(NonZeroU64::new(16).unwrap()));
+///     .with(Term::new("tiles").per_item_position(4096).paged(NonZeroU64::new(16).unwrap()));
 ///
 /// assert_eq!(model.bytes(2, 17)?, 90 * MIB + 2 * (12 * MIB + 32 * 4096));
 /// println!("{}", model.itemise(2, 17)?);

@@ -20,9 +20,9 @@ use crate::{Error, Estimate, MemoryBudget, MemoryModel, Result, Share};
 ///
 /// let model = MemoryModel::new()
 ///     .with(Term::new("weights").fixed(200 * MIB))
-///     .with(Term::new("cache").per_item_step(1 << 14));
+///     .with(Term::new("cache").per_item_position(1 << 14));
 /// let optimizer = BatchSizeOptimizer::new(512 * MIB, model)
-///     .with_margin(Share::percent(5)?)
+///     .with_margin(Share::percent::<5>())
 ///     .with_ceiling(64);
 ///
 /// assert_eq!(optimizer.get_optimal_batch_size(1000)?.batch_size, 18);
@@ -71,8 +71,14 @@ impl BatchSizeOptimizer {
     /// The limit applies to the whole model, including fixed memory. This crate does not detect the
     /// memory of the machine.
     pub fn new(memory_limit_bytes: u64, model: MemoryModel) -> Self {
+        Self::of(MemoryBudget::new(memory_limit_bytes, model))
+    }
+
+    /// Returns an optimizer for a budget, which may have a margin and memory in use, with a floor of 1 and
+    /// no ceiling.
+    pub fn of(budget: MemoryBudget) -> Self {
         Self {
-            budget: MemoryBudget::new(memory_limit_bytes, model),
+            budget,
             floor: 1,
             ceiling: None,
         }
@@ -93,7 +99,7 @@ impl BatchSizeOptimizer {
     ///   to 64, GPT-3: 128), and a narrower model caches more for its size.
     /// - Each layer caches a key and a value of that width, with 2 bytes per element.
     ///
-    /// A step of one item then needs `bytes / (6 x width)`: 97 KiB for a model of 500 MB.
+    /// Each position of an item then needs `bytes / (6 x width)`: 97 KiB for a model of 500 MB.
     ///
     /// The estimate is too high for models with shared key and value heads, too low for models with
     /// parameters of less than 2 bytes, and omits scratch memory. If the dimensions are known, use
@@ -115,7 +121,7 @@ impl BatchSizeOptimizer {
         let limit = rule_of_thumb::bytes_of_mb(memory_limit_mb, "the memory limit")?;
         let model_size = rule_of_thumb::bytes_of_mb(model_size_mb, "the model's size")?;
         let model = rule_of_thumb::memory_model(model_size);
-        Ok(Self::new(limit, model).with_margin(Share::TEN_PERCENT))
+        Ok(Self::new(limit, model).with_margin(Share::percent::<10>()))
     }
 
     /// Sets the share of the limit that stays free.
@@ -147,7 +153,7 @@ impl BatchSizeOptimizer {
         &self.budget
     }
 
-    /// Returns the largest batch of items of `sequence_length` steps that fits. O(terms).
+    /// Returns the largest batch of items of `sequence_length` positions that fits. O(terms).
     ///
     /// # Errors
     ///

@@ -12,20 +12,20 @@ use bytesize::ByteSize;
 pub struct Request {
     /// The caller's id. It is returned unchanged and does not affect the plan.
     pub id: u64,
-    /// The number of steps of the request.
+    /// The length of the request, in positions.
     pub length: u64,
 }
 
-/// The cost of a step of a batch, in any unit, such as nanoseconds.
+/// The cost by which a batch advances by one position, in any unit, such as nanoseconds.
 ///
 /// A batch of `rows` requests runs until its longest request ends, so the batch costs
-/// `longest x (step + rows x row)`.
+/// `longest x (position + rows x row)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cost {
-    /// The cost of a step that does not depend on the batch size, such as the time to read the weights
+    /// The cost per position that does not depend on the batch size, such as the time to read the weights
     /// from memory.
-    pub step: u64,
-    /// The cost that each row adds to a step.
+    pub position: u64,
+    /// The cost that each row adds per position.
     pub row: u64,
 }
 
@@ -34,7 +34,7 @@ pub struct Cost {
 pub struct Batch {
     /// The requests, the longest first.
     pub requests: Vec<Request>,
-    /// The length of the longest request, in steps.
+    /// The length of the longest request, in positions.
     pub longest: u64,
     /// The memory of the batch including fixed memory, in bytes.
     pub bytes: u64,
@@ -43,8 +43,8 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Returns the number of steps that rows idle after their own end until the batch ends.
-    pub fn padding_steps(&self) -> u128 {
+    /// Returns the sum of the positions for which rows are idle between their own end and that of the batch.
+    pub fn padding_positions(&self) -> u128 {
         let idle = |request: &Request| u128::from(self.longest - request.length);
         self.requests.iter().map(idle).sum()
     }
@@ -90,12 +90,12 @@ pub struct Plan {
 /// ```
 /// use batch_planner::{Cost, MemoryBudget, MemoryModel, Request, Term, plan};
 ///
-/// let model = MemoryModel::new().with(Term::new("cache").per_item_step(1000));
+/// let model = MemoryModel::new().with(Term::new("cache").per_item_position(1000));
 /// let budget = MemoryBudget::new(1_000_000, model);
 /// let lengths = [480, 30, 500, 25, 490];
 /// let requests: Vec<Request> = (0..).zip(lengths).map(|(id, length)| Request { id, length }).collect();
 ///
-/// let plan = plan(&requests, &budget, &Cost { step: 10, row: 1 })?;
+/// let plan = plan(&requests, &budget, &Cost { position: 10, row: 1 })?;
 /// let batches: Vec<Vec<u64>> = plan
 ///     .batches
 ///     .iter()
@@ -170,10 +170,10 @@ fn longest_first(requests: &[Request]) -> Vec<Request> {
 impl fmt::Display for Plan {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let requests: usize = self.batches.iter().map(|batch| batch.requests.len()).sum();
-        let padding: u128 = self.batches.iter().map(Batch::padding_steps).sum();
+        let padding: u128 = self.batches.iter().map(Batch::padding_positions).sum();
         write!(
             formatter,
-            "{requests} requests in {} batches, cost {}, {padding} steps of padding\n\
+            "{requests} requests in {} batches, cost {}, {padding} positions of padding\n\
              {:>7} {:>8} {:>8} {:>8} {:>10} {:>12}",
             self.batches.len(),
             self.cost,

@@ -8,50 +8,73 @@ use serde::{Deserialize, Serialize};
 
 pub use admission::{Admission, Peak};
 
-use crate::{Error, MemoryBudget, Result};
+use crate::{MemoryBudget, Result};
 use timeline::Timeline;
 
-/// A stream that runs for a known number of steps and grows by one step at each, such as a stream of
-/// generated tokens with its KV cache.
+/// A stream that grows by one position at a time, up to a known number of positions, such as a stream
+/// of generated tokens with its KV cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Stream {
     /// The caller's id, unique among the running streams.
     pub id: u64,
-    /// The current length in steps: the prompt and the generated steps.
-    pub held_steps: u64,
-    /// The number of steps until the stream ends, or an upper bound of it.
-    pub remaining_steps: u64,
+    /// The current length, in positions: the prompt and what was generated so far.
+    pub held_positions: u64,
+    /// The positions that the stream still adds until it ends, or an upper bound of them.
+    pub remaining_positions: u64,
     /// Bytes that the stream needs in addition to an item of the memory model while it runs.
     pub own_bytes: u64,
 }
 
+/// Why a stream cannot be found or added by its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScheduleError {
+    /// A stream with this id is already running.
+    #[error("a stream with the id {id} is already running; give each stream a unique id")]
+    DuplicateStream {
+        /// The id of the stream.
+        id: u64,
+    },
+
+    /// No running stream has this id.
+    #[error("no running stream has the id {id}; it was never started or has finished")]
+    UnknownStream {
+        /// The id of the stream.
+        id: u64,
+    },
+}
+
 /// Admission control for streams that advance in lockstep.
 ///
-/// Each running stream is one item of the budget's [model](crate::MemoryModel). `t` steps from now
-/// its length is `held_steps + t`. It runs up to and including its last step,
-/// `t = remaining_steps`, and releases all of its memory after that step.
+/// Time is counted in positions: in a unit of time, each running stream advances by one position. Each
+/// running stream is one item of the budget's [model](crate::MemoryModel). At time `t` from now its
+/// length is `held_positions + t`. It runs up to and including `t = remaining_positions`, and then
+/// releases all of its memory.
 ///
-/// Memory is greatest at the last step of some stream, because streams only grow while they run.
-/// Only these steps are checked.
+/// Memory is greatest at the end of some stream, because streams only grow while they run. Only these
+/// times are checked.
 ///
 /// ```
 /// use batch_planner::{Admission, MIB, MemoryBudget, MemoryModel, Schedule, Stream, Term};
 ///
 /// let model = MemoryModel::new()
 ///     .with(Term::new("weights").fixed(100 * MIB))
-///     .with(Term::new("cache").per_item_step(MIB));
+///     .with(Term::new("cache").per_item_position(MIB));
 /// let mut schedule = Schedule::new(MemoryBudget::new(160 * MIB, model));
-/// let stream = |id, remaining_steps| Stream { id, held_steps: 0, remaining_steps, own_bytes: 0 };
+/// let stream = |id, remaining_positions| Stream { id, held_positions: 0, remaining_positions, own_bytes: 0 };
 ///
 /// assert!(schedule.start(stream(1, 40))?.is_admitted());
-/// // With another stream of 30 steps, both need 60 MiB at step 30: exactly the cache's budget.
+/// // Beside a stream of 30 positions, both need 60 MiB at time 30: exactly the cache's budget.
 /// assert!(schedule.ask(&stream(2, 30))?.is_admitted());
-/// // With a stream of 35 steps, both need 35 + 35 MiB at step 35. It fits from step 20 on: at step
-/// // 40, the last step of the first stream, they need 40 MiB and 20 MiB.
-/// let Admission::Refuse { shortfall_bytes, earliest_start_step, .. } = schedule.ask(&stream(2, 35))?
-///     else { panic!() };
+/// // Beside a stream of 35 positions, both need 35 + 35 MiB at time 35. It may start at time 20: at time
+/// // 40, the end of the first stream, they need 40 + 20 MiB.
+/// let Admission::Refuse { shortfall_bytes, earliest_start_after_positions, .. } =
+///     schedule.ask(&stream(2, 35))?
+/// else {
+///     panic!()
+/// };
 /// assert_eq!(shortfall_bytes, 10 * MIB);
-/// assert_eq!(earliest_start_step, Some(20));
+/// assert_eq!(earliest_start_after_positions, Some(20));
 ///
 /// schedule.advance(20);
 /// assert!(schedule.start(stream(2, 35))?.is_admitted());
@@ -80,11 +103,11 @@ impl Schedule {
     ///
     /// # Errors
     ///
-    /// [`Error::DuplicateStream`] if two streams have the same id.
+    /// [`ScheduleError::DuplicateStream`] if two streams have the same id.
     pub fn with_running(budget: MemoryBudget, running: Vec<Stream>) -> Result<Self> {
         let mut ids = BTreeSet::new();
         match running.iter().find(|stream| !ids.insert(stream.id)) {
-            Some(twice) => Err(Error::DuplicateStream { id: twice.id }),
+            Some(twice) => Err(ScheduleError::DuplicateStream { id: twice.id }.into()),
             None => Ok(Self { budget, running }),
         }
     }
@@ -102,22 +125,24 @@ impl Schedule {
     /// Checks whether `stream` can start now and finish inside the budget. A refusal contains the
     /// earliest start, which assumes that no other stream starts before.
     ///
-    /// O(n log n) for n running streams, times the number of different page lengths in the model.
-    /// A refusal is O(n log n log s), where s is the greatest number of steps.
+    /// O(n log n) for n running streams, times the number of different page lengths in the model; O(n²) per
+    /// term with a window.
+    /// A refusal is O(n log n log s), where s is the greatest number of remaining positions.
     ///
     /// # Errors
     ///
-    /// - [`Error::DuplicateStream`] if a stream with this id is running;
-    /// - [`Error::OutOfRange`] if the number of streams or a final length is outside the measured
+    /// - [`ScheduleError::DuplicateStream`] if a stream with this id is running;
+    /// - [`Error::OutOfRange`](crate::Error::OutOfRange) if the number of streams or a final length is outside the measured
     ///   range of a fitted model;
-    /// - [`Error::Overflow`] if the memory of a stream or the peak is above `u64::MAX` bytes.
+    /// - [`Error::Overflow`](crate::Error::Overflow) if the memory of a stream or the peak is above `u64::MAX` bytes.
     pub fn ask(&self, stream: &Stream) -> Result<Admission> {
         if self.running.iter().any(|other| other.id == stream.id) {
-            return Err(Error::DuplicateStream { id: stream.id });
+            Err(ScheduleError::DuplicateStream { id: stream.id })?;
         }
         let mut all = self.running.clone();
         all.push(*stream);
-        let peak = Timeline::new(&self.budget.model, &all)?.peak_until(stream.remaining_steps)?;
+        let peak =
+            Timeline::new(&self.budget.model, &all)?.peak_until(stream.remaining_positions)?;
 
         let usable_bytes = self.budget.usable_bytes();
         Ok(match self.budget.shortfall_bytes(peak.bytes) {
@@ -128,7 +153,7 @@ impl Schedule {
             shortfall_bytes => Admission::Refuse {
                 peak,
                 shortfall_bytes,
-                earliest_start_step: Timeline::new(&self.budget.model, &self.running)?
+                earliest_start_after_positions: Timeline::new(&self.budget.model, &self.running)?
                     .earliest_start(stream, usable_bytes)?,
             },
         })
@@ -147,14 +172,14 @@ impl Schedule {
         Ok(admission)
     }
 
-    /// Advances all streams by `steps` steps. Removes and returns the streams that ended before.
-    pub fn advance(&mut self, steps: u64) -> Vec<Stream> {
-        let ended = |stream: &mut Stream| stream.remaining_steps < steps;
+    /// Advances all streams by `positions`. Removes and returns the streams that ended before that time.
+    pub fn advance(&mut self, positions: u64) -> Vec<Stream> {
+        let ended = |stream: &mut Stream| stream.remaining_positions < positions;
         let removed = self.running.extract_if(.., ended).collect();
         for stream in &mut self.running {
             // Streams that `ask` checked do not overflow. For others, `ask` returns an error.
-            stream.held_steps = stream.held_steps.saturating_add(steps);
-            stream.remaining_steps -= steps;
+            stream.held_positions = stream.held_positions.saturating_add(positions);
+            stream.remaining_positions -= positions;
         }
         removed
     }
@@ -163,13 +188,13 @@ impl Schedule {
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownStream`] if no running stream has this id.
-    pub fn finish(&mut self, id: u64) -> Result<Stream> {
+    /// [`ScheduleError::UnknownStream`] if no running stream has this id.
+    pub fn finish(&mut self, id: u64) -> Result<Stream, ScheduleError> {
         self.running
             .iter()
             .position(|stream| stream.id == id)
             .map(|index| self.running.remove(index))
-            .ok_or(Error::UnknownStream { id })
+            .ok_or(ScheduleError::UnknownStream { id })
     }
 
     /// Returns the peak of the running streams from now until the last one ends. O(n log n).

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// The number of parts in a whole. A millionth is finer than any realistic margin, and integer
-/// parts keep the arithmetic exact.
+/// The unit of a share is a millionth: finer than any realistic margin. Integers keep the arithmetic
+/// exact.
 const WHOLE: u32 = 1_000_000;
 
 /// A fraction of at least 0 and below 1, in millionths.
@@ -13,8 +13,9 @@ const WHOLE: u32 = 1_000_000;
 /// ```
 /// use batch_planner::Share;
 ///
-/// assert_eq!(Share::new(0.1)?, Share::percent(10)?);
-/// assert_eq!(Share::percent(10)?.to_string(), "10 %");
+/// const MARGIN: Share = Share::percent::<10>();
+/// assert_eq!(MARGIN, Share::new(0.1)?);
+/// assert_eq!(MARGIN.to_string(), "10 %");
 /// assert!(Share::new(1.0).is_err());
 /// assert!(Share::new(f64::NAN).is_err());
 /// # Ok::<(), batch_planner::Error>(())
@@ -31,30 +32,29 @@ impl Share {
     /// The share 0.
     pub const NONE: Self = Self(0);
 
-    pub(crate) const FIVE_PERCENT: Self = Self(WHOLE / 20);
-    pub(crate) const TEN_PERCENT: Self = Self(WHOLE / 10);
-
     /// Returns the share `value`, rounded to the nearest millionth.
     ///
     /// # Errors
     ///
     /// [`Error::InvalidShare`] unless the value is at least 0 and, after rounding, below 1.
     pub fn new(value: f64) -> Result<Self> {
-        let parts = (value * f64::from(WHOLE)).round();
-        if value >= 0.0 && parts < f64::from(WHOLE) {
-            Ok(Self(parts as u32))
+        let millionths = (value * f64::from(WHOLE)).round();
+        if value >= 0.0 && millionths < f64::from(WHOLE) {
+            Ok(Self(millionths as u32))
         } else {
             Err(Error::InvalidShare { found: value })
         }
     }
 
-    /// Returns the share of `percent` hundredths.
+    /// Returns the share of `PERCENT` hundredths. A constant of 100 or more does not compile. For a
+    /// value that is only known at run time, use [`Share::new`].
     ///
-    /// # Errors
-    ///
-    /// [`Error::InvalidShare`] unless `percent` is below 100.
-    pub fn percent(percent: u32) -> Result<Self> {
-        Self::new(f64::from(percent) / 100.0)
+    /// ```compile_fail
+    /// let _ = batch_planner::Share::percent::<100>();
+    /// ```
+    pub const fn percent<const PERCENT: u32>() -> Self {
+        const { assert!(PERCENT < 100, "a share is below 100 %") }
+        Self(WHOLE / 100 * PERCENT)
     }
 
     /// Returns the share as a number between 0 and 1.
@@ -112,8 +112,8 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 512, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
 
         #[test]
-        fn whole_leaving_returns_the_smallest_whole(parts in 0..WHOLE, rest in 0..u64::MAX / 2) {
-            let share = Share(parts);
+        fn whole_leaving_returns_the_smallest_whole(millionths in 0..WHOLE, rest in 0..u64::MAX / 2) {
+            let share = Share(millionths);
             if let Some(whole) = share.whole_leaving(rest) {
                 prop_assert!(share.rest_of(whole) >= rest);
                 prop_assert!(whole == 0 || share.rest_of(whole - 1) < rest);
@@ -121,15 +121,15 @@ mod tests {
         }
 
         #[test]
-        fn rest_grows_with_the_whole(parts in 0..WHOLE, whole in 0..u64::MAX) {
-            prop_assert!(Share(parts).rest_of(whole) <= Share(parts).rest_of(whole + 1));
-            prop_assert!(Share(parts).rest_of(whole) <= whole);
+        fn rest_grows_with_the_whole(millionths in 0..WHOLE, whole in 0..u64::MAX) {
+            prop_assert!(Share(millionths).rest_of(whole) <= Share(millionths).rest_of(whole + 1));
+            prop_assert!(Share(millionths).rest_of(whole) <= whole);
         }
 
         #[test]
-        fn round_trips_through_json(parts in 0..WHOLE) {
-            let json = serde_json::to_string(&Share(parts)).expect("serialisable");
-            prop_assert_eq!(serde_json::from_str::<Share>(&json).expect("valid JSON"), Share(parts));
+        fn round_trips_through_json(millionths in 0..WHOLE) {
+            let json = serde_json::to_string(&Share(millionths)).expect("serialisable");
+            prop_assert_eq!(serde_json::from_str::<Share>(&json).expect("valid JSON"), Share(millionths));
         }
     }
 

@@ -1,7 +1,10 @@
-//! How many sequences of mixed lengths fit beside the memory in use.
+//! How many sequences of mixed lengths fit beside the memory in use, and how long a batch may be.
+
+use std::num::NonZeroU64;
 
 use batch_planner::{
-    BatchSizeOptimizer, Capacity, Error, MemoryBudget, MemoryModel, Sequences, Share, Term,
+    BatchSizeOptimizer, Capacity, Error, FitOptions, MemoryBudget, MemoryModel, Sample, Sequences,
+    Share, Term,
 };
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -12,8 +15,8 @@ fn model(fixed: u64, item: u64, position: u64) -> MemoryModel {
         .with(
             Term::new("cache")
                 .per_item(item)
-                .per_item_step(position)
-                .paged(std::num::NonZeroU64::new(4).expect("above 0")),
+                .per_item_position(position)
+                .paged(NonZeroU64::new(4).expect("above 0")),
         )
 }
 
@@ -70,7 +73,7 @@ proptest! {
     ) {
         let budget = MemoryBudget::new(limit, model(fixed, item, position))
             .with_used(used)
-            .with_margin(Share::percent(margin)?);
+            .with_margin(Share::new(f64::from(margin) / 100.0)?);
         let capacity = budget.capacity(&singles(&lengths), max_batch_size as u64)?;
         prop_assert_eq!(capacity, simulate(&budget, &lengths, max_batch_size));
         prop_assert_eq!(capacity.fits(), capacity.peak_bytes <= limit - (limit * u64::from(margin)).div_ceil(100));
@@ -106,6 +109,30 @@ proptest! {
             budget.capacity(&groups, max_batch_size)?,
             budget.capacity(&singles(&lengths), max_batch_size)?
         );
+    }
+
+    #[test]
+    fn longest_length_fits_and_the_next_does_not(
+        (fixed, item, position) in (0..200_u64, 0..100_u64, 0..9_u64),
+        window in prop::option::of(1..60_u64),
+        (limit, used) in (0..3000_u64, 0..600_u64),
+        batch_size in 1..9_u64,
+    ) {
+        let window = window.and_then(NonZeroU64::new);
+        let model = model(fixed, item, position)
+            .with(Term { window_positions: window, ..Term::new("window").per_item_position(3) });
+        let budget = MemoryBudget::new(limit, model.clone()).with_used(used);
+        let fits = |length| used + model.bytes(batch_size, length).expect("small") <= limit;
+        match budget.longest_length(batch_size) {
+            Ok(Some(length)) => prop_assert!(fits(length) && !fits(length + 1)),
+            Ok(None) => prop_assert!(position == 0 && window.is_some() && fits(1_000_000)),
+            Err(Error::Infeasible(why)) => {
+                prop_assert!(!fits(1));
+                let needed = used + model.bytes(batch_size, 1).expect("small");
+                prop_assert_eq!(why.shortfall_bytes, needed - limit);
+            }
+            Err(error) => prop_assert!(false, "{error}"),
+        }
     }
 
     #[test]
@@ -162,6 +189,27 @@ fn sequences_without_memory_are_limited_by_the_maximum() {
     };
     let capacity = budget.capacity(&[unknown], 3).expect("small numbers");
     assert_eq!((capacity.batch_size, capacity.peak_bytes), (3, 0));
+}
+
+#[test]
+fn longest_length_stays_inside_the_measured_range() {
+    let sample = |batch_size, sequence_length| Sample {
+        batch_size,
+        sequence_length,
+        bytes: 1000 + batch_size * sequence_length,
+    };
+    let samples = [(1, 10), (1, 100), (4, 10), (4, 100)].map(|(b, l)| sample(b, l));
+    let fit = MemoryModel::fit(&samples, &FitOptions::default()).expect("linear");
+    let longest =
+        |limit, batch_size| MemoryBudget::new(limit, fit.model.clone()).longest_length(batch_size);
+    assert_eq!(longest(1200, 4), Ok(Some(50)));
+    assert_eq!(longest(1 << 30, 4), Ok(Some(100)), "longer is not measured");
+    assert!(
+        matches!(longest(1039, 4), Err(Error::Infeasible(_))),
+        "10 positions need 1040"
+    );
+    assert!(matches!(longest(1200, 5), Err(Error::OutOfRange { .. })));
+    assert!(matches!(longest(1200, 0), Err(Error::InvalidBounds { .. })));
 }
 
 #[test]

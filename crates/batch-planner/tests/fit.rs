@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 
 use batch_planner::{
-    BatchSizeOptimizer, Error, Fit, FitOptions, LimitedBy, MemoryModel, Sample, Share,
+    BatchSizeOptimizer, Error, Fit, FitError, FitOptions, LimitedBy, MemoryModel, Sample, Share,
 };
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -34,14 +34,14 @@ proptest! {
     fn recovers_a_linear_model_exactly(
         fixed in 1..4_000_000_000_u64,
         per_item in 0..100_000_000_u64,
-        per_step in 0..1_000_000_u64,
+        per_position in 0..1_000_000_u64,
         page in 1..100_u64,
     ) {
-        let page_steps = NonZeroU64::new(page).expect("above 0");
+        let page_positions = NonZeroU64::new(page).expect("above 0");
         let truth = |batch: u64, length: u64| {
-            fixed + batch * (per_item + per_step * length.div_ceil(page) * page)
+            fixed + batch * (per_item + per_position * length.div_ceil(page) * page)
         };
-        let options = FitOptions { page_steps, ..FitOptions::default() };
+        let options = FitOptions { page_positions, ..FitOptions::default() };
         let fit = MemoryModel::fit(&measured(truth), &options).expect("linear samples");
         prop_assert_eq!(fit.residual_bytes, 0);
         for (batch, length) in [(1, 50), (3, 77), (8, 1000)] {
@@ -76,7 +76,7 @@ proptest! {
             .into_iter()
             .map(|(batch_size, sequence_length, bytes)| Sample { batch_size, sequence_length, bytes })
             .collect();
-        let options = FitOptions { page_steps: page, ..FitOptions::default() };
+        let options = FitOptions { page_positions: page, ..FitOptions::default() };
         let _ = MemoryModel::fit(&samples, &options);
         let _ = fit(&samples);
     }
@@ -88,21 +88,21 @@ fn coefficients_are_non_negative() {
     let samples = measured(|batch, _| 1_000_000 - batch * 1000);
     let fit = fit(&samples).expect("within 5 %");
     assert_eq!(fit.model.terms()[1].bytes_per_item, 0);
-    assert_eq!(fit.model.terms()[2].bytes_per_item_step, 0);
+    assert_eq!(fit.model.terms()[2].bytes_per_item_position, 0);
 }
 
 #[test]
 fn rejects_quadratic_memory() {
     let samples = measured(|batch, length| 1_000_000 + batch * length * length);
     let error = fit(&samples).expect_err("quadratic samples");
-    let Error::NotLinear { worst, allowed, .. } = error else {
+    let Error::Fit(FitError::NotLinear { worst, allowed, .. }) = error else {
         panic!("{error}");
     };
     assert!(worst > allowed.value());
 
     // Accepted if `max_residual` allows the deviation.
     let options = FitOptions {
-        max_residual: Share::new(worst + 1e-5).unwrap_or(Share::percent(99).expect("below 100")),
+        max_residual: Share::new(worst + 1e-5).unwrap_or(Share::percent::<99>()),
         ..FitOptions::default()
     };
     let allowed = MemoryModel::fit(&samples, &options);
@@ -115,24 +115,24 @@ fn rejects_too_few_and_degenerate_samples() {
     let error = fit(&samples[..3]).expect_err("three samples");
     assert_eq!(
         error,
-        Error::TooFewSamples {
+        Error::Fit(FitError::TooFewSamples {
             found: 3,
-            needed: 4
-        }
-    );
-    assert_eq!(
-        fit(&[]),
-        Err(Error::TooFewSamples {
-            found: 0,
             needed: 4
         })
     );
     assert_eq!(
+        fit(&[]),
+        Err(Error::Fit(FitError::TooFewSamples {
+            found: 0,
+            needed: 4
+        }))
+    );
+    assert_eq!(
         fit(&[samples[0]; 9]),
-        Err(Error::TooFewSamples {
+        Err(Error::Fit(FitError::TooFewSamples {
             found: 1,
             needed: 4
-        }),
+        })),
         "equal samples count once"
     );
 
@@ -140,19 +140,19 @@ fn rejects_too_few_and_degenerate_samples() {
     let error = fit(&samples[..4]).expect_err("one batch size");
     assert_eq!(
         error,
-        Error::DegenerateSamples {
+        Error::Fit(FitError::DegenerateSamples {
             batch_sizes: 1,
             sequence_lengths: 4
-        }
+        })
     );
     let one_length: Vec<Sample> = samples.iter().copied().step_by(4).collect();
     let error = fit(&one_length).expect_err("one length");
     assert_eq!(
         error,
-        Error::DegenerateSamples {
+        Error::Fit(FitError::DegenerateSamples {
             batch_sizes: 4,
             sequence_lengths: 1
-        }
+        })
     );
 }
 
@@ -162,10 +162,10 @@ fn rejects_a_sample_of_0_bytes() {
     samples[5].bytes = 0;
     assert!(matches!(
         fit(&samples),
-        Err(Error::EmptySample {
+        Err(Error::Fit(FitError::EmptySample {
             batch_size: 2,
             sequence_length: 100
-        })
+        }))
     ));
 }
 

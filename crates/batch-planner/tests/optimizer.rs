@@ -11,21 +11,21 @@ use proptest::test_runner::RngSeed;
 
 /// Random models with a fixed term and a term that grows with the batch.
 fn models() -> impl Strategy<Value = MemoryModel> {
-    (0..50_000_u64, 1..5000_u64, 0..200_u64, 1..40_u64).prop_map(|(fixed, item, step, page)| {
+    (0..50_000_u64, 1..5000_u64, 0..200_u64, 1..40_u64).prop_map(|(fixed, item, position, page)| {
         let page = NonZeroU64::new(page).expect("above 0");
         MemoryModel::new()
             .with(Term::new("fixed").fixed(fixed))
             .with(
                 Term::new("growing")
                     .per_item(item)
-                    .per_item_step(step)
+                    .per_item_position(position)
                     .paged(page),
             )
     })
 }
 
 fn shares() -> impl Strategy<Value = Share> {
-    (0..100_u32).prop_map(|percent| Share::percent(percent).expect("below 100"))
+    (0..100_u32).prop_map(|percent| Share::new(f64::from(percent) / 100.0).expect("below 1"))
 }
 
 /// Returns the optimal batch size, or 0 if the floor does not fit.
@@ -136,10 +136,10 @@ proptest! {
     fn never_panics_on_any_input(
         numbers: [u64; 8], page: NonZeroU64, ceiling: Option<u64>, margin in shares(),
     ) {
-        let [limit, fixed, item, step, floor, length, mb, model_mb] = numbers;
+        let [limit, fixed, item, position, floor, length, mb, model_mb] = numbers;
         let model = MemoryModel::new()
             .with(Term::new("a").fixed(fixed).per_item(item))
-            .with(Term::new("b").per_item_step(step).paged(page));
+            .with(Term::new("b").per_item_position(position).paged(page));
         let mut optimizer = BatchSizeOptimizer::new(limit, model).with_margin(margin).with_floor(floor);
         let _ = optimizer.get_optimal_batch_size(length);
         if let Some(ceiling) = ceiling {
@@ -153,11 +153,11 @@ proptest! {
     }
 }
 
-/// A model of 100 bytes plus 10 bytes per step of each item.
+/// A model of 100 bytes plus 10 bytes per position of each item.
 fn small(limit: u64) -> BatchSizeOptimizer {
     let model = MemoryModel::new()
         .with(Term::new("weights").fixed(100))
-        .with(Term::new("cache").per_item_step(10));
+        .with(Term::new("cache").per_item_position(10));
     BatchSizeOptimizer::new(limit, model)
 }
 
@@ -202,10 +202,10 @@ fn constant_memory_requires_a_ceiling() {
 
 #[test]
 fn cheapest_way_out_is_the_smallest_relative_change() {
-    // 4 items of 10 steps need 500 bytes. One item or two steps fewer fit.
+    // 4 items of 10 positions need 500 bytes. One item or two positions fewer fit.
     let why = infeasible(&small(420).with_floor(4), 10);
     assert_eq!(why.shortfall_bytes, 80);
-    // 80 of 420 bytes is less than 2 of 10 steps, which is less than 1 of 4 items.
+    // 80 of 420 bytes is less than 2 of 10 positions, which is less than 1 of 4 items.
     assert_eq!(why.cheapest_way_out, WayOut::RaiseLimit { to_bytes: 500 });
     assert_eq!(
         why.other_ways_out,
@@ -215,7 +215,7 @@ fn cheapest_way_out_is_the_smallest_relative_change() {
         ]
     );
 
-    // 2 of 4 items, 5 of 10 steps, 200 of 300 bytes: on a tie the floor is first.
+    // 2 of 4 items, 5 of 10 positions, 200 of 300 bytes: on a tie the floor is first.
     let why = infeasible(&small(300).with_floor(4), 10);
     assert_eq!(why.cheapest_way_out, WayOut::LowerFloor { to: 2 });
     assert_eq!(
@@ -284,7 +284,7 @@ fn results_round_trip_through_json() {
     let optimizer = small(420)
         .with_floor(2)
         .with_ceiling(9)
-        .with_margin(Share::percent(5).expect("5"));
+        .with_margin(Share::percent::<5>());
     let json = serde_json::to_string(&optimizer).expect("serialisable");
     assert_eq!(
         serde_json::from_str::<BatchSizeOptimizer>(&json).expect("valid JSON"),

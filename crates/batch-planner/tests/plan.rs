@@ -23,7 +23,7 @@ fn budget(limit: u64, per_item: u64, page: u64) -> MemoryBudget {
         .with(
             Term::new("cache")
                 .per_item(per_item)
-                .per_item_step(10)
+                .per_item_position(10)
                 .paged(page),
         );
     MemoryBudget::new(limit + 1000, model)
@@ -62,7 +62,7 @@ fn brute_force(lengths: &[u64], budget: &MemoryBudget, cost: &Cost) -> Option<(u
             if budget.model.bytes(rows, longest).expect("no overflow") > budget.usable_bytes() {
                 return None;
             }
-            total += longest * (cost.step + rows * cost.row);
+            total += longest * (cost.position + rows * cost.row);
         }
         Some((total, sets.len()))
     };
@@ -85,7 +85,7 @@ fn all_cuts(lengths: &[u64], budget: &MemoryBudget, cost: &Cost) -> (u64, usize)
                 bytes <= budget.usable_bytes()
             })
             .map(|start| {
-                let batch = longest * (cost.step + (end - start) as u64 * cost.row);
+                let batch = longest * (cost.position + (end - start) as u64 * cost.row);
                 (best[start].0 + batch, best[start].1 + 1)
             })
             .min();
@@ -109,7 +109,10 @@ fn check(plan: &Plan, requests: &[Request], budget: &MemoryBudget, cost: &Cost) 
                 .expect("no overflow")
         );
         assert!(batch.bytes <= budget.usable_bytes());
-        assert_eq!(batch.cost, batch.longest * (cost.step + rows * cost.row));
+        assert_eq!(
+            batch.cost,
+            batch.longest * (cost.position + rows * cost.row)
+        );
         total += batch.cost;
         planned.extend(&batch.requests);
     }
@@ -132,7 +135,7 @@ fn inputs(most: usize, longest: u64) -> impl Strategy<Value = (Vec<u64>, MemoryB
         0..100_u64,
         0..20_u64,
     )
-        .prop_map(|(lengths, items, per_item, page, step, row)| {
+        .prop_map(|(lengths, items, per_item, page, position, row)| {
             let longest = lengths
                 .iter()
                 .max()
@@ -143,7 +146,7 @@ fn inputs(most: usize, longest: u64) -> impl Strategy<Value = (Vec<u64>, MemoryB
             (
                 lengths,
                 budget(alone + alone * items / 2, per_item, page),
-                Cost { step, row },
+                Cost { position, row },
             )
         })
 }
@@ -162,9 +165,9 @@ proptest! {
 
     #[test]
     fn cheapest_plan_has_the_fewest_batches(
-        (lengths, budget, _) in inputs(8, 3), step in 0..3_u64, row in 0..3_u64,
+        (lengths, budget, _) in inputs(8, 3), position in 0..3_u64, row in 0..3_u64,
     ) {
-        let cost = Cost { step, row };
+        let cost = Cost { position, row };
         let plan = plan(&requests(&lengths), &budget, &cost).expect("each request fits alone");
         let best = brute_force(&lengths, &budget, &cost).expect("each request fits alone");
         prop_assert_eq!((plan.cost, plan.batches.len()), best);
@@ -201,17 +204,25 @@ proptest! {
     fn never_panics_on_any_input(
         lengths in proptest::collection::vec(any::<u64>(), 0..20), numbers: [u64; 4], small: bool,
     ) {
-        let [limit, per_item, step, row] = numbers;
+        let [limit, per_item, position, row] = numbers;
         let scale = if small { 1 << 40 } else { 1 };
         let lengths: Vec<u64> = lengths.into_iter().map(|length| length / scale).collect();
-        let model = MemoryModel::new().with(Term::new("a").per_item(per_item / scale).per_item_step(1));
-        let _ = plan(&requests(&lengths), &MemoryBudget::new(limit, model), &Cost { step, row });
+        let model = MemoryModel::new().with(Term::new("a").per_item(per_item / scale).per_item_position(1));
+        let _ = plan(&requests(&lengths), &MemoryBudget::new(limit, model), &Cost { position, row });
     }
 }
 
 #[test]
 fn empty_input_has_no_batches() {
-    let plan = plan(&[], &budget(0, 0, 1), &Cost { step: 1, row: 1 }).expect("an empty plan");
+    let plan = plan(
+        &[],
+        &budget(0, 0, 1),
+        &Cost {
+            position: 1,
+            row: 1,
+        },
+    )
+    .expect("an empty plan");
     assert_eq!((plan.batches.len(), plan.cost), (0, 0));
 }
 
@@ -221,7 +232,10 @@ fn requests_of_equal_length_stay_in_order() {
     let plan = plan(
         &requests(&lengths),
         &budget(1 << 20, 0, 1),
-        &Cost { step: 9, row: 1 },
+        &Cost {
+            position: 9,
+            row: 1,
+        },
     );
     let ids = |plan: Plan| -> Vec<u64> {
         plan.batches[0]
@@ -238,9 +252,12 @@ fn rejects_and_names_a_request_that_does_not_fit_alone() {
     let error = plan(
         &requests(&[10, 90, 20]),
         &budget(500, 0, 1),
-        &Cost { step: 1, row: 1 },
+        &Cost {
+            position: 1,
+            row: 1,
+        },
     )
-    .expect_err("90 steps are 900 bytes");
+    .expect_err("90 positions are 900 bytes");
     assert_eq!(
         error,
         Error::RequestTooLarge {
@@ -259,7 +276,13 @@ fn rejects_and_names_a_request_that_does_not_fit_alone() {
 
 #[test]
 fn cost_above_64_bits_is_an_error() {
-    let plan_with = |step, row| plan(&requests(&[2, 2]), &budget(1000, 0, 1), &Cost { step, row });
+    let plan_with = |position, row| {
+        plan(
+            &requests(&[2, 2]),
+            &budget(1000, 0, 1),
+            &Cost { position, row },
+        )
+    };
     assert!(matches!(
         plan_with(u64::MAX, 1),
         Err(Error::Overflow { .. })
@@ -284,7 +307,10 @@ fn fitted_model_limits_the_rows() {
     let samples = [sample(1, 1), sample(1, 100), sample(3, 1), sample(3, 100)];
     let fit = MemoryModel::fit(&samples, &FitOptions::default()).expect("linear");
     let budget = MemoryBudget::new(u64::MAX, fit.model);
-    let cost = Cost { step: 100, row: 1 };
+    let cost = Cost {
+        position: 100,
+        row: 1,
+    };
     let answer = plan(&requests(&[10; 7]), &budget, &cost).expect("it fits");
     let rows: Vec<usize> = answer
         .batches
@@ -304,7 +330,10 @@ fn plans_10_000_requests() {
         .map(|n| n * 2_654_435_761 % 1999 + 1)
         .collect();
     let budget = budget(10 * 2000 * 1000, 0, 1);
-    let cost = Cost { step: 500, row: 3 };
+    let cost = Cost {
+        position: 500,
+        row: 3,
+    };
     let requests = requests(&lengths);
     let answer = plan(&requests, &budget, &cost).expect("it fits");
     check(&answer, &requests, &budget, &cost);
@@ -315,12 +344,15 @@ fn plan_displays_as_a_table_and_round_trips_through_json() {
     let answer = plan(
         &requests(&[30, 10, 25]),
         &budget(600, 0, 1),
-        &Cost { step: 2, row: 1 },
+        &Cost {
+            position: 2,
+            row: 1,
+        },
     )
     .expect("it fits");
     let table = answer.to_string();
     assert!(
-        table.starts_with("3 requests in 2 batches, cost 150, 5 steps of padding\n"),
+        table.starts_with("3 requests in 2 batches, cost 150, 5 positions of padding\n"),
         "{table}"
     );
     assert_eq!(table.lines().count(), 4);

@@ -1,32 +1,32 @@
-//! Admission, compared with a simulation of every step.
+//! Admission, compared with a simulation position by position.
 
 use std::num::NonZeroU64;
 
 use batch_planner::{
-    Admission, Error, FitOptions, MemoryBudget, MemoryModel, Peak, Sample, Schedule, Share, Stream,
-    Term,
+    Admission, Error, FitOptions, MemoryBudget, MemoryModel, Peak, Sample, Schedule, ScheduleError,
+    Share, Stream, Term,
 };
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
-/// Greater than the last step of every test stream.
+/// Later than the end of every test stream.
 const END: u64 = 200;
 
-/// Returns the memory of all streams at each step. The last stream starts `start` steps later.
+/// Returns the memory of all streams at each time. The last stream starts at time `start`.
 fn simulate(model: &MemoryModel, streams: &[Stream], start: u64) -> Vec<u64> {
     let fixed = model.bytes(0, 0).expect("no overflow");
     let newest = streams.len().checked_sub(1);
     (0..=END)
-        .map(|step| {
+        .map(|time| {
             let mut bytes = fixed;
             for (index, stream) in streams.iter().enumerate() {
                 let delay = if Some(index) == newest { start } else { 0 };
-                let Some(taken) = step.checked_sub(delay) else {
+                let Some(taken) = time.checked_sub(delay) else {
                     continue;
                 };
-                if taken <= stream.remaining_steps {
+                if taken <= stream.remaining_positions {
                     let item = model
-                        .bytes(1, stream.held_steps + taken)
+                        .bytes(1, stream.held_positions + taken)
                         .expect("no overflow")
                         - fixed;
                     bytes += item + stream.own_bytes;
@@ -38,26 +38,47 @@ fn simulate(model: &MemoryModel, streams: &[Stream], start: u64) -> Vec<u64> {
 }
 
 fn models() -> impl Strategy<Value = MemoryModel> {
-    let page = || (1..12_u64).prop_map(|steps| NonZeroU64::new(steps).expect("above 0"));
-    (0..300_u64, 0..100_u64, 0..20_u64, 0..9_u64, page(), page()).prop_map(
-        |(fixed, item, a, b, page_a, page_b)| {
-            MemoryModel::new()
-                .with(Term::new("a").fixed(fixed).per_item_step(a).paged(page_a))
-                .with(Term::new("b").per_item(item).per_item_step(b).paged(page_b))
-        },
+    let page = || (1..12_u64).prop_map(|positions| NonZeroU64::new(positions).expect("above 0"));
+    let window = proptest::option::of(1..60_u64);
+    (
+        0..300_u64,
+        0..100_u64,
+        0..20_u64,
+        0..9_u64,
+        page(),
+        page(),
+        window,
     )
+        .prop_map(|(fixed, item, a, b, page_a, page_b, window)| {
+            MemoryModel::new()
+                .with(
+                    Term::new("a")
+                        .fixed(fixed)
+                        .per_item_position(a)
+                        .paged(page_a),
+                )
+                .with(Term {
+                    window_positions: window.and_then(NonZeroU64::new),
+                    ..Term::new("b")
+                        .per_item(item)
+                        .per_item_position(b)
+                        .paged(page_b)
+                })
+        })
 }
 
 fn streams(most: usize) -> impl Strategy<Value = Vec<Stream>> {
     proptest::collection::vec((0..30_u64, 0..40_u64, 0..50_u64), 0..=most).prop_map(|numbers| {
         (1..)
             .zip(numbers)
-            .map(|(id, (held_steps, remaining_steps, own_bytes))| Stream {
-                id,
-                held_steps,
-                remaining_steps,
-                own_bytes,
-            })
+            .map(
+                |(id, (held_positions, remaining_positions, own_bytes))| Stream {
+                    id,
+                    held_positions,
+                    remaining_positions,
+                    own_bytes,
+                },
+            )
             .collect()
     })
 }
@@ -80,27 +101,27 @@ proptest! {
         };
         let schedule = running(&model, others, limit);
         let now = simulate(&model, &all, 0);
-        let running = ..=candidate.remaining_steps as usize;
-        let peak_bytes = *now[running].iter().max().expect("it runs at step 0");
+        let running = ..=candidate.remaining_positions as usize;
+        let peak_bytes = *now[running].iter().max().expect("it runs at time 0");
 
         let answer = schedule.ask(candidate).expect("no overflow");
         let (Admission::Admit { peak, .. } | Admission::Refuse { peak, .. }) = answer;
         prop_assert_eq!(peak.bytes, peak_bytes);
-        prop_assert_eq!(now[peak.at_step as usize], peak_bytes);
-        prop_assert!(peak.at_step <= candidate.remaining_steps);
-        prop_assert!(all.iter().any(|stream| stream.remaining_steps == peak.at_step));
+        prop_assert_eq!(now[peak.after_positions as usize], peak_bytes);
+        prop_assert!(peak.after_positions <= candidate.remaining_positions);
+        prop_assert!(all.iter().any(|stream| stream.remaining_positions == peak.after_positions));
         match answer {
             Admission::Admit { headroom_bytes, .. } => {
                 prop_assert_eq!(headroom_bytes, limit - peak_bytes);
             }
-            Admission::Refuse { shortfall_bytes, earliest_start_step, .. } => {
+            Admission::Refuse { shortfall_bytes, earliest_start_after_positions, .. } => {
                 prop_assert_eq!(shortfall_bytes, peak_bytes - limit);
                 let fits = |start: &u64| {
                     let bytes = simulate(&model, &all, *start);
-                    let last = start + candidate.remaining_steps;
+                    let last = start + candidate.remaining_positions;
                     bytes[*start as usize..=last as usize].iter().all(|bytes| *bytes <= limit)
                 };
-                prop_assert_eq!(earliest_start_step, (0..100).find(fits));
+                prop_assert_eq!(earliest_start_after_positions, (0..100).find(fits));
             }
         }
     }
@@ -110,25 +131,25 @@ proptest! {
         let peak = running(&model, &all, 0).peak().expect("no overflow");
         let bytes = simulate(&model, &all, 0);
         prop_assert_eq!(Some(&peak.bytes), bytes.iter().max());
-        prop_assert_eq!(bytes[peak.at_step as usize], peak.bytes);
-        let earlier = all.iter().map(|stream| stream.remaining_steps).filter(|step| *step < peak.at_step);
-        for step in earlier {
-            prop_assert!(bytes[step as usize] < peak.bytes);
+        prop_assert_eq!(bytes[peak.after_positions as usize], peak.bytes);
+        let earlier = all.iter().map(|stream| stream.remaining_positions).filter(|time| *time < peak.after_positions);
+        for time in earlier {
+            prop_assert!(bytes[time as usize] < peak.bytes);
         }
     }
 
     #[test]
     fn advancing_does_not_change_the_future(
-        model in models(), all in streams(7), steps in 0..50_u64, more in 0..50_u64,
+        model in models(), all in streams(7), positions in 0..50_u64, more in 0..50_u64,
     ) {
         let mut schedule = running(&model, &all, 0);
-        let ended = schedule.advance(steps);
+        let ended = schedule.advance(positions);
         prop_assert_eq!(ended.len() + schedule.running().len(), all.len());
-        let later = simulate(&model, &all, 0)[steps as usize..].to_vec();
+        let later = simulate(&model, &all, 0)[positions as usize..].to_vec();
         prop_assert_eq!(Some(&schedule.peak().expect("no overflow").bytes), later.iter().max());
 
         let mut in_one_call = running(&model, &all, 0);
-        in_one_call.advance(steps + more);
+        in_one_call.advance(positions + more);
         schedule.advance(more);
         prop_assert_eq!(schedule, in_one_call);
     }
@@ -152,35 +173,35 @@ proptest! {
         numbers: [u64; 4], page: NonZeroU64, shift in 0..64_u32,
         all in proptest::collection::vec(any::<[u64; 3]>(), 0..6), margin in 0..100_u32,
     ) {
-        let [limit, fixed, item, step] = numbers.map(|number| number >> shift);
+        let [limit, fixed, item, position] = numbers.map(|number| number >> shift);
         let model = MemoryModel::new()
             .with(Term::new("a").fixed(fixed).per_item(item))
-            .with(Term::new("b").per_item_step(step).paged(page))
-            .with(Term::new("c").per_item_step(step));
-        let budget = MemoryBudget::new(limit, model).with_margin(Share::percent(margin).expect("below 100"));
+            .with(Term::new("b").per_item_position(position).paged(page))
+            .with(Term::new("c").per_item_position(position));
+        let budget = MemoryBudget::new(limit, model).with_margin(Share::new(f64::from(margin) / 100.0).expect("below 1"));
         let mut schedule = Schedule::new(budget);
         for (id, numbers) in (0..).zip(all) {
-            let [held_steps, remaining_steps, own_bytes] = numbers.map(|number| number >> shift);
-            let _ = schedule.start(Stream { id, held_steps, remaining_steps, own_bytes });
+            let [held_positions, remaining_positions, own_bytes] = numbers.map(|number| number >> shift);
+            let _ = schedule.start(Stream { id, held_positions, remaining_positions, own_bytes });
         }
         let _ = schedule.peak();
         let _ = schedule.advance(limit);
         let _ = schedule.advance(u64::MAX);
-        prop_assert!(schedule.running().iter().all(|stream| stream.remaining_steps == 0));
+        prop_assert!(schedule.running().iter().all(|stream| stream.remaining_positions == 0));
     }
 }
 
-fn stream(id: u64, remaining_steps: u64) -> Stream {
+fn stream(id: u64, remaining_positions: u64) -> Stream {
     Stream {
         id,
-        held_steps: 0,
-        remaining_steps,
+        held_positions: 0,
+        remaining_positions,
         own_bytes: 0,
     }
 }
 
 fn schedule(limit: u64) -> Schedule {
-    let model = MemoryModel::new().with(Term::new("cache").per_item_step(1));
+    let model = MemoryModel::new().with(Term::new("cache").per_item_position(1));
     Schedule::new(MemoryBudget::new(limit, model))
 }
 
@@ -190,14 +211,14 @@ fn stream_that_never_fits_has_no_earliest_start() {
     assert!(matches!(
         answer,
         Admission::Refuse {
-            earliest_start_step: None,
+            earliest_start_after_positions: None,
             shortfall_bytes: 1,
             ..
         }
     ));
     assert_eq!(
         answer.to_string(),
-        "refused: the peak of 11 B at step 11 exceeds the budget by 1 B; the stream does not fit even alone"
+        "refused: the peak of 11 B after 11 positions exceeds the budget by 1 B; the stream does not fit even alone"
     );
 }
 
@@ -212,14 +233,17 @@ fn rejects_duplicate_and_unknown_ids() {
     );
     assert_eq!(
         schedule.start(stream(1, 10)),
-        Err(Error::DuplicateStream { id: 1 })
+        Err(ScheduleError::DuplicateStream { id: 1 }.into())
     );
-    assert_eq!(schedule.finish(2), Err(Error::UnknownStream { id: 2 }));
+    assert_eq!(
+        schedule.finish(2),
+        Err(ScheduleError::UnknownStream { id: 2 })
+    );
     assert_eq!(schedule.finish(1), Ok(stream(1, 10)));
     assert_eq!(schedule.running(), []);
 
     let twice = Schedule::with_running(schedule.budget().clone(), vec![stream(3, 1); 2]);
-    assert_eq!(twice, Err(Error::DuplicateStream { id: 3 }));
+    assert_eq!(twice, Err(ScheduleError::DuplicateStream { id: 3 }.into()));
 }
 
 #[test]
@@ -240,13 +264,13 @@ fn reports_the_first_of_equal_peaks() {
         schedule.peak(),
         Ok(Peak {
             bytes: 50,
-            at_step: 5
+            after_positions: 5
         })
     );
 }
 
 #[test]
-fn stream_runs_up_to_its_last_step() {
+fn stream_runs_up_to_its_last_position() {
     let mut schedule = schedule(100);
     assert!(
         schedule
@@ -261,8 +285,8 @@ fn stream_runs_up_to_its_last_step() {
 }
 
 #[test]
-fn earliest_start_may_be_later_although_an_earlier_step_was_admissible() {
-    // The running stream grows for 90 steps. A short stream fits at the beginning or near the end.
+fn earliest_start_may_be_later_although_an_earlier_start_was_admissible() {
+    // The running stream grows for 90 positions. A short stream fits at the beginning or near the end.
     let mut schedule = schedule(100);
     assert!(
         schedule
@@ -278,11 +302,11 @@ fn earliest_start_may_be_later_although_an_earlier_step_was_admissible() {
     );
     schedule.advance(75);
     let answer = schedule.ask(&stream(2, 20)).expect("no overflow");
-    // At step 15 the first stream needs 90 bytes, so the second may have run at most 10 steps.
+    // At time 15 the first stream needs 90 bytes, so the second may have advanced by at most 10 positions.
     assert!(matches!(
         answer,
         Admission::Refuse {
-            earliest_start_step: Some(5),
+            earliest_start_after_positions: Some(5),
             ..
         }
     ));

@@ -79,8 +79,7 @@ mod weights;
 /// predictions apply to them.
 pub mod memory {
     pub use crate::components::{VoiceCost, VoiceNeed};
-    pub use crate::kv::KV_CACHE_TAG;
-    pub use crate::ledger::{Counted, MemoryError, MemoryLimit, counted, present, reserved};
+    pub use crate::ledger::{Counted, KV_CACHE_TAG, Ledger, MemoryError, Reclaim};
     pub use crate::stream::{StreamCost, StreamNeed};
 }
 

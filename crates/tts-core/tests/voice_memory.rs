@@ -13,7 +13,7 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use tensor_pool::{PeakWindow, PoolAllocator};
 use tts_core::audio::{Audio, PromptLength, Recording, RecordingInfo};
-use tts_core::memory::{VoiceNeed, counted};
+use tts_core::memory::VoiceNeed;
 use tts_core::{CancelToken, Config, Model, RunOptions, VoiceOptions, expected_tensors};
 
 #[global_allocator]
@@ -131,13 +131,12 @@ impl Wav {
 /// Measures the peak of the counted bytes while `work` runs, in addition to those before.
 fn peak_of<R>(model: &Model, work: impl FnOnce() -> R) -> (u64, R) {
     // Idle state of an earlier voice would be counted as present and reused.
-    model.memory_pool().trim(0);
-    let before = counted(model.memory_pool()).total();
-    let mapped = counted(model.memory_pool()).mapped;
+    model.ledger().pool().trim(0);
+    let before = model.ledger().counted();
     let window = PeakWindow::new();
     let result = work();
-    let peak = window.peak_bytes().expect("the allocator is installed") + mapped;
-    (peak.saturating_sub(before), result)
+    let peak = window.peak_bytes().expect("the allocator is installed") + before.mapped_bytes;
+    (peak.saturating_sub(before.total()), result)
 }
 
 /// Asserts that the measured peak is within its bound, and close to it.

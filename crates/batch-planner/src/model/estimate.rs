@@ -9,7 +9,7 @@ use bytesize::ByteSize;
 pub struct Estimate {
     /// The number of items in the batch.
     pub batch_size: u64,
-    /// The length of each item, in steps.
+    /// The length of each item, in positions.
     pub sequence_length: u64,
     /// The memory of each term, in the model's order.
     pub items: Vec<Item>,

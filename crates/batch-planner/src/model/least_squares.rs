@@ -1,6 +1,6 @@
 //! Non-negative least squares for three unknowns.
 
-/// The unknowns of the fit: bytes that are fixed, per item, and per step of an item.
+/// The unknowns of the fit: bytes that are fixed, per item, and per position of an item.
 pub(super) const UNKNOWNS: usize = 3;
 
 /// A column counts as linearly dependent if its component orthogonal to the other columns is

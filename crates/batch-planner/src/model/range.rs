@@ -12,9 +12,9 @@ pub struct MeasuredRange {
     pub min_batch_size: u64,
     /// The largest measured batch size.
     pub max_batch_size: u64,
-    /// The smallest measured length, in steps.
+    /// The smallest measured length, in positions.
     pub min_sequence_length: u64,
-    /// The largest measured length, in steps.
+    /// The largest measured length, in positions.
     pub max_sequence_length: u64,
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::BatchSizeOptimizer;
-use crate::search::greatest;
+use crate::length::greatest;
 use crate::{Error, Estimate, Result};
 use bytesize::ByteSize;
 
@@ -49,7 +49,7 @@ pub enum WayOut {
 
 impl BatchSizeOptimizer {
     /// Returns the error for a floor that does not fit at this length.
-    pub(super) fn infeasible(&self, sequence_length: u64) -> Result<Error> {
+    pub(crate) fn infeasible(&self, sequence_length: u64) -> Result<Error> {
         let model = &self.budget.model;
         let estimate = model.itemise(self.floor, sequence_length)?;
         let fits = |length| self.budget.items(length);

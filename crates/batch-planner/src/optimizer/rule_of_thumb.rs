@@ -1,7 +1,7 @@
 //! The memory of a transformer of which only the size is known. The rule is explained at
 //! [`BatchSizeOptimizer::for_model_size`](super::BatchSizeOptimizer::for_model_size).
 
-use crate::search::greatest;
+use crate::length::greatest;
 use crate::{Error, MIB, MemoryModel, Result, Term};
 
 /// The default size of a model, in MB of 1,048,576 bytes: 262 million parameters of 2 bytes. The
@@ -26,12 +26,12 @@ const MAX_WIDTH: u64 = 1 << 32;
 pub(super) fn memory_model(model_size_bytes: u64) -> MemoryModel {
     let width = width(model_size_bytes);
     // The model has `12 x layers x width²` parameters and caches `2 x layers x width` elements per
-    // step.
+    // position.
     let cache = u128::from(model_size_bytes).div_ceil(WEIGHTS_PER_LAYER / 2 * u128::from(width));
     MemoryModel::new()
         .with(Term::new("weights").fixed(model_size_bytes))
         // The cast is lossless: the cache is at most the model's size, which is a `u64`.
-        .with(Term::new("cache").per_item_step(cache as u64))
+        .with(Term::new("cache").per_item_position(cache as u64))
 }
 
 /// Returns the width for which `12 x (width / 32) x width²` is the number of parameters, rounded
@@ -65,7 +65,7 @@ mod tests {
     fn estimated_cache_is_not_below_published_models() {
         for (parameters, layers, width) in PUBLISHED {
             let real = 2 * layers * width * 2;
-            let rule = memory_model(2 * parameters).terms()[1].bytes_per_item_step;
+            let rule = memory_model(2 * parameters).terms()[1].bytes_per_item_position;
             assert!(
                 (real..real * 3).contains(&rule),
                 "{parameters}: {rule}, real {real}"
@@ -74,9 +74,9 @@ mod tests {
     }
 
     #[test]
-    fn default_model_size_caches_97_kib_per_step() {
+    fn default_model_size_caches_97_kib_per_position() {
         let model = memory_model(DEFAULT_MODEL_SIZE_MB * MIB);
-        assert_eq!(model.terms()[1].bytes_per_item_step.div_ceil(1024), 97);
+        assert_eq!(model.terms()[1].bytes_per_item_position.div_ceil(1024), 97);
     }
 
     #[test]

@@ -101,7 +101,7 @@ pub(super) fn best(
 
 /// Returns the cost of a batch. Does not overflow after [`check_cost`].
 pub(super) fn cost_of_batch(cost: Cost, longest: u64, rows: usize) -> u128 {
-    u128::from(longest) * (u128::from(cost.step) + rows as u128 * u128::from(cost.row))
+    u128::from(longest) * (u128::from(cost.position) + rows as u128 * u128::from(cost.row))
 }
 
 /// Returns an error if a sum of batch costs may overflow `u128`.
@@ -110,7 +110,7 @@ pub(super) fn cost_of_batch(cost: Cost, longest: u64, rows: usize) -> u128 {
 /// above any such sum. If the bound overflows, the cost of the longest batch alone is above 2^128
 /// divided by the number of requests and overflows `u64`. So no representable plan is rejected.
 fn check_cost(longest: u64, rows: usize, cost: Cost) -> Result<()> {
-    (u128::from(cost.step) + u128::from(cost.row))
+    (u128::from(cost.position) + u128::from(cost.row))
         .checked_mul(longest.into())
         .and_then(|alone| alone.checked_mul(rows as u128))
         .map(drop)

@@ -9,8 +9,9 @@ use bytesize::ByteSize;
 pub struct Peak {
     /// The memory including fixed memory, in bytes.
     pub bytes: u64,
-    /// The first step of the peak, in steps from now. It is the last step of a stream.
-    pub at_step: u64,
+    /// The time of the peak: the positions by which each running stream has advanced from now. The first
+    /// such time if several are equal. A stream ends at this time.
+    pub after_positions: u64,
 }
 
 /// Whether a stream may start now.
@@ -31,9 +32,9 @@ pub enum Admission {
         peak: Peak,
         /// The bytes by which the peak exceeds the budget.
         shortfall_bytes: u64,
-        /// The first step, from now, at which the stream could start and finish inside the budget if
-        /// no other stream starts before. `None` if the stream does not fit even alone.
-        earliest_start_step: Option<u64>,
+        /// The first time, in positions from now, at which the stream could start and finish inside the
+        /// budget if no other stream starts before. `None` if the stream does not fit even alone.
+        earliest_start_after_positions: Option<u64>,
     },
 }
 
@@ -48,9 +49,9 @@ impl fmt::Display for Peak {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             formatter,
-            "{} at step {}",
+            "{} after {} positions",
             ByteSize::b(self.bytes),
-            self.at_step
+            self.after_positions
         )
     }
 }
@@ -69,15 +70,20 @@ impl fmt::Display for Admission {
             Self::Refuse {
                 peak,
                 shortfall_bytes,
-                earliest_start_step,
+                earliest_start_after_positions,
             } => {
                 write!(
                     formatter,
                     "refused: the peak of {peak} exceeds the budget by {}; ",
                     ByteSize::b(*shortfall_bytes)
                 )?;
-                match earliest_start_step {
-                    Some(step) => write!(formatter, "the earliest start is step {step}"),
+                match earliest_start_after_positions {
+                    Some(positions) => {
+                        write!(
+                            formatter,
+                            "the earliest start is after {positions} positions"
+                        )
+                    }
                     None => write!(formatter, "the stream does not fit even alone"),
                 }
             }

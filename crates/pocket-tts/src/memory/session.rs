@@ -7,12 +7,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use leak_detect::Trace;
+use mem_monitor::Quantity;
 use tensor_pool::DEFAULT_MAX_POOL_SIZE;
 
 use super::error::SessionError;
-use super::globals::{
-    SessionToken, get_memory_monitor, get_memory_pool, set_default_limit_bytes, track,
-};
+use super::runtime::{SessionToken, get_memory_ledger, get_memory_monitor, get_memory_pool, track};
 use super::settings::Settings;
 use crate::error::Result;
 use crate::source::chain;
@@ -54,9 +53,9 @@ pub fn init(settings: Settings) -> Result<Session> {
     }
     let monitor = get_memory_monitor();
     get_memory_pool().set_max_pool_size(settings.pool_size);
-    set_default_limit_bytes(settings.memory_limit_bytes);
+    get_memory_ledger().set_limit_bytes(settings.memory_limit_bytes);
     match settings.memory_limit_bytes {
-        Some(limit) => monitor.set_limit_bytes(limit)?,
+        Some(limit) => monitor.set_limit_bytes(Quantity::Counted, limit)?,
         None => monitor.clear_limit(),
     }
     let recording = match settings.profiling {
@@ -166,7 +165,7 @@ struct Applied {
 
 impl Drop for Applied {
     fn drop(&mut self) {
-        set_default_limit_bytes(None);
+        get_memory_ledger().set_limit_bytes(None);
         get_memory_pool().set_max_pool_size(DEFAULT_MAX_POOL_SIZE);
         get_memory_monitor().clear_limit();
     }

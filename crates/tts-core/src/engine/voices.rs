@@ -20,14 +20,14 @@ impl Engine {
 
     /// The memory of reading a voice file; `path` names it in messages.
     pub(crate) fn voice_file_need(&self, file: &Directory, path: &Path) -> Result<VoiceNeed> {
-        let file = VoiceFile::open(file, path, &self.voice_shape())?;
+        let file = VoiceFile::open(file, path, &self.voice_shape(), self.memory.ledger())?;
         let cost = self.voice_cost();
         Ok(cost.file(file.positions(), file.largest_layer_bytes() as u64))
     }
 
     /// Reads a voice; `path` names it in messages.
     pub(crate) fn read_voice(&self, file: &Directory, path: &Path) -> Result<Voice> {
-        let file = VoiceFile::open(file, path, &self.voice_shape())?;
+        let file = VoiceFile::open(file, path, &self.voice_shape(), self.memory.ledger())?;
         let kv = file.read(self.tensor_device())?;
         Ok(Voice { kv: Arc::new(kv) })
     }

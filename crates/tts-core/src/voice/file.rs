@@ -12,6 +12,7 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
 use super::{VoiceError, VoiceKv};
+use crate::ledger::Ledger;
 use crate::ops::{Heads, tensor_from, vec_from};
 use crate::output_file::OutputFile;
 use crate::weights::{Directory, convert};
@@ -29,6 +30,7 @@ pub(crate) struct VoiceShape {
 #[derive(Debug)]
 pub(crate) struct VoiceFile<'a> {
     file: &'a Directory,
+    ledger: &'a Ledger,
     path: &'a Path,
     layers: usize,
     heads: Heads,
@@ -42,7 +44,12 @@ pub(crate) struct VoiceFile<'a> {
 
 impl<'a> VoiceFile<'a> {
     /// Checks the header of a voice file; messages name `path`. Keys and values are not read.
-    pub(crate) fn open(file: &'a Directory, path: &'a Path, shape: &VoiceShape) -> Result<Self> {
+    pub(crate) fn open(
+        file: &'a Directory,
+        path: &'a Path,
+        shape: &VoiceShape,
+        ledger: &'a Ledger,
+    ) -> Result<Self> {
         let refuse = |reason: String| VoiceError::Mismatch {
             path: path.to_owned(),
             reason,
@@ -75,7 +82,7 @@ impl<'a> VoiceFile<'a> {
                     "{module}/cache is {dtype:?}; expected F32, F16 or BF16"
                 )));
             }
-            let offset = filled(file, &module, &refuse)?;
+            let offset = filled(file, &module, ledger, &refuse)?;
             if offset == 0 || offset > capacity {
                 return Err(refuse(format!(
                     "{module} has {offset} filled positions of {capacity}"
@@ -98,6 +105,7 @@ impl<'a> VoiceFile<'a> {
         let (len, capacity) = found.unwrap_or_default();
         Ok(Self {
             file,
+            ledger,
             path,
             layers: shape.layers,
             heads: shape.heads,
@@ -130,7 +138,7 @@ impl<'a> VoiceFile<'a> {
             };
             let (cache, dtype, _) = self
                 .file
-                .stored(&name)?
+                .stored(&name, self.ledger)?
                 .ok_or_else(|| refuse(format!("it has no {name}")))?;
             let element_bytes = cache.len() / (2 * side);
             let mut values = vec![0.0; 2 * filled];
@@ -195,16 +203,21 @@ impl VoiceKv {
 }
 
 /// Returns the number of filled positions of a layer.
-fn filled(file: &Directory, module: &str, refuse: &dyn Fn(String) -> VoiceError) -> Result<usize> {
-    if let Some((_, _, dims)) = file.stored(&format!("{module}/current_end"))? {
+fn filled(
+    file: &Directory,
+    module: &str,
+    ledger: &Ledger,
+    refuse: &dyn Fn(String) -> VoiceError,
+) -> Result<usize> {
+    if let Some((_, _, dims)) = file.stored(&format!("{module}/current_end"), ledger)? {
         return Ok(dims.first().copied().unwrap_or(0));
     }
-    if read_integer(file, &format!("{module}/pad"), refuse)?.unwrap_or(0) != 0 {
+    if read_integer(file, &format!("{module}/pad"), ledger, refuse)?.unwrap_or(0) != 0 {
         return Err(refuse(format!(
             "{module}/pad is not 0: it is a row of a padded batch"
         )));
     }
-    match read_integer(file, &format!("{module}/offset"), refuse)? {
+    match read_integer(file, &format!("{module}/offset"), ledger, refuse)? {
         Some(offset) => {
             usize::try_from(offset).map_err(|_| refuse(format!("{module}/offset is {offset}")))
         }
@@ -215,9 +228,10 @@ fn filled(file: &Directory, module: &str, refuse: &dyn Fn(String) -> VoiceError)
 fn read_integer(
     file: &Directory,
     name: &str,
+    ledger: &Ledger,
     refuse: &dyn Fn(String) -> VoiceError,
 ) -> Result<Option<i64>> {
-    let Some((bytes, dtype, _)) = file.stored(name)? else {
+    let Some((bytes, dtype, _)) = file.stored(name, ledger)? else {
         return Ok(None);
     };
     match <[u8; 8]>::try_from(&bytes[..]) {
