@@ -1,6 +1,7 @@
 //! The tensors of all components, and the bytes that loading them takes.
 
 mod loading_cost;
+mod voice_cost;
 
 use crate::config::Config;
 use crate::flow_lm::FlowLm;
@@ -8,6 +9,7 @@ use crate::mimi::{MimiDecoder, MimiEncoder};
 use crate::weights::{Component, Loader, TensorSpec, WeightsError};
 
 pub use loading_cost::LoadingCost;
+pub use voice_cost::{VoiceCost, VoiceNeed};
 
 /// Returns the tensors that a weights file must hold for `config`, in the order of loading.
 ///
