@@ -87,7 +87,8 @@ impl BenchModel {
                         config.flow_lm.lookup_table.tokenizer,
                         builtin_voice::TOKENIZER,
                         Path::new("built-in tokenizer.model"),
-                    )?.into(),
+                    )?
+                    .into(),
                     weights: Weights::from_static(
                         builtin_voice::WEIGHTS,
                         Path::new("built-in model.safetensors"),

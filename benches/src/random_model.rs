@@ -65,7 +65,8 @@ pub(crate) fn open(folder: &Path) -> Result<ModelParts> {
             config.flow_lm.lookup_table.tokenizer,
             TOKENIZER,
             Path::new("tokenizer.model"),
-        )?.into(),
+        )?
+        .into(),
         weights: Weights::open(weights_path(folder))?,
         config,
         no_voice_cloning: None,

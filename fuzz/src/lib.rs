@@ -58,7 +58,8 @@ pub fn voice_file(data: &[u8]) {
             config: Config::parse(MODEL_CONFIG, name).expect("the config is valid"),
             weights: Weights::from_static(MODEL_WEIGHTS, name).expect("the weights are readable"),
             tokenizer: Tokenizer::from_bytes(TokenizerFormat::Tokenizers, JSON_TOKENIZER, name)
-                .expect("the tokenizer is valid").into(),
+                .expect("the tokenizer is valid")
+                .into(),
             no_voice_cloning: None,
         };
         let options = RunOptions {

@@ -12,9 +12,9 @@ use pocket_tts::{Error, ErrorKind, SpeechStream};
 
 use crate::args::{Cli, GenerateArgs};
 use crate::figures::{Figures, peak_rss_bytes};
+use crate::interrupt::{INTERRUPTED, Interrupt};
 use crate::output;
 use crate::progress::SpeechBar;
-use crate::interrupt::{INTERRUPTED, Interrupt};
 use crate::speech::PlannedSpeech;
 
 /// Why speech ended.

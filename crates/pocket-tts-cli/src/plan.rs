@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use anyhow::Result;
 use bytesize::ByteSize;
-use pocket_tts::memory::{self, MemoryPlan};
 use pocket_tts::CoreError;
+use pocket_tts::memory::{self, MemoryPlan};
 use serde::Serialize;
 
 use crate::args::PlanArgs;
-use crate::output;
 use crate::interrupt::Interrupt;
+use crate::output;
 use crate::speech::PlannedSpeech;
 
 /// The predicted and the measured memory of speech, for scripts.

@@ -58,7 +58,7 @@ pub use preset::{PREDEFINED_VOICES, Preset, UnknownName, predefined_voice, voice
 pub use source::{ModelSource, NamedVoice, SourceError};
 pub use speech::{Interrupted, SpeechStream, SpeechText};
 pub use tts_core::{
-    Audio, CancelToken, Cancelled, Config, DeviceError, DeviceKind, Error as CoreError, ErrorKind, GenerateOptions,
-    MemoryError, ModelSize, PreparedText, Progress, Segment, SpeechRequest, ThreadsError, Voice,
-    VoiceError, VoiceOptions, WeightsError, audio, config,
+    Audio, CancelToken, Cancelled, Config, DeviceError, DeviceKind, Error as CoreError, ErrorKind,
+    GenerateOptions, MemoryError, ModelSize, PreparedText, Progress, Segment, SpeechRequest,
+    ThreadsError, Voice, VoiceError, VoiceOptions, WeightsError, audio, config,
 };

@@ -2,24 +2,25 @@
 
 mod plan;
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
 use leak_detect::Trace;
 use tensor_pool::{Device, MemoryPool};
 use tts_core::{
-    Audio, Config, DeviceKind, GenerateOptions, Model, ModelParts, PreparedText, RunOptions, SpeechRequest,
-    Voice,
+    Audio, Config, DeviceKind, GenerateOptions, Model, ModelParts, PreparedText, RunOptions,
+    SpeechRequest, Voice,
 };
 
 use crate::error::{Error, Result};
 use crate::info::ModelInfo;
 use crate::location::Location;
-use crate::open_model::OpenModel;
 use crate::memory::{
     LoadedModel, context_limit_bytes, get_memory_ledger, max_batch_size, optimize_model_memory,
     register_model, track,
 };
+use crate::open_model::OpenModel;
 use crate::preset::Preset;
 use crate::source::{Files, ModelSource};
 use crate::speech::{Interrupted, SpeechStream, SpeechText};
@@ -325,7 +326,11 @@ impl TtsModel {
     /// # Errors
     ///
     /// The text contains nothing to speak, or a setting is out of range.
-    pub fn prepare(&self, text: &str, options: &GenerateOptions) -> Result<PreparedText> {
+    pub fn prepare<'a>(
+        &self,
+        text: impl Into<Cow<'a, str>>,
+        options: &GenerateOptions,
+    ) -> Result<PreparedText> {
         Ok(self.model().prepare(text, options)?)
     }
 

@@ -1,5 +1,7 @@
 //! Models whose files are open, but whose weights are not loaded.
 
+use std::borrow::Cow;
+
 use tts_core::audio::Recording;
 use tts_core::memory::{ModelCost, StreamNeed, VoiceNeed};
 use tts_core::text::SegmentSize;
@@ -68,7 +70,11 @@ impl OpenModel {
     /// # Errors
     ///
     /// As [`TtsModel::prepare`].
-    pub fn prepare(&self, text: &str, options: &GenerateOptions) -> Result<PreparedText> {
+    pub fn prepare<'a>(
+        &self,
+        text: impl Into<Cow<'a, str>>,
+        options: &GenerateOptions,
+    ) -> Result<PreparedText> {
         let ledger = get_memory_ledger();
         Ok(self.parts.prepare(text, options, ledger)?)
     }
@@ -94,7 +100,7 @@ impl OpenModel {
         Ok(MemoryPlan::new(&Work {
             ledger: get_memory_ledger(),
             cost: &cost.stream,
-            need: cost.stream.need(longest),
+            need: cost.stream.need(longest).with_cutting(text.cutting_bytes()),
             segments: text.segment_count(),
             longest,
             max_batch_size: options.batch_size.unwrap_or(speed_limit),

@@ -15,7 +15,7 @@ use crate::kv::{self, RingKv};
 use crate::ops::{Activation, Backend, Heads, LayerNorm, Linear, tensor_from, vec_from};
 use crate::state::StateMemory;
 use crate::transformer::{Transformer, TransformerShape};
-use crate::voice::VoiceKv;
+use crate::voice::{VoiceKv, VoiceShape};
 use crate::weights::{Loader, WeightsError};
 use embedding::TextEmbedding;
 use flow_head::FlowHead;
@@ -111,6 +111,14 @@ impl FlowLm {
     /// Number of layers; a voice must have the same.
     pub(crate) fn layers(&self) -> usize {
         self.transformer.shape().layers
+    }
+
+    /// The sizes of the model's voices.
+    pub(crate) fn voice_shape(&self) -> VoiceShape {
+        VoiceShape {
+            layers: self.layers(),
+            heads: *self.heads(),
+        }
     }
 
     /// Elements of one KV cache page, all layers.

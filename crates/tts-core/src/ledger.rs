@@ -17,7 +17,7 @@ pub(crate) use counted::{
     ATTENTION_WINDOW_TAG, CONVOLUTION_HISTORY_TAG, LedgerEntry, UPSAMPLING_TAG,
 };
 pub use counted::{Counted, KV_CACHE_TAG};
-pub use error::MemoryError;
+pub use error::{MemoryError, sufficient_limit_mb};
 pub use reclaim::Reclaim;
 use reclaim::Reclaimers;
 

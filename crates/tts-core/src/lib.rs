@@ -78,8 +78,11 @@ mod weights;
 /// *Counted* bytes are live heap allocations, memory-mapped weights and device memory in use. Limits and
 /// predictions apply to them.
 pub mod memory {
-    pub use crate::components::{VoiceCost, VoiceNeed};
-    pub use crate::ledger::{Counted, KV_CACHE_TAG, Ledger, MemoryError, Reclaim};
+    pub use crate::components::{LoadingCost, VoiceCost, VoiceNeed};
+    pub use crate::ledger::{
+        Counted, KV_CACHE_TAG, Ledger, MemoryError, Reclaim, sufficient_limit_mb,
+    };
+    pub use crate::model::ModelCost;
     pub use crate::stream::{StreamCost, StreamNeed};
 }
 

@@ -2,6 +2,7 @@
 
 mod files;
 
+use std::borrow::Cow;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::options::{GenerateOptions, VoiceOptions};
 use crate::stream::{Interrupted, SpeechRequest, SpeechStream, StreamCost, collect};
-use crate::text::{PreparedText, SegmentRules, TextOptions, Tokenizer};
+use crate::text::{PreparedText, SegmentRules, TextOptions, Tokenizer, preparing_bytes};
 use crate::voice::Voice;
 use crate::weights::Directory;
 
@@ -104,8 +105,18 @@ impl Model {
     ///
     /// The file is missing, damaged, or was made for another model.
     pub fn load_voice(&self, path: impl AsRef<Path>) -> Result<Voice> {
+        self.load_voice_with(path, &VoiceOptions::default())
+    }
+
+    /// Loads a voice from a `.safetensors` file, with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load_voice`], or the memory limit is too low.
+    pub fn load_voice_with(&self, path: impl AsRef<Path>, options: &VoiceOptions) -> Result<Voice> {
         let path = path.as_ref();
-        self.engine.read_voice(&Directory::open(path)?, path)
+        let file = Directory::open(path)?;
+        self.engine.read_voice(&file, path, options)
     }
 
     /// Loads a voice from the bytes of a `.safetensors` file; `name` identifies it in messages.
@@ -115,8 +126,9 @@ impl Model {
     /// As [`Self::load_voice`].
     pub fn voice_from_static(&self, bytes: &'static [u8], name: impl AsRef<Path>) -> Result<Voice> {
         let name = name.as_ref();
+        let file = Directory::from_static(bytes, name)?;
         self.engine
-            .read_voice(&Directory::from_static(bytes, name)?, name)
+            .read_voice(&file, name, &VoiceOptions::default())
     }
 
     /// Clones a voice from a recording, which is resampled and ended on a pause.
@@ -200,15 +212,34 @@ impl Model {
     }
 
     /// Normalizes a text, cuts it into segments and tokenizes them. The options' `max_tokens` and
-    /// `frames_after_eos` apply.
+    /// `frames_after_eos` apply. A `String` is not copied.
     ///
     /// # Errors
     ///
     /// The text contains nothing to speak, or a setting is out of range.
-    pub fn prepare(&self, text: &str, options: &GenerateOptions) -> Result<PreparedText> {
+    pub fn prepare<'a>(
+        &self,
+        text: impl Into<Cow<'a, str>>,
+        options: &GenerateOptions,
+    ) -> Result<PreparedText> {
         let engine = &self.engine;
-        let rules = segment_rules(&engine.config, &engine.text_options, options)?;
-        prepare_text(&engine.tokenizer, text, rules, self.ledger())
+        let rules = segment_rules(&engine.config, options)?;
+        prepare_text(
+            &engine.tokenizer,
+            text.into(),
+            &engine.text_options,
+            rules,
+            self.ledger(),
+        )
+    }
+
+    /// Returns an upper bound of the bytes that [`Self::prepare`] allocates at any time for a text of
+    /// `text_bytes` bytes, including the text. A prepared text holds
+    /// [`size_bytes`](PreparedText::size_bytes) of it.
+    #[must_use]
+    pub fn preparing_bytes(&self, text_bytes: usize, options: &GenerateOptions) -> u64 {
+        let max_tokens = options.max_tokens;
+        preparing_bytes(&self.engine.tokenizer, text_bytes, max_tokens)
     }
 
     /// Starts generating speech. Each audio chunk is available as soon as it is decoded.
@@ -253,14 +284,9 @@ impl Model {
 }
 
 /// Returns how a model with this config and the options cut a text.
-fn segment_rules(
-    config: &Config,
-    text: &TextOptions,
-    options: &GenerateOptions,
-) -> Result<SegmentRules> {
+fn segment_rules(config: &Config, options: &GenerateOptions) -> Result<SegmentRules> {
     options.validate()?;
     Ok(SegmentRules {
-        text: text.clone(),
         max_tokens: NonZeroUsize::new(options.max_tokens).unwrap_or(NonZeroUsize::MIN),
         frame_rate: config.mimi.frame_rate,
         frames_after_eos: options
@@ -272,11 +298,23 @@ fn segment_rules(
 /// Prepares a text within the ledger's limit.
 fn prepare_text(
     tokenizer: &Arc<Tokenizer>,
-    text: &str,
+    text: Cow<'_, str>,
+    text_options: &TextOptions,
     rules: SegmentRules,
     ledger: &Ledger,
 ) -> Result<PreparedText> {
-    let bytes = PreparedText::preparing_bytes(text.len());
+    let bytes = preparing_bytes(tokenizer, text.len(), rules.max_tokens.get());
+    // An owned text is counted already.
+    let present_bytes = match &text {
+        Cow::Owned(text) => text.len() as u64,
+        Cow::Borrowed(_) => 0,
+    };
+    let bytes = bytes.saturating_sub(present_bytes);
     let _admission = ledger.admit(None, "preparing the text", bytes)?;
-    Ok(PreparedText::new(tokenizer, text, rules)?)
+    Ok(PreparedText::new(
+        tokenizer,
+        text.into_owned(),
+        text_options,
+        rules,
+    )?)
 }

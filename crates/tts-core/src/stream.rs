@@ -109,11 +109,13 @@ fn start(
     audio_bytes: u64,
 ) -> Result<(Running, Vec<u64>)> {
     let mut largest = SegmentSize::default();
+    let mut cutting_bytes = 0_u64;
     let mut segments = Some(0_usize);
     let mut wanted = 1;
     for request in requests {
         request.options.validate()?;
         request.text.check(&engine.tokenizer)?;
+        cutting_bytes = cutting_bytes.saturating_add(request.text.cutting_bytes());
         let size = request.text.largest_segment();
         if size.positions() > largest.positions() {
             largest = size;
@@ -130,7 +132,10 @@ fn start(
         .min();
 
     let cost = StreamCost::of(engine);
-    let need = cost.need(largest).with_audio(audio_bytes);
+    let need = cost
+        .need(largest)
+        .with_audio(audio_bytes)
+        .with_cutting(cutting_bytes);
     let ledger = engine.memory.ledger();
     let (admission, slots) = ledger.admit_batch(
         own_limit_bytes,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use tts_core::text::{
-    SegmentTexts, TextError, TextOptions, Tokenizer, TokenizerFormat, normalize, segment_text,
+    SegmentTexts, TextError, TextOptions, Tokenizer, TokenizerFormat, segment_text,
 };
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use batch_planner::Sequences;
+use batch_planner::{Sequences, Term};
 use bytesize::ByteSize;
 use serde::Serialize;
-use tts_core::memory::StreamNeed;
-use tts_core::{Model, SpeechRequest, Voice};
+use tts_core::memory::{Ledger, LoadingCost, StreamCost, StreamNeed, VoiceNeed};
+use tts_core::text::SegmentSize;
 
 use super::context::context_limit_bytes;
 use super::format::write_table;
@@ -189,7 +189,11 @@ impl MemoryPlan {
                 .saturating_add(loaded_bytes)
                 .saturating_add(pending.voice.peak_bytes(false))
         });
-        let peaks = [loading_peak_bytes, voice_peak_bytes, Some(speech_peak_bytes)];
+        let peaks = [
+            loading_peak_bytes,
+            voice_peak_bytes,
+            Some(speech_peak_bytes),
+        ];
         Self {
             segments: work.segments,
             batch_size,

@@ -40,7 +40,8 @@ impl TtsModel {
         let need = self
             .model()
             .stream_cost()
-            .need(request.text.largest_segment());
+            .need(request.text.largest_segment())
+            .with_cutting(request.text.cutting_bytes());
         let batch_size = options.batch_size.unwrap_or(1);
         Ok(self.plan(&[request], need, batch_size))
     }
@@ -124,6 +125,12 @@ impl TtsModel {
         self.model()
             .stream_cost()
             .need(largest_segment(requests))
+            .with_cutting(
+                requests
+                    .iter()
+                    .map(|request| request.text.cutting_bytes())
+                    .sum(),
+            )
             .with_audio(audio_bytes as u64)
     }
 }

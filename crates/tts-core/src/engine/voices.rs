@@ -4,12 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Engine, LoadedEncoder};
-use crate::audio::{self, Audio, Recording};
+use crate::audio::{self, Audio, Recording, RecordingInfo};
 use crate::cancel::CancelToken;
 use crate::components::{VoiceCost, VoiceNeed};
 use crate::error::Result;
+use crate::ledger::Admission;
 use crate::options::VoiceOptions;
-use crate::voice::{Voice, VoiceFile, VoiceShape};
+use crate::voice::{Voice, VoiceFile};
 use crate::weights::Directory;
 
 impl Engine {
@@ -20,14 +21,21 @@ impl Engine {
 
     /// The memory of reading a voice file; `path` names it in messages.
     pub(crate) fn voice_file_need(&self, file: &Directory, path: &Path) -> Result<VoiceNeed> {
-        let file = VoiceFile::open(file, path, &self.voice_shape(), self.memory.ledger())?;
-        let cost = self.voice_cost();
-        Ok(cost.file(file.positions(), file.largest_layer_bytes() as u64))
+        let file = self.open_voice(file, path)?;
+        Ok(self.need_of(&file))
     }
 
     /// Reads a voice; `path` names it in messages.
-    pub(crate) fn read_voice(&self, file: &Directory, path: &Path) -> Result<Voice> {
-        let file = VoiceFile::open(file, path, &self.voice_shape(), self.memory.ledger())?;
+    pub(crate) fn read_voice(
+        &self,
+        file: &Directory,
+        path: &Path,
+        options: &VoiceOptions,
+    ) -> Result<Voice> {
+        options.cancel.check()?;
+        let file = self.open_voice(file, path)?;
+        let bytes = self.need_of(&file).peak_bytes(true);
+        let _admission = self.admit_voice(options, bytes)?;
         let kv = file.read(self.tensor_device())?;
         Ok(Voice { kv: Arc::new(kv) })
     }
@@ -40,14 +48,16 @@ impl Engine {
     ) -> Result<Voice> {
         self.check_voice_cloning()?;
         let recording = Recording::open(path, options.length, &options.cancel)?;
-        self.encode_voice(options, |rate_hz, cancel| {
+        let info = recording.info();
+        self.encode_voice(&info, options, |rate_hz, cancel| {
             recording.into_prompt(rate_hz, cancel)
         })
     }
 
     /// Encodes speech into a voice.
     pub(crate) fn clone_voice(&self, speech: &Audio, options: &VoiceOptions) -> Result<Voice> {
-        self.encode_voice(options, |rate_hz, cancel| {
+        let info = RecordingInfo::of_audio(speech, options.length);
+        self.encode_voice(&info, options, |rate_hz, cancel| {
             audio::prepare(speech, rate_hz, options.length, cancel)
         })
     }
@@ -55,13 +65,23 @@ impl Engine {
     /// Encodes the prompt that `read` returns.
     fn encode_voice(
         &self,
+        info: &RecordingInfo,
         options: &VoiceOptions,
         read: impl FnOnce(u32, &CancelToken) -> audio::Result<Audio>,
     ) -> Result<Voice> {
         let _span = tracing::info_span!("encode_voice").entered();
         let cancel = &options.cancel;
         cancel.check()?;
+        self.check_voice_cloning()?;
+        // Shared from here on, so it is not dropped when memory is short.
+        let loaded = self.loaded_encoder();
+        let need = self.voice_cost().recording(info);
+        let mut admission = self.admit_voice(options, need.peak_bytes(loaded.is_some()))?;
         let encoder = self.encoder()?;
+        if loaded.is_none() {
+            // Its weights are counted now.
+            admission.release(need.encoder_bytes);
+        }
         let prompt = read(self.sample_rate_hz(), cancel)?;
         self.threads
             .all()
@@ -86,10 +106,18 @@ impl Engine {
         Ok(Voice { kv: Arc::new(kv) })
     }
 
-    fn voice_shape(&self) -> VoiceShape {
-        VoiceShape {
-            layers: self.flow_lm.layers(),
-            heads: *self.flow_lm.heads(),
-        }
+    fn open_voice<'a>(&'a self, file: &'a Directory, path: &'a Path) -> Result<VoiceFile<'a>> {
+        let shape = self.flow_lm.voice_shape();
+        Ok(VoiceFile::open(file, path, &shape, self.memory.ledger())?)
+    }
+
+    fn need_of(&self, file: &VoiceFile<'_>) -> VoiceNeed {
+        let cost = self.voice_cost();
+        cost.file(file.positions(), file.largest_layer_bytes() as u64)
+    }
+
+    fn admit_voice(&self, options: &VoiceOptions, bytes: u64) -> Result<Admission> {
+        let ledger = self.memory.ledger();
+        Ok(ledger.admit(options.memory_limit_bytes, "making the voice", bytes)?)
     }
 }

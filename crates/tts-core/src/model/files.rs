@@ -1,8 +1,9 @@
 //! Opened files of a model: texts can be prepared, and memory be planned, before the weights are loaded.
 
+use std::borrow::Cow;
 use std::path::Path;
 
-use crate::components::{LoadingCost, VoiceCost, VoiceNeed};
+use crate::components::{LoadingCost, VoiceCost, VoiceNeed, dry_components};
 use crate::engine::{ModelParts, text_options};
 use crate::error::Result;
 use crate::ledger::Ledger;
@@ -10,6 +11,7 @@ use crate::options::GenerateOptions;
 use crate::stream::StreamCost;
 use crate::text::PreparedText;
 use crate::threads::Threads;
+use crate::voice::VoiceFile;
 use crate::weights::Directory;
 
 use super::{prepare_text, segment_rules};
@@ -47,14 +49,15 @@ impl ModelParts {
     /// # Errors
     ///
     /// As [`Model::prepare`](crate::Model::prepare).
-    pub fn prepare(
+    pub fn prepare<'a>(
         &self,
-        text: &str,
+        text: impl Into<Cow<'a, str>>,
         options: &GenerateOptions,
         ledger: &Ledger,
     ) -> Result<PreparedText> {
-        let rules = segment_rules(&self.config, &text_options(&self.config), options)?;
-        prepare_text(&self.tokenizer, text, rules, ledger)
+        let rules = segment_rules(&self.config, options)?;
+        let text_options = text_options(&self.config);
+        prepare_text(&self.tokenizer, text.into(), &text_options, rules, ledger)
     }
 
     /// Returns the memory of loading a voice file. Reads only its header.
@@ -64,7 +67,7 @@ impl ModelParts {
     /// As [`Model::load_voice`](crate::Model::load_voice).
     pub fn voice_file_need(&self, path: impl AsRef<Path>, cost: &VoiceCost) -> Result<VoiceNeed> {
         let path = path.as_ref();
-        cost.voice_file(&Directory::open(path)?, path)
+        self.need_of(&Directory::open(path)?, path, cost)
     }
 
     /// Returns the memory of loading a voice from the bytes of a file; `name` identifies it in messages.
@@ -79,6 +82,14 @@ impl ModelParts {
         cost: &VoiceCost,
     ) -> Result<VoiceNeed> {
         let name = name.as_ref();
-        cost.voice_file(&Directory::from_static(bytes, name)?, name)
+        self.need_of(&Directory::from_static(bytes, name)?, name, cost)
+    }
+
+    fn need_of(&self, file: &Directory, path: &Path, cost: &VoiceCost) -> Result<VoiceNeed> {
+        let (flow_lm, _) = dry_components(&self.config);
+        // Only integers are mapped, and unmapped at once.
+        let ledger = Ledger::default();
+        let file = VoiceFile::open(file, path, &flow_lm.voice_shape(), &ledger)?;
+        Ok(cost.file(file.positions(), file.largest_layer_bytes() as u64))
     }
 }

@@ -78,12 +78,7 @@ impl StreamCost {
         Self::new(&flow_lm, &decoder, config.mimi.frame_samples(), threads)
     }
 
-    fn new(
-        flow_lm: &FlowLm,
-        decoder: &MimiDecoder,
-        frame_samples: usize,
-        threads: usize,
-    ) -> Self {
+    fn new(flow_lm: &FlowLm, decoder: &MimiDecoder, frame_samples: usize, threads: usize) -> Self {
         let bytes = |elements: usize| (elements * size_of::<f32>()) as u64;
         // Each latent is a vector of its own.
         let latent_bytes = (size_of::<Vec<f32>>() + flow_lm.latent_dim() * size_of::<f32>()) as u64;
@@ -154,6 +149,15 @@ impl StreamNeed {
     pub fn with_audio(self, audio_bytes: u64) -> Self {
         Self {
             audio_bytes,
+            ..self
+        }
+    }
+
+    /// Adds the memory of cutting a text while it is spoken.
+    #[must_use]
+    pub fn with_cutting(self, cutting_bytes: u64) -> Self {
+        Self {
+            queue_bytes: self.queue_bytes.saturating_add(cutting_bytes),
             ..self
         }
     }

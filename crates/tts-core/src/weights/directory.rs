@@ -316,8 +316,9 @@ impl Directory {
     /// Bytes of the largest tensor as stored.
     pub(super) fn largest_tensor_bytes(&self) -> u64 {
         let tensors = self.entries.values().map(|entry| {
-            let stored = entry.locations().map(|location| location.len as u64);
-            stored.sum()
+            let locations = entry.locations().into_iter();
+            let stored = locations.map(|location| location.len as u64);
+            stored.sum::<u64>()
         });
         tensors.max().unwrap_or(0)
     }
