@@ -34,8 +34,8 @@
 //!
 //! A module uses only the modules before it in this list, and none of them uses the crate's `model`:
 //! `error`, `format`,
-//! `settings`, `models`, `categories`, `globals` (the only process-wide state), `context`, `phase`,
-//! `profile`, `release`, `limit`, `optimizer`, `plan`, `summary`, `report`, `session/files`,
+//! `settings`, `models`, `categories`, `runtime` (the only process-wide state), `context`, `phase`,
+//! `profile`, `release`, `optimizer`, `plan`, `summary`, `report`, `session/files`,
 //! `session/recording`, `session`.
 //!
 //! ```standalone_crate
@@ -61,8 +61,6 @@ mod categories;
 mod context;
 mod error;
 mod format;
-mod globals;
-mod limit;
 mod models;
 mod optimizer;
 mod phase;
@@ -70,6 +68,7 @@ mod plan;
 mod profile;
 mod release;
 mod report;
+mod runtime;
 mod session;
 mod settings;
 mod summary;
@@ -79,7 +78,6 @@ pub use batch_planner::{
 };
 pub use context::{MemoryContext, MemoryContextGuard, memory_efficient_context, with_memory_limit};
 pub use error::SessionError;
-pub use globals::{get_cycle_detector, get_memory_monitor, get_memory_pool, span_layer};
 pub use leak_detect::{BrokenCycles, CycleReport, ReferenceCycleDetector, Trace, Tracer, Unlink};
 pub use mem_monitor::{
     Alert, Backing, Breakdown, Counted, Limit, LimitOrigin, MemoryMonitor, Row, RowKind, SpanLayer,
@@ -90,6 +88,9 @@ pub use plan::{MemoryPlan, PlannedBytes};
 pub use profile::{Profile, profile};
 pub use release::{FreedMemory, optimize_model_memory, release_idle_memory};
 pub use report::{PeakFigures, ProfileReport};
+pub use runtime::{
+    get_cycle_detector, get_memory_ledger, get_memory_monitor, get_memory_pool, span_layer,
+};
 pub use session::{ProfileFiles, Session, init, init_from_env};
 pub use settings::Settings;
 pub use summary::{
@@ -100,11 +101,12 @@ pub use tensor_pool::{
     AllocatorStats, DType, Device, DeviceMemory, Heap, MemoryPool, OutstandingTensor,
     PoolAllocator, PoolStats, PooledTensor, Scope, heap,
 };
+pub use tts_core::memory::{Ledger, Reclaim};
 
-pub(crate) use globals::{register_model, track};
-pub(crate) use limit::current_limit;
+pub(crate) use context::context_limit_bytes;
 pub(crate) use models::LoadedModel;
-pub(crate) use optimizer::batch_size_for;
+pub(crate) use optimizer::max_batch_size;
+pub(crate) use runtime::{register_model, track};
 
 /// Compiles and runs the programs of the guide.
 #[cfg(all(doctest, feature = "flex", feature = "builtin-voice"))]

@@ -16,7 +16,8 @@ use crate::error::{Error, Result};
 use crate::info::ModelInfo;
 use crate::location::Location;
 use crate::memory::{
-    LoadedModel, current_limit, get_memory_pool, optimize_model_memory, register_model, track,
+    LoadedModel, context_limit_bytes, get_memory_ledger, max_batch_size, optimize_model_memory,
+    register_model, track,
 };
 use crate::preset::Preset;
 use crate::source::{Files, ModelSource};
@@ -138,6 +139,10 @@ impl LoadedModel for Shared {
         self.voices.evict()
     }
 
+    fn reclaimable_bytes(&self) -> u64 {
+        self.voices.unused_bytes() + self.model.unused_encoder_bytes()
+    }
+
     fn drop_voice_encoder(&self) -> u64 {
         self.model.drop_voice_encoder()
     }
@@ -222,13 +227,11 @@ impl TtsModel {
         #[cfg(not(feature = "hub"))]
         let files = Files::new();
         let parts = source.open(&files)?;
-        if let Some(limit) = current_limit() {
-            limit.admit_loading(&get_memory_pool(), parts.loading_bytes())?;
-        }
         let run = RunOptions {
             device: options.device,
             threads: options.threads,
-            memory_pool: Some(get_memory_pool()),
+            ledger: Some(get_memory_ledger().clone()),
+            memory_limit_bytes: context_limit_bytes(),
         };
         let shared = Arc::new(Shared {
             model: Model::load(parts, run)?,
@@ -419,7 +422,7 @@ impl TtsModel {
         options: &GenerateOptions,
     ) -> Result<SpeechStream> {
         let mut request = self.request(voice, text, options)?;
-        request.memory_limit = current_limit();
+        request.memory_limit_bytes = context_limit_bytes();
         Ok(SpeechStream::new(self.model().stream(request)?))
     }
 
@@ -427,16 +430,14 @@ impl TtsModel {
     fn complete(&self, requests: &mut [SpeechRequest]) -> Result<()> {
         for request in &mut *requests {
             request.text = request.text.cut()?;
-            request.memory_limit = request.memory_limit.take().or_else(current_limit);
+            let limits = [request.memory_limit_bytes, context_limit_bytes()];
+            request.memory_limit_bytes = limits.into_iter().flatten().min();
         }
-        if requests
-            .iter()
-            .all(|request| request.options.batch_size.is_none())
+        let is_unset = |request: &SpeechRequest| request.options.batch_size.is_none();
+        if requests.iter().all(is_unset)
+            && let Some(first) = requests.first_mut()
         {
-            let batch_size = self.batch_size(requests);
-            if let Some(first) = requests.first_mut() {
-                first.options.batch_size = Some(batch_size);
-            }
+            first.options.batch_size = Some(max_batch_size(self.model()));
         }
         Ok(())
     }

@@ -108,6 +108,13 @@ impl VoiceCache {
         size_bytes(&self.lock())
     }
 
+    /// Returns the size of the voices that are not in use.
+    pub(crate) fn unused_bytes(&self) -> u64 {
+        let voices = self.lock();
+        let unused = voices.iter().filter(|cached| !cached.voice.is_shared());
+        unused.map(|cached| cached.voice.size_bytes()).sum()
+    }
+
     /// Drops the voices that are not in use, and returns their size.
     pub(crate) fn evict(&self) -> u64 {
         let mut evicted = Vec::new();

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use burn::tensor::{Device, Tensor};
-use tensor_pool::MemoryPool;
 
 use crate::audio::{Audio, PromptLength, prepare_voice_prompt};
 use crate::components::expected_tensors;
@@ -12,7 +11,7 @@ use crate::config::Config;
 use crate::device::DeviceKind;
 use crate::error::{Error, Result};
 use crate::flow_lm::{FlowLm, FlowLmState};
-use crate::ledger::LedgerEntry;
+use crate::ledger::{Ledger, LedgerEntry};
 use crate::mimi::{MimiDecoder, MimiEncoder};
 use crate::ops::Backend;
 use crate::state::StateMemory;
@@ -52,8 +51,10 @@ pub struct RunOptions {
     pub device: DeviceKind,
     /// Threads of the CPU devices; one per available core when `None`.
     pub threads: Option<usize>,
-    /// The pool that streams lease their state from; a new one when `None`.
-    pub memory_pool: Option<MemoryPool>,
+    /// The ledger of the process; a new one when `None`.
+    pub ledger: Option<Ledger>,
+    /// Limit of the process's counted bytes while the model is loaded, in addition to the ledger's.
+    pub memory_limit_bytes: Option<u64>,
 }
 
 /// Sizes of a model's components.
@@ -115,6 +116,7 @@ impl Engine {
     /// Checks the files of a model against its config and loads its components.
     pub(crate) fn load(parts: ModelParts, options: RunOptions) -> Result<Self> {
         let _span = tracing::info_span!("load").entered();
+        let loading_bytes = parts.loading_bytes();
         let ModelParts {
             config,
             weights,
@@ -132,21 +134,27 @@ impl Engine {
         let no_voice_cloning = no_voice_cloning.or_else(|| {
             (!has_encoder).then(|| "the weights file does not contain the voice encoder".to_owned())
         });
+        let ledger = options.ledger.unwrap_or_default();
+        let mut admission = ledger.admit(
+            options.memory_limit_bytes,
+            "loading the model",
+            loading_bytes,
+        )?;
         let device = options.device.open()?;
         let backend = Backend::new(&device);
         let mut threads = Threads::start(options.threads)?;
         let ((flow_lm, flow_lm_bytes), (decoder, decoder_bytes)) =
             threads.all().install(|| -> Result<_> {
-                let loader = Loader::new(&weights, Component::FlowLm, &backend);
+                let loader = Loader::new(&weights, Component::FlowLm, &backend, &ledger);
                 let flow_lm = FlowLm::load(&loader, &config)?;
                 let flow_lm_bytes = loader.prepared_bytes();
-                let loader = Loader::new(&weights, Component::Decoder, &backend);
+                admission.release(flow_lm_bytes as u64);
+                let loader = Loader::new(&weights, Component::Decoder, &backend, &ledger);
                 let decoder = MimiDecoder::load(&loader, &config)?;
                 Ok(((flow_lm, flow_lm_bytes), (decoder, loader.prepared_bytes())))
             })?;
         let prepared = flow_lm_bytes + decoder_bytes;
         threads.adapt_to(prepared)?;
-        let pool = options.memory_pool.unwrap_or_default();
         Ok(Self {
             text_options: TextOptions {
                 pad_with_spaces_for_short_inputs: config.pad_with_spaces_for_short_inputs,
@@ -162,13 +170,13 @@ impl Engine {
             encoder: Mutex::new(None),
             no_voice_cloning,
             weights,
-            memory: StateMemory::new(pool, backend.device()),
+            _prepared: LedgerEntry::prepared(&ledger, prepared),
+            memory: StateMemory::new(ledger, backend.device()),
             backend,
             flow_lm_bytes,
             decoder_bytes,
             device: options.device,
             threads,
-            _prepared: LedgerEntry::prepared(prepared),
         })
     }
 
@@ -214,7 +222,13 @@ impl Engine {
             layers: self.flow_lm.layers(),
             heads: *self.flow_lm.heads(),
         };
-        let kv = VoiceKv::read(file, path, &shape, self.tensor_device())?;
+        let kv = VoiceKv::read(
+            file,
+            path,
+            &shape,
+            self.tensor_device(),
+            self.memory.ledger(),
+        )?;
         Ok(Voice { kv: Arc::new(kv) })
     }
 
@@ -247,17 +261,31 @@ impl Engine {
             return Ok(loaded.clone());
         }
         let (encoder, bytes) = self.threads.all().install(|| -> Result<_> {
-            let loader = Loader::new(&self.weights, Component::VoiceEncoder, &self.backend);
+            let loader = Loader::new(
+                &self.weights,
+                Component::VoiceEncoder,
+                &self.backend,
+                self.memory.ledger(),
+            );
             let encoder = MimiEncoder::load(&loader, &self.config)?;
             Ok((encoder, loader.prepared_bytes()))
         })?;
         let encoder = Arc::new(LoadedEncoder {
-            _prepared: LedgerEntry::prepared(bytes),
+            _prepared: LedgerEntry::prepared(self.memory.ledger(), bytes),
             encoder,
             bytes,
         });
         *loaded = Some(encoder.clone());
         Ok(encoder)
+    }
+
+    /// Bytes of the voice encoder's prepared weights if it is loaded and not in use.
+    pub(crate) fn unused_encoder_bytes(&self) -> u64 {
+        let loaded = self.lock_encoder();
+        let unused = loaded
+            .as_ref()
+            .filter(|encoder| Arc::strong_count(encoder) == 1);
+        unused.map_or(0, |encoder| encoder.bytes as u64)
     }
 
     /// Drops the voice encoder unless it is in use, and returns the bytes of its prepared weights.

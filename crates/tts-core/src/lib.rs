@@ -78,8 +78,7 @@ mod weights;
 /// *Counted* bytes are live heap allocations, memory-mapped weights and device memory in use. Limits and
 /// predictions apply to them.
 pub mod memory {
-    pub use crate::kv::KV_CACHE_TAG;
-    pub use crate::ledger::{Counted, MemoryError, MemoryLimit, counted, present, reserved};
+    pub use crate::ledger::{Counted, KV_CACHE_TAG, Ledger, MemoryError, Reclaim};
     pub use crate::stream::{StreamCost, StreamNeed};
 }
 

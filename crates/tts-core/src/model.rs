@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::device::DeviceKind;
 use crate::engine::{Engine, ModelParts, ModelSize, RunOptions};
 use crate::error::Result;
+use crate::ledger::Ledger;
 use crate::options::GenerateOptions;
 use crate::stream::{Interrupted, SpeechRequest, SpeechStream, StreamCost, collect};
 use crate::text::{PreparedText, SegmentRules};
@@ -73,7 +74,12 @@ impl Model {
 
     /// Returns the pool that streams lease their state from.
     pub fn memory_pool(&self) -> &MemoryPool {
-        self.engine.memory.pool()
+        self.engine.memory.ledger().pool()
+    }
+
+    /// Returns the ledger that the model was loaded with.
+    pub fn ledger(&self) -> &Ledger {
+        self.engine.memory.ledger()
     }
 
     /// Returns the sizes of the model's components.
@@ -133,6 +139,11 @@ impl Model {
     /// The file cannot be written.
     pub fn export_voice(&self, voice: &Voice, path: impl AsRef<Path>) -> Result<()> {
         Ok(voice.kv.write(path.as_ref())?)
+    }
+
+    /// Returns the bytes that [`Self::drop_voice_encoder`] would free now.
+    pub fn unused_encoder_bytes(&self) -> u64 {
+        self.engine.unused_encoder_bytes()
     }
 
     /// Drops the voice encoder if it is loaded and not in use. It is loaded again when the next voice is

@@ -17,10 +17,11 @@ pub(crate) use decoder::{FRAMES_PER_CALL, PENDING_FRAMES_PER_SEGMENT};
 pub use progress::Progress;
 pub(crate) use queue::{JobRequest, Sampling};
 
+use tensor_pool::Reservation;
+
 use crate::engine::Engine;
 use crate::error::{Result, StreamError};
-use crate::ledger::{MemoryLimit, Reservation};
-use crate::text::SegmentSize;
+use crate::ledger::Admission;
 use decoder::Decoder;
 use generator::Generator;
 use progress::Counters;
@@ -36,41 +37,15 @@ pub(crate) const CHUNKS_AHEAD: usize = 8;
 /// Speech to generate.
 pub(crate) struct Job {
     pub(crate) requests: Vec<JobRequest>,
-    /// Segments generated together.
-    pub(crate) batch_size: usize,
+    /// Maximum number of segments generated together.
+    pub(crate) max_batch_size: usize,
     pub(crate) solver_steps: usize,
-    pub(crate) limit: Option<MemoryLimit>,
-    pub(crate) reservation: Reservation,
-    pub(crate) admitted: Admitted,
-}
-
-/// The largest segment that an admission assumed, and the cost of larger ones. Only a text that is cut on
-/// demand can have a larger one: a stretch without punctuation.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Admitted {
-    pub(crate) largest: SegmentSize,
-    pub(crate) page_bytes: u64,
-    pub(crate) page_positions: usize,
-    pub(crate) prefill_scratch_bytes_per_token: u64,
-}
-
-impl Admitted {
-    /// Returns the bytes that a batch needs beyond its admission if its segments have this size.
-    fn extra_bytes(&self, size: SegmentSize, batch_size: usize) -> u64 {
-        let pages = |size: SegmentSize| size.positions().div_ceil(self.page_positions.max(1));
-        let pages = pages(size).saturating_sub(pages(self.largest)) as u64;
-        let tokens = size.tokens.saturating_sub(self.largest.tokens) as u64;
-        let kv_bytes = self.page_bytes.saturating_mul(pages);
-        kv_bytes
-            .saturating_mul(batch_size as u64)
-            .saturating_add(self.prefill_scratch_bytes_per_token.saturating_mul(tokens))
-    }
-
-    /// Includes segments of this size.
-    fn include(&mut self, size: SegmentSize) {
-        self.largest.tokens = self.largest.tokens.max(size.tokens);
-        self.largest.max_frames = self.largest.max_frames.max(size.max_frames);
-    }
+    /// Admits one segment at a time for the life of the stream.
+    pub(crate) admission: Admission,
+    /// Reservations of further segments.
+    pub(crate) slots: Vec<Reservation>,
+    /// Bytes of each.
+    pub(crate) slot_bytes: u64,
 }
 
 /// A running job. Its chunks are ordered by request.
@@ -89,7 +64,8 @@ pub(crate) struct Running {
 impl Running {
     /// Starts the threads of a job.
     pub(crate) fn start(engine: &Arc<Engine>, job: Job) -> Result<Self> {
-        let reservation = Arc::new(job.reservation);
+        let admission = Arc::new(job.admission);
+        let batch_size = job.slots.len() + 1;
         let is_cancelled = Arc::new(AtomicBool::new(false));
         let counters = Arc::new(Counters::default());
         let (frame_sender, frames) = sync_channel(FRAMES_AHEAD);
@@ -97,34 +73,33 @@ impl Running {
         let mut generator = Generator {
             engine: engine.clone(),
             segments: SegmentQueue::new(job.requests),
-            batch_size: job.batch_size,
+            max_batch_size: job.max_batch_size,
             solver_steps: job.solver_steps,
-            limit: job.limit,
-            admitted: job.admitted,
-            extra_reservations: Vec::new(),
+            slots: job.slots,
+            slot_bytes: job.slot_bytes,
             is_cancelled: is_cancelled.clone(),
             counters: counters.clone(),
             frames: frame_sender,
-            _reservation: reservation.clone(),
+            admission: admission.clone(),
         };
         let mut decoder = Decoder {
             engine: engine.clone(),
             frames,
             chunks: chunk_sender,
-            max_pending: match job.batch_size {
+            max_pending: match job.max_batch_size {
                 1 => FRAMES_PER_CALL,
                 more => more * PENDING_FRAMES_PER_SEGMENT,
             },
             is_cancelled: is_cancelled.clone(),
             counters: counters.clone(),
-            _reservation: reservation,
+            _admission: admission,
         };
         let mut running = Self {
             chunks: Some(chunks),
             threads: Vec::with_capacity(2),
             is_cancelled,
             counters,
-            batch_size: job.batch_size,
+            batch_size,
         };
         running.spawn("decoder", move |counters| {
             // Dropped before the decoder, so a panic is recorded before the channels close.

@@ -12,6 +12,7 @@ mod prepared;
 mod segment;
 mod sentencepiece;
 mod split;
+mod stretch;
 mod tokenizer;
 mod unicode;
 
@@ -21,5 +22,31 @@ pub(crate) use prepared::SegmentRules;
 #[cfg(test)]
 pub(crate) use prepared::max_frames;
 pub use prepared::{CUT_AT_ONCE_BYTES, PreparedText, Segment, SegmentSize, Segments};
-pub use segment::{SegmentText, SegmentTexts, segment_text};
+pub use segment::{CutStretches, SegmentText, SegmentTexts, segment_text};
 pub use tokenizer::{Tokenizer, TokenizerFormat};
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::{Tokenizer, TokenizerFormat};
+
+    /// A tokenizer of each format, for the same vocabulary.
+    pub(super) fn tokenizers() -> [Arc<Tokenizer>; 2] {
+        ["parity/tokenizer.model", "parity/tokenizer.json"].map(tokenizer)
+    }
+
+    /// A tokenizer from the fixtures.
+    pub(super) fn tokenizer(file: &str) -> Arc<Tokenizer> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/fixtures")
+            .join(file);
+        let bytes = std::fs::read(&path).unwrap();
+        let format = match file.ends_with(".json") {
+            true => TokenizerFormat::Tokenizers,
+            false => TokenizerFormat::SentencePiece,
+        };
+        Arc::new(Tokenizer::from_bytes(format, &bytes, &path).unwrap())
+    }
+}

@@ -10,12 +10,12 @@ const MODEL: &str = "lsd";
 const TEXT: &str = "One sentence is here. Two. Another one, which is longer, comes after it. This is the \
                     third of them. And then one more.";
 
-/// Each sentence is a segment; speech ends where the model ends it.
+/// Sentences are segments, or cut into several; speech ends where the model ends it.
 fn options(batch_size: usize) -> GenerateOptions {
     GenerateOptions::default()
         .with_temperature(0.7)
         .with_seed(5)
-        .with_max_tokens(1)
+        .with_max_tokens(12)
         .with_batch_size(batch_size)
 }
 

@@ -13,7 +13,7 @@ const TEXT: &str = "One sentence is here. Another one comes after it. This is th
 fn options() -> GenerateOptions {
     GenerateOptions::default()
         .with_seed(1)
-        .with_max_tokens(1)
+        .with_max_tokens(22)
         .with_eos_threshold(f32::INFINITY)
 }
 

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use tts_core::text::{
-    NormalizedText, TextError, TextOptions, Tokenizer, TokenizerFormat, normalize, segment_text,
+    NormalizedText, SegmentText, TextError, TextOptions, Tokenizer, TokenizerFormat, normalize,
+    segment_text,
 };
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
@@ -135,12 +136,13 @@ fn prepares_tokenizes_and_segments_texts_as_recorded() {
             assert_eq!(case.chunks.len(), 2);
             for (max_tokens, expected) in case.chunks {
                 let max_tokens: NonZeroUsize = max_tokens.parse().unwrap();
-                let segments: Vec<String> =
+                let context = format!("{context} at {max_tokens}");
+                let segments =
                     segment_text(Arc::clone(&tokenizer), &case.input, max_tokens, &options)
                         .unwrap()
-                        .map(|segment| segment.unwrap().text)
+                        .map(Result::unwrap)
                         .collect();
-                assert_eq!(segments, expected, "{context} at {max_tokens}");
+                check_segments(&tokenizer, segments, &expected, max_tokens.get(), &context);
             }
         }
         for text in golden.errors {
@@ -152,6 +154,44 @@ fn prepares_tokenizes_and_segments_texts_as_recorded() {
             assert!(error.to_string().contains("nothing to speak"));
         }
     }
+}
+
+/// Checks that the segments are those of the reference, except that each stretch without punctuation that
+/// is longer than `max_tokens` is cut into pieces.
+fn check_segments(
+    tokenizer: &Tokenizer,
+    segments: Vec<SegmentText>,
+    expected: &[String],
+    max_tokens: usize,
+    context: &str,
+) {
+    let mut segments = segments.into_iter().peekable();
+    for expected in expected {
+        let segment = segments.next().expect(context);
+        if !segment.in_cut_stretch {
+            assert_eq!(&segment.text, expected, "{context}");
+            continue;
+        }
+        let mut pieces = vec![segment];
+        while pieces
+            .iter()
+            .map(|piece| piece.text.len() + 1)
+            .sum::<usize>()
+            <= expected.len()
+        {
+            pieces.push(segments.next().expect(context));
+        }
+        let texts: Vec<&str> = pieces.iter().map(|piece| piece.text.as_str()).collect();
+        let is_short =
+            |piece: &SegmentText| piece.in_cut_stretch && piece.token_count <= max_tokens;
+        assert_eq!(&texts.join(" "), expected, "{context}");
+        assert!(pieces.len() > 1 && pieces.iter().all(is_short), "{context}");
+        assert!(
+            tokenizer.encode(expected).unwrap().len() > max_tokens,
+            "{context}"
+        );
+    }
+    assert!(segments.next().is_none(), "{context}");
 }
 
 fn small_pointwise() -> TextOptions {

@@ -10,9 +10,7 @@ use leak_detect::Trace;
 use tensor_pool::DEFAULT_MAX_POOL_SIZE;
 
 use super::error::SessionError;
-use super::globals::{
-    SessionToken, get_memory_monitor, get_memory_pool, set_default_limit_bytes, track,
-};
+use super::runtime::{SessionToken, get_memory_ledger, get_memory_monitor, get_memory_pool, track};
 use super::settings::Settings;
 use crate::error::Result;
 use crate::source::chain;
@@ -54,7 +52,7 @@ pub fn init(settings: Settings) -> Result<Session> {
     }
     let monitor = get_memory_monitor();
     get_memory_pool().set_max_pool_size(settings.pool_size);
-    set_default_limit_bytes(settings.memory_limit_bytes);
+    get_memory_ledger().set_limit_bytes(settings.memory_limit_bytes);
     match settings.memory_limit_bytes {
         Some(limit) => monitor.set_limit_bytes(limit)?,
         None => monitor.clear_limit(),
@@ -166,7 +164,7 @@ struct Applied {
 
 impl Drop for Applied {
     fn drop(&mut self) {
-        set_default_limit_bytes(None);
+        get_memory_ledger().set_limit_bytes(None);
         get_memory_pool().set_max_pool_size(DEFAULT_MAX_POOL_SIZE);
         get_memory_monitor().clear_limit();
     }

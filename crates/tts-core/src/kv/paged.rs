@@ -3,6 +3,7 @@
 use burn::tensor::Tensor;
 use tensor_pool::PagedLease;
 
+use crate::ledger::KV_CACHE_TAG;
 use crate::ops::flex::{self, HostTensor};
 use crate::ops::kernels::{self, Span};
 use crate::ops::{Backend, Heads, RopeTable, Rows, attention};
@@ -14,9 +15,6 @@ pub(crate) const PAGE_POSITIONS: usize = 64;
 
 /// The axis of positions in `[k/v, batch, position, kv_head, head_dim]`.
 const POSITION_AXIS: usize = 2;
-
-/// Tag of the pages' leases.
-pub const KV_CACHE_TAG: &str = "KV cache";
 
 /// The KV cache of one sequence in one layer.
 #[derive(Debug)]

@@ -5,6 +5,7 @@ use std::ops::Range;
 use burn::tensor::Tensor;
 use tensor_pool::PooledTensor;
 
+use crate::ledger::ATTENTION_WINDOW_TAG;
 use crate::ops::flex::{self, HostTensor};
 use crate::ops::kernels::{self, Span};
 use crate::ops::{Backend, Heads, RopeTable, Rows, attention};
@@ -30,7 +31,7 @@ impl RingKv {
     ) -> Result<Self, tensor_pool::Error> {
         let shape = [2, batch, context, heads.kv_heads, heads.head_dim];
         Ok(Self {
-            ring: memory.uninitialised(shape, "attention window")?,
+            ring: memory.uninitialised(shape, ATTENTION_WINDOW_TAG)?,
             context,
             position: 0,
         })

@@ -1,10 +1,11 @@
 //! The memory of a stream, computed from the sizes of its model.
 
+use std::num::NonZeroU64;
+
+use batch_planner::{MemoryModel, Term};
+
 use crate::engine::Engine;
-use crate::ledger::BatchNeed;
-use crate::scheduler::{
-    Admitted, CHUNKS_AHEAD, FRAMES_AHEAD, FRAMES_PER_CALL, PENDING_FRAMES_PER_SEGMENT,
-};
+use crate::scheduler::{CHUNKS_AHEAD, FRAMES_AHEAD, FRAMES_PER_CALL, PENDING_FRAMES_PER_SEGMENT};
 use crate::text::SegmentSize;
 
 /// Segments' texts, names, the tables of threads and pools: measured at 0.2 to 0.5 MiB.
@@ -80,16 +81,6 @@ impl StreamCost {
         }
     }
 
-    /// Returns what an admission with this largest segment covers.
-    pub(crate) fn admitted(&self, largest: SegmentSize) -> Admitted {
-        Admitted {
-            largest,
-            page_bytes: self.page_bytes,
-            page_positions: self.page_positions,
-            prefill_scratch_bytes_per_token: self.prefill_scratch_bytes_per_token,
-        }
-    }
-
     /// Returns the memory of a stream whose largest segment has this size.
     #[must_use]
     pub fn need(&self, largest: SegmentSize) -> StreamNeed {
@@ -108,6 +99,29 @@ impl StreamCost {
             queue_bytes: self.queue_bytes + self.bookkeeping_bytes,
             audio_bytes: 0,
         }
+    }
+}
+
+impl StreamCost {
+    /// Returns the memory of streams as a model of a batch planner. The length of a sequence is its number
+    /// of [positions](SegmentSize::positions).
+    #[must_use]
+    pub fn memory_model(&self, need: &StreamNeed) -> MemoryModel {
+        let positions = NonZeroU64::new(self.page_positions as u64).unwrap_or(NonZeroU64::MIN);
+        MemoryModel::new()
+            .with(
+                Term::new("KV cache")
+                    .per_item_position(self.page_bytes / positions)
+                    .paged(positions),
+            )
+            .with(Term::new("decoder state").fixed(need.decoder_state_bytes))
+            .with(
+                Term::new("scratch and pending latents")
+                    .fixed(need.scratch_bytes)
+                    .per_item(need.scratch_bytes_per_segment),
+            )
+            .with(Term::new("queues and bookkeeping").fixed(need.queue_bytes))
+            .with(Term::new("audio").fixed(need.audio_bytes))
     }
 }
 
@@ -144,13 +158,7 @@ impl StreamNeed {
     /// Returns the memory at a batch size.
     #[must_use]
     pub fn total_bytes(&self, batch_size: usize) -> u64 {
-        self.batch().bytes(batch_size)
-    }
-
-    pub(crate) fn batch(&self) -> BatchNeed {
-        BatchNeed {
-            fixed_bytes: self.fixed_bytes(),
-            bytes_per_item: self.bytes_per_segment(),
-        }
+        let segments = self.bytes_per_segment().saturating_mul(batch_size as u64);
+        self.fixed_bytes().saturating_add(segments)
     }
 }

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::text::error::{Result, TextError};
 use crate::text::normalize::{TextOptions, normalize};
-use crate::text::segment::{SegmentText, SegmentTexts};
+use crate::text::segment::{CutStretches, SegmentText, SegmentTexts};
 use crate::text::tokenizer::{Tokenizer, distinct};
 use crate::text::unicode::strip;
 
@@ -14,9 +15,10 @@ use crate::text::unicode::strip;
 /// a few milliseconds, and its tokens take at most 256 KiB.
 pub const CUT_AT_ONCE_BYTES: usize = 64 << 10;
 
-/// Tokens that normalization can add to a segment: eight spaces, a full stop, and the pieces of a first
-/// word that is split differently after its first letter is capitalized.
-const NORMALIZATION_TOKENS: usize = 16;
+/// Tokens of a segment in addition to the maximum: up to 8 that its text can have more on its own than in
+/// its context, eight spaces, a full stop, and the pieces of a first word that is split differently after
+/// its first letter is capitalized. A segment with more is used without its normalization.
+const EXTRA_TOKENS: usize = 24;
 
 /// Speaking rate in tokens per second, by which the reference bounds the length of speech.
 const TOKENS_PER_SECOND: f64 = 3.0;
@@ -62,6 +64,9 @@ pub struct Segment {
     /// token or, where bytes are only a fallback, to single bytes. The model skips or mispronounces
     /// them.
     pub unspeakable: Vec<char>,
+    /// Whether this is a piece of a stretch without punctuation that was too long for one segment.
+    /// Words are complete unless one is longer than a segment.
+    pub in_cut_stretch: bool,
 }
 
 impl Segment {
@@ -91,9 +96,12 @@ pub(crate) struct SegmentRules {
 ///
 /// Texts of up to [`CUT_AT_ONCE_BYTES`] are cut during preparation. Their segments are stored, so
 /// predictions of their memory are exact. Longer texts are cut on demand, so the first segment is
-/// available without delay. Their predictions assume the largest segment that can normally occur. Only
-/// a stretch without punctuation can be larger, because it is never cut. With a memory limit, it is
-/// admitted before its prefill; if it does not fit, the stream ends with an error.
+/// available without delay. Their predictions assume the largest segment that can occur.
+///
+/// Memory does not depend on the punctuation: no segment has more than `max_tokens` tokens and 24 that
+/// its normalization can add. A stretch without any of `.!?,;:` that is longer is cut at spaces, and a
+/// word that is longer still is cut between characters, with one warning for the text. The reference
+/// speaks such a stretch as one segment. Stretches of up to `max_tokens` tokens are the same here.
 #[derive(Clone)]
 pub struct PreparedText {
     inner: Arc<Inner>,
@@ -106,6 +114,9 @@ struct Inner {
     rules: SegmentRules,
     /// All segments; `None` if the text is cut on demand.
     segments: Option<Vec<Segment>>,
+    /// The stretches that were cut; empty if the text is cut on demand.
+    cut_stretches: CutStretches,
+    has_warned: AtomicBool,
 }
 
 impl PreparedText {
@@ -120,6 +131,8 @@ impl PreparedText {
                 tokenizer: tokenizer.clone(),
                 rules,
                 segments: None,
+                cut_stretches: CutStretches::default(),
+                has_warned: AtomicBool::new(false),
             }),
         };
         match prepared.inner.text.len() {
@@ -137,13 +150,24 @@ impl PreparedText {
         if self.inner.segments.is_some() {
             return Ok(self.clone());
         }
-        let segments = self.segments()?.collect::<Result<_>>()?;
+        let inner = &self.inner;
+        let mut texts = inner.texts()?;
+        let segments = texts
+            .by_ref()
+            .map(|text| inner.segment(text?))
+            .collect::<Result<_>>()?;
+        let cut_stretches = texts.cut_stretches().clone();
+        if cut_stretches.count > 0 {
+            inner.warn_once(Some(cut_stretches.count), &cut_stretches.first);
+        }
         Ok(Self {
             inner: Arc::new(Inner {
-                text: self.inner.text.clone(),
-                tokenizer: self.inner.tokenizer.clone(),
-                rules: self.inner.rules.clone(),
+                text: inner.text.clone(),
+                tokenizer: inner.tokenizer.clone(),
+                rules: inner.rules.clone(),
                 segments: Some(segments),
+                cut_stretches,
+                has_warned: AtomicBool::new(true),
             }),
         })
     }
@@ -163,11 +187,7 @@ impl PreparedText {
     pub fn segments(&self) -> Result<Segments> {
         let source = match self.inner.segments {
             Some(_) => Source::Stored { next: 0 },
-            None => Source::OnDemand(Box::new(SegmentTexts::new(
-                self.inner.tokenizer.clone(),
-                self.inner.text.clone(),
-                self.inner.rules.max_tokens,
-            )?)),
+            None => Source::OnDemand(Box::new(self.inner.texts()?)),
         };
         Ok(Segments {
             text: self.clone(),
@@ -181,8 +201,16 @@ impl PreparedText {
         self.inner.segments.as_ref().map(Vec::len)
     }
 
+    /// Returns the stretches without punctuation that were too long for one segment; `None` if the
+    /// text is cut on demand. [`Segment::in_cut_stretch`] marks their pieces in either case.
+    #[must_use]
+    pub fn cut_stretches(&self) -> Option<&CutStretches> {
+        let is_cut = self.inner.segments.is_some();
+        is_cut.then_some(&self.inner.cut_stretches)
+    }
+
     /// Returns the length of the longest segment. For a text that is cut on demand, it is the
-    /// longest one that can occur in a text with punctuation.
+    /// longest one that can occur.
     #[must_use]
     pub fn largest_segment(&self) -> SegmentSize {
         let rules = &self.inner.rules;
@@ -193,7 +221,7 @@ impl PreparedText {
                 .max_by_key(SegmentSize::positions)
                 .unwrap_or_default(),
             None => {
-                let tokens = rules.max_tokens.get().saturating_add(NORMALIZATION_TOKENS);
+                let tokens = rules.largest_tokens();
                 SegmentSize {
                     tokens,
                     max_frames: max_frames(tokens, rules.frame_rate),
@@ -218,14 +246,58 @@ impl PreparedText {
     }
 }
 
+impl SegmentRules {
+    /// Returns the maximum tokens of a normalized segment.
+    fn largest_tokens(&self) -> usize {
+        self.max_tokens.get().saturating_add(EXTRA_TOKENS)
+    }
+}
+
 impl Inner {
+    fn texts(&self) -> Result<SegmentTexts> {
+        let rules = &self.rules;
+        SegmentTexts::new(self.tokenizer.clone(), self.text.clone(), rules.max_tokens)
+    }
+
+    /// Logs, once for the text, that stretches were cut; their number is known if all of it was cut.
+    fn warn_once(&self, stretches: Option<usize>, first: &str) {
+        if self.has_warned.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let max_tokens = self.rules.max_tokens;
+        match stretches {
+            Some(stretches) => tracing::warn!(
+                stretches,
+                max_tokens,
+                "stretches of text without punctuation are too long for one segment and are cut at \
+                 spaces or within words; the first begins with {first:?}"
+            ),
+            None => tracing::warn!(
+                max_tokens,
+                "a stretch of text without punctuation is too long for one segment and is cut at \
+                 spaces or within words; later ones are not reported; it begins with {first:?}"
+            ),
+        }
+    }
+
     fn segment(&self, segment: SegmentText) -> Result<Segment> {
         let rules = &self.rules;
-        let normalized = normalize(&segment.text, &rules.text)?;
-        let tokens = match normalized.text == segment.text {
+        let mut normalized = normalize(&segment.text, &rules.text)?;
+        let mut tokens = match normalized.text == segment.text {
             true => segment.tokens,
-            false => self.tokenizer.encode(&normalized.text)?,
+            false => {
+                let tokens = self.tokenizer.encode(&normalized.text)?;
+                match tokens.len() <= rules.largest_tokens() {
+                    true => tokens,
+                    false => {
+                        normalized.text = segment.text;
+                        segment.tokens
+                    }
+                }
+            }
         };
+        // A single character can have more, with unusual rules of a tokenizer.
+        tokens.truncate(rules.largest_tokens());
         Ok(Segment {
             max_frames: max_frames(tokens.len(), rules.frame_rate),
             frames_after_eos: rules
@@ -235,6 +307,7 @@ impl Inner {
                 "" => self.tokenizer.unspeakable(&normalized.text, &tokens)?,
                 unknown => distinct(unknown),
             },
+            in_cut_stretch: segment.in_cut_stretch,
             tokens,
         })
     }
@@ -275,6 +348,9 @@ impl Iterator for Segments {
             }
             Source::OnDemand(texts) => {
                 let segment = texts.next()?.and_then(|text| inner.segment(text));
+                if matches!(&segment, Ok(segment) if segment.in_cut_stretch) {
+                    inner.warn_once(None, &texts.cut_stretches().first);
+                }
                 Some(segment)
             }
         }
@@ -283,28 +359,20 @@ impl Iterator for Segments {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::io::Write;
+    use std::sync::Mutex;
 
     use super::*;
-    use crate::text::TokenizerFormat;
+    use crate::text::tests::tokenizer;
 
     fn prepare(file: &str, text: &str) -> PreparedText {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("tests/fixtures")
-            .join(file);
-        let bytes = std::fs::read(&path).unwrap();
-        let format = match file.ends_with(".json") {
-            true => TokenizerFormat::Tokenizers,
-            false => TokenizerFormat::SentencePiece,
-        };
-        let tokenizer = Arc::new(Tokenizer::from_bytes(format, &bytes, &path).unwrap());
         let rules = SegmentRules {
             text: TextOptions::default(),
             max_tokens: NonZeroUsize::new(50).unwrap(),
             frame_rate: 12.5,
             frames_after_eos: None,
         };
-        PreparedText::new(&tokenizer, text, rules).unwrap()
+        PreparedText::new(&tokenizer(file), text, rules).unwrap()
     }
 
     fn unspeakable(file: &str, text: &str) -> String {
@@ -337,7 +405,7 @@ mod tests {
                     Six seven eight, nine \u{72ac}.";
         for file in ["parity/tokenizer.model", "text/no_byte_fallback.model"] {
             let mut rules = prepare(file, text).inner.rules.clone();
-            rules.max_tokens = NonZeroUsize::new(1).unwrap();
+            rules.max_tokens = NonZeroUsize::new(16).unwrap();
             let tokenizer = prepare(file, text).inner.tokenizer.clone();
             let cut = PreparedText::new(&tokenizer, text, rules).unwrap();
             let found: Vec<String> = cut
@@ -349,6 +417,72 @@ mod tests {
             let expected = ["\u{732b}\u{72ac}", "\u{9ce5}", "\u{9b5a}", "\u{72ac}"];
             assert_eq!(found, expected, "{file}");
         }
+    }
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Returns what is logged while `run` runs.
+    fn logged(run: impl FnOnce()) -> String {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, run);
+        let bytes = log.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn stretches_without_punctuation_are_cut_with_one_warning() {
+        let long = "hello ".repeat(100);
+        let text = format!("One. {long}. Two. {long}.");
+        let log = logged(|| {
+            let prepared = prepare("parity/tokenizer.model", &text);
+            let stretches = prepared.cut_stretches().unwrap();
+            assert_eq!(stretches.count, 2);
+            assert!(stretches.first.starts_with("hello hello"));
+            let segments = prepared.segments().unwrap().map(Result::unwrap);
+            let in_stretch: Vec<bool> = segments.map(|segment| segment.in_cut_stretch).collect();
+            assert!(!in_stretch[0] && in_stretch[1] && in_stretch.ends_with(&[true, true]));
+            assert_eq!(in_stretch.iter().filter(|&&is_piece| !is_piece).count(), 2);
+        });
+        assert_eq!(log.matches("WARN").count(), 1, "{log}");
+        assert!(
+            log.contains("hello hello") && log.contains("stretches=2"),
+            "{log}"
+        );
+
+        let log = logged(|| {
+            let prepared = prepare("parity/tokenizer.model", &text.repeat(60));
+            assert_eq!(prepared.cut_stretches(), None);
+            for _ in 0..2 {
+                assert!(
+                    prepared
+                        .segments()
+                        .unwrap()
+                        .any(|segment| segment.unwrap().in_cut_stretch)
+                );
+            }
+            prepared.cut().unwrap();
+        });
+        assert_eq!(log.matches("WARN").count(), 1, "{log}");
+        assert_eq!(
+            logged(|| drop(prepare("parity/tokenizer.model", "One. Two."))),
+            ""
+        );
     }
 
     #[test]

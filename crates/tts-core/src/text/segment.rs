@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::text::error::{Result, TextError};
 use crate::text::normalize::{TextOptions, normalize};
 use crate::text::split::Splitter;
+use crate::text::stretch::Stretch;
 use crate::text::tokenizer::{TokenStream, Tokenizer};
 use crate::text::unicode::strip;
 
@@ -14,17 +15,22 @@ use crate::text::unicode::strip;
 const SENTENCE_ENDS: &str = ".!...?";
 /// Sentences that are too long are cut at the tokens of this text, except its first token.
 const CLAUSE_ENDS: &str = ",;:";
-/// Characters of a segment that a message quotes.
+/// Characters of a cut stretch that are quoted.
 const QUOTED_CHARS: usize = 50;
+/// Tokens by which a segment of joined pieces may exceed the maximum: text can have more tokens on its
+/// own than in its context, by which the reference counts.
+const CONTEXT_TOKENS: usize = 8;
 
 /// The text of a segment, before its own normalization.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegmentText {
     /// The text, to be passed through [`normalize`] before it is encoded.
     pub text: String,
-    /// Tokens of `text` without further normalization. At most the maximum, except where the text
-    /// has no boundary.
+    /// Tokens of `text` without further normalization. At most the maximum and 8, because text can
+    /// have a few more tokens on its own than in its context, unless a single character has more.
     pub token_count: usize,
+    /// Whether this is a piece of a stretch without punctuation that was too long for one segment.
+    pub in_cut_stretch: bool,
     /// The tokens that `token_count` counts.
     pub(super) tokens: Vec<u32>,
     /// Characters of the original text that `text` lacks, because they became the unknown token.
@@ -45,16 +51,32 @@ pub struct SegmentTexts {
     pending: VecDeque<Piece>,
     /// The segment that is being assembled.
     current: Piece,
+    /// A stretch that is being cut.
+    stretch: Option<Stretch>,
+    cut_stretches: CutStretches,
     has_yielded: bool,
     is_done: bool,
+}
+
+/// The stretches without punctuation that were too long for one segment and were cut at spaces or, if
+/// they had none, anywhere.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CutStretches {
+    /// Number of stretches.
+    pub count: usize,
+    /// The start of the first one; empty if there is none.
+    pub first: String,
 }
 
 /// A stretch of text that is not cut further.
 #[derive(Debug, Default)]
 struct Piece {
     text: String,
-    /// Tokens of the piece within the whole text.
+    /// Tokens of the piece within the whole text, as the reference counts them.
     token_count: usize,
+    /// Whether the piece has no boundary and more tokens than a segment may have.
+    is_too_long: bool,
     /// Tokens of the stripped piece on its own, if they are known already.
     own_tokens: Option<Vec<u32>>,
 }
@@ -63,8 +85,11 @@ struct Piece {
 /// 50).
 ///
 /// The text is cut at the ends of sentences. Sentences that are too long are cut after commas,
-/// semicolons and colons. Neighbours that fit together are joined. A stretch without any such
-/// boundary stays whole even if it is too long, with a warning.
+/// semicolons and colons. Neighbours that fit together are joined.
+///
+/// The reference retains a stretch without any such boundary as one segment, however long it is. Here
+/// it is cut at spaces into pieces of at most `max_tokens` tokens, and a word that is longer still is
+/// cut between characters. The rest of the text is cut as if the stretch were one segment.
 ///
 /// # Errors
 ///
@@ -103,11 +128,21 @@ fn tokens_after_first(tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>> {
     Ok(ids)
 }
 
+impl CutStretches {
+    fn add(&mut self, text: &str) {
+        self.count += 1;
+        if self.count == 1 {
+            self.first = text.chars().take(QUOTED_CHARS).collect();
+        }
+    }
+}
+
 impl Piece {
     fn decode(ids: &[u32], tokenizer: &Tokenizer) -> Result<Self> {
         Ok(Self {
             text: tokenizer.decode(ids)?,
             token_count: ids.len(),
+            is_too_long: false,
             own_tokens: None,
         })
     }
@@ -130,9 +165,16 @@ impl SegmentTexts {
             sentences: Splitter::new(stream, sentence_ends, true),
             pending: VecDeque::new(),
             current: Piece::default(),
+            stretch: None,
+            cut_stretches: CutStretches::default(),
             has_yielded: false,
             is_done: false,
         })
+    }
+
+    /// Returns the stretches that were cut so far.
+    pub(super) fn cut_stretches(&self) -> &CutStretches {
+        &self.cut_stretches
     }
 
     /// Returns the next piece of the text: a sentence, or a clause of one that is too long.
@@ -153,13 +195,16 @@ impl SegmentTexts {
         let mut whole = None;
         while let Some(ids) = clauses.next(&self.tokenizer)? {
             whole = self.pending.is_empty().then(|| ids.to_vec());
-            self.pending.push_back(Piece::decode(ids, &self.tokenizer)?);
+            let mut clause = Piece::decode(ids, &self.tokenizer)?;
+            clause.is_too_long = clause.token_count > self.max_tokens;
+            self.pending.push_back(clause);
         }
         if self.pending.len() > 1 {
             return Ok(self.pending.pop_front());
         }
         // The sentence has no boundary: it is used as it was, with its count in the whole text.
         self.pending.clear();
+        sentence.is_too_long = true;
         sentence.own_tokens = whole;
         Ok(Some(sentence))
     }
@@ -183,8 +228,40 @@ impl SegmentTexts {
         Ok((!last.text.is_empty()).then_some(last))
     }
 
+    /// Returns the next piece of the stretch that is being cut.
+    fn next_of_stretch(&mut self) -> Result<Option<SegmentText>> {
+        let Some(stretch) = &mut self.stretch else {
+            return Ok(None);
+        };
+        let piece = stretch.next(&self.tokenizer, self.max_tokens)?;
+        let Some((text, tokens)) = piece else {
+            self.stretch = None;
+            return Ok(None);
+        };
+        Ok(Some(self.segment(text, tokens, true)))
+    }
+
+    fn segment(&mut self, text: String, tokens: Vec<u32>, in_cut_stretch: bool) -> SegmentText {
+        self.has_yielded = true;
+        SegmentText {
+            token_count: tokens.len(),
+            tokens,
+            in_cut_stretch,
+            unknown: self
+                .sentences
+                .take_unknown(self.tokenizer.count_unknown(&text)),
+            text,
+        }
+    }
+
     fn next_segment(&mut self) -> Result<Option<SegmentText>> {
-        while let Some(joined) = self.next_joined()? {
+        loop {
+            if let Some(segment) = self.next_of_stretch()? {
+                return Ok(Some(segment));
+            }
+            let Some(joined) = self.next_joined()? else {
+                break;
+            };
             let text = strip(&joined.text);
             // The reference fails on a blank segment; skipping it loses nothing.
             if text.is_empty() {
@@ -194,26 +271,16 @@ impl SegmentTexts {
                 Some(tokens) => tokens,
                 None => self.tokenizer.encode(text)?,
             };
-            let token_count = tokens.len();
-            if token_count > self.max_tokens {
-                let quoted: String = text.chars().take(QUOTED_CHARS).collect();
-                tracing::warn!(
-                    token_count,
-                    max_tokens = self.max_tokens,
-                    "a stretch of text without punctuation is longer than a segment should be, so words \
-                     may be skipped: {quoted:?}"
-                );
+            let allowed = match joined.is_too_long {
+                true => self.max_tokens,
+                false => self.max_tokens.saturating_add(CONTEXT_TOKENS),
+            };
+            if tokens.len() <= allowed {
+                let text = text.to_owned();
+                return Ok(Some(self.segment(text, tokens, false)));
             }
-            let unknown = self
-                .sentences
-                .take_unknown(self.tokenizer.count_unknown(text));
-            self.has_yielded = true;
-            return Ok(Some(SegmentText {
-                text: text.to_owned(),
-                token_count,
-                tokens,
-                unknown,
-            }));
+            self.cut_stretches.add(text);
+            self.stretch = Some(Stretch::new(text.to_owned()));
         }
         if self.has_yielded {
             Ok(None)
@@ -240,24 +307,8 @@ impl std::iter::FusedIterator for SegmentTexts {}
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
-    use crate::text::tokenizer::TokenizerFormat;
-
-    fn tokenizers() -> [Arc<Tokenizer>; 2] {
-        let files = [
-            ("tokenizer.model", TokenizerFormat::SentencePiece),
-            ("tokenizer.json", TokenizerFormat::Tokenizers),
-        ];
-        files.map(|(file, format)| {
-            let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("tests/fixtures/parity")
-                .join(file);
-            let bytes = std::fs::read(&path).unwrap();
-            Arc::new(Tokenizer::from_bytes(format, &bytes, &path).unwrap())
-        })
-    }
+    use crate::text::tests::tokenizers;
 
     fn segments_of_50(tokenizer: &Arc<Tokenizer>, text: &str) -> SegmentTexts {
         let max_tokens = NonZeroUsize::new(50).unwrap();

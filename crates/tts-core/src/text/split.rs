@@ -183,19 +183,74 @@ fn any_cut(
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-    use std::sync::Arc;
+    use proptest::prelude::*;
 
     use super::*;
-    use crate::text::tokenizer::TokenizerFormat;
+    use crate::text::tests::tokenizer;
+
+    const TOKENIZERS: [&str; 4] = [
+        "parity/tokenizer.model",
+        "parity/tokenizer.json",
+        "text/no_byte_fallback.model",
+        "text/user_defined_keep_spaces.model",
+    ];
+
+    /// The sentences of `text` by definition: the whole text before and after each end of a sentence
+    /// determines whether it is inside a decimal number.
+    fn sentences_by_definition(tokenizer: &Tokenizer, text: &str) -> Vec<String> {
+        let ids = tokenizer.encode(text).unwrap();
+        let ends = &tokenizer.encode(".!...?").unwrap()[1..];
+        let is_digit = |c: Option<char>| c.is_some_and(|c| "0123456789²٣１".contains(c));
+        let mut sentences = Vec::new();
+        let mut start = 0;
+        for index in 1..ids.len() {
+            if ends.contains(&ids[index - 1]) && !ends.contains(&ids[index]) {
+                let before = tokenizer.decode(&ids[..index]).unwrap();
+                let after = tokenizer.decode(&ids[index..]).unwrap();
+                let mut from_end = before.chars().rev();
+                let is_decimal = from_end.next() == Some('.')
+                    && is_digit(from_end.next())
+                    && is_digit(after.chars().next());
+                if !is_decimal {
+                    sentences.push(tokenizer.decode(&ids[start..index]).unwrap());
+                    start = index;
+                }
+            }
+        }
+        sentences.push(tokenizer.decode(&ids[start..]).unwrap());
+        sentences
+    }
+
+    /// Texts of digits, punctuation and special characters in any order.
+    fn numbers_and_stops() -> impl Strategy<Value = String> {
+        const PIECES: &[&str] = &[
+            ".", ".", "!", "?", " ", "   ", "1", "2.5", "²", "٣", "１", "é", "😀", "a", " the",
+            "\u{fffd}", "▁", "\u{200b}", "5 .", "\t", ",",
+        ];
+        prop::collection::vec(prop::sample::select(PIECES), 1..40)
+            .prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+
+        #[test]
+        fn sentences_match_their_definition(text in numbers_and_stops(), file in 0..TOKENIZERS.len()) {
+            let tokenizer = tokenizer(TOKENIZERS[file]);
+            let ends = tokenizer.encode(".!...?").unwrap()[1..].to_vec();
+            let stream = TokenStream::new(tokenizer.clone(), text.as_str().into());
+            let mut splitter = Splitter::new(stream, ends, true);
+            let mut found = Vec::new();
+            while let Some(ids) = splitter.next(&tokenizer).unwrap() {
+                found.push(tokenizer.decode(ids).unwrap());
+            }
+            prop_assert_eq!(found, sentences_by_definition(&tokenizer, &text));
+        }
+    }
 
     #[test]
     fn splits_long_text_like_short_text_and_retains_few_tokens() {
-        let path =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/parity/tokenizer.model");
-        let bytes = std::fs::read(&path).unwrap();
-        let format = TokenizerFormat::SentencePiece;
-        let tokenizer = Arc::new(Tokenizer::from_bytes(format, &bytes, &path).unwrap());
+        let tokenizer = tokenizer(TOKENIZERS[0]);
         let sentence = "It costs 3.14 dollars, or 2.50 at night! ";
         let stop = *tokenizer.encode("!").unwrap().last().unwrap();
         let point = *tokenizer.encode(".").unwrap().last().unwrap();

@@ -12,6 +12,7 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
 use super::{VoiceError, VoiceKv};
+use crate::ledger::Ledger;
 use crate::ops::{Heads, tensor_from, vec_from};
 use crate::output_file::OutputFile;
 use crate::weights::{Directory, convert};
@@ -32,6 +33,7 @@ impl VoiceKv {
         path: &Path,
         shape: &VoiceShape,
         device: &Device,
+        ledger: &Ledger,
     ) -> Result<Self> {
         let refuse = |reason: String| VoiceError::Mismatch {
             path: path.to_owned(),
@@ -41,8 +43,9 @@ impl VoiceKv {
         let mut len = None;
         for layer in 0..shape.layers {
             let module = format!("transformer.layers.{layer}.self_attn");
-            let (cache, dtype, dims) =
-                file.stored(&format!("{module}/cache"))?.ok_or_else(|| {
+            let (cache, dtype, dims) = file
+                .stored(&format!("{module}/cache"), ledger)?
+                .ok_or_else(|| {
                     refuse(format!(
                         "it has no {module}/cache, and the model has {} layers",
                         shape.layers
@@ -65,7 +68,7 @@ impl VoiceKv {
                     "{module}/cache is {dtype:?}; expected F32, F16 or BF16"
                 )));
             }
-            let offset = filled(file, &module, &refuse)?;
+            let offset = filled(file, &module, ledger, &refuse)?;
             if offset == 0 || offset > capacity {
                 return Err(refuse(format!(
                     "{module} has {offset} filled positions of {capacity}"
@@ -90,7 +93,7 @@ impl VoiceKv {
             layers.push(tensor_from(values, dims, device));
         }
         let beyond = format!("transformer.layers.{}.self_attn/cache", shape.layers);
-        if file.stored(&beyond)?.is_some() {
+        if file.stored(&beyond, ledger)?.is_some() {
             return Err(refuse(format!(
                 "it has more layers than the model's {}; it was made for another model",
                 shape.layers
@@ -140,16 +143,21 @@ impl VoiceKv {
 }
 
 /// Returns the number of filled positions of a layer.
-fn filled(file: &Directory, module: &str, refuse: &dyn Fn(String) -> VoiceError) -> Result<usize> {
-    if let Some((_, _, dims)) = file.stored(&format!("{module}/current_end"))? {
+fn filled(
+    file: &Directory,
+    module: &str,
+    ledger: &Ledger,
+    refuse: &dyn Fn(String) -> VoiceError,
+) -> Result<usize> {
+    if let Some((_, _, dims)) = file.stored(&format!("{module}/current_end"), ledger)? {
         return Ok(dims.first().copied().unwrap_or(0));
     }
-    if read_integer(file, &format!("{module}/pad"), refuse)?.unwrap_or(0) != 0 {
+    if read_integer(file, &format!("{module}/pad"), ledger, refuse)?.unwrap_or(0) != 0 {
         return Err(refuse(format!(
             "{module}/pad is not 0: it is a row of a padded batch"
         )));
     }
-    match read_integer(file, &format!("{module}/offset"), refuse)? {
+    match read_integer(file, &format!("{module}/offset"), ledger, refuse)? {
         Some(offset) => {
             usize::try_from(offset).map_err(|_| refuse(format!("{module}/offset is {offset}")))
         }
@@ -160,9 +168,10 @@ fn filled(file: &Directory, module: &str, refuse: &dyn Fn(String) -> VoiceError)
 fn read_integer(
     file: &Directory,
     name: &str,
+    ledger: &Ledger,
     refuse: &dyn Fn(String) -> VoiceError,
 ) -> Result<Option<i64>> {
-    let Some((bytes, dtype, _)) = file.stored(name)? else {
+    let Some((bytes, dtype, _)) = file.stored(name, ledger)? else {
         return Ok(None);
     };
     match <[u8; 8]>::try_from(&bytes[..]) {

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::tensor::Floats;
 use super::{Result, RowTable, Weights};
+use crate::ledger::Ledger;
 use crate::ops::{
     Backend, CausalConv, ConvGeometry, DepthwiseUpsample, LayerNorm, Linear, Vector, transposed,
 };
@@ -39,11 +40,18 @@ pub struct TensorSpec {
 #[derive(Clone, Debug)]
 pub(crate) struct Loader<'a> {
     /// `None` in a dry run.
-    weights: Option<&'a Weights>,
+    weights: Option<Opened<'a>>,
     backend: Backend,
     component: Component,
     prefix: String,
     record: Rc<Record>,
+}
+
+/// Opened files, and the ledger that counts their mapped tensors.
+#[derive(Clone, Copy, Debug)]
+struct Opened<'a> {
+    weights: &'a Weights,
+    ledger: &'a Ledger,
 }
 
 /// What a loader and the loaders of its scopes have loaded.
@@ -57,8 +65,13 @@ struct Record {
 
 impl<'a> Loader<'a> {
     /// Loads `component` from `weights`.
-    pub(crate) fn new(weights: &'a Weights, component: Component, backend: &Backend) -> Self {
-        Self::with(Some(weights), component, backend.clone())
+    pub(crate) fn new(
+        weights: &'a Weights,
+        component: Component,
+        backend: &Backend,
+        ledger: &'a Ledger,
+    ) -> Self {
+        Self::with(Some(Opened { weights, ledger }), component, backend.clone())
     }
 
     /// Records what `component` loads. Layers have shapes but no values.
@@ -66,7 +79,7 @@ impl<'a> Loader<'a> {
         Self::with(None, component, Backend::DryRun)
     }
 
-    fn with(weights: Option<&'a Weights>, component: Component, backend: Backend) -> Self {
+    fn with(weights: Option<Opened<'a>>, component: Component, backend: Backend) -> Self {
         Self {
             weights,
             backend,
@@ -115,7 +128,10 @@ impl<'a> Loader<'a> {
         let name = format!("{name}.weight");
         add(&self.record.table_bytes, rows * width * size_of::<f32>());
         match self.request(&name, &[rows, width])? {
-            Some((weights, name)) => weights.directory.row_table(&name, width),
+            Some((opened, name)) => {
+                let directory = &opened.weights.directory;
+                directory.row_table(&name, width, opened.ledger)
+            }
             None => Ok(RowTable::empty(width)),
         }
     }
@@ -260,17 +276,17 @@ impl<'a> Loader<'a> {
     /// The values of a tensor; `None` in a dry run.
     fn floats(&self, name: &str, shape: &[usize]) -> Result<Option<Floats>> {
         self.request(name, shape)?
-            .map(|(weights, name)| weights.directory.floats(&name))
+            .map(|(opened, name)| opened.weights.directory.floats(&name, opened.ledger))
             .transpose()
     }
 
     /// Records a tensor in a dry run. Otherwise checks its shape, and returns where to read it.
-    fn request(&self, name: &str, shape: &[usize]) -> Result<Option<(&'a Weights, String)>> {
+    fn request(&self, name: &str, shape: &[usize]) -> Result<Option<(Opened<'a>, String)>> {
         let name = format!("{}{name}", self.prefix);
         match self.weights {
-            Some(weights) => {
-                weights.directory.check_shape(&name, shape)?;
-                Ok(Some((weights, name)))
+            Some(opened) => {
+                opened.weights.directory.check_shape(&name, shape)?;
+                Ok(Some((opened, name)))
             }
             None => {
                 self.record.specs.borrow_mut().push(TensorSpec {
