@@ -99,3 +99,8 @@ pub use text::{PreparedText, Segment};
 pub use threads::ThreadsError;
 pub use voice::{Voice, VoiceError};
 pub use weights::{Component, TensorSpec, WeightMismatch, Weights, WeightsError};
+
+/// Compiles the README's example.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

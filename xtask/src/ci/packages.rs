@@ -16,6 +16,8 @@ const OLDEST: RustVersion = RustVersion(1, 85);
 
 /// Packages that need a newer Rust than their dependencies do.
 const NEEDS: &[(&str, RustVersion)] = &[
+    // `LazyLock::get` and `LazyCell::get`, which trace a lazy value without creating it.
+    ("leak-detect", RustVersion(1, 94)),
     // The first in which a global allocator may use thread locals.
     ("tensor-pool", RustVersion(1, 93)),
 ];
