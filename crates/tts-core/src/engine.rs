@@ -321,3 +321,7 @@ pub(crate) fn voice_of(state: &FlowLmState) -> VoiceKv {
         layers,
     }
 }
+
+// The components and the weights own only tensors, files and entries of the ledger.
+crate::traced::trace_fields!(Engine: tokenizer, encoder, memory, _prepared);
+crate::traced::trace_fields!(LoadedEncoder: _prepared);
