@@ -11,6 +11,8 @@ mod heap;
 #[cfg_attr(loom, allow(dead_code, reason = "used by the tests under loom only"))]
 mod numbers;
 #[cfg(not(loom))]
+mod peaks;
+#[cfg(not(loom))]
 mod pool;
 #[cfg(not(loom))]
 mod raw;

@@ -23,10 +23,17 @@ fn install() {
     ONCE.call_once(|| assert!(ALLOCATOR.install()));
 }
 
-/// Runs the test with this name alone in a new process.
+/// Runs the test with this name alone in a new process, with the allocator installed.
 fn in_child(name: &str, body: fn()) {
+    in_new_process(name, || {
+        install();
+        body();
+    });
+}
+
+/// Runs the test with this name alone in a new process.
+fn in_new_process(name: &str, body: impl FnOnce()) {
     const MARK: &str = "TENSOR_POOL_TEST_CHILD";
-    install();
     if std::env::var_os(MARK).is_some() {
         return body();
     }
@@ -123,16 +130,16 @@ fn seal_reports_large_requests_of_its_thread_that_missed_the_pool() {
     let size = 19 * MIB;
     let first = seal();
     let second = seal();
-    thread::spawn(|| drop(touched(40 * MIB))).join().unwrap();
+    thread::spawn(|| drop(touched(300 * MIB))).join().unwrap();
     {
         let _outer = Scope::new("decode");
         drop(Scope::new("before"));
         drop(touched(size));
     }
-    drop(touched(40 * MIB));
+    drop(touched(300 * MIB));
     let report = first.report().unwrap();
     assert_eq!(report.count, 2, "{report}");
-    assert_eq!(report.bytes, 59 << 20);
+    assert_eq!(report.bytes, 319 << 20);
     assert_eq!(
         (report.first[0].size_bytes, report.first[0].scope),
         (19 << 20, Some("decode"))
@@ -140,7 +147,7 @@ fn seal_reports_large_requests_of_its_thread_that_missed_the_pool() {
     assert_eq!(report.first[1].scope, None);
     assert_eq!(
         report.to_string(),
-        "2 large requests (59.0 MiB) were not served by the pool: 19.0 MiB in decode, 40.0 MiB"
+        "2 large requests (319.0 MiB) were not served by the pool: 19.0 MiB in decode, 300.0 MiB"
     );
     drop(first);
     let third = seal();
@@ -155,7 +162,8 @@ fn seal_reports_large_requests_of_its_thread_that_missed_the_pool() {
         "each seal has its own record"
     );
     for _ in 0..100 {
-        drop(touched(33 * MIB));
+        // Above the capacity. The pages are not touched.
+        drop(black_box(Vec::<u8>::with_capacity(300 * MIB)));
     }
     let report = second.report().unwrap();
     assert_eq!((report.count, report.first.len()), (102, 64));
@@ -202,6 +210,57 @@ fn peak_windows_overlap() {
         // Reuses the slot of the first window.
         let again = PeakWindow::new();
         assert!(within(&again, 0), "{again:?}");
+    });
+}
+
+#[test]
+fn peak_windows_opened_and_closed_in_any_order_keep_their_peaks() {
+    in_child(
+        "peak_windows_opened_and_closed_in_any_order_keep_their_peaks",
+        || {
+            let mib = |window: &PeakWindow| window.peak_bytes().unwrap() >> 20;
+            let first = PeakWindow::new();
+            drop(touched(6 * MIB));
+            let burst: Vec<_> = (0..500).map(|_| PeakWindow::new()).collect();
+            drop(touched(3 * MIB));
+            let last = PeakWindow::new();
+            drop(touched(MIB));
+            assert_eq!((mib(&first), mib(&last)), (6, 1));
+            assert!(burst.iter().all(|window| mib(window) == 3));
+            drop(first);
+            let mut burst = burst.into_iter();
+            let kept = burst.nth(250).unwrap();
+            drop(burst);
+            drop(touched(4 * MIB));
+            assert_eq!((mib(&kept), mib(&last)), (4, 4));
+            assert_eq!(mib(&PeakWindow::new()), 0);
+        },
+    );
+}
+
+/// The peak of a window includes a block that lives only while other threads open windows.
+#[test]
+fn concurrent_windows_miss_no_peak() {
+    in_child("concurrent_windows_miss_no_peak", || {
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !stop.load(Ordering::Relaxed) {
+                        drop((PeakWindow::new(), PeakWindow::new()));
+                    }
+                });
+            }
+            let missed = (0..2_000)
+                .filter(|_| {
+                    let window = PeakWindow::new();
+                    drop(black_box(Vec::<u8>::with_capacity(8 * MIB)));
+                    window.peak_bytes().unwrap() < 8 << 20
+                })
+                .count();
+            stop.store(true, Ordering::Relaxed);
+            assert_eq!(missed, 0);
+        });
     });
 }
 
@@ -413,6 +472,72 @@ fn batches_of_small_blocks_cause_no_page_faults() {
     });
 }
 
+/// Returns the page faults of 20 rounds in which C code allocates a block, touches it and frees it. The
+/// first round is not counted, because malloc adjusts its thresholds when it frees a large block.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn faults_of_c_code(size: usize) -> u64 {
+    let round = || {
+        // SAFETY: the block is at least `size` bytes long and freed once.
+        unsafe {
+            let block = libc::malloc(size).cast::<u8>();
+            assert!(!block.is_null());
+            for offset in (0..size).step_by(4 * KIB) {
+                block.add(offset).write_volatile(1);
+            }
+            libc::free(black_box(block).cast());
+        }
+    };
+    round();
+    round();
+    let before = minor_faults().unwrap();
+    (0..20).for_each(|_| round());
+    minor_faults().unwrap() - before
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[test]
+fn c_malloc_adjusts_its_thresholds_beside_an_installed_pool() {
+    in_child(
+        "c_malloc_adjusts_its_thresholds_beside_an_installed_pool",
+        || {
+            for size in [MIB, 16 * MIB] {
+                let faults = faults_of_c_code(size);
+                assert!(faults < 20, "{faults} page faults in 20 blocks of {size}");
+            }
+            // A block that the pool releases to malloc.
+            drop(touched(20 * MIB));
+            ALLOCATOR.set_capacity(0);
+            for size in [MIB, 16 * MIB] {
+                let faults = faults_of_c_code(size);
+                assert!(faults < 20, "{faults} page faults at capacity 0");
+            }
+        },
+    );
+}
+
+/// The trim threshold of malloc is 128 KiB until a large block is freed: rounds of 1.8 MiB in small
+/// blocks fault in a program without a pool, and also beside a pool that retains nothing.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[test]
+fn c_malloc_is_unchanged_by_a_pool_without_capacity() {
+    in_new_process("c_malloc_is_unchanged_by_a_pool_without_capacity", || {
+        ALLOCATOR.set_capacity(0);
+        let round = || drop((0..30).map(|_| touched(60 * KIB)).collect::<Vec<_>>());
+        let faults = || {
+            let before = minor_faults().unwrap();
+            (0..20).for_each(|_| round());
+            minor_faults().unwrap() - before
+        };
+        let before = faults();
+        install();
+        let after = faults();
+        assert!(
+            after * 2 > before,
+            "{before} page faults before, {after} after"
+        );
+    });
+}
+
 /// Whether the mapping that contains an address has a flag of `/proc/self/smaps`.
 #[cfg(target_os = "linux")]
 fn has_flag(address: usize, flag: &str) -> bool {
@@ -438,11 +563,17 @@ fn huge_pages_are_requested_if_enabled() {
     in_child("huge_pages_are_requested_if_enabled", || {
         // A kernel without transparent huge pages does not report the flag.
         let supported = std::path::Path::new("/sys/kernel/mm/transparent_hugepage").exists();
-        for (enabled, size) in [(false, 8 * MIB), (true, 9 * MIB), (true, 40 * MIB)] {
-            ALLOCATOR.set_huge_pages(enabled);
-            let block = touched(size);
-            let middle = block.as_ptr() as usize + size / 2;
-            assert_eq!(has_flag(middle, "hg"), enabled && supported, "{size}");
-        }
+        let advised = |block: &Vec<u8>| has_flag(block.as_ptr() as usize + block.len() / 2, "hg");
+        assert!(!advised(&touched(8 * MIB)));
+        ALLOCATOR.enable_huge_pages();
+        let mut block = touched(9 * MIB);
+        assert_eq!(advised(&block), supported);
+        assert_eq!(advised(&touched(40 * MIB)), supported);
+        // Resized by the inner allocator.
+        block.reserve_exact(2 * MIB);
+        block.resize(11 * MIB, 1);
+        assert_eq!(advised(&block), supported);
+        ALLOCATOR.disable_huge_pages();
+        assert!(!advised(&touched(50 * MIB)));
     });
 }

@@ -1,7 +1,7 @@
 //! The choice of a batch size.
 
 use batch_planner::{BatchSize, BatchSizeOptimizer, Estimate, Term};
-use mem_monitor::LimitOrigin;
+use mem_monitor::{Limit, LimitOrigin};
 use tts_core::memory::StreamNeed;
 use tts_core::text::SegmentSize;
 use tts_core::{GenerateOptions, Model, PreparedText};
@@ -60,15 +60,15 @@ impl BatchOptimizer {
         let ledger = model.ledger();
         let context = ledger.effective_limit_bytes(context_limit_bytes());
         let monitor = get_memory_monitor();
+        let sample = monitor.latest().unwrap_or_else(|| monitor.sample());
         // Other processes use memory of the control group or machine too, so only the headroom is
-        // available. The configured limit applies to counted bytes, and the ledger has it.
-        let effective = monitor.effective_limit().and_then(|limit| {
-            let headroom = match limit.origin {
-                LimitOrigin::Configured => None,
-                _ => limit.headroom_bytes(),
-            };
-            Some(ledger.needed_bytes().saturating_add(headroom?))
-        });
+        // available. The ledger has the configured limit, which applies to counted bytes.
+        let limits = sample.limits.iter();
+        let headroom = limits
+            .filter(|limit| !matches!(limit.origin, LimitOrigin::Configured(_)))
+            .filter_map(Limit::headroom_bytes)
+            .min();
+        let effective = headroom.map(|bytes| ledger.needed_bytes().saturating_add(bytes));
         let limits = [context, effective];
         Self {
             model: model.clone(),
