@@ -10,7 +10,7 @@ use burn::tensor::Tensor;
 use crate::device::DeviceError;
 use crate::weights::WeightsError;
 
-pub(crate) use file::VoiceShape;
+pub(crate) use file::{VoiceFile, VoiceShape};
 
 /// An error of a voice.
 #[derive(Debug, thiserror::Error)]
@@ -59,14 +59,6 @@ pub(crate) struct VoiceKv {
 }
 
 impl VoiceKv {
-    /// An empty voice prompt.
-    pub(crate) fn empty() -> Self {
-        Self {
-            layers: Vec::new(),
-            len: 0,
-        }
-    }
-
     /// Bytes of the keys and values.
     fn size_bytes(&self) -> u64 {
         let layers = self.layers.iter();

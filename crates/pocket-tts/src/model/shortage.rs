@@ -40,7 +40,7 @@ impl TtsModel {
     /// The model owns the callback until the model is dropped. The state of a
     /// [`TracedFn`](crate::memory::TracedFn) is traced, so if it owns the model, the
     /// [detector](crate::memory::get_cycle_detector) finds the cycle and can break it. A state that needs
-    /// the model should hold a `Weak`.
+    /// the model should hold a `Weak<TtsModel>`.
     ///
     /// ```
     /// # #[cfg(feature = "builtin-voice")] {

@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64};
 
 use super::peaks::{Peaks, WindowId};
 use super::shard::{OWN_NUMBERS, Shard, Shards, bump};
+use super::tally::Activity;
 use super::thread;
 
 /// Maximum live bytes of a thread that are not published to the common balance. Half of the
@@ -167,12 +168,12 @@ impl Counts {
             self.move_common(change.balance());
         }
         if thread::tracked() == self.id() {
-            thread::track(
-                change.allocations,
-                change.allocated,
-                change.frees,
-                change.freed,
-            );
+            thread::track(Activity {
+                allocations: change.allocations,
+                allocated: change.allocated,
+                frees: change.frees,
+                freed: change.freed,
+            });
         }
     }
 
