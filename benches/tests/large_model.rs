@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use benches::{BenchModel, peak_rss_bytes, reset_peak_rss, rss_bytes};
 use pocket_tts::Location;
 use pocket_tts::memory::{
-    MemoryPlan, PoolAllocator, get_memory_pool, optimize_model_memory, with_memory_limit,
+    MemoryPlan, PoolAllocator, get_memory_ledger, optimize_model_memory, with_memory_limit,
 };
 use pocket_tts::{
     Audio, CoreError, DeviceKind, Error, GenerateOptions, LoadOptions, ModelSource, SpeechRequest,
@@ -23,7 +23,6 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use tensor_pool::PeakWindow;
 use tts_core::MemoryError;
-use tts_core::memory::counted;
 use tts_core::{Component, Config, expected_tensors};
 
 #[global_allocator]
@@ -130,7 +129,7 @@ impl LargeModel {
             self.model.generate_batch(requests)?;
         }
         // Mapped bytes do not change during generation, so their current value is added.
-        Ok(window.peak_bytes().unwrap() + counted(&get_memory_pool()).mapped)
+        Ok(window.peak_bytes().unwrap() + get_memory_ledger().counted().mapped_bytes)
     }
 }
 

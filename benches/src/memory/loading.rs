@@ -1,8 +1,7 @@
 //! Loading a model and its voice.
 
 use bench_report::memory::{HEAP_PEAK, PEAK_RSS, TIME};
-use pocket_tts::memory::get_memory_pool;
-use tts_core::memory::counted;
+use pocket_tts::memory::get_memory_ledger;
 
 use super::watch::Watch;
 use super::{Figures, Task};
@@ -17,10 +16,10 @@ pub(super) fn measure(task: &Task) -> Result<Figures> {
     figures.bytes(PEAK_RSS, peak_rss_bytes());
     figures.bytes("RSS afterwards", rss_bytes());
     figures.counted(HEAP_PEAK, watched.heap_peak);
-    let counted = counted(&get_memory_pool());
+    let counted = get_memory_ledger().counted();
     figures.counted(
         "counted afterwards",
-        counted.heap.and(Some(counted.total())),
+        counted.heap_bytes.and(Some(counted.total())),
     );
     drop(loaded);
     Ok(figures)

@@ -3,9 +3,8 @@
 use bench_report::memory::{COUNTED_PEAK, FAULTS_PER_FRAME, TIME, TIMES_REAL_TIME, Unit};
 use std::time::{Duration, Instant};
 
-use pocket_tts::memory::get_memory_pool;
+use pocket_tts::memory::get_memory_ledger;
 use tensor_pool::{PeakWindow, minor_faults};
-use tts_core::memory::counted;
 
 use super::Figures;
 
@@ -75,7 +74,7 @@ impl Watched {
             spoken.seconds / self.time.as_secs_f64(),
         );
         // Generation neither maps nor unmaps weights.
-        let mapped = counted(&get_memory_pool()).mapped;
+        let mapped = get_memory_ledger().counted().mapped_bytes;
         let counted_peak = self.heap_peak.map(|heap| heap + mapped);
         figures.counted(&name(COUNTED_PEAK), counted_peak);
         let per_frame = self

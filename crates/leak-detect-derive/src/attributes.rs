@@ -1,19 +1,22 @@
 //! The `#[trace(…)]` attributes.
 
+use proc_macro2::Span;
+use syn::spanned::Spanned;
 use syn::{Attribute, Result};
 
 /// Whether a field is marked `#[trace(skip)]`.
 pub(crate) fn is_skipped(attributes: &[Attribute]) -> Result<bool> {
-    has_word(
+    let skip = word(
         attributes,
         "skip",
         "the only attribute of a field is `#[trace(skip)]`",
-    )
+    )?;
+    Ok(skip.is_some())
 }
 
-/// Whether the type is marked `#[trace(unlink)]`.
-pub(crate) fn is_unlink(attributes: &[Attribute]) -> Result<bool> {
-    has_word(
+/// Returns the place of `#[trace(unlink)]` on the type.
+pub(crate) fn unlink(attributes: &[Attribute]) -> Result<Option<Span>> {
+    word(
         attributes,
         "unlink",
         "the only attribute of a type is `#[trace(unlink)]`",
@@ -22,7 +25,7 @@ pub(crate) fn is_unlink(attributes: &[Attribute]) -> Result<bool> {
 
 /// Rejects `#[trace(…)]` on an enum's variant, which would otherwise be ignored.
 pub(crate) fn reject(attributes: &[Attribute]) -> Result<()> {
-    has_word(
+    word(
         attributes,
         "",
         "`#[trace(…)]` is not allowed on a variant; use it on a field or on the type",
@@ -30,15 +33,15 @@ pub(crate) fn reject(attributes: &[Attribute]) -> Result<()> {
     .map(drop)
 }
 
-fn has_word(attributes: &[Attribute], word: &str, allowed: &str) -> Result<bool> {
-    let mut found = false;
+fn word(attributes: &[Attribute], word: &str, allowed: &str) -> Result<Option<Span>> {
+    let mut found = None;
     for attribute in attributes.iter().filter(|a| a.path().is_ident("trace")) {
         attribute.parse_nested_meta(|meta| {
             let known = meta.path.get_ident().is_some_and(|ident| ident == word);
             if !known || meta.input.peek(syn::Token![=]) || meta.input.peek(syn::token::Paren) {
                 return Err(meta.error(allowed));
             }
-            found = true;
+            found = Some(meta.path.span());
             Ok(())
         })?;
     }

@@ -2,10 +2,14 @@
 
 use std::collections::HashSet;
 
-use proc_macro2::{Ident, TokenStream, TokenTree};
-use quote::{ToTokens, format_ident, quote};
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
-use syn::{Data, DeriveInput, Error, Fields, GenericParam, Generics, Result, Type};
+use syn::punctuated::Punctuated;
+use syn::spanned::Spanned;
+use syn::{
+    Data, DeriveInput, Error, Fields, GenericParam, Generics, Result, Token, Type, TypeParamBound,
+};
 
 use crate::attributes;
 
@@ -39,8 +43,9 @@ pub(crate) fn trace(input: &DeriveInput) -> Result<TokenStream> {
             ));
         }
     };
-    let as_unlink = attributes::is_unlink(&input.attrs)?.then(|| {
-        quote! {
+    let as_unlink = attributes::unlink(&input.attrs)?.map(|attribute| {
+        // A missing implementation of `Unlink` is reported at the attribute.
+        quote_spanned! {located_at(attribute)=>
             fn as_unlink(&self) -> ::core::option::Option<&dyn ::leak_detect::Unlink> {
                 ::core::option::Option::Some(self)
             }
@@ -92,29 +97,37 @@ fn arm<'f>(
             Some(variant) => format!("{variant}.{label}"),
             None => label,
         };
-        let binding = format_ident!("__field_{}", index);
+        // A type that is not `Trace` is reported at the field.
+        let span = located_at(field.ty.span());
+        let binding = format_ident!("__field_{}", index, span = span);
         bindings.extend(quote!(#member: #binding,));
-        calls.extend(quote!(__tracer.field(#label, #binding);));
+        calls.extend(quote_spanned!(span=> __tracer.field(#label, #binding);));
     }
     // Braces with indices also match tuple and unit constructors.
     Ok(quote!(#constructor { #bindings .. } => { #calls }))
 }
 
-/// Adds `Trace + 'static` to the type parameters of traced fields. Parameters used only in skipped fields
-/// need no bound.
+/// Returns a span that resolves names like the derive and reports errors at `place`.
+fn located_at(place: Span) -> Span {
+    Span::call_site().located_at(place)
+}
+
+/// Adds `Trace + Send + Sync + 'static` to the type parameters of traced fields. Parameters used only in
+/// skipped fields need no bound.
 fn bounded(mut generics: Generics, traced: &[&Type]) -> Generics {
     let mut mentioned = HashSet::new();
     for ty in traced.iter().filter(|ty| !is_phantom(ty)) {
         mention(ty.to_token_stream(), &mut mentioned);
     }
     for parameter in &mut generics.params {
-        if let GenericParam::Type(parameter) = parameter
-            && mentioned.contains(&parameter.ident)
-        {
-            parameter
-                .bounds
-                .push(syn::parse_quote!(::leak_detect::Trace));
-            parameter.bounds.push(syn::parse_quote!('static));
+        let GenericParam::Type(parameter) = parameter else {
+            continue;
+        };
+        if mentioned.contains(&parameter.ident) {
+            let bounds: Punctuated<TypeParamBound, Token![+]> = syn::parse_quote!(
+                ::leak_detect::Trace + ::core::marker::Send + ::core::marker::Sync + 'static
+            );
+            parameter.bounds.extend(bounds);
         }
     }
     generics

@@ -14,7 +14,7 @@ use syn::{DeriveInput, parse_macro_input};
 ///   external owner, so skipping can hide a leak but never causes a false report.
 /// - `#[trace(unlink)]` on the type declares that it implements `Unlink`, so `break_cycles` may call it.
 ///
-/// Type parameters of traced fields are bound by `Trace + 'static`.
+/// Type parameters of traced fields are bound by `Trace + Send + Sync + 'static`.
 #[proc_macro_derive(Trace, attributes(trace))]
 pub fn derive_trace(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);

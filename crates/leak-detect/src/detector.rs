@@ -2,19 +2,25 @@
 
 mod components;
 mod confirm;
+mod describe;
+mod detection;
 mod registry;
 mod snapshot;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::report::{BrokenCycles, Cycle, CycleReport, Object, ObjectStatus, Ownership, PathEdge};
-use crate::trace::{Handle, Trace};
+use rustc_hash::FxHashSet;
 
-use components::{cyclic_components, shortest_cycle};
-use confirm::Confirmed;
+use crate::report::{BrokenCycles, CycleReport};
+use crate::trace::Trace;
+
+use detection::Detection;
 use registry::Registry;
-use snapshot::Snapshot;
+
+/// Detections of one [`break_cycles`](ReferenceCycleDetector::break_cycles). Two suffice unless
+/// destructors leave new leaked cycles; if they always do, this ends the loop.
+const MAX_ROUNDS: usize = 100;
 
 /// Finds leaked cycles: `Arc`s that only own each other.
 ///
@@ -31,7 +37,7 @@ use snapshot::Snapshot;
 ///   for everything that can be traced. While other threads move `Arc`s, a cycle is reported only if a
 ///   second pass, which holds every lock of the suspects, finds the same members, edges and counts. The
 ///   counts are read repeatedly in random order. Suspects that differ are
-///   [unsettled](ObjectStatus::Unsettled). Plain `Arc`s have no atomic snapshot of several counts, so
+///   [unsettled](crate::ObjectStatus::Unsettled). Plain `Arc`s have no atomic snapshot of several counts, so
 ///   the guarantee is probabilistic: the probability of a false report is below one in 4 * 10^8 for
 ///   each live cycle that both passes mistook for a leaked one.
 /// - The detector never blocks on a lock of the program. It calls only [`Trace`] and, in
@@ -113,31 +119,49 @@ impl ReferenceCycleDetector {
     }
 
     /// Runs a detection and calls [`Unlink::unlink`](crate::Unlink::unlink) on each member of a leaked
-    /// cycle whose type has `#[trace(unlink)]`. The objects are dropped before this returns, unless
-    /// another member still owns them.
+    /// cycle whose type has `#[trace(unlink)]`. Repeats this for the objects that are still leaked
+    /// after the others are freed, until no more cycle can be broken. The objects are dropped before
+    /// this returns, unless another object still owns them.
+    ///
+    /// A cycle cannot be broken if no member's type implements `Unlink`. Its objects are tracked from
+    /// then on, even if they were only reachable through objects that are now freed: later detections
+    /// report them.
     ///
     /// A thread that upgrades a `Weak` to a leaked object in the meantime gets an object that is or will
     /// be unlinked.
     pub fn break_cycles(&self) -> BrokenCycles {
-        let detection = self.detect();
-        let mut objects_unlinked = 0;
-        let mut cycles_left = 0;
-        // The handles outlive the loop: no object is dropped while another is unlinked, and rings of any
-        // length are dropped without recursion.
-        for cycle in detection.report.cycles() {
-            let before = objects_unlinked;
-            for &member in &cycle.members {
-                if let Some(object) = detection.handles[member].unlinkable() {
-                    object.unlink();
-                    objects_unlinked += 1;
-                }
+        let mut detection = self.detect();
+        let mut unlinked = FxHashSet::default();
+        let mut broken = BrokenCycles {
+            objects_unlinked: 0,
+            objects_freed: detection.leaked_count(),
+            cycles_left: 0,
+        };
+        for _ in 0..MAX_ROUNDS {
+            let leaked = detection.leaked();
+            detection.unlink(&mut unlinked);
+            // Runs destructors.
+            drop(detection);
+            let survivors: Vec<_> = leaked.iter().filter_map(|entry| entry.upgrade()).collect();
+            {
+                let mut registry = self.registry();
+                survivors
+                    .iter()
+                    .for_each(|object| registry.insert(object.as_ref()));
             }
-            cycles_left += usize::from(objects_unlinked == before);
+            detection = Detection::of(survivors);
+            broken.cycles_left = detection.report.cycles().len();
+            if unlinked.len() == broken.objects_unlinked {
+                break;
+            }
+            broken.objects_unlinked = unlinked.len();
         }
-        BrokenCycles {
-            objects_unlinked,
-            cycles_left,
-        }
+        broken.objects_freed = broken
+            .objects_freed
+            .saturating_sub(detection.leaked_count());
+        drop(detection);
+        self.registry().purge();
+        broken
     }
 
     /// Returns the number of live tracked objects. O(tracked).
@@ -157,17 +181,12 @@ impl ReferenceCycleDetector {
     }
 
     fn detect(&self) -> Detection {
-        let mut handles = {
+        let handles = {
             let mut registry = self.registry();
             registry.purge();
             registry.handles()
         };
-        let mut snapshot = Snapshot::take(&mut handles);
-        let confirmed = Confirmed::of(&mut snapshot, &handles);
-        Detection {
-            report: describe(&snapshot, confirmed, &handles),
-            handles,
-        }
+        Detection::of(handles)
     }
 }
 
@@ -183,119 +202,4 @@ impl fmt::Debug for ReferenceCycleDetector {
             .field("tracked", &self.get_tracked_count())
             .finish()
     }
-}
-
-/// A finished detection. Its handles may be the last owners; no lock is held.
-struct Detection {
-    report: CycleReport,
-    handles: Vec<Box<dyn Handle>>,
-}
-
-fn describe(snapshot: &Snapshot, confirmed: Confirmed, handles: &[Box<dyn Handle>]) -> CycleReport {
-    let nodes = snapshot.nodes.iter().zip(handles);
-    let mut objects: Vec<Object> = nodes
-        .map(|(node, handle)| Object {
-            type_name: handle.object_type(),
-            address: handle.address(),
-            bytes: node.bytes,
-            strong_count: node.strong_count,
-            internal_owners: node.internal_owners,
-            external_owners: node.external_owners(),
-            fully_traced: node.known,
-            status: ObjectStatus::Live,
-        })
-        .collect();
-
-    let Confirmed {
-        members,
-        settled,
-        edges,
-    } = confirmed;
-    // All owners of a settled object are settled, so edges of unsettled objects are in no cycle.
-    let successors: Vec<Vec<usize>> = edges
-        .iter()
-        .zip(&settled)
-        .map(|(edges, &settled)| match settled {
-            true => edges.iter().map(|edge| edge.to).collect(),
-            false => Vec::new(),
-        })
-        .collect();
-    let components = cyclic_components(&successors);
-    for (position, status) in statuses(&settled, &successors, &components)
-        .into_iter()
-        .enumerate()
-    {
-        objects[members[position]].status = status;
-    }
-
-    let cycles = components
-        .iter()
-        .map(|component| {
-            let path = shortest_cycle(&successors, component).into_iter();
-            Cycle {
-                members: component
-                    .iter()
-                    .map(|&position| members[position])
-                    .collect(),
-                path: path
-                    .map(|(position, edge)| PathEdge {
-                        object: members[position],
-                        type_name: objects[members[position]].type_name,
-                        field: edges[position][edge].label.clone(),
-                    })
-                    .collect(),
-                bytes: component
-                    .iter()
-                    .map(|&position| objects[members[position]].bytes)
-                    .sum(),
-            }
-        })
-        .collect();
-    let mut ownerships = Vec::new();
-    for (&owner, edges) in members.iter().zip(edges) {
-        for edge in edges {
-            let owned = members[edge.to];
-            if objects[owner].status.is_leaked() && objects[owned].status.is_leaked() {
-                ownerships.push(Ownership {
-                    owner,
-                    owned,
-                    field: edge.label,
-                });
-            }
-        }
-    }
-    CycleReport {
-        objects,
-        cycles,
-        ownerships,
-    }
-}
-
-/// Returns the status of each suspect.
-fn statuses(
-    settled: &[bool],
-    successors: &[Vec<usize>],
-    components: &[Vec<usize>],
-) -> Vec<ObjectStatus> {
-    // A settled object that is neither in a cycle nor owned by one is owned only by the detection.
-    let mut statuses: Vec<ObjectStatus> = settled
-        .iter()
-        .map(|&settled| match settled {
-            true => ObjectStatus::Expiring,
-            false => ObjectStatus::Unsettled,
-        })
-        .collect();
-    let mut reached: Vec<usize> = components.concat();
-    for &position in &reached {
-        statuses[position] = ObjectStatus::InLeakedCycle;
-    }
-    while let Some(position) = reached.pop() {
-        for &owned in &successors[position] {
-            if statuses[owned] == ObjectStatus::Expiring {
-                statuses[owned] = ObjectStatus::OwnedByLeakedCycle;
-                reached.push(owned);
-            }
-        }
-    }
-    statuses
 }

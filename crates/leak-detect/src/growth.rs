@@ -1,10 +1,12 @@
 //! Growth of byte counters over repeated work.
 
+mod attempts;
 mod series;
 mod theil_sen;
 
 use std::fmt;
 
+pub(crate) use attempts::growth_in_every_attempt;
 use series::Series;
 
 /// Default bytes per iteration that a clean verdict rules out: somewhat more than one small leaked
@@ -26,9 +28,10 @@ const DEFAULT_SMALLEST_LEAK: f64 = 1024.0;
 /// # Parallel tests
 ///
 /// `cargo test` runs tests as threads of one process. A source of the whole process (its resident set,
-/// the total of a global allocator) then includes allocations of other tests. Use a per-thread source
-/// such as [`CountingAllocator`](crate::CountingAllocator), with all work on that thread, or run the
-/// test in its own process: alone in a file under `tests/`, or in a child process.
+/// [`heap_source`](crate::heap_source)) then includes allocations of other tests, which the probe takes
+/// at face value. Run the test in its own process: alone in a file under `tests/`, or in a child process.
+/// Or keep the work on one thread and read [`thread_heap_source`](crate::thread_heap_source).
+/// [`assert_no_growth!`](crate::assert_no_growth) repeats its measurement instead.
 ///
 /// ```
 /// use leak_detect::{GrowthProbe, Verdict};
@@ -117,7 +120,7 @@ impl<'a> GrowthProbe<'a> {
         self.sources.push(Source {
             name: name.into(),
             read: Box::new(bytes),
-            series: Series::new(),
+            series: Series::means(),
         });
         self
     }
@@ -153,28 +156,29 @@ impl<'a> GrowthProbe<'a> {
     pub fn verdicts(&self) -> Vec<Growth> {
         self.sources
             .iter()
-            .map(|source| self.judge(source))
+            .map(|source| judge(&source.name, &source.series, self.smallest_leak))
             .collect()
     }
+}
 
-    fn judge(&self, source: &Source<'a>) -> Growth {
-        let slope = source.series.trend().map(|trend| Slope {
-            bytes_per_iteration: trend.slope,
-            low: trend.low,
-            high: trend.high,
-        });
-        let verdict = match slope {
-            Some(slope) if slope.low > 0.0 => Verdict::Growing,
-            Some(slope) if slope.high < self.smallest_leak => Verdict::Clean,
-            _ => Verdict::Inconclusive,
-        };
-        Growth {
-            source: source.name.clone(),
-            verdict,
-            slope,
-            readings: source.series.readings(),
-            smallest_leak: self.smallest_leak,
-        }
+/// Returns the growth of a series.
+fn judge(source: &str, series: &Series, smallest_leak: f64) -> Growth {
+    let slope = series.trend().map(|trend| Slope {
+        bytes_per_iteration: trend.slope,
+        low: trend.low,
+        high: trend.high,
+    });
+    let verdict = match slope {
+        Some(slope) if slope.low > 0.0 => Verdict::Growing,
+        Some(slope) if slope.high < smallest_leak => Verdict::Clean,
+        _ => Verdict::Inconclusive,
+    };
+    Growth {
+        source: source.to_owned(),
+        verdict,
+        slope,
+        readings: series.readings(),
+        smallest_leak,
     }
 }
 

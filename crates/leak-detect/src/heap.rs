@@ -43,8 +43,9 @@ pub fn set_heap_source(source: HeapSource) {
     *REGISTERED.write().unwrap_or_else(PoisonError::into_inner) = Some(source);
 }
 
-/// Returns the source that the assertions read: the one set by [`set_heap_source`], or the calling
-/// thread's counters of [`CountingAllocator`] if it is the global allocator.
+/// Returns the source that [`assert_no_growth!`](crate::assert_no_growth) and
+/// [`assert_peak!`](crate::assert_peak) read: the one set by [`set_heap_source`], or the counters of the
+/// process if [`CountingAllocator`] is its global allocator.
 ///
 /// ```standalone_crate
 /// # use leak_detect::{CountingAllocator, GrowthProbe, Verdict, heap_source};
@@ -59,5 +60,25 @@ pub fn set_heap_source(source: HeapSource) {
 /// ```
 pub fn heap_source() -> Option<HeapSource> {
     let registered = *REGISTERED.read().unwrap_or_else(PoisonError::into_inner);
-    registered.or_else(counting::source)
+    registered.or_else(counting::process)
+}
+
+/// Returns the counters of the calling thread, which [`assert_thread_peak!`](crate::assert_thread_peak)
+/// reads, if [`CountingAllocator`] is the global allocator.
+///
+/// They count the blocks that the thread allocates less those that it frees, so a block that one thread
+/// allocates and another frees looks like growth of the first.
+///
+/// ```standalone_crate
+/// # use leak_detect::{CountingAllocator, thread_heap_source};
+/// #[global_allocator]
+/// static ALLOCATOR: CountingAllocator = CountingAllocator::new();
+///
+/// let heap = thread_heap_source().unwrap();
+/// let before = (heap.live_bytes)();
+/// std::thread::spawn(|| std::mem::forget(vec![0u8; 1 << 20])).join().unwrap();
+/// assert!((heap.live_bytes)() < before + (1 << 20));
+/// ```
+pub fn thread_heap_source() -> Option<HeapSource> {
+    counting::thread()
 }

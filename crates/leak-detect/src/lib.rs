@@ -2,9 +2,12 @@
 //!
 //! - [`ReferenceCycleDetector`] tracks plain [`std::sync::Arc`]s, reports which objects are leaked in
 //!   cycles and along which fields, and can break the cycles. Types implement `#[derive(Trace)]`.
+//!   [`assert_no_cycles!`] does so in a test.
+//! - [`TracedFn`] is a callback whose state can be traced, unlike the captures of a closure.
 //! - [`GrowthProbe`] tests whether byte counters grow over repeated work; [`assert_no_growth!`] does
 //!   so for the heap.
-//! - [`assert_peak!`] limits the peak heap use of a closure.
+//! - [`assert_peak!`] limits the peak heap use of a closure, on all threads; [`assert_thread_peak!`] on
+//!   the calling thread.
 //!
 //! ```
 //! use leak_detect::{ReferenceCycleDetector, Trace, Unlink};
@@ -48,15 +51,17 @@ mod growth;
 mod heap;
 mod report;
 mod trace;
+mod traced_fn;
 
 #[doc(hidden)]
-pub use assertions::{check_no_growth, check_peak};
+pub use assertions::{check_no_cycles, check_no_growth, check_peak, check_thread_peak};
 pub use detector::ReferenceCycleDetector;
 pub use growth::{Growth, GrowthProbe, Slope, Verdict};
-pub use heap::{CountingAllocator, HeapSource, heap_source, set_heap_source};
+pub use heap::{CountingAllocator, HeapSource, heap_source, set_heap_source, thread_heap_source};
 pub use leak_detect_derive::Trace;
 pub use report::{BrokenCycles, Cycle, CycleReport, Object, ObjectStatus, Ownership, PathEdge};
 pub use trace::{Trace, Tracer, Unlink};
+pub use traced_fn::TracedFn;
 
 /// Runs the README's examples as doctests.
 #[cfg(doctest)]

@@ -113,7 +113,10 @@ pub struct Ownership {
 pub struct BrokenCycles {
     /// The number of unlinked objects.
     pub objects_unlinked: usize,
-    /// The number of leaked cycles in which no member implements `Unlink`.
+    /// The number of objects that were leaked, in cycles or owned by them, and no longer are.
+    pub objects_freed: usize,
+    /// The number of cycles that are still leaked, because no member implements `Unlink` or unlinking
+    /// does not drop the `Arc`s. Later detections report them.
     pub cycles_left: usize,
 }
 

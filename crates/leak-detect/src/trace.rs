@@ -1,17 +1,27 @@
 //! The traits of traced types.
 
+mod guards;
 mod impls;
+mod path;
 mod tracer;
 
 pub use tracer::Tracer;
-pub(crate) use tracer::{Edge, Handle, Survey, address_of};
+pub(crate) use tracer::{Edge, Entry, Handle, Survey};
 
 /// A type that reports the [`Arc`](std::sync::Arc)s it owns.
 ///
-/// `#[derive(Trace)]` traces each field in turn. The trait is implemented for the primitive types, the standard collections, `Box`, `Option`, `Result`, tuples, `Mutex`, `RwLock`,
-/// `RefCell`, `OnceLock`, `OnceCell` and `LazyLock`, and for `Arc` itself, sized or not.
-/// [`Weak`](std::sync::Weak) and references own nothing. The contents of a channel, a `JoinHandle`
-/// or a `Cell` cannot be traced, so an `Arc` in one of them counts as an external owner.
+/// `#[derive(Trace)]` traces each field in turn. The trait is implemented for the primitive types,
+/// atomics, function pointers, the standard collections, `Box`, `Option`, `Result`, tuples, `Mutex`,
+/// `RwLock`, `RefCell`, `OnceLock`, `OnceCell` and `LazyLock`, and for `Arc` itself, sized or not.
+/// [`Weak`](std::sync::Weak) and references own nothing. The features `parking_lot`, `tokio` and `dashmap`
+/// implement it for the locks and collections of these crates.
+///
+/// The contents of a channel, a `JoinHandle`, a `Cell` or an `AtomicPtr`, and the captures of a closure,
+/// cannot be traced: an `Arc` in one of them counts as an external owner. For callbacks, use
+/// [`TracedFn`](crate::TracedFn).
+///
+/// An `Arc<T>` is traced if `T` is `Send` and `Sync`. The derive adds these bounds to the type parameters
+/// of traced fields.
 ///
 /// # Attributes of the derive
 ///
@@ -89,6 +99,12 @@ pub(crate) use tracer::{Edge, Handle, Survey, address_of};
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be traced: it does not implement `Trace`",
+    label = "not `Trace`",
+    note = "derive or implement `Trace` for it, or exclude the field with `#[trace(skip)]`: then its \
+            `Arc`s count as external owners"
+)]
 pub trait Trace {
     /// Reports each `Arc` that `self` owns to `tracer`, by tracing the fields.
     fn trace<'a>(&'a self, tracer: &mut Tracer<'a>);

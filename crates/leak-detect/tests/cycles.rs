@@ -3,7 +3,9 @@
 use std::sync::{Arc, Barrier, Mutex, OnceLock, RwLock, Weak, mpsc};
 use std::thread;
 
-use leak_detect::{CycleReport, ObjectStatus, ReferenceCycleDetector, Trace, Unlink};
+use leak_detect::{
+    CycleReport, ObjectStatus, ReferenceCycleDetector, Trace, Unlink, assert_no_cycles,
+};
 
 #[derive(Trace, Default)]
 #[trace(unlink)]
@@ -578,4 +580,30 @@ fn duplicate_edges_of_a_manual_trace_cause_no_false_report() {
     assert_eq!(report.objects_in_cycles(), 0);
     drop(report);
     *object.own.lock().unwrap() = None;
+}
+
+#[test]
+fn assertion_prints_the_path_of_each_cycle() {
+    let detector = ReferenceCycleDetector::new();
+    assert_no_cycles!(detector);
+    let nodes = ring(&detector, 2);
+    assert_no_cycles!(&detector);
+    drop(nodes);
+    drop(ring(&detector, 1));
+    let panic = std::panic::catch_unwind(|| assert_no_cycles!(detector)).expect_err("two cycles");
+    let message = panic.downcast::<String>().expect("a formatted message");
+    assert!(
+        message.starts_with("3 objects in 2 leaked cycles, "),
+        "{message}"
+    );
+    assert!(
+        message.contains("\n  Node.next -> Node.next -> Node (2 objects, "),
+        "{message}"
+    );
+    assert!(
+        message.contains("\n  Node.next -> Node (1 object, "),
+        "{message}"
+    );
+    detector.break_cycles();
+    assert_no_cycles!(detector);
 }

@@ -3,7 +3,9 @@
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, HashMap, HashSet, LinkedList, VecDeque};
 use std::marker::PhantomData;
-use std::sync::{Arc, LazyLock, Mutex, OnceLock, RwLock};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, RwLock, Weak, mpsc};
 
 use leak_detect::{ReferenceCycleDetector, Trace};
 
@@ -117,9 +119,18 @@ fn locks_and_cells_are_traced() {
         ref_cell: Mutex<RefCell<Arc<u8>>>,
         once_cell: Mutex<OnceCell<Arc<u8>>>,
         lazy: LazyLock<u8>,
+        weak: Weak<u8>,
+        counter: AtomicU64,
+        flag: AtomicBool,
+        pointer: AtomicPtr<u8>,
+        function: fn(u8) -> u8,
+        range: Range<u32>,
+        channel: (mpsc::Sender<Arc<u8>>, Mutex<mpsc::Receiver<Arc<u8>>>),
     }
     let leaf = Arc::new(7);
     let arc = || Arc::clone(&leaf);
+    let (sender, receiver) = mpsc::channel();
+    sender.send(arc()).unwrap(); // Cannot be traced.
     let cells = Cells {
         mutex: Mutex::new(arc()),
         rw: RwLock::new(arc()),
@@ -128,6 +139,13 @@ fn locks_and_cells_are_traced() {
         ref_cell: Mutex::new(RefCell::new(arc())),
         once_cell: Mutex::new(arc().into()),
         lazy: LazyLock::new(|| 1),
+        weak: Arc::downgrade(&leaf),
+        counter: AtomicU64::new(0),
+        flag: AtomicBool::new(false),
+        pointer: AtomicPtr::default(),
+        function: |value| value,
+        range: 0..7,
+        channel: (sender, receiver.into()),
     };
     assert_eq!(count_in(cells, &leaf), 5);
 }
@@ -221,4 +239,26 @@ fn paths_have_nested_fields_variants_and_type_arguments() {
     let outer = weak.upgrade().unwrap();
     let state = std::mem::replace(&mut *outer.state.lock().unwrap(), State::Idle(2));
     assert!(matches!(state, State::Running { .. }));
+}
+
+#[test]
+fn boxed_and_shared_trait_objects_are_traced() {
+    trait Stage: Trace + Send + Sync {}
+    #[derive(Trace)]
+    struct Filter(Arc<u8>);
+    impl Stage for Filter {}
+    #[derive(Trace)]
+    struct Pipeline {
+        first: Box<dyn Stage>,
+        others: Vec<Arc<dyn Stage>>,
+        by_name: HashMap<String, Box<dyn Trace + Send + Sync>>,
+    }
+    let leaf = Arc::new(0);
+    let filter = || Filter(Arc::clone(&leaf));
+    let pipeline = Pipeline {
+        first: Box::new(filter()),
+        others: vec![Arc::new(filter()), Arc::new(filter())],
+        by_name: [("last".to_owned(), Box::new(filter()) as _)].into(),
+    };
+    assert_eq!(count_in(pipeline, &leaf), 4);
 }

@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     // Cannot fail: this is the global allocator, and no other one was installed.
     let _ = ALLOCATOR.install();
     // Every frame reads all weights, so huge pages save TLB misses.
-    ALLOCATOR.set_huge_pages(true);
+    ALLOCATOR.enable_huge_pages();
     silence_caught_panics();
     let cli = Cli::parse();
     run(&cli.command).unwrap_or_else(|error| report(&error))

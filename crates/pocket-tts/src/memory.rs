@@ -24,7 +24,8 @@
 //!   and add advice. [`profile`] measures one piece of code, [`span_layer`] records phases.
 //! - **Release.** [`optimize_model_memory`] drops what a loaded model does not need for speech,
 //!   [`release_idle_memory`] releases everything that is retained but unused ([`FreedMemory`]).
-//! - **Leaks.** [`get_cycle_detector`] finds `Arc`s that leak in reference cycles.
+//! - **Leaks.** [`get_cycle_detector`] finds `Arc`s that leak in reference cycles: through models, voices,
+//!   observers of downloads and [callbacks](TracedFn).
 //!
 //! *Counted bytes* are live heap allocations, memory-mapped weights and device memory in use. Limits and
 //! plans apply to them; RSS is reported too, but not limited. Without an installed `PoolAllocator`, the
@@ -34,8 +35,8 @@
 //!
 //! A module uses only the modules before it in this list, and none of them uses the crate's `model`:
 //! `error`, `format`,
-//! `settings`, `models`, `categories`, `globals` (the only process-wide state), `context`, `phase`,
-//! `profile`, `release`, `limit`, `optimizer`, `plan`, `summary`, `report`, `session/files`,
+//! `settings`, `models`, `categories`, `runtime` (the only process-wide state), `context`, `phase`,
+//! `profile`, `release`, `optimizer`, `plan`, `summary`, `report`, `session/files`,
 //! `session/recording`, `session`.
 //!
 //! ```standalone_crate
@@ -61,8 +62,6 @@ mod categories;
 mod context;
 mod error;
 mod format;
-mod globals;
-mod limit;
 mod models;
 mod optimizer;
 mod phase;
@@ -70,6 +69,7 @@ mod plan;
 mod profile;
 mod release;
 mod report;
+mod runtime;
 mod session;
 mod settings;
 mod summary;
@@ -79,10 +79,11 @@ pub use batch_planner::{
 };
 pub use context::{MemoryContext, MemoryContextGuard, memory_efficient_context, with_memory_limit};
 pub use error::SessionError;
-pub use globals::{get_cycle_detector, get_memory_monitor, get_memory_pool, span_layer};
-pub use leak_detect::{BrokenCycles, CycleReport, ReferenceCycleDetector, Trace, Tracer, Unlink};
+pub use leak_detect::{
+    BrokenCycles, CycleReport, ReferenceCycleDetector, Trace, TracedFn, Tracer, Unlink,
+};
 pub use mem_monitor::{
-    Alert, Backing, Breakdown, Counted, Limit, LimitOrigin, MemoryMonitor, Row, RowKind, SpanLayer,
+    Alert, Backing, Breakdown, Limit, LimitOrigin, MemoryMonitor, Quantity, Row, RowKind, SpanLayer,
 };
 pub use optimizer::{BatchOptimizer, get_batch_optimizer};
 pub use phase::Phase;
@@ -90,6 +91,9 @@ pub use plan::{MemoryPlan, PlannedBytes};
 pub use profile::{Profile, profile};
 pub use release::{FreedMemory, optimize_model_memory, release_idle_memory};
 pub use report::{PeakFigures, ProfileReport};
+pub use runtime::{
+    get_cycle_detector, get_memory_ledger, get_memory_monitor, get_memory_pool, span_layer,
+};
 pub use session::{ProfileFiles, Session, init, init_from_env};
 pub use settings::Settings;
 pub use summary::{
@@ -100,11 +104,12 @@ pub use tensor_pool::{
     AllocatorStats, DType, Device, DeviceMemory, Heap, MemoryPool, OutstandingTensor,
     PoolAllocator, PoolStats, PooledTensor, Scope, heap,
 };
+pub use tts_core::memory::{Ledger, Reclaim};
 
-pub(crate) use globals::{register_model, track};
-pub(crate) use limit::current_limit;
+pub(crate) use context::context_limit_bytes;
 pub(crate) use models::LoadedModel;
-pub(crate) use optimizer::batch_size_for;
+pub(crate) use optimizer::max_batch_size;
+pub(crate) use runtime::{register_model, track};
 
 /// Compiles and runs the programs of the guide.
 #[cfg(all(doctest, feature = "flex", feature = "builtin-voice"))]

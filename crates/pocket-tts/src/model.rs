@@ -1,6 +1,7 @@
 //! Loaded models.
 
 mod plan;
+mod shortage;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,12 +17,14 @@ use crate::error::{Error, Result};
 use crate::info::ModelInfo;
 use crate::location::Location;
 use crate::memory::{
-    LoadedModel, current_limit, get_memory_pool, optimize_model_memory, register_model, track,
+    LoadedModel, context_limit_bytes, get_memory_ledger, max_batch_size, optimize_model_memory,
+    register_model, track,
 };
 use crate::preset::Preset;
 use crate::source::{Files, ModelSource};
 use crate::speech::{Interrupted, SpeechStream, SpeechText};
 use crate::voice_cache::VoiceCache;
+use shortage::ShortageCallbacks;
 
 /// Default capacity of a model's voice cache: nine recordings of 30 seconds with a small model (9 KiB per
 /// frame, 25 frames per second), three with the released models (48 KiB, 12.5).
@@ -109,23 +112,23 @@ impl Default for LoadOptions {
 /// # }
 /// # Ok::<(), pocket_tts::Error>(())
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Trace)]
 pub struct TtsModel {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<SharedModel>,
 }
 
 #[derive(Trace)]
-pub(crate) struct Shared {
-    #[trace(skip)]
+pub(crate) struct SharedModel {
     pub(crate) model: Model,
+    /// Names and paths, which own no `Arc`.
     #[trace(skip)]
     pub(crate) source: ModelSource,
-    #[trace(skip)]
     pub(crate) files: Files,
     pub(crate) voices: VoiceCache,
+    shortage: ShortageCallbacks,
 }
 
-impl LoadedModel for Shared {
+impl LoadedModel for SharedModel {
     fn device(&self) -> DeviceKind {
         self.model.device()
     }
@@ -138,8 +141,16 @@ impl LoadedModel for Shared {
         self.voices.evict()
     }
 
+    fn reclaimable_bytes(&self) -> u64 {
+        self.voices.unused_bytes() + self.model.unused_encoder_bytes()
+    }
+
     fn drop_voice_encoder(&self) -> u64 {
         self.model.drop_voice_encoder()
+    }
+
+    fn call_on_shortage(&self) {
+        self.shortage.call();
     }
 
     fn track(self: Arc<Self>) {
@@ -222,19 +233,18 @@ impl TtsModel {
         #[cfg(not(feature = "hub"))]
         let files = Files::new();
         let parts = source.open(&files)?;
-        if let Some(limit) = current_limit() {
-            limit.admit_loading(&get_memory_pool(), parts.loading_bytes())?;
-        }
         let run = RunOptions {
             device: options.device,
             threads: options.threads,
-            memory_pool: Some(get_memory_pool()),
+            ledger: Some(get_memory_ledger().clone()),
+            memory_limit_bytes: context_limit_bytes(),
         };
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SharedModel {
             model: Model::load(parts, run)?,
             source,
             files,
             voices: VoiceCache::new(options.voice_cache_bytes),
+            shortage: ShortageCallbacks::default(),
         });
         let weak = Arc::downgrade(&shared);
         register_model(weak);
@@ -423,7 +433,7 @@ impl TtsModel {
         options: &GenerateOptions,
     ) -> Result<SpeechStream> {
         let mut request = self.request(voice, text, options)?;
-        request.memory_limit = current_limit();
+        request.memory_limit_bytes = context_limit_bytes();
         Ok(SpeechStream::new(self.model().stream(request)?))
     }
 
@@ -431,16 +441,14 @@ impl TtsModel {
     fn complete(&self, requests: &mut [SpeechRequest]) -> Result<()> {
         for request in &mut *requests {
             request.text = request.text.cut()?;
-            request.memory_limit = request.memory_limit.take().or_else(current_limit);
+            let limits = [request.memory_limit_bytes, context_limit_bytes()];
+            request.memory_limit_bytes = limits.into_iter().flatten().min();
         }
-        if requests
-            .iter()
-            .all(|request| request.options.batch_size.is_none())
+        let is_unset = |request: &SpeechRequest| request.options.batch_size.is_none();
+        if requests.iter().all(is_unset)
+            && let Some(first) = requests.first_mut()
         {
-            let batch_size = self.batch_size(requests);
-            if let Some(first) = requests.first_mut() {
-                first.options.batch_size = Some(batch_size);
-            }
+            first.options.batch_size = Some(max_batch_size(self.model()));
         }
         Ok(())
     }

@@ -65,7 +65,6 @@ impl VoiceKey {
 /// The most recently used voices of one model, up to a total size.
 #[derive(Debug, Trace)]
 pub(crate) struct VoiceCache {
-    #[trace(skip)]
     capacity_bytes: u64,
     /// Sorted by last use, most recent last.
     voices: Mutex<Vec<Arc<CachedVoice>>>,
@@ -73,9 +72,9 @@ pub(crate) struct VoiceCache {
 
 #[derive(Debug, Trace)]
 struct CachedVoice {
+    /// Paths and names, which own no `Arc`.
     #[trace(skip)]
     key: VoiceKey,
-    #[trace(skip)]
     voice: Voice,
 }
 
@@ -106,6 +105,13 @@ impl VoiceCache {
     /// Returns the size of the cached voices.
     pub(crate) fn size_bytes(&self) -> u64 {
         size_bytes(&self.lock())
+    }
+
+    /// Returns the size of the voices that are not in use.
+    pub(crate) fn unused_bytes(&self) -> u64 {
+        let voices = self.lock();
+        let unused = voices.iter().filter(|cached| !cached.voice.is_shared());
+        unused.map(|cached| cached.voice.size_bytes()).sum()
     }
 
     /// Drops the voices that are not in use, and returns their size.

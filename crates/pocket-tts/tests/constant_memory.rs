@@ -5,10 +5,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use leak_detect::{GrowthProbe, HeapSource, Verdict, set_heap_source};
-use pocket_tts::memory::{PoolAllocator, Settings, get_cycle_detector, get_memory_pool, init};
+use pocket_tts::memory::{
+    PoolAllocator, Settings, get_cycle_detector, get_memory_ledger, get_memory_pool, init,
+};
 use pocket_tts::{GenerateOptions, LoadOptions, ModelSource, TtsModel, Voice};
 use tensor_pool::PeakWindow;
-use tts_core::memory::{counted, reserved};
 
 #[global_allocator]
 static ALLOCATOR: PoolAllocator = PoolAllocator::new();
@@ -62,7 +63,7 @@ fn options() -> GenerateOptions {
 }
 
 fn total() -> u64 {
-    counted(&get_memory_pool()).total()
+    get_memory_ledger().counted().total()
 }
 
 /// Returns the counted bytes without idle tensors.
@@ -193,7 +194,11 @@ fn a_stream_cancelled_at_any_frame_releases_everything() {
         leak_detect::assert_no_growth!(0, all as u32 + 1, |frame| {
             speak_and_cancel(&model, &voice, text, &options, frame as usize);
             assert!(pool.outstanding().is_empty(), "cancelled at frame {frame}");
-            assert_eq!(reserved(), 0, "cancelled at frame {frame}");
+            assert_eq!(
+                get_memory_ledger().reserved_bytes(),
+                0,
+                "cancelled at frame {frame}"
+            );
             let after = settled();
             let baseline = *baseline.get_or_insert(after);
             largest = largest.max(after.abs_diff(baseline));

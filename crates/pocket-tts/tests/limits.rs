@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use pocket_tts::memory::{
-    PoolAllocator, get_memory_pool, memory_efficient_context, with_memory_limit,
+    PoolAllocator, get_memory_ledger, get_memory_pool, memory_efficient_context, with_memory_limit,
 };
 use pocket_tts::{Audio, CoreError, Error, GenerateOptions, SpeechRequest, TtsModel, Voice};
 use rand::seq::IndexedRandom;
@@ -14,7 +14,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tensor_pool::PeakWindow;
 use tts_core::MemoryError;
-use tts_core::memory::{KV_CACHE_TAG, counted, present, reserved};
+use tts_core::memory::KV_CACHE_TAG;
 
 #[global_allocator]
 static ALLOCATOR: PoolAllocator = PoolAllocator::new();
@@ -38,12 +38,14 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 fn counted_now() -> u64 {
-    counted(&get_memory_pool()).total()
+    get_memory_ledger().counted().total()
 }
 
 fn peak_of(window: &PeakWindow) -> u64 {
-    let elsewhere = counted(&get_memory_pool());
-    window.peak_bytes().expect("the allocator is installed") + elsewhere.mapped + elsewhere.device
+    let elsewhere = get_memory_ledger().counted();
+    window.peak_bytes().expect("the allocator is installed")
+        + elsewhere.mapped_bytes
+        + elsewhere.device_bytes
 }
 
 /// Synthesizes a recording, to clone voices of different sizes from.
@@ -173,7 +175,7 @@ fn random_speech_stays_within_its_limit_or_is_refused_with_a_sufficient_one() {
     for run in 0..RUNS {
         let speech = Speech::random(&mut rng, &model, &voices);
         let most = speech.planned(&model) / MIB + 2;
-        let least = present(&get_memory_pool()) / MIB;
+        let least = get_memory_ledger().present_bytes() / MIB;
         let limit_mb = rng.random_range(least.saturating_sub(2)..=most);
         match speech.within(&model, limit_mb.max(1)) {
             Ok(samples) => {
@@ -192,7 +194,7 @@ fn random_speech_stays_within_its_limit_or_is_refused_with_a_sufficient_one() {
             }
             Err(error) => panic!("run {run}: {error}"),
         }
-        assert_eq!(reserved(), 0, "run {run}");
+        assert_eq!(get_memory_ledger().reserved_bytes(), 0, "run {run}");
     }
     println!("{refused} refused, {spoken} spoken");
     assert!(
@@ -248,7 +250,7 @@ fn a_stream_whose_memory_is_taken_ends_after_its_audio_so_far() {
     assert!(stream.next().is_none());
     drop(stream);
     // The reservation is released, and the model can speak again.
-    assert_eq!(reserved(), 0);
+    assert_eq!(get_memory_ledger().reserved_bytes(), 0);
     assert!(model.generate(&voice, "Again.", &options).is_ok());
 }
 

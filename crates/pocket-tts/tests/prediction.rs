@@ -1,10 +1,9 @@
 //! Predictions: measured counted bytes never exceed the plan's peak, and the plan exceeds them by at most
 //! 10 % or 4 MiB. One test in a binary of its own, because it counts every byte of the process.
 
-use pocket_tts::memory::{MemoryPlan, PoolAllocator, get_memory_pool};
+use pocket_tts::memory::{MemoryPlan, PoolAllocator, get_memory_ledger};
 use pocket_tts::{DeviceKind, GenerateOptions, LoadOptions, ModelSource, TtsModel, Voice};
 use tensor_pool::PeakWindow;
-use tts_core::memory::counted;
 
 #[global_allocator]
 static ALLOCATOR: PoolAllocator = PoolAllocator::new();
@@ -26,10 +25,10 @@ impl Case<'_> {
         let window = PeakWindow::new();
         speak();
         // Speech maps no files and takes no device memory.
-        let elsewhere = counted(&get_memory_pool());
+        let elsewhere = get_memory_ledger().counted();
         let measured = window.peak_bytes().expect("the allocator is installed")
-            + elsewhere.mapped
-            + elsewhere.device;
+            + elsewhere.mapped_bytes
+            + elsewhere.device_bytes;
         let (planned, measured) = (plan.peak_bytes, measured);
         let over = planned as i64 - measured as i64;
         println!(

@@ -10,11 +10,10 @@ use std::process::{Command, Output};
 
 use bytesize::ByteSize;
 use pocket_tts::memory::{
-    PoolAllocator, Settings, get_memory_pool, init, memory_efficient_context,
+    PoolAllocator, Settings, get_memory_ledger, init, memory_efficient_context,
 };
 use pocket_tts::{GenerateOptions, LoadOptions, ModelSource, TtsModel};
 use tensor_pool::PeakWindow;
-use tts_core::memory::counted;
 
 #[global_allocator]
 static ALLOCATOR: PoolAllocator = PoolAllocator::new();
@@ -80,7 +79,7 @@ fn child_process() {
             std::process::exit(1);
         }
     };
-    let counted = window.peak_bytes().unwrap() + counted(&get_memory_pool()).mapped;
+    let counted = window.peak_bytes().unwrap() + get_memory_ledger().counted().mapped_bytes;
     println!(
         "{SPOKEN} {:.1} s, counted peak {counted}",
         audio.duration().as_secs_f64()

@@ -1,25 +1,24 @@
 //! The components of a loaded model, shared by all streams that use it.
 
-use std::path::Path;
+mod voices;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use burn::tensor::{Device, Tensor};
-use tensor_pool::MemoryPool;
+use burn::tensor::Device;
 
-use crate::audio::{Audio, PromptLength, prepare_voice_prompt};
 use crate::components::expected_tensors;
 use crate::config::Config;
 use crate::device::DeviceKind;
 use crate::error::{Error, Result};
-use crate::flow_lm::{FlowLm, FlowLmState};
-use crate::ledger::LedgerEntry;
+use crate::flow_lm::FlowLm;
+use crate::ledger::{Ledger, LedgerEntry};
 use crate::mimi::{MimiDecoder, MimiEncoder};
 use crate::ops::Backend;
 use crate::state::StateMemory;
 use crate::text::{TextOptions, Tokenizer};
 use crate::threads::Threads;
-use crate::voice::{Voice, VoiceError, VoiceKv, VoiceShape};
-use crate::weights::{Component, Directory, Loader, Weights};
+use crate::voice::VoiceError;
+use crate::weights::{Component, Loader, Weights};
 
 /// The opened files that a model is loaded from.
 #[derive(Debug)]
@@ -52,8 +51,10 @@ pub struct RunOptions {
     pub device: DeviceKind,
     /// Threads of the CPU devices; one per available core when `None`.
     pub threads: Option<usize>,
-    /// The pool that streams lease their state from; a new one when `None`.
-    pub memory_pool: Option<MemoryPool>,
+    /// The ledger of the process; a new one when `None`.
+    pub ledger: Option<Ledger>,
+    /// Limit of the process's counted bytes while the model is loaded, in addition to the ledger's.
+    pub memory_limit_bytes: Option<u64>,
 }
 
 /// Sizes of a model's components.
@@ -115,6 +116,7 @@ impl Engine {
     /// Checks the files of a model against its config and loads its components.
     pub(crate) fn load(parts: ModelParts, options: RunOptions) -> Result<Self> {
         let _span = tracing::info_span!("load").entered();
+        let loading_bytes = parts.loading_bytes();
         let ModelParts {
             config,
             weights,
@@ -132,21 +134,27 @@ impl Engine {
         let no_voice_cloning = no_voice_cloning.or_else(|| {
             (!has_encoder).then(|| "the weights file does not contain the voice encoder".to_owned())
         });
+        let ledger = options.ledger.unwrap_or_default();
+        let mut admission = ledger.admit(
+            options.memory_limit_bytes,
+            "loading the model",
+            loading_bytes,
+        )?;
         let device = options.device.open()?;
         let backend = Backend::new(&device);
         let mut threads = Threads::start(options.threads)?;
         let ((flow_lm, flow_lm_bytes), (decoder, decoder_bytes)) =
             threads.all().install(|| -> Result<_> {
-                let loader = Loader::new(&weights, Component::FlowLm, &backend);
+                let loader = Loader::new(&weights, Component::FlowLm, &backend, &ledger);
                 let flow_lm = FlowLm::load(&loader, &config)?;
                 let flow_lm_bytes = loader.prepared_bytes();
-                let loader = Loader::new(&weights, Component::Decoder, &backend);
+                admission.release(flow_lm_bytes as u64);
+                let loader = Loader::new(&weights, Component::Decoder, &backend, &ledger);
                 let decoder = MimiDecoder::load(&loader, &config)?;
                 Ok(((flow_lm, flow_lm_bytes), (decoder, loader.prepared_bytes())))
             })?;
         let prepared = flow_lm_bytes + decoder_bytes;
         threads.adapt_to(prepared)?;
-        let pool = options.memory_pool.unwrap_or_default();
         Ok(Self {
             text_options: TextOptions {
                 pad_with_spaces_for_short_inputs: config.pad_with_spaces_for_short_inputs,
@@ -162,13 +170,13 @@ impl Engine {
             encoder: Mutex::new(None),
             no_voice_cloning,
             weights,
-            memory: StateMemory::new(pool, backend.device()),
+            _prepared: LedgerEntry::prepared(&ledger, prepared),
+            memory: StateMemory::new(ledger, backend.device()),
             backend,
             flow_lm_bytes,
             decoder_bytes,
             device: options.device,
             threads,
-            _prepared: LedgerEntry::prepared(prepared),
         })
     }
 
@@ -208,56 +216,48 @@ impl Engine {
         }
     }
 
-    /// Reads a voice; `path` names it in messages.
-    pub(crate) fn read_voice(&self, file: &Directory, path: &Path) -> Result<Voice> {
-        let shape = VoiceShape {
-            layers: self.flow_lm.layers(),
-            heads: *self.flow_lm.heads(),
-        };
-        let kv = VoiceKv::read(file, path, &shape, self.tensor_device())?;
-        Ok(Voice { kv: Arc::new(kv) })
-    }
-
-    /// Encodes speech into a voice.
-    pub(crate) fn clone_voice(&self, speech: &Audio, length: PromptLength) -> Result<Voice> {
-        let _span = tracing::info_span!("encode_voice").entered();
-        let encoder = self.encoder()?;
-        let prompt = prepare_voice_prompt(speech, self.sample_rate_hz(), length)?;
-        self.threads.all().install(|| {
-            let latents = encoder.encode(prompt.samples(), &self.memory)?;
-            let mut state = self
-                .flow_lm
-                .state(Arc::new(VoiceKv::empty()), &self.memory)?;
-            self.flow_lm
-                .prefill_voice(&mut state, encoder.conditioning(latents))?;
-            Ok(Voice {
-                kv: Arc::new(voice_of(&state)),
-            })
-        })
+    /// Checks that the model can clone voices.
+    fn check_voice_cloning(&self) -> Result<()> {
+        match &self.no_voice_cloning {
+            Some(reason) => Err(VoiceError::NoEncoder(reason.clone()).into()),
+            None => Ok(()),
+        }
     }
 
     /// Returns the voice encoder and loads it first if necessary.
     pub(crate) fn encoder(&self) -> Result<Arc<LoadedEncoder>> {
-        if let Some(reason) = &self.no_voice_cloning {
-            return Err(VoiceError::NoEncoder(reason.clone()).into());
-        }
+        self.check_voice_cloning()?;
         // The lock is held during loading, so that the encoder is never loaded twice.
         let mut loaded = self.lock_encoder();
         if let Some(loaded) = &*loaded {
             return Ok(loaded.clone());
         }
         let (encoder, bytes) = self.threads.all().install(|| -> Result<_> {
-            let loader = Loader::new(&self.weights, Component::VoiceEncoder, &self.backend);
+            let loader = Loader::new(
+                &self.weights,
+                Component::VoiceEncoder,
+                &self.backend,
+                self.memory.ledger(),
+            );
             let encoder = MimiEncoder::load(&loader, &self.config)?;
             Ok((encoder, loader.prepared_bytes()))
         })?;
         let encoder = Arc::new(LoadedEncoder {
-            _prepared: LedgerEntry::prepared(bytes),
+            _prepared: LedgerEntry::prepared(self.memory.ledger(), bytes),
             encoder,
             bytes,
         });
         *loaded = Some(encoder.clone());
         Ok(encoder)
+    }
+
+    /// Bytes of the voice encoder's prepared weights if it is loaded and not in use.
+    pub(crate) fn unused_encoder_bytes(&self) -> u64 {
+        let loaded = self.lock_encoder();
+        let unused = loaded
+            .as_ref()
+            .filter(|encoder| Arc::strong_count(encoder) == 1);
+        unused.map_or(0, |encoder| encoder.bytes as u64)
     }
 
     /// Drops the voice encoder unless it is in use, and returns the bytes of its prepared weights.
@@ -281,15 +281,6 @@ impl Engine {
     }
 }
 
-/// The keys and values of a state, as a voice.
-pub(crate) fn voice_of(state: &FlowLmState) -> VoiceKv {
-    let layers: Vec<Tensor<5>> = state
-        .layers()
-        .iter()
-        .filter_map(|layer| layer.contiguous())
-        .collect();
-    VoiceKv {
-        len: layers.first().map_or(0, |layer| layer.dims()[2]),
-        layers,
-    }
-}
+// The components and the weights own only tensors, files and entries of the ledger.
+crate::traced::trace_fields!(Engine: tokenizer, encoder, memory, _prepared);
+crate::traced::trace_fields!(LoadedEncoder: _prepared);

@@ -3,7 +3,6 @@
 mod paged;
 mod ring;
 
-pub use paged::KV_CACHE_TAG;
 pub(crate) use paged::{KvRow, PAGE_POSITIONS, PagedKv, attend};
 pub(crate) use ring::RingKv;
 

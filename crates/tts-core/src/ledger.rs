@@ -1,90 +1,231 @@
-//! Process-wide counts of the bytes that memory limits apply to, and the limits themselves.
+//! The bytes of a process that memory limits apply to, and the reservations within the limits.
 
+mod admission;
+mod counted;
 mod error;
-mod limit;
+mod reclaim;
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use tensor_pool::MemoryPool;
+use batch_planner::{Capacity, MemoryBudget, MemoryModel, Sequences};
+use tensor_pool::{Budget, MemoryPool};
 
+pub(crate) use admission::Admission;
+pub(crate) use counted::{
+    ATTENTION_WINDOW_TAG, CONVOLUTION_HISTORY_TAG, LedgerEntry, UPSAMPLING_TAG,
+};
+pub use counted::{Counted, KV_CACHE_TAG};
 pub use error::MemoryError;
-pub(crate) use limit::{BatchNeed, Reservation};
-pub use limit::{MemoryLimit, present, reserved};
+pub use reclaim::Reclaim;
+use reclaim::Reclaimers;
 
-/// Bytes of memory-mapped weights in this process.
-static MAPPED: AtomicU64 = AtomicU64::new(0);
-/// Bytes of prepared weights in this process.
-static PREPARED: AtomicU64 = AtomicU64::new(0);
+/// Returns the live bytes of the heap; `None` if they are not counted.
+type HeapCounter = dyn Fn() -> Option<u64> + Send + Sync;
 
-/// The bytes that memory limits and predictions apply to, for the whole process.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counted {
-    /// Live heap blocks; `None` if no counting allocator is
-    /// [installed](tensor_pool::PoolAllocator::install).
-    pub heap: Option<u64>,
-    /// Weights prepared for a device.
-    pub prepared: u64,
-    /// Memory-mapped weights. A tensor is unmapped as soon as it has been prepared.
-    pub mapped: u64,
-    /// State leased by streams.
-    pub state: u64,
-    /// Idle state in the pool.
-    pub idle: u64,
-    /// Bytes in use in the memory pools of the devices that have one.
-    pub device: u64,
+/// The memory of a process: what is in use, what running work has reserved, and the limit.
+///
+/// A process has one ledger, made by whatever sets the process up, and passes it to every
+/// [`Model::load`](crate::Model::load). Clones share it. A model that is loaded without a ledger has one
+/// of its own, which does not see the reservations of other models.
+///
+/// The limit applies to [counted](Counted) bytes. Work reserves the maximum that it can need before it
+/// starts, and is refused if that may exceed the limit.
+///
+/// ```
+/// use tensor_pool::MemoryPool;
+/// use tts_core::memory::Ledger;
+///
+/// let ledger = Ledger::new(MemoryPool::default());
+/// ledger.set_limit_bytes(Some(256 << 20));
+/// assert_eq!(ledger.reserved_bytes(), 0);
+/// assert!(ledger.present_bytes() >= ledger.counted().total());
+/// ```
+#[derive(Clone)]
+pub struct Ledger(Arc<Inner>);
+
+struct Inner {
+    pool: MemoryPool,
+    heap: Box<HeapCounter>,
+    /// Bytes of memory-mapped weights.
+    mapped: AtomicU64,
+    /// Bytes of prepared weights.
+    prepared: AtomicU64,
+    /// The reservations of all running work. Requests are children. Before each reservation, the limits
+    /// are set to what the memory limits leave for reservations.
+    budget: Budget,
+    limit_bytes: Mutex<Option<u64>>,
+    /// Held while limits are set and bytes are reserved, but not while memory is reclaimed.
+    admission: Mutex<()>,
+    reclaimers: Reclaimers,
 }
 
-impl Counted {
-    /// The sum. Without a counting allocator, prepared weights and state replace the heap in the sum.
+impl Ledger {
+    /// Creates a ledger that counts the heap of an [installed](tensor_pool::PoolAllocator::install)
+    /// allocator. Streams lease their state from `pool`.
     #[must_use]
-    pub fn total(&self) -> u64 {
-        let heap = self.heap.unwrap_or(self.prepared + self.state + self.idle);
-        heap + self.mapped + self.device
+    pub fn new(pool: MemoryPool) -> Self {
+        Self::with_heap(pool, || {
+            tensor_pool::heap().map(|heap| heap.stats().live_bytes)
+        })
+    }
+
+    /// Creates a ledger with another source of the heap's live bytes, for programs with an allocator of
+    /// their own.
+    ///
+    /// The captures of `live_bytes` cannot be traced by `leak-detect`. A closure that owns a model leaks it,
+    /// because the model owns the ledger.
+    #[must_use]
+    pub fn with_heap(
+        pool: MemoryPool,
+        live_bytes: impl Fn() -> Option<u64> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            pool,
+            heap: Box::new(live_bytes),
+            mapped: AtomicU64::new(0),
+            prepared: AtomicU64::new(0),
+            budget: Budget::new("process", None),
+            limit_bytes: Mutex::new(None),
+            admission: Mutex::new(()),
+            reclaimers: Reclaimers::default(),
+        }))
+    }
+
+    /// Returns the pool that streams lease their state from.
+    #[must_use]
+    pub fn pool(&self) -> &MemoryPool {
+        &self.0.pool
+    }
+
+    /// Returns the limit of the process.
+    #[must_use]
+    pub fn limit_bytes(&self) -> Option<u64> {
+        *self
+            .0
+            .limit_bytes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the limit of the process. Running work keeps its reservations, but ends with
+    /// [`MemoryError::LimitExceeded`] if the counted bytes exceed a lower limit.
+    pub fn set_limit_bytes(&self, limit_bytes: Option<u64>) {
+        *self
+            .0
+            .limit_bytes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = limit_bytes;
+    }
+
+    /// Returns the lower of the process's limit and a request's own.
+    #[must_use]
+    pub fn effective_limit_bytes(&self, own_limit_bytes: Option<u64>) -> Option<u64> {
+        let limits = [self.limit_bytes(), own_limit_bytes];
+        limits.into_iter().flatten().min()
+    }
+
+    /// Counts the bytes in use.
+    #[must_use]
+    pub fn counted(&self) -> Counted {
+        let stats = self.0.pool.get_stats();
+        let device = stats.devices.iter().map(|device| device.in_use_bytes);
+        Counted {
+            heap_bytes: (self.0.heap)(),
+            prepared_bytes: self.0.prepared.load(Ordering::Relaxed),
+            mapped_bytes: self.0.mapped.load(Ordering::Relaxed),
+            state_bytes: stats.in_use_bytes,
+            idle_bytes: stats.idle_bytes,
+            device_bytes: device.sum(),
+        }
+    }
+
+    /// Returns the bytes that running work has reserved.
+    #[must_use]
+    pub fn reserved_bytes(&self) -> u64 {
+        self.0.budget.used_bytes()
+    }
+
+    /// Returns the reservations of running work, summed by name, the largest sum first.
+    #[must_use]
+    pub fn reservations(&self) -> Vec<tensor_pool::Holder> {
+        self.0.budget.holders()
+    }
+
+    /// Returns the counted bytes once all running work uses what it reserved. Further work adds to this.
+    #[must_use]
+    pub fn present_bytes(&self) -> u64 {
+        self.unreserved_bytes()
+            .saturating_add(self.reserved_bytes())
+    }
+
+    /// Returns [`Self::present_bytes`] without the memory that an admission would free if it were short:
+    /// idle tensors of the pool, and what the [reclaimers](Self::add_reclaimer) can free.
+    #[must_use]
+    pub fn needed_bytes(&self) -> u64 {
+        let freeable = self.0.pool.get_stats().idle_bytes + self.0.reclaimers.bytes();
+        self.present_bytes().saturating_sub(freeable)
+    }
+
+    /// Returns how many sequences fit beside the memory in use, with the limit that an admission would
+    /// apply. Changes nothing: the following admission gives the same answer unless the memory in use
+    /// changes.
+    ///
+    /// # Errors
+    ///
+    /// The sizes overflow.
+    pub fn capacity(
+        &self,
+        own_limit_bytes: Option<u64>,
+        model: &MemoryModel,
+        sequences: Sequences,
+        max_batch_size: u64,
+    ) -> Result<Capacity, batch_planner::Error> {
+        let limit_bytes = self.effective_limit_bytes(own_limit_bytes);
+        MemoryBudget::new(limit_bytes.unwrap_or(u64::MAX), model.clone())
+            .with_used(self.needed_bytes())
+            .capacity(&[sequences], max_batch_size)
+    }
+
+    /// Adds something that can free memory when it is short, until it is dropped. The ledger does not own
+    /// it, so a reclaimer that owns a model is no cycle.
+    pub fn add_reclaimer(&self, reclaimer: &Arc<impl Reclaim + 'static>) {
+        let reclaimer: Arc<dyn Reclaim> = reclaimer.clone();
+        self.0.reclaimers.add(Arc::downgrade(&reclaimer));
+    }
+
+    /// Bytes that are in use outside of reservations. The state of streams is part of their reservations.
+    fn unreserved_bytes(&self) -> u64 {
+        let state_bytes = counted::state_bytes(self.pool());
+        self.counted().total().saturating_sub(state_bytes)
+    }
+
+    /// Frees memory until `is_enough`: first the idle tensors of the pool, then what the reclaimers can
+    /// free. Holds no lock.
+    fn free_until(&self, is_enough: impl Fn() -> bool) {
+        self.0.pool.trim(0);
+        if !is_enough() {
+            self.0.reclaimers.run();
+        }
     }
 }
 
-/// Counts the bytes of this process; `pool` is the pool that streams lease their state from.
-#[must_use]
-pub fn counted(pool: &MemoryPool) -> Counted {
-    let stats = pool.get_stats();
-    let device = stats.devices.iter().map(|device| device.in_use_bytes);
-    Counted {
-        heap: tensor_pool::heap().map(|heap| heap.stats().live_bytes),
-        prepared: PREPARED.load(Ordering::Relaxed),
-        mapped: MAPPED.load(Ordering::Relaxed),
-        state: stats.in_use_bytes,
-        idle: stats.idle_bytes,
-        device: device.sum(),
+impl Default for Ledger {
+    fn default() -> Self {
+        Self::new(MemoryPool::default())
     }
 }
 
-/// Bytes counted as mapped or prepared until the entry is dropped.
-#[derive(Debug)]
-pub(crate) struct LedgerEntry {
-    counter: &'static AtomicU64,
-    bytes: u64,
-}
-
-impl LedgerEntry {
-    /// Counts memory-mapped weights.
-    pub(crate) fn mapped(bytes: usize) -> Self {
-        Self::add(&MAPPED, bytes)
-    }
-
-    /// Counts prepared weights.
-    pub(crate) fn prepared(bytes: usize) -> Self {
-        Self::add(&PREPARED, bytes)
-    }
-
-    fn add(counter: &'static AtomicU64, bytes: usize) -> Self {
-        let bytes = bytes as u64;
-        counter.fetch_add(bytes, Ordering::Relaxed);
-        Self { counter, bytes }
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ledger")
+            .field("limit_bytes", &self.limit_bytes())
+            .field("reserved_bytes", &self.reserved_bytes())
+            .finish_non_exhaustive()
     }
 }
 
-impl Drop for LedgerEntry {
-    fn drop(&mut self) {
-        self.counter.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
+// The counter of the heap is a closure, and the pool belongs to another crate.
+crate::traced::trace_fields!(Ledger: 0);
+crate::traced::trace_fields!(Inner:);

@@ -40,6 +40,7 @@
 //! | `ndarray` | | the CPU, through Burn's ndarray backend |
 //! | `wgpu` | | GPUs, through Vulkan, Metal or DirectX 12 |
 //! | `futures` | | `futures_core::Stream` for [`SpeechStream`] |
+//! | `leak-detect` | | `leak_detect::Trace` for [`Model`], [`Voice`], [`PreparedText`], [`SpeechRequest`], [`SpeechStream`], [`CancelToken`] and [`memory::Ledger`] |
 //!
 //! # Shapes
 //!
@@ -69,6 +70,7 @@ mod state;
 mod stream;
 pub mod text;
 mod threads;
+mod traced;
 mod transformer;
 mod voice;
 mod weights;
@@ -78,8 +80,8 @@ mod weights;
 /// *Counted* bytes are live heap allocations, memory-mapped weights and device memory in use. Limits and
 /// predictions apply to them.
 pub mod memory {
-    pub use crate::kv::KV_CACHE_TAG;
-    pub use crate::ledger::{Counted, MemoryError, MemoryLimit, counted, present, reserved};
+    pub use crate::components::{VoiceCost, VoiceNeed};
+    pub use crate::ledger::{Counted, KV_CACHE_TAG, Ledger, MemoryError, Reclaim};
     pub use crate::stream::{StreamCost, StreamNeed};
 }
 
@@ -92,7 +94,7 @@ pub use engine::{ModelParts, ModelSize, RunOptions};
 pub use error::{Error, ErrorKind, InvalidSetting, Result, StreamError};
 pub use ledger::MemoryError;
 pub use model::Model;
-pub use options::GenerateOptions;
+pub use options::{GenerateOptions, VoiceOptions};
 pub use output_file::OutputFile;
 pub use scheduler::Progress;
 pub use stream::{Interrupted, SpeechRequest, SpeechStream};
@@ -100,3 +102,8 @@ pub use text::{PreparedText, Segment};
 pub use threads::ThreadsError;
 pub use voice::{Voice, VoiceError};
 pub use weights::{Component, TensorSpec, WeightMismatch, Weights, WeightsError};
+
+/// Compiles the README's example.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -17,9 +17,11 @@ pub(crate) use decoder::{FRAMES_PER_CALL, PENDING_FRAMES_PER_SEGMENT};
 pub use progress::Progress;
 pub(crate) use queue::{JobRequest, Sampling};
 
+use tensor_pool::Reservation;
+
 use crate::engine::Engine;
 use crate::error::{Result, StreamError};
-use crate::ledger::{MemoryLimit, Reservation};
+use crate::ledger::Admission;
 use decoder::Decoder;
 use generator::Generator;
 use progress::Counters;
@@ -35,11 +37,15 @@ pub(crate) const CHUNKS_AHEAD: usize = 8;
 /// Speech to generate.
 pub(crate) struct Job {
     pub(crate) requests: Vec<JobRequest>,
-    /// Segments generated together.
-    pub(crate) batch_size: usize,
+    /// Maximum number of segments generated together.
+    pub(crate) max_batch_size: usize,
     pub(crate) solver_steps: usize,
-    pub(crate) limit: Option<MemoryLimit>,
-    pub(crate) reservation: Reservation,
+    /// Admits one segment at a time for the life of the stream.
+    pub(crate) admission: Admission,
+    /// Reservations of further segments.
+    pub(crate) slots: Vec<Reservation>,
+    /// Bytes of each.
+    pub(crate) slot_bytes: u64,
 }
 
 /// A running job. Its chunks are ordered by request.
@@ -58,7 +64,8 @@ pub(crate) struct Running {
 impl Running {
     /// Starts the threads of a job.
     pub(crate) fn start(engine: &Arc<Engine>, job: Job) -> Result<Self> {
-        let reservation = Arc::new(job.reservation);
+        let admission = Arc::new(job.admission);
+        let batch_size = job.slots.len() + 1;
         let is_cancelled = Arc::new(AtomicBool::new(false));
         let counters = Arc::new(Counters::default());
         let (frame_sender, frames) = sync_channel(FRAMES_AHEAD);
@@ -66,32 +73,33 @@ impl Running {
         let mut generator = Generator {
             engine: engine.clone(),
             segments: SegmentQueue::new(job.requests),
-            batch_size: job.batch_size,
+            max_batch_size: job.max_batch_size,
             solver_steps: job.solver_steps,
-            limit: job.limit,
+            slots: job.slots,
+            slot_bytes: job.slot_bytes,
             is_cancelled: is_cancelled.clone(),
             counters: counters.clone(),
             frames: frame_sender,
-            _reservation: reservation.clone(),
+            admission: admission.clone(),
         };
         let mut decoder = Decoder {
             engine: engine.clone(),
             frames,
             chunks: chunk_sender,
-            max_pending: match job.batch_size {
+            max_pending: match job.max_batch_size {
                 1 => FRAMES_PER_CALL,
                 more => more * PENDING_FRAMES_PER_SEGMENT,
             },
             is_cancelled: is_cancelled.clone(),
             counters: counters.clone(),
-            _reservation: reservation,
+            _admission: admission,
         };
         let mut running = Self {
             chunks: Some(chunks),
             threads: Vec::with_capacity(2),
             is_cancelled,
             counters,
-            batch_size: job.batch_size,
+            batch_size,
         };
         running.spawn("decoder", move |counters| {
             // Dropped before the decoder, so a panic is recorded before the channels close.
@@ -192,3 +200,6 @@ impl Drop for Running {
         self.cancel();
     }
 }
+
+// The threads and the channel cannot be traced.
+crate::traced::trace_fields!(Running: is_cancelled, counters);

@@ -1,27 +1,29 @@
 //! Leases of stream state from the model's pool. A lease returns to the pool when it is dropped.
 
 use burn::tensor::{DType, Device};
-use tensor_pool::{Error, MemoryPool, PagedLease, PooledTensor, Reuse, TensorRequest};
+use tensor_pool::{Error, PagedLease, PooledTensor, Reuse, TensorRequest};
+
+use crate::ledger::Ledger;
 
 /// Leases the state of streams on one device.
 #[derive(Clone, Debug)]
 pub(crate) struct StateMemory {
-    pool: MemoryPool,
+    ledger: Ledger,
     device: Device,
 }
 
 impl StateMemory {
-    /// Leases from `pool` on `device`.
-    pub(crate) fn new(pool: MemoryPool, device: &Device) -> Self {
+    /// Leases from the ledger's pool on `device`.
+    pub(crate) fn new(ledger: Ledger, device: &Device) -> Self {
         Self {
-            pool,
+            ledger,
             device: device.clone(),
         }
     }
 
-    /// The pool.
-    pub(crate) fn pool(&self) -> &MemoryPool {
-        &self.pool
+    /// The ledger, which counts the leases.
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
     /// Leases a tensor of zeros; `tag` names it in reports.
@@ -35,7 +37,7 @@ impl StateMemory {
         tag: &'static str,
     ) -> Result<PooledTensor<D>, Error> {
         let request = TensorRequest::new(shape, DType::F32, &self.device);
-        self.pool.lease(request.tag(tag))
+        self.ledger.pool().lease(request.tag(tag))
     }
 
     /// Leases a tensor that must be written before it is read.
@@ -49,7 +51,9 @@ impl StateMemory {
         tag: &'static str,
     ) -> Result<PooledTensor<D>, Error> {
         let request = TensorRequest::new(shape, DType::F32, &self.device);
-        self.pool.lease(request.tag(tag).reuse(Reuse::AsIs))
+        self.ledger
+            .pool()
+            .lease(request.tag(tag).reuse(Reuse::AsIs))
     }
 
     /// Leases an empty sequence of pages, each of which must be written before it is read.
@@ -64,6 +68,12 @@ impl StateMemory {
         tag: &'static str,
     ) -> Result<PagedLease<D>, Error> {
         let request = TensorRequest::new(page, DType::F32, &self.device);
-        PagedLease::new(&self.pool, request.tag(tag).reuse(Reuse::AsIs), axis)
+        PagedLease::new(
+            self.ledger.pool(),
+            request.tag(tag).reuse(Reuse::AsIs),
+            axis,
+        )
     }
 }
+
+crate::traced::trace_fields!(StateMemory: ledger);

@@ -19,7 +19,6 @@ pub use request::SpeechRequest;
 use crate::audio::Audio;
 use crate::engine::Engine;
 use crate::error::{InvalidSetting, Result};
-use crate::ledger::Reservation;
 use crate::scheduler::{Chunk, Job, JobRequest, Progress, Running, Sampling};
 use crate::text::SegmentSize;
 
@@ -27,6 +26,9 @@ use crate::text::SegmentSize;
 ///
 /// Dropping the stream cancels it without blocking. Its threads stop at the next frame and then release
 /// their memory. [`Self::wait`] returns only after that.
+///
+/// Its threads and its channel cannot be traced by `leak-detect`: while the threads run, they are external
+/// owners of the model and the voices.
 ///
 /// # Examples
 ///
@@ -125,20 +127,20 @@ fn start(
         wanted = wanted.max(request.options.batch_size.unwrap_or(1));
     }
     let wanted = segments.map_or(wanted, |segments| wanted.min(segments.max(1)));
-    let limit = requests
+    let own_limit_bytes = requests
         .iter()
-        .filter_map(|request| request.memory_limit.as_ref())
-        .min_by_key(|limit| limit.limit_bytes())
-        .cloned();
+        .filter_map(|request| request.memory_limit_bytes)
+        .min();
 
-    let need = StreamCost::of(engine)
-        .need(largest)
-        .with_audio(audio_bytes)
-        .batch();
-    let (reservation, batch_size) = match &limit {
-        Some(limit) => limit.admit(engine.memory.pool(), &need, wanted)?,
-        None => (Reservation::unlimited(need.bytes(wanted)), wanted),
-    };
+    let cost = StreamCost::of(engine);
+    let need = cost.need(largest).with_audio(audio_bytes);
+    let ledger = engine.memory.ledger();
+    let (admission, slots) = ledger.admit_batch(
+        own_limit_bytes,
+        &cost.memory_model(&need),
+        largest.positions() as u64,
+        wanted,
+    )?;
     let seeds: Vec<u64> = requests
         .iter()
         .map(|request| {
@@ -153,10 +155,11 @@ fn start(
             .zip(&seeds)
             .map(|(request, &seed)| job_request(engine, request, seed))
             .collect::<Result<_>>()?,
-        batch_size,
+        max_batch_size: wanted,
         solver_steps: solver_steps(requests)?,
-        limit,
-        reservation,
+        admission,
+        slots,
+        slot_bytes: need.bytes_per_segment(),
     };
     Ok((Running::start(engine, job)?, seeds))
 }
@@ -194,3 +197,5 @@ fn solver_steps(requests: &[SpeechRequest]) -> Result<usize, InvalidSetting> {
         }),
     }
 }
+
+crate::traced::trace_fields!(SpeechStream: running);

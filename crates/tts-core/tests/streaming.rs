@@ -3,10 +3,10 @@
 mod support;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use tts_core::memory::MemoryLimit;
+use tts_core::memory::Reclaim;
 use tts_core::text::{CUT_AT_ONCE_BYTES, TextError};
 use tts_core::{Audio, Error, ErrorKind, GenerateOptions, Model, SpeechStream, Voice};
 
@@ -96,6 +96,26 @@ fn wait_ends_the_threads_and_releases_their_memory() {
     assert!(threads_of_this_process() < before + 20);
 }
 
+/// Blocks the first thread that frees memory.
+struct Blocker {
+    entered: mpsc::Sender<()>,
+    released: Mutex<Option<mpsc::Receiver<()>>>,
+}
+
+impl Reclaim for Blocker {
+    fn reclaimable_bytes(&self) -> u64 {
+        0
+    }
+
+    fn reclaim(&self) {
+        let released = self.released.lock().unwrap().take();
+        if let Some(released) = released {
+            self.entered.send(()).unwrap();
+            released.recv().unwrap();
+        }
+    }
+}
+
 #[test]
 fn drop_does_not_wait_for_a_blocked_thread() {
     let (model, voice) = lsd();
@@ -105,13 +125,11 @@ fn drop_does_not_wait_for_a_blocked_thread() {
     let (release, released) = mpsc::channel::<()>();
     let released = Mutex::new(Some(released));
     // The first attempt to free memory blocks the generator.
-    let limit = limit_for(&model, &voice, &text).with_reclaim(move || {
-        if let Some(released) = released.lock().unwrap().take() {
-            entered.send(()).unwrap();
-            released.recv().unwrap();
-        }
-    });
-    let request = support::request(&model, &voice, &text, &endless()).with_memory_limit(limit);
+    let reclaimer = Arc::new(Blocker { entered, released });
+    model.ledger().add_reclaimer(&reclaimer);
+    let limit = limit_for(&model, &voice, &text);
+    let request =
+        support::request(&model, &voice, &text, &endless()).with_memory_limit_bytes(limit);
     let stream = model.stream(request).expect("the stream starts");
     // Now the limit is exceeded.
     let _ballast = lease(&model, 256 << 20);
@@ -132,12 +150,12 @@ fn drop_does_not_wait_for_a_blocked_thread() {
 }
 
 /// A limit that the speech fits in, with some room.
-fn limit_for(model: &Model, voice: &Voice, text: &str) -> MemoryLimit {
+fn limit_for(model: &Model, voice: &Voice, text: &str) -> u64 {
     let request = support::request(model, voice, text, &endless());
     let need = model.stream_cost().need(request.text.largest_segment());
-    let present = tts_core::memory::present(model.memory_pool());
+    let present = model.ledger().present_bytes();
     // Other tests of this binary lease state meanwhile.
-    MemoryLimit::new(present + need.total_bytes(1) + (64 << 20))
+    present + need.total_bytes(1) + (64 << 20)
 }
 
 /// Tensors of this many bytes, leased from the model's pool.
@@ -153,10 +171,8 @@ fn interrupted_speech_returns_the_audio_so_far() {
     let request = support::request(&model, &voice, &sentences(300), &endless());
     let frames = request.text.max_frames().expect("the text is cut");
     let audio_bytes = (frames * model.frame_samples() * size_of::<f32>()) as u64;
-    let limit_bytes = limit_for(&model, &voice, &sentences(300)).limit_bytes() + audio_bytes;
-    let limited = request
-        .clone()
-        .with_memory_limit(MemoryLimit::new(limit_bytes));
+    let limit_bytes = limit_for(&model, &voice, &sentences(300)) + audio_bytes;
+    let limited = request.clone().with_memory_limit_bytes(limit_bytes);
     let is_over = AtomicBool::new(false);
     let end = std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -366,7 +382,7 @@ fn long_text_is_cut_while_it_is_spoken() {
     for limit in [None, Some(limit_for(&model, &voice, &text))] {
         let mut request = support::request(&model, &voice, &text, &endless());
         assert_eq!(request.text.segment_count(), None);
-        request.memory_limit = limit;
+        request.memory_limit_bytes = limit;
         let mut stream = model.stream(request).expect("the stream starts");
         stream
             .next()

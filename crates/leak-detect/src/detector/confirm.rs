@@ -51,7 +51,7 @@ impl Confirmed {
         let mut settled = Vec::with_capacity(members.len());
         let mut edges = Vec::with_capacity(members.len());
         for &member in &members {
-            handles[member].trace_object(&mut tracer);
+            tracer.object(handles[member].as_ref());
             let survey = tracer.survey();
             let known = !std::mem::take(&mut survey.unknown);
             let seen = std::mem::take(&mut survey.edges);
@@ -151,7 +151,7 @@ mod tests {
     use std::rc::Rc;
 
     use super::*;
-    use crate::trace::Unlink;
+    use crate::trace::{Entry, Unlink};
 
     /// Objects with one external owner that moves with each read of a count. Reads in order never
     /// detect it.
@@ -184,6 +184,10 @@ mod tests {
 
         fn unlinkable(&self) -> Option<&dyn Unlink> {
             None
+        }
+
+        fn downgrade(&self) -> Box<dyn Entry> {
+            unreachable!("nothing is tracked here")
         }
     }
 

@@ -1,29 +1,11 @@
 //! The tracked objects of a detector.
 
-use std::sync::{Arc, Weak};
-
 use rustc_hash::{FxBuildHasher, FxHashSet};
 
-use crate::trace::{Handle, Trace, address_of};
+use crate::trace::{Entry, Handle};
 
 /// Registries smaller than this are not purged.
 const MIN_PURGE: usize = 8;
-
-/// A weak reference to an object of any type.
-trait Entry: Send + Sync {
-    fn is_dead(&self) -> bool;
-    fn upgrade(&self) -> Option<Box<dyn Handle>>;
-}
-
-impl<T: Trace + Send + Sync + ?Sized + 'static> Entry for Weak<T> {
-    fn is_dead(&self) -> bool {
-        self.strong_count() == 0
-    }
-
-    fn upgrade(&self) -> Option<Box<dyn Handle>> {
-        Weak::upgrade(self).map(|arc| Box::new(arc) as Box<dyn Handle>)
-    }
-}
 
 /// Weak references in order of tracking. An entry keeps the allocation of its object (not the object), so
 /// addresses are unique.
@@ -43,13 +25,12 @@ impl Registry {
     }
 
     /// Adds an object. Amortised O(1): dead entries are purged each time the registry has doubled.
-    pub(super) fn insert<T: Trace + Send + Sync + ?Sized + 'static>(&mut self, object: &Arc<T>) {
-        let address = address_of(object);
+    pub(super) fn insert(&mut self, object: &dyn Handle) {
+        let address = object.address();
         if !self.addresses.insert(address) {
             return;
         }
-        self.entries
-            .push((address, Box::new(Arc::downgrade(object))));
+        self.entries.push((address, object.downgrade()));
         if self.entries.len() >= self.purge_at {
             self.purge();
         }

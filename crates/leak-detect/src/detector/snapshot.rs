@@ -55,7 +55,7 @@ impl Snapshot {
             survey.unknown = false;
             survey.heap_bytes = 0;
             let mut tracer = Tracer::new(survey);
-            handle.trace_object(&mut tracer);
+            tracer.object(handle.as_ref());
             survey = tracer.finish();
             nodes.push(Node {
                 strong_count: 0,

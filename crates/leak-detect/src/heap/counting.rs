@@ -1,31 +1,16 @@
-//! A global allocator that counts per thread.
+//! A global allocator that counts the process and each thread.
+
+mod counters;
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::hint::black_box;
 
 use super::HeapSource;
+use counters::{count, thread_allocations};
 
-/// The counters of one thread.
-#[derive(Clone, Copy)]
-struct Counters {
-    /// Signed, since a thread may free memory allocated by another thread.
-    live: i64,
-    peak: i64,
-    /// Number of allocations, wrapping; shows whether the allocator is in use.
-    allocations: u64,
-}
-
-thread_local! {
-    // Constant and without a destructor, so access never allocates and works until the thread ends.
-    static COUNTERS: Cell<Counters> = const {
-        Cell::new(Counters { live: 0, peak: 0, allocations: 0 })
-    };
-}
-
-/// A global allocator that forwards to `A` and counts bytes per thread, for
-/// [`assert_no_growth!`](crate::assert_no_growth), [`assert_peak!`](crate::assert_peak) and
-/// [`heap_source`](crate::heap_source).
+/// A global allocator that forwards to `A` and counts the bytes of the process and of each thread, for
+/// [`assert_no_growth!`](crate::assert_no_growth), [`assert_peak!`](crate::assert_peak),
+/// [`heap_source`](crate::heap_source) and their variants for one thread.
 ///
 /// Install it in the test file:
 ///
@@ -36,10 +21,10 @@ thread_local! {
 /// leak_detect::assert_peak!(1 << 20, || vec![0u8; 1000].len());
 /// ```
 ///
-/// Counters are per thread, so tests may run in parallel, but allocations of worker threads are not
-/// counted. For multi-threaded work, run the test in its own process and pass a process-wide counter to
-/// [`set_heap_source`](crate::set_heap_source). The cost is a few instructions per call. `realloc`
-/// counts the difference in size, so the peak does not include both blocks.
+/// It counts the sizes that the program requests, on all threads. It does not count the allocator's own
+/// overhead, thread stacks, memory-mapped files, or memory that C libraries allocate. `realloc` counts
+/// the difference in size, so a peak does not include both blocks. The cost is one atomic addition per
+/// call, and one more per open measurement of a peak.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct CountingAllocator<A = System> {
     inner: A,
@@ -57,18 +42,6 @@ impl<A> CountingAllocator<A> {
     pub const fn wrapping(inner: A) -> Self {
         CountingAllocator { inner }
     }
-}
-
-fn count(change: i64) {
-    let update = |counters: &Cell<Counters>| {
-        let mut now = counters.get();
-        now.live = now.live.wrapping_add(change);
-        now.peak = now.peak.max(now.live);
-        now.allocations = now.allocations.wrapping_add(u64::from(change > 0));
-        counters.set(now);
-    };
-    // Fails only while the thread is being destroyed.
-    let _ = COUNTERS.try_with(update);
 }
 
 /// Converts a block's size, which is at most `isize::MAX`.
@@ -113,37 +86,25 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for CountingAllocator<A> {
     }
 }
 
-fn counters() -> Counters {
-    COUNTERS.get()
+/// Whether a `CountingAllocator` is the global allocator.
+fn is_installed() -> bool {
+    let before = thread_allocations();
+    drop(black_box(Box::new(black_box(0u8))));
+    thread_allocations() != before
 }
 
-/// Returns `None` if no `CountingAllocator` is the global allocator.
-pub(super) fn source() -> Option<HeapSource> {
-    let before = counters().allocations;
-    drop(black_box(Box::new(black_box(0u8))));
-    (counters().allocations != before).then_some(HeapSource {
-        live_bytes: || counters().live as u64,
-        peak_of,
+/// Returns the counters of the process; `None` if no `CountingAllocator` is the global allocator.
+pub(super) fn process() -> Option<HeapSource> {
+    is_installed().then_some(HeapSource {
+        live_bytes: counters::process_live_bytes,
+        peak_of: counters::process_peak_of,
     })
 }
 
-fn peak_of(work: &mut dyn FnMut()) -> u64 {
-    /// Restores the peak of an enclosing measurement, even if the work panics.
-    struct Outer(i64);
-    impl Drop for Outer {
-        fn drop(&mut self) {
-            let mut now = counters();
-            now.peak = now.peak.max(self.0);
-            COUNTERS.set(now);
-        }
-    }
-
-    let start = counters();
-    let _outer = Outer(start.peak);
-    COUNTERS.set(Counters {
-        peak: start.live,
-        ..start
-    });
-    work();
-    u64::try_from(counters().peak - start.live).unwrap_or(0)
+/// Returns the counters of the calling thread; `None` as for [`process`].
+pub(super) fn thread() -> Option<HeapSource> {
+    is_installed().then_some(HeapSource {
+        live_bytes: counters::thread_live_bytes,
+        peak_of: counters::thread_peak_of,
+    })
 }

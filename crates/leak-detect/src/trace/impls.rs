@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque};
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::marker::PhantomData;
 use std::mem::{size_of, size_of_val};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -11,13 +12,17 @@ use std::num::{
     NonZeroI8, NonZeroI16, NonZeroI32, NonZeroI64, NonZeroI128, NonZeroIsize, NonZeroU8,
     NonZeroU16, NonZeroU32, NonZeroU64, NonZeroU128, NonZeroUsize,
 };
+use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
+use std::ptr::NonNull;
 use std::sync::atomic::{
-    AtomicBool, AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicIsize, AtomicU8, AtomicU16,
-    AtomicU32, AtomicU64, AtomicUsize,
+    AtomicBool, AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicIsize, AtomicPtr, AtomicU8,
+    AtomicU16, AtomicU32, AtomicU64, AtomicUsize,
 };
 use std::sync::mpsc::{Receiver, Sender, SyncSender};
-use std::sync::{Arc, Barrier, Condvar, LazyLock, Mutex, OnceLock, RwLock, TryLockError, Weak};
+use std::sync::{
+    Arc, Barrier, Condvar, LazyLock, Mutex, Once, OnceLock, RwLock, TryLockError, Weak,
+};
 use std::thread::{JoinHandle, Thread, ThreadId};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -26,12 +31,29 @@ use super::{Trace, Tracer};
 /// Types that own no `Arc`.
 macro_rules! own_nothing {
     ($($ty:ty)*) => {
-        $(impl Trace for $ty {
+        $(impl $crate::Trace for $ty {
             #[inline]
-            fn trace<'a>(&'a self, _: &mut Tracer<'a>) {}
+            fn trace<'a>(&'a self, _: &mut $crate::Tracer<'a>) {}
         })*
     };
 }
+
+/// Types that own no `T`, or whose `T` cannot be traced. An `Arc` in them counts as an external owner.
+macro_rules! opaque {
+    ($($($ty:ident)::+)*) => {
+        $(impl<T> $crate::Trace for $($ty)::+<T> {
+            #[inline]
+            fn trace<'a>(&'a self, _: &mut $crate::Tracer<'a>) {}
+        })*
+    };
+}
+
+#[cfg(feature = "dashmap")]
+mod dashmap;
+#[cfg(feature = "parking_lot")]
+mod parking_lot;
+#[cfg(feature = "tokio")]
+mod tokio;
 
 own_nothing! {
     () bool char str f32 f64 i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize
@@ -40,20 +62,10 @@ own_nothing! {
     AtomicBool AtomicI8 AtomicI16 AtomicI32 AtomicI64 AtomicIsize
     AtomicU8 AtomicU16 AtomicU32 AtomicU64 AtomicUsize
     Duration Instant SystemTime OsStr Path IpAddr Ipv4Addr Ipv6Addr SocketAddr
-    Barrier Condvar Thread ThreadId
+    Barrier Condvar Once Thread ThreadId File
 }
 
-/// Types that own no `T`, or whose `T` cannot be traced. An `Arc` in them counts as an external owner.
-macro_rules! opaque {
-    ($($ty:ident)*) => {
-        $(impl<T> Trace for $ty<T> {
-            #[inline]
-            fn trace<'a>(&'a self, _: &mut Tracer<'a>) {}
-        })*
-    };
-}
-
-opaque! { PhantomData Cell JoinHandle Sender SyncSender Receiver }
+opaque! { PhantomData Cell JoinHandle Sender SyncSender Receiver AtomicPtr NonNull }
 
 impl<T: ?Sized> Trace for Weak<T> {
     #[inline]
@@ -65,7 +77,7 @@ impl<T: ?Sized> Trace for &T {
     fn trace<'a>(&'a self, _: &mut Tracer<'a>) {}
 }
 
-impl<T: Trace + ?Sized + 'static> Trace for Arc<T> {
+impl<T: Trace + Send + Sync + ?Sized + 'static> Trace for Arc<T> {
     fn trace<'a>(&'a self, tracer: &mut Tracer<'a>) {
         tracer.owns(self);
     }
@@ -74,7 +86,7 @@ impl<T: Trace + ?Sized + 'static> Trace for Arc<T> {
 impl<T: Trace + ?Sized> Trace for Box<T> {
     fn trace<'a>(&'a self, tracer: &mut Tracer<'a>) {
         tracer.heap_bytes(size_of_val::<T>(self));
-        (**self).trace(tracer);
+        tracer.nested(|tracer| (**self).trace(tracer));
     }
 }
 
@@ -91,10 +103,12 @@ macro_rules! buffers {
 
 buffers!(String, OsString, PathBuf);
 
-fn each<'a, T: Trace + 'a>(items: impl IntoIterator<Item = &'a T>, tracer: &mut Tracer<'a>) {
-    for item in items {
-        item.trace(tracer);
-    }
+fn each<'a, T: Trace + 'a>(items: impl IntoIterator<Item = &'a T> + 'a, tracer: &mut Tracer<'a>) {
+    tracer.nested(|tracer| {
+        for item in items {
+            item.trace(tracer);
+        }
+    });
 }
 
 impl<T: Trace> Trace for [T] {
@@ -144,7 +158,9 @@ impl<K: Trace, V: Trace> Trace for BTreeMap<K, V> {
 
 impl<T: Trace> Trace for Option<T> {
     fn trace<'a>(&'a self, tracer: &mut Tracer<'a>) {
-        each(self, tracer);
+        if let Some(value) = self {
+            value.trace(tracer);
+        }
     }
 }
 
@@ -170,7 +186,9 @@ macro_rules! filled_once {
     ($($ty:ident),*) => {
         $(impl<T: Trace> Trace for $ty<T> {
             fn trace<'a>(&'a self, tracer: &mut Tracer<'a>) {
-                each(self.get(), tracer);
+                if let Some(value) = self.get() {
+                    value.trace(tracer);
+                }
             }
         })*
     };
@@ -181,7 +199,9 @@ filled_once!(OnceCell, OnceLock);
 impl<T: Trace, F> Trace for LazyLock<T, F> {
     fn trace<'a>(&'a self, tracer: &mut Tracer<'a>) {
         // A pending closure may own `Arc`s, which count as external owners.
-        each(LazyLock::get(self), tracer);
+        if let Some(value) = LazyLock::get(self) {
+            value.trace(tracer);
+        }
     }
 }
 
@@ -212,6 +232,36 @@ impl<T: Trace + ?Sized> Trace for RwLock<T> {
             Err(TryLockError::Poisoned(poisoned)) => tracer.guarded(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => tracer.unknown(),
         }
+    }
+}
+
+/// Function pointers have no captures.
+macro_rules! functions {
+    ($($argument:ident)*) => {
+        impl<R, $($argument),*> Trace for fn($($argument),*) -> R {
+            #[inline]
+            fn trace<'a>(&'a self, _: &mut Tracer<'a>) {}
+        }
+    };
+}
+
+functions!();
+functions!(A);
+functions!(A B);
+functions!(A B C);
+functions!(A B C D);
+
+impl<T: Trace> Trace for Range<T> {
+    fn trace<'a>(&'a self, tracer: &mut Tracer<'a>) {
+        self.start.trace(tracer);
+        self.end.trace(tracer);
+    }
+}
+
+impl<T: Trace> Trace for RangeInclusive<T> {
+    fn trace<'a>(&'a self, tracer: &mut Tracer<'a>) {
+        self.start().trace(tracer);
+        self.end().trace(tracer);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::marker::PhantomData;
 
-use super::globals::default_limit_bytes;
+use super::runtime::get_memory_ledger;
 
 thread_local! {
     /// The contexts of this thread, each with a unique ID.
@@ -21,8 +21,8 @@ struct Entered {
 /// Limits the counted bytes of speech that starts on this thread while the guard lives: live heap
 /// allocations, memory-mapped weights and device memory, in MB of 1,048,576 bytes.
 ///
-/// `None` uses the limit of the [settings](super::Settings::memory_limit_bytes). Nested contexts use the
-/// lowest limit, and a context cannot raise the limit of the settings. Speech keeps the limit it
+/// Nested contexts use the lowest limit, and a context cannot raise the limit of the
+/// [settings](super::Settings::memory_limit_bytes). With `None`, only that limit applies. Speech keeps the limit it
 /// started with; another thread enters the limit with [`MemoryContext::enter`].
 ///
 /// ```
@@ -41,7 +41,7 @@ struct Entered {
 pub fn memory_efficient_context(memory_limit_mb: impl Into<Option<u64>>) -> MemoryContextGuard {
     let limit_mb: Option<u64> = memory_limit_mb.into();
     let limit_bytes = limit_mb.map(|limit_mb| limit_mb.saturating_mul(1 << 20));
-    enter(limit_bytes.or_else(default_limit_bytes))
+    enter(limit_bytes)
 }
 
 /// Runs `work` in a [`memory_efficient_context`].
@@ -84,14 +84,8 @@ pub struct MemoryContext {
 impl MemoryContext {
     /// Returns the limit that applies to this thread: the lowest of its contexts and the settings.
     pub fn current() -> Self {
-        // A thread that is ending has no contexts.
-        let lowest = ENTERED.try_with(|entered| {
-            let limits = &entered.borrow().limits;
-            limits.iter().map(|&(_, bytes)| bytes).min()
-        });
-        let limits = [lowest.ok().flatten(), default_limit_bytes()];
         Self {
-            limit_bytes: limits.into_iter().flatten().min(),
+            limit_bytes: get_memory_ledger().effective_limit_bytes(context_limit_bytes()),
         }
     }
 
@@ -104,6 +98,17 @@ impl MemoryContext {
     pub fn enter(&self) -> MemoryContextGuard {
         enter(self.limit_bytes)
     }
+}
+
+/// Returns the lowest limit of this thread's contexts. Requests that start on the thread get it as their
+/// own limit.
+pub(crate) fn context_limit_bytes() -> Option<u64> {
+    let lowest = ENTERED.try_with(|entered| {
+        let limits = &entered.borrow().limits;
+        limits.iter().map(|&(_, bytes)| bytes).min()
+    });
+    // A thread that is ending has no contexts.
+    lowest.ok().flatten()
 }
 
 /// Ends a context when it is dropped, on the thread that entered it.

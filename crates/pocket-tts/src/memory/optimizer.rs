@@ -1,15 +1,13 @@
 //! The choice of a batch size.
 
-use std::num::NonZeroU64;
-
-use batch_planner::{BatchSize, BatchSizeOptimizer, Estimate, MemoryModel, Term};
-use mem_monitor::LimitOrigin;
-use tts_core::memory::{StreamNeed, present};
+use batch_planner::{BatchSize, BatchSizeOptimizer, Estimate, Term};
+use mem_monitor::{Limit, LimitOrigin};
+use tts_core::memory::StreamNeed;
 use tts_core::text::SegmentSize;
 use tts_core::{GenerateOptions, Model, PreparedText};
 
-use super::context::MemoryContext;
-use super::globals::get_memory_monitor;
+use super::context::context_limit_bytes;
+use super::runtime::get_memory_monitor;
 use crate::error::Result;
 use crate::speech::SpeechText;
 
@@ -59,17 +57,18 @@ pub fn get_batch_optimizer(model: &impl AsRef<Model>) -> BatchOptimizer {
 
 impl BatchOptimizer {
     fn new(model: &Model) -> Self {
-        let context = MemoryContext::current().limit_bytes();
+        let ledger = model.ledger();
+        let context = ledger.effective_limit_bytes(context_limit_bytes());
         let monitor = get_memory_monitor();
+        let sample = monitor.latest().unwrap_or_else(|| monitor.sample());
         // Other processes use memory of the control group or machine too, so only the headroom is
-        // available. The configured limit applies to counted bytes, and the context includes it.
-        let effective = monitor.effective_limit().and_then(|limit| {
-            let headroom = match limit.origin {
-                LimitOrigin::Configured => None,
-                _ => limit.headroom_bytes(),
-            };
-            Some(present(model.memory_pool()).saturating_add(headroom?))
-        });
+        // available. The ledger has the configured limit, which applies to counted bytes.
+        let limits = sample.limits.iter();
+        let headroom = limits
+            .filter(|limit| !matches!(limit.origin, LimitOrigin::Configured(_)))
+            .filter_map(Limit::headroom_bytes)
+            .min();
+        let effective = headroom.map(|bytes| ledger.needed_bytes().saturating_add(bytes));
         let limits = [context, effective];
         Self {
             model: model.clone(),
@@ -91,7 +90,7 @@ impl BatchOptimizer {
     /// Not even one segment fits; the message gives the missing bytes.
     pub fn get_optimal_batch_size(&self, sequence_length: usize) -> Result<BatchSize> {
         let need = self.need_of(sequence_length);
-        let optimizer = self.optimizer(&need, self.max_batch_size());
+        let optimizer = self.optimizer(&need, max_batch_size(&self.model));
         Ok(optimizer.get_optimal_batch_size(sequence_length as u64)?)
     }
 
@@ -107,7 +106,7 @@ impl BatchOptimizer {
         sequence_length: usize,
     ) -> Result<Estimate> {
         let need = self.need_of(sequence_length);
-        let optimizer = self.optimizer(&need, self.max_batch_size());
+        let optimizer = self.optimizer(&need, max_batch_size(&self.model));
         Ok(optimizer.estimate_memory_usage(batch_size as u64, sequence_length as u64)?)
     }
 
@@ -138,17 +137,8 @@ impl BatchOptimizer {
         largest: SegmentSize,
         need: &StreamNeed,
     ) -> Result<BatchSize> {
-        let optimizer = self.optimizer(need, segments.min(self.max_batch_size()));
+        let optimizer = self.optimizer(need, segments.min(max_batch_size(&self.model)));
         Ok(optimizer.get_optimal_batch_size(largest.positions() as u64)?)
-    }
-
-    /// Returns the batch size above which more memory gains almost no speed.
-    fn max_batch_size(&self) -> usize {
-        let size = self.model.size();
-        match size.flow_lm_bytes + size.decoder_bytes >= LARGE_MODEL_BYTES {
-            true => LARGE_MODEL_BATCH,
-            false => 1,
-        }
     }
 
     /// Returns the memory of segments of so many positions, as if all were tokens: the prefill's memory does
@@ -161,40 +151,20 @@ impl BatchOptimizer {
     }
 
     fn optimizer(&self, need: &StreamNeed, ceiling: usize) -> BatchSizeOptimizer {
-        let model = &self.model;
-        let cost = model.stream_cost();
-        let positions = NonZeroU64::new(cost.page_positions as u64).unwrap_or(NonZeroU64::MIN);
-        let memory = MemoryModel::new()
-            .with(
-                Term::new("model, voices and the rest of the program")
-                    .fixed(present(model.memory_pool())),
-            )
-            .with(
-                Term::new("KV cache")
-                    .per_item_position(cost.page_bytes / positions)
-                    .paged(positions),
-            )
-            .with(Term::new("decoder state").fixed(need.decoder_state_bytes))
-            .with(
-                Term::new("scratch and pending latents")
-                    .fixed(need.scratch_bytes)
-                    .per_item(need.scratch_bytes_per_segment),
-            )
-            .with(Term::new("queues and bookkeeping").fixed(need.queue_bytes))
-            .with(Term::new("audio").fixed(need.audio_bytes));
+        let memory = self.model.stream_cost().memory_model(need).with(
+            Term::new("model, voices and the rest of the program")
+                .fixed(self.model.ledger().needed_bytes()),
+        );
         let limit_bytes = self.limit_bytes.unwrap_or(u64::MAX);
         BatchSizeOptimizer::new(limit_bytes, memory).with_ceiling(ceiling.max(1) as u64)
     }
 }
 
-/// Chooses a batch size if the options do not set one. If not even one segment fits, returns 1: the stream
-/// is then refused, and the error states the memory that it needs.
-pub(crate) fn batch_size_for(
-    model: &Model,
-    segments: usize,
-    largest: SegmentSize,
-    need: &StreamNeed,
-) -> usize {
-    let answer = BatchOptimizer::new(model).for_segments(segments, largest, need);
-    answer.map_or(1, |answer| answer.batch_size as usize)
+/// Returns the batch size above which more memory gains almost no speed.
+pub(crate) fn max_batch_size(model: &Model) -> usize {
+    let size = model.size();
+    match size.flow_lm_bytes + size.decoder_bytes >= LARGE_MODEL_BYTES {
+        true => LARGE_MODEL_BATCH,
+        false => 1,
+    }
 }

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
+use batch_planner::Sequences;
 use bytesize::ByteSize;
 use serde::Serialize;
-use tts_core::memory::{StreamNeed, counted, present};
+use tts_core::memory::StreamNeed;
 use tts_core::{Model, SpeechRequest, Voice};
 
-use super::context::MemoryContext;
+use super::context::context_limit_bytes;
 use super::format::write_table;
 
 /// The predicted memory of speech: the peak of the process's counted bytes, by category.
@@ -89,21 +90,34 @@ impl MemoryPlan {
         need: &StreamNeed,
         wanted: usize,
     ) -> Self {
-        let pool = model.memory_pool();
-        pool.trim(0);
+        let ledger = model.ledger();
         let counts = requests.iter().map(|request| request.text.segment_count());
         let segments: Option<usize> = counts.sum();
-        let wanted = wanted.min(segments.unwrap_or(usize::MAX)).max(1);
-        let limit_bytes = MemoryContext::current().limit_bytes();
-        let present_bytes = present(pool);
-        let peak_bytes = |batch_size| present_bytes.saturating_add(need.total_bytes(batch_size));
-        let fits = |&size: &usize| limit_bytes.is_none_or(|limit| peak_bytes(size) <= limit);
-        let batch_size = (1..=wanted).rev().find(fits).unwrap_or(1);
+        let longest = requests
+            .iter()
+            .map(|request| request.text.largest_segment())
+            .max_by_key(|size| size.positions())
+            .unwrap_or_default();
+        let own_limit_bytes = requests
+            .iter()
+            .filter_map(|request| request.memory_limit_bytes)
+            .chain(context_limit_bytes())
+            .min();
+        let limit_bytes = ledger.effective_limit_bytes(own_limit_bytes);
+        let sequences = Sequences {
+            count: segments.map_or(u64::MAX, |count| count as u64),
+            length: longest.positions() as u64,
+        };
+        let memory = model.stream_cost().memory_model(need);
+        let capacity = ledger.capacity(own_limit_bytes, &memory, sequences, wanted.max(1) as u64);
+        let batch_size = capacity.map_or(1, |capacity| capacity.batch_size.max(1)) as usize;
+        let present_bytes = ledger.needed_bytes();
+        let peak_bytes = present_bytes.saturating_add(need.total_bytes(batch_size));
 
         let size = model.size();
         let weights_bytes =
             (size.flow_lm_bytes + size.decoder_bytes + size.encoder_bytes.unwrap_or(0)) as u64;
-        let mapped_bytes = counted(pool).mapped;
+        let mapped_bytes = ledger.counted().mapped_bytes;
         let mut voices: Vec<&Voice> = Vec::new();
         for request in requests {
             if !voices.iter().any(|voice| voice.is_same(&request.voice)) {
@@ -131,17 +145,12 @@ impl MemoryPlan {
             ("queues and bookkeeping", need.queue_bytes),
             ("audio", need.audio_bytes),
         ];
-        let longest = requests
-            .iter()
-            .map(|request| request.text.largest_segment())
-            .max_by_key(|size| size.positions())
-            .unwrap_or_default();
         Self {
             segments,
             batch_size,
             longest_segment_tokens: longest.tokens,
             longest_segment_frames: longest.max_frames,
-            peak_bytes: peak_bytes(batch_size),
+            peak_bytes,
             terms: terms
                 .into_iter()
                 .filter(|(_, bytes)| *bytes > 0)

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use tensor_pool::{PeakWindow, heap};
 
 use super::format::amount;
-use super::globals::get_memory_monitor;
 use super::phase::{self, Phase};
+use super::runtime::get_memory_monitor;
 
 /// Interval between samples of RSS: short enough for a frame of speech, at less than a percent of a
 /// core. Peaks between two samples are included where they raise the kernel's high-water mark.

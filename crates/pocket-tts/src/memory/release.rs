@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tensor_pool::heap;
 use tts_core::Model;
 
-use super::globals::{get_memory_pool, models};
+use super::runtime::{get_memory_pool, models};
 
 /// Released memory by its kind. The kinds do not overlap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

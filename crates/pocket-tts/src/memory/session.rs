@@ -7,12 +7,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use leak_detect::Trace;
+use mem_monitor::Quantity;
 use tensor_pool::DEFAULT_MAX_POOL_SIZE;
 
 use super::error::SessionError;
-use super::globals::{
-    SessionToken, get_memory_monitor, get_memory_pool, set_default_limit_bytes, track,
-};
+use super::runtime::{SessionToken, get_memory_ledger, get_memory_monitor, get_memory_pool, track};
 use super::settings::Settings;
 use crate::error::Result;
 use crate::source::chain;
@@ -54,16 +53,16 @@ pub fn init(settings: Settings) -> Result<Session> {
     }
     let monitor = get_memory_monitor();
     get_memory_pool().set_max_pool_size(settings.pool_size);
-    set_default_limit_bytes(settings.memory_limit_bytes);
+    get_memory_ledger().set_limit_bytes(settings.memory_limit_bytes);
     match settings.memory_limit_bytes {
-        Some(limit) => monitor.set_limit_bytes(limit)?,
+        Some(limit) => monitor.set_limit_bytes(Quantity::Counted, limit)?,
         None => monitor.clear_limit(),
     }
     let recording = match settings.profiling {
         true => Some(Recording::begin(monitor, &settings)?),
         false => None,
     };
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(SharedSession {
         settings,
         recording: Mutex::new(recording),
     });
@@ -93,18 +92,23 @@ pub fn init_from_env() -> Result<Session> {
 
 /// Applied settings and their recording. Dropping the session ends both; the recording's files are
 /// written after an error or a panic too.
-#[derive(Debug)]
+///
+/// The recording cannot be traced: it owns a thread and a file, and refers to the monitor of the process.
+#[derive(Debug, Trace)]
 #[must_use = "the settings apply only while this lives"]
 pub struct Session {
-    shared: Arc<Shared>,
+    shared: Arc<SharedSession>,
     /// Dropped after the recording.
+    #[trace(skip)]
     _applied: Applied,
 }
 
 #[derive(Debug, Trace)]
-struct Shared {
+struct SharedSession {
+    /// Paths and numbers, which own no `Arc`.
     #[trace(skip)]
     settings: Settings,
+    /// Cannot be traced, see [`Session`].
     #[trace(skip)]
     recording: Mutex<Option<Recording>>,
 }
@@ -143,7 +147,7 @@ impl Drop for Session {
     }
 }
 
-impl Shared {
+impl SharedSession {
     fn recording(&self) -> MutexGuard<'_, Option<Recording>> {
         self.recording
             .lock()
@@ -166,7 +170,7 @@ struct Applied {
 
 impl Drop for Applied {
     fn drop(&mut self) {
-        set_default_limit_bytes(None);
+        get_memory_ledger().set_limit_bytes(None);
         get_memory_pool().set_max_pool_size(DEFAULT_MAX_POOL_SIZE);
         get_memory_monitor().clear_limit();
     }

@@ -6,12 +6,11 @@ use bytesize::ByteSize;
 use mem_monitor::{Breakdown, RowKind};
 use serde::{Deserialize, Serialize};
 use tensor_pool::heap;
-use tts_core::memory::counted;
 
 use super::context::MemoryContext;
 use super::format::amount;
-use super::globals::{get_memory_monitor, get_memory_pool};
 use super::phase::{self, Phase};
+use super::runtime::{get_memory_ledger, get_memory_monitor, get_memory_pool};
 
 /// Hit rate below which the summary advises a larger pool, as in the guide of the Python version.
 const LOW_HIT_RATE: f64 = 0.5;
@@ -36,11 +35,11 @@ pub struct CountedBytes {
 
 impl CountedBytes {
     fn now() -> Self {
-        let counted = counted(&get_memory_pool());
+        let counted = get_memory_ledger().counted();
         Self {
-            heap_bytes: counted.heap,
-            mapped_bytes: counted.mapped,
-            device_bytes: counted.device,
+            heap_bytes: counted.heap_bytes,
+            mapped_bytes: counted.mapped_bytes,
+            device_bytes: counted.device_bytes,
             total_bytes: counted.total(),
         }
     }

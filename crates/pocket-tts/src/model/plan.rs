@@ -6,14 +6,15 @@ use tts_core::{GenerateOptions, SpeechRequest, Voice};
 
 use super::TtsModel;
 use crate::error::Result;
-use crate::memory::{MemoryPlan, batch_size_for};
+use crate::memory::{MemoryPlan, max_batch_size};
 use crate::speech::SpeechText;
 
 impl TtsModel {
     /// Predicts the memory of [`Self::stream`] for a text, at the batch size and with the limit that the
     /// stream would use.
     ///
-    /// Releases the idle tensors of the pool first, so that the prediction does not include them.
+    /// Idle tensors of the pool, cached voices without users and the voice encoder are not included,
+    /// because they are freed when memory is short.
     ///
     /// ```
     /// # #[cfg(feature = "builtin-voice")] {
@@ -75,22 +76,9 @@ impl TtsModel {
             .iter()
             .filter_map(|request| request.options.batch_size)
             .max();
-        let batch_size = batch_size.unwrap_or_else(|| self.batch_size(&requests));
+        let batch_size = batch_size.unwrap_or_else(|| max_batch_size(self.model()));
         let need = self.need_of(&requests);
         Ok(MemoryPlan::new(self.model(), &requests, &need, batch_size))
-    }
-
-    /// Chooses a batch size for requests whose texts are cut.
-    pub(super) fn batch_size(&self, requests: &[SpeechRequest]) -> usize {
-        let segments = requests
-            .iter()
-            .filter_map(|request| request.text.segment_count());
-        batch_size_for(
-            self.model(),
-            segments.sum(),
-            largest_segment(requests),
-            &self.need_of(requests),
-        )
     }
 
     /// Returns the memory of requests whose texts are cut, including the audio.

@@ -5,6 +5,7 @@ use std::ops::Range;
 use burn::tensor::Tensor;
 use tensor_pool::PooledTensor;
 
+use crate::ledger::ATTENTION_WINDOW_TAG;
 use crate::ops::flex::{self, HostTensor};
 use crate::ops::kernels::{self, Span};
 use crate::ops::{Backend, Heads, RopeTable, Rows, attention};
@@ -30,7 +31,7 @@ impl RingKv {
     ) -> Result<Self, tensor_pool::Error> {
         let shape = [2, batch, context, heads.kv_heads, heads.head_dim];
         Ok(Self {
-            ring: memory.uninitialised(shape, "attention window")?,
+            ring: memory.uninitialised(shape, ATTENTION_WINDOW_TAG)?,
             context,
             position: 0,
         })
@@ -39,6 +40,12 @@ impl RingKv {
     /// Elements of the ring of one stream.
     pub(crate) fn elements(context: usize, heads: &Heads) -> usize {
         2 * context * heads.kv_width()
+    }
+
+    /// Converts a ring without further positions into its tensor, `[k/v, batch, context, kv_head,
+    /// head_dim]`. The tensor leaves the pool.
+    pub(crate) fn into_tensor(self) -> Tensor<5> {
+        self.ring.detach()
     }
 
     /// The ring in memory.

@@ -14,6 +14,7 @@ use tensor_pool::PooledTensor;
 
 use super::flex::{self, HostTensor};
 use super::{Activation, Backend, Matrix, Rows, Vector, kernels};
+use crate::ledger::CONVOLUTION_HISTORY_TAG;
 use crate::state::StateMemory;
 
 /// Sizes of a convolution as the weights file stores it.
@@ -203,7 +204,7 @@ impl CausalConv {
     ) -> Result<ConvState, tensor_pool::Error> {
         let shape = [batch, self.history(), self.inputs];
         let past = if self.history() > 0 {
-            Some(memory.zeros(shape, "convolution history")?)
+            Some(memory.zeros(shape, CONVOLUTION_HISTORY_TAG)?)
         } else {
             None
         };

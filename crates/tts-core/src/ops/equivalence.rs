@@ -2,7 +2,6 @@
 
 use burn::tensor::{Device, Tensor};
 use proptest::prelude::*;
-use tensor_pool::MemoryPool;
 
 use super::flex::HostTensor;
 use super::{
@@ -10,6 +9,7 @@ use super::{
     Rope, Vector, gated_add, modulate, tensor_from, transposed, vec_from,
 };
 use crate::kv::{self, KvRow, PAGE_POSITIONS, PagedKv, RingKv};
+use crate::ledger::Ledger;
 use crate::noise::Noise;
 use crate::state::StateMemory;
 
@@ -20,7 +20,7 @@ fn backends() -> [Backend; 2] {
 }
 
 fn memory() -> StateMemory {
-    StateMemory::new(MemoryPool::default(), &Device::flex())
+    StateMemory::new(Ledger::default(), &Device::flex())
 }
 
 fn noise(seed: u64, count: usize) -> Vec<f32> {

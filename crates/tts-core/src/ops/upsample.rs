@@ -5,6 +5,7 @@ use tensor_pool::PooledTensor;
 
 use super::Vector;
 use super::flex::{self, HostTensor};
+use crate::ledger::UPSAMPLING_TAG;
 use crate::state::StateMemory;
 
 /// A depthwise transposed convolution whose kernel is twice its stride: every output is a weighted
@@ -47,7 +48,7 @@ impl DepthwiseUpsample {
         batch: usize,
         memory: &StateMemory,
     ) -> Result<PooledTensor<3>, tensor_pool::Error> {
-        memory.zeros([batch, 1, self.channels], "upsampling")
+        memory.zeros([batch, 1, self.channels], UPSAMPLING_TAG)
     }
 
     /// Upsamples the next inputs of a batch of streams.

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use crate::config::Config;
 use crate::device::DeviceKind;
 use crate::engine::{ModelParts, RunOptions};
+use crate::ledger::Ledger;
 use crate::model::Model;
 use crate::text::Tokenizer;
 use crate::weights::{Directory, Floats, Weights};
@@ -48,7 +49,7 @@ pub(super) fn path(file: &str) -> PathBuf {
 /// Reads a tensor of a recorded file.
 pub(super) fn recorded(file: &str, name: &str) -> Floats {
     Directory::open(&path(file))
-        .and_then(|file| file.floats(name))
+        .and_then(|file| file.floats(name, &Ledger::default()))
         .unwrap_or_else(|error| panic!("{file} {name}: {error}"))
 }
 
@@ -118,7 +119,7 @@ impl Fixture {
                 RunOptions {
                     device,
                     threads,
-                    memory_pool: None,
+                    ..RunOptions::default()
                 },
             )
             .expect("the model loads"),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::compare;
 use super::fixture::{for_all_models, path};
 use crate::audio::Audio;
+use crate::ledger::Ledger;
 use crate::weights::{Directory, convert};
 
 #[test]
@@ -38,7 +39,7 @@ fn exported_voice_equals_the_reference() {
         let [ours, theirs] = [&ours, &theirs].map(|path| Directory::open(path).expect("readable"));
         for name in names.keys() {
             let [(found, dtype, _), (expected, ..)] = [&ours, &theirs].map(|file| {
-                file.stored(name)
+                file.stored(name, &Ledger::default())
                     .expect("readable")
                     .expect("the tensor exists")
             });

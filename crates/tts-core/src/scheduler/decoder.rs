@@ -10,7 +10,7 @@ use super::generator::Frame;
 use super::progress::Counters;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::ledger::Reservation;
+use crate::ledger::Admission;
 use crate::mimi::MimiDecoderState;
 
 /// Maximum frames decoded in one call. The weights are then read once for all of them. More frames gain
@@ -34,7 +34,8 @@ pub(super) struct Decoder {
     pub(super) max_pending: usize,
     pub(super) is_cancelled: Arc<AtomicBool>,
     pub(super) counters: Arc<Counters>,
-    pub(super) _reservation: Arc<Reservation>,
+    /// Its bytes stay reserved until the decoder ends.
+    pub(super) _admission: Arc<Admission>,
 }
 
 /// A segment with latents that are not decoded yet.

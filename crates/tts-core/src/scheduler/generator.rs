@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 
+use tensor_pool::Reservation;
+
 use super::progress::Counters;
 use super::queue::{QueuedSegment, SegmentQueue};
 use super::sequence::Sequence;
 use crate::engine::Engine;
 use crate::error::{Error, Result, StreamError};
 use crate::flow_lm::{FrameOutput, TimeSchedule};
-use crate::ledger::{MemoryLimit, Reservation};
+use crate::ledger::Admission;
 use crate::noise::Noise;
 
 /// What the generator sends to the decoder. Segment indices run over all requests, in the order of
@@ -30,14 +32,18 @@ pub(super) enum Frame {
 pub(super) struct Generator {
     pub(super) engine: Arc<Engine>,
     pub(super) segments: SegmentQueue,
-    /// Segments generated together.
-    pub(super) batch_size: usize,
+    /// Maximum number of segments generated together.
+    pub(super) max_batch_size: usize,
     pub(super) solver_steps: usize,
-    pub(super) limit: Option<MemoryLimit>,
+    /// Admits one segment at a time.
+    pub(super) admission: Arc<Admission>,
+    /// Reservations of further segments.
+    pub(super) slots: Vec<Reservation>,
+    /// Bytes of each.
+    pub(super) slot_bytes: u64,
     pub(super) is_cancelled: Arc<AtomicBool>,
     pub(super) counters: Arc<Counters>,
     pub(super) frames: SyncSender<Frame>,
-    pub(super) _reservation: Arc<Reservation>,
 }
 
 /// Why the generator ends early.
@@ -72,10 +78,11 @@ impl Generator {
             .install(|| engine.flow_lm.time_schedule(steps));
         let mut next = self.segments.next().transpose()?;
         let mut started = 0;
-        let mut active: Vec<Sequence> = Vec::with_capacity(self.batch_size);
+        let mut active: Vec<Sequence> = Vec::with_capacity(self.max_batch_size);
         loop {
             // A segment that ends makes room for the next one.
-            while active.len() < self.batch_size
+            while next.is_some()
+                && self.has_slot(active.len())
                 && let Some(segment) = next.take()
             {
                 next = self.segments.next().transpose()?;
@@ -84,6 +91,10 @@ impl Generator {
                 active.push(self.start(segment, started, &times)?);
                 started += 1;
                 active.retain(|sequence| !sequence.is_done);
+            }
+            if next.is_none() || self.max_batch_size == 1 {
+                // Other work may use the memory of slots that are not needed any more.
+                self.slots.truncate(active.len().saturating_sub(1));
             }
             if active.is_empty() {
                 return Ok(());
@@ -94,23 +105,32 @@ impl Generator {
         }
     }
 
-    /// Checks the memory limit. If it is exceeded, the batch size is reduced to one from the next
-    /// segment on; if it already is one, generation ends.
+    /// Whether the memory of one more segment is reserved, or can be.
+    fn has_slot(&mut self, active: usize) -> bool {
+        if active >= self.max_batch_size {
+            return false;
+        }
+        if active > self.slots.len() {
+            self.slots
+                .extend(self.admission.reserve_slot(self.slot_bytes));
+        }
+        active <= self.slots.len()
+    }
+
+    /// Checks the memory limit. If it is exceeded, the batch size is one from the next segment on; if it
+    /// already is one, generation ends.
     fn check_limit(&mut self, active: usize) -> Result<(), End> {
         if self.is_cancelled.load(Ordering::Relaxed) {
             return Err(End::Cancelled);
         }
-        let Some(limit) = &self.limit else {
-            return Ok(());
-        };
         // The batch size was reduced, and the segments started before are still being generated.
-        if active > self.batch_size {
+        if active > self.max_batch_size {
             return Ok(());
         }
-        match limit.check(self.engine.memory.pool()) {
+        match self.admission.check() {
             Ok(()) => Ok(()),
             Err(_) if active > 1 => {
-                self.batch_size = 1;
+                self.max_batch_size = 1;
                 tracing::info!("memory is short: the batch size is 1 from the next segment on");
                 Ok(())
             }

@@ -1,7 +1,10 @@
 //! The memory of a stream, computed from the sizes of its model.
 
+use std::num::NonZeroU64;
+
+use batch_planner::{MemoryModel, Term};
+
 use crate::engine::Engine;
-use crate::ledger::BatchNeed;
 use crate::scheduler::{CHUNKS_AHEAD, FRAMES_AHEAD, FRAMES_PER_CALL, PENDING_FRAMES_PER_SEGMENT};
 use crate::text::SegmentSize;
 
@@ -99,6 +102,29 @@ impl StreamCost {
     }
 }
 
+impl StreamCost {
+    /// Returns the memory of streams as a model of a batch planner. The length of a sequence is its number
+    /// of [positions](SegmentSize::positions).
+    #[must_use]
+    pub fn memory_model(&self, need: &StreamNeed) -> MemoryModel {
+        let positions = NonZeroU64::new(self.page_positions as u64).unwrap_or(NonZeroU64::MIN);
+        MemoryModel::new()
+            .with(
+                Term::new("KV cache")
+                    .per_item_position(self.page_bytes / positions)
+                    .paged(positions),
+            )
+            .with(Term::new("decoder state").fixed(need.decoder_state_bytes))
+            .with(
+                Term::new("scratch and pending latents")
+                    .fixed(need.scratch_bytes)
+                    .per_item(need.scratch_bytes_per_segment),
+            )
+            .with(Term::new("queues and bookkeeping").fixed(need.queue_bytes))
+            .with(Term::new("audio").fixed(need.audio_bytes))
+    }
+}
+
 impl StreamNeed {
     /// Adds audio that is retained until the end.
     #[must_use]
@@ -132,13 +158,7 @@ impl StreamNeed {
     /// Returns the memory at a batch size.
     #[must_use]
     pub fn total_bytes(&self, batch_size: usize) -> u64 {
-        self.batch().bytes(batch_size)
-    }
-
-    pub(crate) fn batch(&self) -> BatchNeed {
-        BatchNeed {
-            fixed_bytes: self.fixed_bytes(),
-            bytes_per_item: self.bytes_per_segment(),
-        }
+        let segments = self.bytes_per_segment().saturating_mul(batch_size as u64);
+        self.fixed_bytes().saturating_add(segments)
     }
 }

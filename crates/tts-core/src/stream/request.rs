@@ -1,6 +1,5 @@
 //! Requests for speech.
 
-use crate::ledger::MemoryLimit;
 use crate::options::GenerateOptions;
 use crate::text::PreparedText;
 use crate::voice::Voice;
@@ -15,28 +14,32 @@ pub struct SpeechRequest {
     pub text: PreparedText,
     /// The options.
     pub options: GenerateOptions,
-    /// The memory limit. In a batch, the smallest limit applies to all requests.
-    pub memory_limit: Option<MemoryLimit>,
+    /// Limit of the process's [counted](crate::memory::Counted) bytes while the request runs, in addition
+    /// to the [ledger's](crate::memory::Ledger::set_limit_bytes). In a batch, the smallest limit applies
+    /// to all requests.
+    pub memory_limit_bytes: Option<u64>,
 }
 
 impl SpeechRequest {
-    /// Creates a request without a memory limit.
+    /// Creates a request without a memory limit of its own.
     #[must_use]
     pub fn new(voice: Voice, text: PreparedText, options: GenerateOptions) -> Self {
         Self {
             voice,
             text,
             options,
-            memory_limit: None,
+            memory_limit_bytes: None,
         }
     }
 
     /// Sets the memory limit.
     #[must_use]
-    pub fn with_memory_limit(self, limit: MemoryLimit) -> Self {
+    pub fn with_memory_limit_bytes(self, bytes: u64) -> Self {
         Self {
-            memory_limit: Some(limit),
+            memory_limit_bytes: Some(bytes),
             ..self
         }
     }
 }
+
+crate::traced::trace_fields!(SpeechRequest: voice, text);

@@ -5,7 +5,6 @@ use std::path::Path;
 use super::{SpeechRequest, SpeechStream};
 use crate::config::Config;
 use crate::engine::{ModelParts, RunOptions};
-use crate::ledger::{MemoryLimit, present};
 use crate::model::Model;
 use crate::options::GenerateOptions;
 use crate::text::{PreparedText, Tokenizer};
@@ -41,8 +40,8 @@ fn options() -> GenerateOptions {
 
 /// A request within a limit that is not exceeded.
 fn request(model: &Model, voice: &Voice, text: &PreparedText) -> SpeechRequest {
-    let limit = MemoryLimit::new(present(model.memory_pool()) + (1 << 30));
-    SpeechRequest::new(voice.clone(), text.clone(), options()).with_memory_limit(limit)
+    let limit = model.ledger().present_bytes() + (1 << 30);
+    SpeechRequest::new(voice.clone(), text.clone(), options()).with_memory_limit_bytes(limit)
 }
 
 fn read_to_end(stream: SpeechStream) -> usize {
@@ -86,7 +85,7 @@ fn long_text_is_tokenized_only_as_far_as_it_is_spoken() {
     for is_limited in [true, false] {
         let mut request = request(&model, &voice, &text);
         if !is_limited {
-            request.memory_limit = None;
+            request.memory_limit_bytes = None;
         }
         let mut stream = model.stream(request).unwrap();
         stream.next().unwrap().unwrap();

@@ -263,3 +263,5 @@ impl Cursor {
         self.sentencepiece.take_unknown(count)
     }
 }
+
+crate::traced::trace_fields!(Tokenizer:);

@@ -10,6 +10,7 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::tensor::{self, Floats, Mapping, RowTable, Stored};
 use super::{Component, Result, TensorSpec, WeightMismatch, WeightsError};
+use crate::ledger::Ledger;
 
 /// Largest header that is read. The released models' headers are under 40 kB; the limit of the
 /// `safetensors` crate is 100 MB.
@@ -241,12 +242,12 @@ impl Directory {
     }
 
     /// Reads a tensor's values.
-    pub(crate) fn floats(&self, name: &str) -> Result<Floats> {
+    pub(crate) fn floats(&self, name: &str, ledger: &Ledger) -> Result<Floats> {
         let floats = match self.entry(name)? {
-            Entry::Plain(location) => Floats::read(location.map()?, location.dtype),
+            Entry::Plain(location) => Floats::read(location.map(ledger)?, location.dtype),
             Entry::WeightNorm { gain, direction } => {
-                let gains = Floats::read(gain.map()?, gain.dtype);
-                let mut values = Floats::read(direction.map()?, direction.dtype).into_vec();
+                let gains = Floats::read(gain.map(ledger)?, gain.dtype);
+                let mut values = Floats::read(direction.map(ledger)?, direction.dtype).into_vec();
                 let width = values.len() / gains.len().max(1);
                 for (row, gain) in values.chunks_exact_mut(width.max(1)).zip(gains.iter()) {
                     let norm = row.iter().map(|value| value * value).sum::<f32>().sqrt();
@@ -266,19 +267,36 @@ impl Directory {
     }
 
     /// Returns a tensor's bytes, type and shape, or `None` if there is no such tensor.
-    pub(crate) fn stored(&self, name: &str) -> Result<Option<(Stored, Dtype, &[usize])>> {
+    pub(crate) fn stored(
+        &self,
+        name: &str,
+        ledger: &Ledger,
+    ) -> Result<Option<(Stored, Dtype, &[usize])>> {
         match self.entries.get(name) {
-            Some(Entry::Plain(location)) => {
-                Ok(Some((location.map()?, location.dtype, &location.shape)))
-            }
+            Some(Entry::Plain(location)) => Ok(Some((
+                location.map(ledger)?,
+                location.dtype,
+                &location.shape,
+            ))),
             _ => Ok(None),
         }
     }
 
+    /// Returns a tensor's type, shape and stored bytes without mapping it, or `None` if there is no such
+    /// tensor.
+    pub(crate) fn describe(&self, name: &str) -> Option<(Dtype, &[usize], usize)> {
+        match self.entries.get(name) {
+            Some(Entry::Plain(location)) => Some((location.dtype, &location.shape, location.len)),
+            _ => None,
+        }
+    }
+
     /// Opens a tensor as a table of rows.
-    pub(super) fn row_table(&self, name: &str, width: usize) -> Result<RowTable> {
+    pub(super) fn row_table(&self, name: &str, width: usize, ledger: &Ledger) -> Result<RowTable> {
         match self.entry(name)? {
-            Entry::Plain(location) => Ok(RowTable::new(location.map()?, location.dtype, width)),
+            Entry::Plain(location) => {
+                Ok(RowTable::new(location.map(ledger)?, location.dtype, width))
+            }
             Entry::WeightNorm { .. } => Err(WeightsError::format(
                 self.first_path(),
                 format!("{name} is weight-normalized, but embeddings are not"),
@@ -353,7 +371,7 @@ impl Entry {
 
 impl Location {
     /// Maps the stored bytes.
-    fn map(&self) -> Result<Stored> {
+    fn map(&self, ledger: &Ledger) -> Result<Stored> {
         let path = &self.source.path;
         match &self.source.data {
             Data::Static(bytes) => {
@@ -382,7 +400,10 @@ impl Location {
                         .len(self.len)
                         .map(file)
                 };
-                Ok(Stored::Mapped(Arc::new(Mapping::new(map.map_err(io)?))))
+                Ok(Stored::Mapped(Arc::new(Mapping::new(
+                    map.map_err(io)?,
+                    ledger,
+                ))))
             }
         }
     }

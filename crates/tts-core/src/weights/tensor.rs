@@ -7,7 +7,7 @@ use half::{bf16, f16};
 use safetensors::Dtype;
 
 use super::{Result, WeightsError};
-use crate::ledger::LedgerEntry;
+use crate::ledger::{Ledger, LedgerEntry};
 
 /// The bytes of one tensor as stored.
 #[derive(Clone, Debug)]
@@ -24,9 +24,9 @@ pub(crate) struct Mapping {
 }
 
 impl Mapping {
-    pub(super) fn new(map: memmap2::Mmap) -> Self {
+    pub(super) fn new(map: memmap2::Mmap, ledger: &Ledger) -> Self {
         Self {
-            _ledger: LedgerEntry::mapped(map.len()),
+            _ledger: LedgerEntry::mapped(ledger, map.len()),
             map,
         }
     }

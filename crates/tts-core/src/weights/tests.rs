@@ -11,8 +11,9 @@ use super::{Component, Directory, Loader, Weights, WeightsError};
 use crate::components::expected_tensors;
 use crate::config::Config;
 use crate::flow_lm::FlowLm;
+use crate::ledger::Ledger;
 use crate::ops::Backend;
-use crate::voice::{VoiceError, VoiceKv, VoiceShape};
+use crate::voice::{VoiceError, VoiceFile, VoiceShape};
 
 type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 
@@ -117,7 +118,7 @@ fn rejects_values_that_are_not_finite() {
     bytes[..4].copy_from_slice(&f32::NAN.to_le_bytes());
     let path = write(folder.path(), "nan.safetensors", &tensors);
     let weights = Weights::open(&path).expect("the header is fine");
-    let error = loader(&weights)
+    let error = loader(&weights, &Ledger::default())
         .values("flow_lm.bos_emb", &[16])
         .expect_err("it is not finite");
     let message = error.to_string();
@@ -215,7 +216,11 @@ fn two_files_with_training_names_give_the_same_model() {
     );
     let whole = Weights::open(fixture("model.safetensors")).expect("it is valid");
     for spec in expected_tensors(&config()) {
-        let [a, b] = [&pair, &whole].map(|file| file.directory.floats(&spec.name).expect("there"));
+        let [a, b] = [&pair, &whole].map(|file| {
+            file.directory
+                .floats(&spec.name, &Ledger::default())
+                .expect("there")
+        });
         for (a, b) in a.iter().zip(b.iter()) {
             assert!(
                 (a - b).abs() <= 1e-6 * b.abs(),
@@ -231,11 +236,11 @@ fn rejects_the_voice_of_another_model() {
     let path = fixture("../small_pointwise/voice.safetensors");
     let file = Directory::open(&path).expect("it is a safetensors file");
     assert!(
-        file.stored("transformer.layers.0.self_attn/cache")
+        file.stored("transformer.layers.0.self_attn/cache", &Ledger::default())
             .expect("readable")
             .is_some()
     );
-    let error = VoiceKv::read(
+    let error = VoiceFile::open(
         &file,
         &path,
         &VoiceShape {
@@ -247,7 +252,7 @@ fn rejects_the_voice_of_another_model() {
                 context: None,
             },
         },
-        &any_device(),
+        &Ledger::default(),
     )
     .expect_err("the heads differ");
     assert!(matches!(error, VoiceError::Mismatch { .. }));
@@ -260,7 +265,8 @@ fn rejects_the_voice_of_another_model() {
 #[test]
 fn loader_rejects_another_shape_and_a_missing_tensor() {
     let weights = Weights::open(fixture("model.safetensors")).expect("it is valid");
-    let loader = loader(&weights);
+    let ledger = Ledger::default();
+    let loader = loader(&weights, &ledger);
     let message = |result: Result<Vec<f32>, WeightsError>| match result {
         Ok(_) => panic!("the tensor was accepted"),
         Err(error) => error.to_string(),
@@ -283,7 +289,8 @@ fn dry_run_counts_the_bytes_that_loading_prepares() {
         FlowLm::load(loader, &config).expect("the weights fit the config");
         loader.prepared_bytes()
     };
-    let loaded = run(&Loader::new(&weights, Component::FlowLm, &backend));
+    let ledger = Ledger::default();
+    let loaded = run(&Loader::new(&weights, Component::FlowLm, &backend, &ledger));
     let planned = run(&Loader::dry_run(Component::FlowLm));
     if backend.uses_kernels() {
         assert_eq!(planned, loaded);
@@ -292,8 +299,9 @@ fn dry_run_counts_the_bytes_that_loading_prepares() {
     }
 }
 
-fn loader(weights: &Weights) -> Loader<'_> {
-    Loader::new(weights, Component::FlowLm, &Backend::new(&any_device()))
+fn loader<'a>(weights: &'a Weights, ledger: &'a Ledger) -> Loader<'a> {
+    let backend = Backend::new(&any_device());
+    Loader::new(weights, Component::FlowLm, &backend, ledger)
 }
 
 fn any_device() -> burn::tensor::Device {

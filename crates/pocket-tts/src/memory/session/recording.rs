@@ -10,9 +10,9 @@ use tracing_subscriber::registry::Registry;
 use super::files::{self, ProfileFiles};
 use crate::error::Result;
 use crate::memory::error::SessionError;
-use crate::memory::globals::{get_memory_monitor, models, set_tracking, span_layer};
 use crate::memory::profile::CHECK_INTERVAL;
 use crate::memory::report::ProfileReport;
+use crate::memory::runtime::{get_memory_monitor, models, set_tracking, span_layer};
 use crate::memory::settings::Settings;
 use crate::memory::summary;
 

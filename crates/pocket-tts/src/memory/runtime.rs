@@ -1,49 +1,81 @@
 //! All process-wide state of this crate.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, LazyLock, Weak};
 
 use leak_detect::{ReferenceCycleDetector, Trace};
 use mem_monitor::{DevicePool, HeapCounter, MemoryMonitor, SpanLayer};
-use tensor_pool::{MemoryPool, PeakWindow, heap};
+use tensor_pool::{DeviceMemory, MemoryPool, PeakWindow, heap};
+use tts_core::memory::Ledger;
 
 use super::categories;
 use super::models::{LoadedModel, ModelRegistry};
 
-static POOL: LazyLock<MemoryPool> = LazyLock::new(MemoryPool::default);
+/// The memory system of the process.
+struct Runtime {
+    /// Every model of the process is loaded with it.
+    ledger: Ledger,
+    models: Arc<ModelRegistry>,
+    monitor: MemoryMonitor,
+    detector: ReferenceCycleDetector,
+    /// Whether a session is open.
+    session_open: AtomicBool,
+    /// Whether new objects are added to the cycle detector.
+    tracking: AtomicBool,
+}
 
-static MONITOR: LazyLock<MemoryMonitor> = LazyLock::new(|| {
-    let device = |read: fn(&tensor_pool::DeviceMemory) -> u64| {
-        move || {
-            let devices = get_memory_pool().get_stats().devices;
-            (!devices.is_empty()).then(|| devices.iter().map(read).sum::<u64>())
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(Runtime::new);
+
+impl Runtime {
+    fn new() -> Self {
+        let ledger = Ledger::default();
+        let models = Arc::new(ModelRegistry::default());
+        ledger.add_reclaimer(&models);
+        let device = |read: fn(&DeviceMemory) -> u64| {
+            let pool = ledger.pool().clone();
+            move || {
+                let devices = pool.get_stats().devices;
+                (!devices.is_empty()).then(|| devices.iter().map(read).sum::<u64>())
+            }
+        };
+        let counted = {
+            let ledger = ledger.clone();
+            move || Some(ledger.counted().total())
+        };
+        let monitor = MemoryMonitor::builder()
+            .heap(heap_counter())
+            .counted(counted)
+            .source(
+                DevicePool::new("devices", device(|device| device.in_use_bytes))
+                    .with_reserved(device(|device| device.reserved_bytes)),
+            )
+            .build()
+            // `build` fails only for invalid settings, and none is set.
+            .unwrap_or_default();
+        categories::register(&monitor, &ledger, &models);
+        Self {
+            ledger,
+            models,
+            monitor,
+            detector: ReferenceCycleDetector::new(),
+            session_open: AtomicBool::new(false),
+            tracking: AtomicBool::new(false),
         }
-    };
-    let monitor = MemoryMonitor::builder()
-        .heap(heap_counter())
-        .source(
-            DevicePool::new("devices", device(|device| device.in_use_bytes))
-                .with_reserved(device(|device| device.reserved_bytes)),
-        )
-        .build()
-        // `build` fails only for invalid settings, and none is set.
-        .unwrap_or_default();
-    categories::register(&monitor, &POOL, &MODELS);
-    monitor
-});
+    }
+}
 
-static DETECTOR: ReferenceCycleDetector = ReferenceCycleDetector::new();
-
-static MODELS: ModelRegistry = ModelRegistry::new();
-
-/// The limit outside of any context.
-static DEFAULT_LIMIT_BYTES: RwLock<Option<u64>> = RwLock::new(None);
-
-/// Whether a session is open.
-static SESSION_OPEN: AtomicBool = AtomicBool::new(false);
-
-/// Whether new objects are added to the cycle detector.
-static TRACKING: AtomicBool = AtomicBool::new(false);
+/// Returns the ledger of this process: the bytes in use, the reservations of running work, and the limit.
+/// All models are loaded with it.
+///
+/// ```
+/// use pocket_tts::memory::get_memory_ledger;
+///
+/// let ledger = get_memory_ledger();
+/// println!("{} bytes in use, {} reserved", ledger.counted().total(), ledger.reserved_bytes());
+/// ```
+pub fn get_memory_ledger() -> &'static Ledger {
+    &RUNTIME.ledger
+}
 
 /// Returns the pool that all streams lease their state from. Clones refer to the same pool.
 ///
@@ -64,7 +96,7 @@ static TRACKING: AtomicBool = AtomicBool::new(false);
 /// # Ok::<(), pocket_tts::Error>(())
 /// ```
 pub fn get_memory_pool() -> MemoryPool {
-    POOL.clone()
+    RUNTIME.ledger.pool().clone()
 }
 
 /// Returns the monitor of this process. It samples every 5 s once it is started. It reports the
@@ -88,12 +120,14 @@ pub fn get_memory_pool() -> MemoryPool {
 /// println!("{}", monitor.breakdown());
 /// ```
 pub fn get_memory_monitor() -> &'static MemoryMonitor {
-    &MONITOR
+    &RUNTIME.monitor
 }
 
 /// Returns the reference cycle detector of this process. While a session
 /// [profiles](super::Settings::profiling), it tracks models, cached voices and the session. A program
-/// can add any object that implements [`Trace`].
+/// can add any object that implements [`Trace`]. From a model, it follows voices, observers of downloads
+/// and [callbacks](super::TracedFn). Threads of streams, recordings and closures without a `TracedFn`
+/// cannot be traced: they count as external owners.
 ///
 /// ```
 /// use std::sync::{Arc, Mutex};
@@ -118,7 +152,7 @@ pub fn get_memory_monitor() -> &'static MemoryMonitor {
 /// assert_eq!(detector.detect_cycles(), 1);
 /// ```
 pub fn get_cycle_detector() -> &'static ReferenceCycleDetector {
-    &DETECTOR
+    &RUNTIME.detector
 }
 
 /// Creates a `tracing` layer that records spans as phases, for programs that install their own subscriber.
@@ -141,37 +175,24 @@ pub fn span_layer() -> SpanLayer {
 
 /// Enables or disables the tracking of new objects.
 pub(super) fn set_tracking(enabled: bool) {
-    TRACKING.store(enabled, Ordering::Relaxed);
+    RUNTIME.tracking.store(enabled, Ordering::Relaxed);
 }
 
 /// Adds an object to the cycle detector if tracking is enabled.
 pub(crate) fn track<T: Trace + Send + Sync + 'static>(object: &Arc<T>) {
-    if TRACKING.load(Ordering::Relaxed) {
-        DETECTOR.track_object(object);
+    if RUNTIME.tracking.load(Ordering::Relaxed) {
+        RUNTIME.detector.track_object(object);
     }
 }
 
 /// Registers a loaded model until it is dropped.
 pub(crate) fn register_model(model: Weak<dyn LoadedModel>) {
-    MODELS.add(model);
+    RUNTIME.models.add(model);
 }
 
 /// Returns the registry of loaded models.
 pub(super) fn models() -> &'static ModelRegistry {
-    &MODELS
-}
-
-/// Returns the limit outside of any context.
-pub(super) fn default_limit_bytes() -> Option<u64> {
-    *DEFAULT_LIMIT_BYTES
-        .read()
-        .unwrap_or_else(PoisonError::into_inner)
-}
-
-pub(super) fn set_default_limit_bytes(limit: Option<u64>) {
-    *DEFAULT_LIMIT_BYTES
-        .write()
-        .unwrap_or_else(PoisonError::into_inner) = limit;
+    &RUNTIME.models
 }
 
 /// Proof that this session is the only open one. Dropping the token allows the next session to open.
@@ -181,13 +202,13 @@ pub(super) struct SessionToken(());
 impl SessionToken {
     /// Returns `None` if a session is open.
     pub(super) fn acquire() -> Option<Self> {
-        (!SESSION_OPEN.swap(true, Ordering::SeqCst)).then_some(Self(()))
+        (!RUNTIME.session_open.swap(true, Ordering::SeqCst)).then_some(Self(()))
     }
 }
 
 impl Drop for SessionToken {
     fn drop(&mut self) {
-        SESSION_OPEN.store(false, Ordering::SeqCst);
+        RUNTIME.session_open.store(false, Ordering::SeqCst);
     }
 }
 
