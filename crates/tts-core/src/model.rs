@@ -318,3 +318,5 @@ fn prepare_text(
         rules,
     )?)
 }
+
+crate::traced::trace_fields!(Model: engine);

@@ -17,7 +17,10 @@ static ALLOCATOR: PoolAllocator = PoolAllocator::new();
 const LOOSENESS: u64 = 1 << 20;
 
 /// Bytes of the long texts.
-const LONG: usize = 5 << 20;
+const LONG: usize = 2 << 20;
+
+/// Time until the first segment of a long text is cut, on a busy machine.
+const FIRST_SEGMENT: Duration = Duration::from_secs(2);
 
 /// Texts that are repeated: ordinary ones, and ones that could make a buffer grow.
 const UNITS: [&str; 17] = [
@@ -52,48 +55,53 @@ fn text(unit: &str, bytes: usize) -> String {
 }
 
 struct Measured {
-    /// Bytes at the peak of preparing, and those held afterwards.
+    /// Bytes at the peak of preparing.
     preparing: u64,
-    held: u64,
     /// Bytes at the peak of cutting the first segments.
     cutting: u64,
-    first_segment: Duration,
+    preparing_bound: u64,
+    cutting_bound: u64,
 }
 
 fn live() -> u64 {
     ALLOCATOR.stats().live_bytes
 }
 
+/// Bytes by which a measured peak can exceed the true one.
+fn slack() -> u64 {
+    ALLOCATOR.stats().peak_slack_bytes
+}
+
 fn measure(model: &Model, unit: &str, bytes: usize, options: &GenerateOptions) -> Measured {
     let text = text(unit, bytes);
     let before = live();
-    let start = Instant::now();
     let window = PeakWindow::new();
     let prepared = model
         .prepare(text.as_str(), options)
         .expect("there are words");
     let preparing = window.peak_bytes().expect("it is installed") - before;
     drop(window);
+    let preparing_bound = model.preparing_bytes(text.len(), options);
     let held = live() - before;
     // What the text holds is known exactly, but for the blocks' headers of shared values.
-    println!("{} {held}", prepared.size_bytes());
     assert!(
-        prepared.size_bytes().abs_diff(held) < 10240,
+        prepared.size_bytes().abs_diff(held) < 1024,
         "{unit:?}: {held}"
     );
     assert!(
-        preparing <= model.preparing_bytes(text.len(), options),
+        preparing <= preparing_bound + slack(),
         "{unit:?}: {preparing}"
     );
 
     let before = live();
     let window = PeakWindow::new();
+    let start = Instant::now();
     let mut segments = prepared.segments().expect("the tokenizer works");
     let first = segments.next().expect("a segment").expect("it is cut");
-    let first_segment = start.elapsed();
+    assert!(start.elapsed() < FIRST_SEGMENT, "{unit:?}");
     let largest = prepared.largest_segment();
     let mut largest_found = first.size();
-    for segment in segments.take(5_000) {
+    for segment in segments.take(300) {
         let size = segment.expect("it is cut").size();
         if size.positions() > largest_found.positions() {
             largest_found = size;
@@ -102,45 +110,53 @@ fn measure(model: &Model, unit: &str, bytes: usize, options: &GenerateOptions) -
     let cutting = window.peak_bytes().expect("it is installed") - before;
     assert!(largest_found.positions() <= largest.positions(), "{unit:?}");
     if prepared.segment_count().is_none() {
-        assert!(cutting <= prepared.cutting_bytes(), "{unit:?}: {cutting}");
+        assert!(
+            cutting <= prepared.cutting_bytes() + slack(),
+            "{unit:?}: {cutting}"
+        );
     }
     Measured {
         preparing,
-        held,
         cutting,
-        first_segment,
+        preparing_bound,
+        cutting_bound: prepared.cutting_bytes(),
     }
 }
 
 #[test]
 fn memory_of_a_text_is_bounded_whatever_its_characters() {
     assert!(ALLOCATOR.install());
-    for name in ["lsd", "small_pointwise"] {
-        let (model, _) = support::model(name);
-        for max_tokens in [1, 50, 2000] {
+    for (name, all_max_tokens) in [("lsd", &[50, 1, 2000][..]), ("small_pointwise", &[50])] {
+        let (model, voice) = support::model(name);
+        // Starts all threads, which allocate.
+        let request = support::request(&model, &voice, "Hi.", &GenerateOptions::default());
+        model.generate(request).expect("speech is generated");
+        for &max_tokens in all_max_tokens {
             let options = GenerateOptions::default().with_max_tokens(max_tokens);
-            // Tables that exist once.
-            measure(&model, "a, ", 1 << 20, &options);
-            let mut worst = [0, 0];
-            for (is_long, bytes) in [(0, CUT_AT_ONCE_BYTES - 16), (1, LONG)] {
-                let mut cutting = 0;
-                for unit in UNITS {
-                    let found = measure(&model, unit, bytes, &options);
+            for bytes in [CUT_AT_ONCE_BYTES - 16, LONG] {
+                let measured = UNITS.map(|unit| measure(&model, unit, bytes, &options));
+                let worst = |bytes: fn(&Measured) -> u64| measured.iter().map(bytes).max();
+                let cases = [
+                    (
+                        "preparing",
+                        worst(|it| it.preparing),
+                        measured[0].preparing_bound,
+                    ),
+                    ("cutting", worst(|it| it.cutting), measured[0].cutting_bound),
+                ];
+                for (what, worst, bound) in cases {
+                    let worst = worst.expect("there are texts");
                     println!(
-                        "{name} {max_tokens} {bytes} {unit:?}: preparing {}, held {}, cutting {}, {:?}",
-                        found.preparing, found.held, found.cutting, found.first_segment
+                        "{name}, {max_tokens} tokens, {bytes} bytes: {what} {worst} of {bound}"
                     );
-                    worst[is_long] = found.preparing.max(worst[is_long]);
-                    cutting = found.cutting.max(cutting);
+                    if max_tokens == 50 && bound > 0 {
+                        assert!(
+                            bound - slack() <= worst + LOOSENESS.max(worst / 20),
+                            "{what}"
+                        );
+                    }
                 }
-                println!(
-                    "bound {} worst {}",
-                    model.preparing_bytes(bytes, &options),
-                    worst[is_long]
-                );
-                println!("cutting worst {cutting}");
             }
         }
     }
-    let _ = LOOSENESS;
 }

@@ -35,7 +35,7 @@ const USER_DEFINED_SCORE: f32 = 0.1;
 const WORD_BYTES: usize = 4 << 10;
 
 /// Bytes of a run of unknown characters that are collected to report them.
-const UNKNOWN_RUN_BYTES: usize = 256;
+const UNKNOWN_RUN_BYTES: usize = 64;
 
 /// A unigram vocabulary with its normalizer.
 #[derive(Debug)]
@@ -99,10 +99,10 @@ struct Node {
 }
 
 impl SentencePiece {
-    /// An upper bound of the bytes that encoding takes beside text and ids: the nodes of a word and its
-    /// bytes, of vectors that grow by doubling.
+    /// An upper bound of the bytes that encoding two texts in turns takes beside text and ids: the nodes
+    /// of a word and its bytes, in vectors that grow by doubling.
     pub(super) const SCRATCH_BYTES: usize =
-        2 * (size_of::<Node>() + 1) * (WORD_BYTES + MAX_RULE_BYTES);
+        2 * 2 * (size_of::<Node>() + 1) * (WORD_BYTES + MAX_RULE_BYTES);
 
     pub(super) fn longest_piece_bytes(&self) -> usize {
         let lengths = self.pieces.iter().map(|piece| piece.text.len());

@@ -84,6 +84,8 @@ impl Source {
     }
 }
 
+crate::traced::trace_fields!(SourceText:);
+
 #[cfg(test)]
 mod tests {
     use super::*;

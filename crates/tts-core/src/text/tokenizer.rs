@@ -159,7 +159,7 @@ impl Tokenizer {
         }
     }
 
-    /// Returns an upper bound of the bytes that encoding or decoding takes beside text and ids.
+    /// Returns an upper bound of the bytes that encoding two texts in turns takes beside text and ids.
     pub(super) fn scratch_bytes(&self) -> usize {
         match &self.kind {
             Kind::SentencePiece(_) => SentencePiece::SCRATCH_BYTES,
@@ -263,3 +263,5 @@ impl Cursor {
         self.sentencepiece.take_unknown(count)
     }
 }
+
+crate::traced::trace_fields!(Tokenizer:);

@@ -13,9 +13,8 @@ const BOOKKEEPING_BYTES: usize = 64 << 10;
 /// current segment, and its normalized form.
 const SENTENCE_COPIES: usize = 4;
 
-/// A vector that grows by doubling has up to twice the capacity that it uses, and while it grows, half of
-/// that once more.
-const GROWTH: usize = 3;
+/// Bytes of text whose tokens are encoded together: a word of maximum length.
+const WORD_BYTES: usize = 5 << 10;
 
 impl PreparedText {
     /// Returns the bytes that the prepared text holds: the text as it was given, and its segments if
@@ -65,10 +64,13 @@ pub(crate) fn preparing_bytes(tokenizer: &Tokenizer, text_bytes: usize, max_toke
 /// Returns an upper bound of the bytes that cutting a text on demand allocates at any time.
 fn cutting_bytes(tokenizer: &Tokenizer, max_tokens: usize) -> u64 {
     let bytes_per_token = size_of::<u32>() + tokenizer.longest_token_bytes();
+    // A vector that grows by doubling has up to twice the capacity that it uses, and one vector at a time
+    // is copied to a larger one.
     let sentence_bytes = sentence_tokens(max_tokens)
         .saturating_mul(bytes_per_token)
-        .saturating_mul(SENTENCE_COPIES * GROWTH);
-    // The stream of the text and that of a sentence.
-    let stream_bytes = 2 * (AHEAD_BYTES + tokenizer.scratch_bytes());
-    sentence_bytes.saturating_add(stream_bytes + BOOKKEEPING_BYTES) as u64
+        .saturating_mul(2 * SENTENCE_COPIES + 1);
+    // The stream of the text and that of a sentence, with a token for each byte of a word.
+    let ahead_bytes = 2 * (AHEAD_BYTES + 3 * size_of::<u32>() * WORD_BYTES);
+    let fixed_bytes = ahead_bytes + tokenizer.scratch_bytes() + BOOKKEEPING_BYTES;
+    sentence_bytes.saturating_add(fixed_bytes) as u64
 }
