@@ -139,6 +139,7 @@ impl Engine {
             options.memory_limit_bytes,
             "loading the model",
             loading_bytes,
+            Threads::planned(options.threads),
         )?;
         let device = options.device.open()?;
         let backend = Backend::new(&device);

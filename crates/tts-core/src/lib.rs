@@ -78,7 +78,9 @@ mod weights;
 /// *Counted* bytes are live heap allocations, memory-mapped weights and device memory in use. Limits and
 /// predictions apply to them.
 pub mod memory {
-    pub use crate::ledger::{Counted, KV_CACHE_TAG, Ledger, MemoryError, Reclaim};
+    pub use crate::ledger::{
+        Counted, KV_CACHE_TAG, Ledger, Limit, LimitOrigin, MemoryError, Reclaim, SystemLimit,
+    };
     pub use crate::stream::{StreamCost, StreamNeed};
 }
 
