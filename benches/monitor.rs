@@ -38,7 +38,7 @@ fn sources(c: &mut Criterion) {
         ("process", Box::new(ProcessSource::new(root))),
         ("status", Box::new(StatusSource::new(root))),
         ("pss", Box::new(PssSource::new(root))),
-        ("machine", Box::new(MachineSource::new())),
+        ("machine", Box::new(MachineSource::new(root))),
         ("cgroup", Box::new(CgroupSource::new(root))),
         ("pressure", Box::new(PressureSource::new(root))),
     ];
@@ -66,7 +66,7 @@ fn samples(c: &mut Criterion) {
     });
 
     let mut reading = Reading::default();
-    reading.set_bytes(Metric::Rss, Some(1));
+    reading.set_bytes(Metric::Rss, 1);
     let mut history = History::new(1024);
     let mut tick = 0u32;
     c.bench_function("monitor/history_push", |b| {

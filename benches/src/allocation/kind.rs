@@ -72,7 +72,7 @@ impl AllocatorKind {
     pub(super) fn prepare(self) {
         match self {
             Self::PoolOff => POOL.set_capacity(0),
-            Self::PoolHugePages => POOL.set_huge_pages(true),
+            Self::PoolHugePages => POOL.enable_huge_pages(),
             Self::System | Self::SystemRaised | Self::MiMalloc | Self::Pool => {}
         }
     }

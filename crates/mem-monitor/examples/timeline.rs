@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytesize::ByteSize;
-use mem_monitor::{AlertRule, Backing, Category, HeapCounter, MemoryMonitor, Recorder};
+use mem_monitor::{AlertRule, Backing, Category, HeapCounter, MemoryMonitor, Quantity, Recorder};
 use tracing::info_span;
 use tracing_subscriber::{layer::SubscriberExt, registry::Registry};
 
@@ -43,13 +43,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let monitor = MemoryMonitor::builder()
         .check_interval(Duration::from_millis(10))
-        .limit_bytes(360 << 20)
+        .limit_bytes(Quantity::Rss, 360 << 20)
         .alert_rules([AlertRule::share_of_limit(0.8)])
         .heap(HeapCounter::new(|| Some(LIVE.load(Relaxed))))
         .build()?;
-    monitor.register_category(Category::new("table", Backing::Heap, || {
-        Some(TABLE.load(Relaxed))
-    }));
+    let table = Category::new("table", Backing::Heap, || Some(TABLE.load(Relaxed)));
+    let _registered = monitor.register_category(table);
     let subscriber = Registry::default().with(monitor.span_layer());
     tracing::subscriber::set_global_default(subscriber)?;
 

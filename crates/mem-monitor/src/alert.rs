@@ -8,7 +8,7 @@ use std::{
 use bytesize::ByteSize;
 use serde::Serialize;
 
-use crate::{Error, Limit, LimitOrigin, Reading};
+use crate::{Error, Limit, LimitOrigin, Reading, limit::Charged};
 
 /// A rule fires again only after the value has gone back by this share of the threshold. Usage normally
 /// fluctuates by a few percent.
@@ -19,9 +19,9 @@ const DEFAULT_HYSTERESIS: f64 = 0.05;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Condition {
-    /// Usage is at least this share (0 to 1) of the effective limit.
+    /// The usage charged against any limit is at least this share of it, above 0 and at most 1.
     ShareOfLimit(f64),
-    /// Usage of the process is at or above a threshold.
+    /// Usage of the process ([`Reading::usage_bytes`]) is at or above a threshold.
     UsageAbove {
         /// The threshold.
         usage_bytes: u64,
@@ -33,8 +33,13 @@ pub enum Condition {
     },
     /// Tasks of the control group waited for memory for at least this percentage of the last 10 s.
     /// Applies to the machine if the group's pressure is unknown.
+    #[serde(rename = "pressure_above_percent")]
     PressureAbove(f64),
-    /// At the current growth the effective limit is reached in less than this time.
+    /// At the current growth a limit is reached in less than this time.
+    #[serde(
+        rename = "time_to_limit_below_seconds",
+        serialize_with = "crate::serialize::as_seconds"
+    )]
     TimeToLimitBelow(Duration),
 }
 
@@ -57,6 +62,7 @@ pub enum Condition {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct AlertRule {
     condition: Condition,
+    #[serde(rename = "hysteresis_share")]
     hysteresis: f64,
 }
 
@@ -69,7 +75,8 @@ impl AlertRule {
         }
     }
 
-    /// Creates a [`Condition::ShareOfLimit`] rule; 0.8 is 80 %.
+    /// Creates a [`Condition::ShareOfLimit`] rule. The share is in 0..=1, where 0.8 is 80 %; a monitor
+    /// with another share cannot be built ([`Error::InvalidRule`]).
     pub const fn share_of_limit(share: f64) -> Self {
         Self::new(Condition::ShareOfLimit(share))
     }
@@ -106,8 +113,7 @@ impl AlertRule {
         self.condition
     }
 
-    /// Returns the default rules: 80 % and 95 % of the effective limit, and less than 60 s to the
-    /// limit.
+    /// Returns the default rules: 80 % and 95 % of a limit, and less than 60 s to a limit.
     pub const fn defaults() -> [Self; 3] {
         [
             Self::share_of_limit(0.8),
@@ -117,22 +123,25 @@ impl AlertRule {
     }
 
     pub(crate) fn validate(&self) -> Result<(), Error> {
-        let (threshold, allowed) = match self.condition {
+        let (threshold, max, allowed) = match self.condition {
             Condition::ShareOfLimit(share) => {
-                (share, "a share above 0, where 1 is the whole limit")
+                (share, 1.0, "a share in 0..=1 and above 0 (80 % is 0.8)")
             }
-            Condition::UsageAbove { usage_bytes } => (usage_bytes as f64, "more than 0 bytes"),
-            Condition::GrowthAbove { bytes_per_second } => {
-                (bytes_per_second as f64, "more than 0 bytes per second")
+            Condition::UsageAbove { usage_bytes } => {
+                (usage_bytes as f64, f64::MAX, "more than 0 bytes")
             }
-            Condition::PressureAbove(percent) if percent > 100.0 => {
-                (f64::NAN, "above 0 and at most 100 percent")
+            Condition::GrowthAbove { bytes_per_second } => (
+                bytes_per_second as f64,
+                f64::MAX,
+                "more than 0 bytes per second",
+            ),
+            Condition::PressureAbove(percent) => {
+                (percent, 100.0, "a percentage in 0..=100 and above 0")
             }
-            Condition::PressureAbove(percent) => (percent, "above 0 and at most 100 percent"),
-            Condition::TimeToLimitBelow(time) => (time.as_secs_f64(), "more than 0 s"),
+            Condition::TimeToLimitBelow(time) => (time.as_secs_f64(), f64::MAX, "more than 0 s"),
         };
-        let problem = if !(threshold.is_finite() && threshold > 0.0) {
-            format!("its threshold must be {allowed}")
+        let problem = if !(threshold > 0.0 && threshold <= max) {
+            format!("its threshold is {threshold}, which must be {allowed}")
         } else if !(0.0..1.0).contains(&self.hysteresis) {
             format!(
                 "its hysteresis is {}, which must be at least 0 and less than 1",
@@ -166,15 +175,27 @@ impl fmt::Display for AlertRule {
 
 /// An alert that fired. `Display` prints the message.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Alert {
     /// When the condition became true.
-    #[serde(serialize_with = "crate::serialize::as_unix_seconds")]
+    #[serde(
+        rename = "time_unix_seconds",
+        serialize_with = "crate::serialize::as_unix_seconds"
+    )]
     pub time: SystemTime,
     /// Time since the monitor was created.
-    #[serde(serialize_with = "crate::serialize::as_seconds")]
+    #[serde(
+        rename = "elapsed_seconds",
+        serialize_with = "crate::serialize::as_seconds"
+    )]
     pub elapsed: Duration,
     /// The rule that fired.
     pub rule: AlertRule,
+    /// Usage of this process; see [`Reading::usage_bytes`].
+    pub usage_bytes: Option<u64>,
+    /// The limit that the rule compared, with the usage charged against it; `None` for a rule without a
+    /// limit.
+    pub limit: Option<Limit>,
     /// What happened, in figures, and what to do.
     pub message: String,
 }
@@ -190,18 +211,9 @@ pub(crate) struct Situation<'a> {
     pub(crate) time: SystemTime,
     pub(crate) elapsed: Duration,
     pub(crate) reading: &'a Reading,
-    pub(crate) limit: Option<&'a Limit>,
-    /// Growth of the process.
+    pub(crate) limits: &'a [Charged],
+    /// Growth of the process's usage.
     pub(crate) growth_bytes_per_second: Option<f64>,
-    /// Growth of the usage charged against the limit.
-    pub(crate) limit_growth_bytes_per_second: Option<f64>,
-}
-
-/// Returns the time until the limit is reached at constant growth; `None` without growth.
-pub(crate) fn time_to_limit(limit: Option<&Limit>, growth: Option<f64>) -> Option<Duration> {
-    let (left, growth) = limit?.headroom_bytes().zip(growth)?;
-    let seconds = left as f64 / growth;
-    (growth > 0.0).then(|| Duration::try_from_secs_f64(seconds).ok())?
 }
 
 /// A rule with its open alert and the number of times it fired.
@@ -236,7 +248,8 @@ impl Armed {
 
     /// Returns an alert if the condition has just become true. Unknown values change nothing.
     pub(crate) fn check(&mut self, now: &Situation<'_>) -> Option<Alert> {
-        let (value, threshold) = measure(self.rule.condition, now)?;
+        let Measured { value, limit } = measure(self.rule.condition, now)?;
+        let threshold = threshold(self.rule.condition);
         // For the time to the limit, smaller is worse.
         let below = matches!(self.rule.condition, Condition::TimeToLimitBelow(_));
         let beyond = if below {
@@ -256,7 +269,9 @@ impl Armed {
                 time: now.time,
                 elapsed: now.elapsed,
                 rule: self.rule,
-                message: message(self.rule.condition, now),
+                usage_bytes: now.reading.usage_bytes(),
+                limit: limit.map(|charged| charged.limit.clone()),
+                message: message(self.rule.condition, now, limit),
             });
             return self.open.clone();
         }
@@ -267,24 +282,49 @@ impl Armed {
     }
 }
 
-/// Returns the measured value and the threshold of a condition.
-fn measure(condition: Condition, now: &Situation<'_>) -> Option<(f64, f64)> {
-    Some(match condition {
-        Condition::ShareOfLimit(share) => (now.limit?.share()?, share),
-        Condition::UsageAbove { usage_bytes } => {
-            (now.reading.usage_bytes()? as f64, usage_bytes as f64)
+/// The value that a condition compares, in the unit of its threshold.
+struct Measured<'a> {
+    value: f64,
+    /// The limit with the worst value, for a condition on limits.
+    limit: Option<&'a Charged>,
+}
+
+fn measure<'a>(condition: Condition, now: &Situation<'a>) -> Option<Measured<'a>> {
+    let process = |value: f64| Measured { value, limit: None };
+    let of_limits = |value: fn(&Charged) -> Option<f64>| {
+        now.limits.iter().filter_map(move |limit| {
+            Some(Measured {
+                value: value(limit)?,
+                limit: Some(limit),
+            })
+        })
+    };
+    match condition {
+        Condition::ShareOfLimit(_) => {
+            of_limits(|charged| charged.limit.share()).max_by(|a, b| a.value.total_cmp(&b.value))
         }
-        Condition::GrowthAbove { bytes_per_second } => {
-            (now.growth_bytes_per_second?, bytes_per_second as f64)
-        }
-        Condition::PressureAbove(percent) => (stalled(now.reading)?.1, percent),
-        Condition::TimeToLimitBelow(time) => (
+        Condition::UsageAbove { .. } => Some(process(now.reading.usage_bytes()? as f64)),
+        Condition::GrowthAbove { .. } => Some(process(now.growth_bytes_per_second?)),
+        Condition::PressureAbove(_) => Some(process(stalled(now.reading)?.1)),
+        Condition::TimeToLimitBelow(_) => of_limits(|charged| {
+            charged.growth_bytes_per_second?;
+            charged.limit.used_bytes?;
             // Without growth the limit is never reached; unknown growth is not zero growth.
-            time_to_limit(now.limit, Some(now.limit_growth_bytes_per_second?))
-                .map_or(f64::INFINITY, |left| left.as_secs_f64()),
-            time.as_secs_f64(),
-        ),
-    })
+            let time = charged.time_to_limit();
+            Some(time.map_or(f64::INFINITY, |left| left.as_secs_f64()))
+        })
+        .min_by(|a, b| a.value.total_cmp(&b.value)),
+    }
+}
+
+fn threshold(condition: Condition) -> f64 {
+    match condition {
+        Condition::ShareOfLimit(share) => share,
+        Condition::UsageAbove { usage_bytes } => usage_bytes as f64,
+        Condition::GrowthAbove { bytes_per_second } => bytes_per_second as f64,
+        Condition::PressureAbove(percent) => percent,
+        Condition::TimeToLimitBelow(time) => time.as_secs_f64(),
+    }
 }
 
 /// Returns the scope of the pressure and the percentage of the last 10 s that tasks waited.
@@ -295,25 +335,23 @@ fn stalled(reading: &Reading) -> Option<(&'static str, f64)> {
         .or_else(|| Some(("machine", some(&reading.pressure)?)))
 }
 
-fn message(condition: Condition, now: &Situation<'_>) -> String {
+fn message(condition: Condition, now: &Situation<'_>, charged: Option<&Charged>) -> String {
     let unknown = || "an unknown amount".to_owned();
     let shown = |bytes: Option<u64>| bytes.map_or_else(unknown, |b| ByteSize::b(b).to_string());
     let usage = shown(now.reading.usage_bytes());
     let rate = |growth: Option<f64>| ByteSize::b(growth.unwrap_or(0.0).max(0.0) as u64);
-    let limit = || match now.limit {
+    let limit = charged.map(|charged| &charged.limit);
+    let named = match limit {
         Some(limit) => format!("{} ({})", ByteSize::b(limit.limit_bytes), limit.origin),
         None => unknown(),
     };
-    let remedy = now.limit.map_or("", |limit| remedy(&limit.origin));
+    let used = shown(limit.and_then(|limit| limit.used_bytes));
+    let remedy = limit.map_or("", |limit| remedy(&limit.origin));
     match condition {
         Condition::ShareOfLimit(_) => format!(
-            "memory: {} of the limit is used: {} of {}, {} left; {remedy}",
-            now.limit
-                .and_then(Limit::share)
-                .map_or_else(unknown, percent),
-            shown(now.limit.and_then(|limit| limit.used_bytes)),
-            limit(),
-            shown(now.limit.and_then(Limit::headroom_bytes)),
+            "memory: {} of the limit is used: {used} of {named}, {} left; {remedy}",
+            limit.and_then(Limit::share).map_or_else(unknown, percent),
+            shown(limit.and_then(Limit::headroom_bytes)),
         ),
         Condition::UsageAbove { usage_bytes } => format!(
             "memory: this process uses {usage}, the threshold is {}; release unused memory, or \
@@ -335,20 +373,20 @@ fn message(condition: Condition, now: &Situation<'_>) -> String {
             )
         }
         Condition::TimeToLimitBelow(_) => format!(
-            "memory: the limit of {} is reached in about {:.0} s at the current growth of {}/s, {} used; {remedy}",
-            limit(),
-            time_to_limit(now.limit, now.limit_growth_bytes_per_second)
+            "memory: the limit of {named} is reached in about {:.0} s at the current growth of {}/s, {used} used; \
+             {remedy}",
+            charged
+                .and_then(Charged::time_to_limit)
                 .unwrap_or_default()
                 .as_secs_f64(),
-            rate(now.limit_growth_bytes_per_second),
-            shown(now.limit.and_then(|limit| limit.used_bytes)),
+            rate(charged.and_then(|charged| charged.growth_bytes_per_second)),
         ),
     }
 }
 
 const fn remedy(origin: &LimitOrigin) -> &'static str {
     match origin {
-        LimitOrigin::Configured => {
+        LimitOrigin::Configured(_) => {
             "release memory, accept no new work, or configure a higher limit"
         }
         LimitOrigin::CgroupMax(_) => {

@@ -5,7 +5,7 @@ use std::fmt;
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
-use crate::{Metric, Reading};
+use crate::{Metric, Reading, guard::Guard};
 
 /// The kind of memory behind a category.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,11 +25,12 @@ pub struct Category {
     name: String,
     backing: Backing,
     bytes: Box<dyn Fn() -> Option<u64> + Send + Sync>,
+    guard: Guard,
 }
 
 impl Category {
     /// Creates a category from a closure that returns its current size in bytes, or `None` if
-    /// unknown.
+    /// unknown. If the closure panics, it is not called again and the category is reported as failed.
     pub fn new(
         name: impl Into<String>,
         backing: Backing,
@@ -39,6 +40,23 @@ impl Category {
             name: name.into(),
             backing,
             bytes: Box::new(bytes),
+            guard: Guard::default(),
+        }
+    }
+
+    pub(crate) fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    /// Returns the row of the category. Its size is unknown if the closure has panicked.
+    fn row(&self) -> Row {
+        let name = || format!("category `{}`", self.name);
+        let bytes = self.guard.call(name, &self.bytes).flatten();
+        Row {
+            name: self.name.clone(),
+            kind: RowKind::Category(self.backing),
+            bytes: signed(bytes),
+            failed: self.guard.has_failed(),
         }
     }
 }
@@ -65,8 +83,13 @@ pub enum RowKind {
     AllocatorSlack,
     /// Resident pages of mapped files outside every category: program code, libraries.
     OtherFiles,
-    /// The resident set minus all of the above: thread stacks and uncounted memory. Negative if
-    /// counted memory is not resident (never touched, or swapped out).
+    /// Minus the heap bytes above that are not resident: reserved but never touched, or swapped out. The
+    /// categories, the rest of the heap and the allocator slack count requested bytes, and this row
+    /// corrects their sum. At least as much is not resident, because thread stacks are resident too. At
+    /// most 0.
+    NotResident,
+    /// The resident set minus all of the above: thread stacks and uncounted memory. Negative if more
+    /// mapped file bytes are counted than are resident.
     Unexplained,
 }
 
@@ -77,79 +100,74 @@ pub struct Row {
     pub name: String,
     /// The row's meaning.
     pub kind: RowKind,
-    /// Size in bytes. Only [`RowKind::Unexplained`] can be negative.
+    /// Size in bytes. Only [`RowKind::NotResident`] and [`RowKind::Unexplained`] can be negative.
     pub bytes: Option<i64>,
+    /// Whether the category's closure has panicked; see
+    /// [`MemoryMonitor::failures`](crate::MemoryMonitor::failures).
+    #[serde(default)]
+    pub failed: bool,
 }
 
 /// The registered categories and the rest of the resident set.
 ///
 /// The rows add up to the resident set, except for device memory. Unknown rows are part of the
-/// unexplained rest. `Display` prints a table.
+/// unexplained rest. Heap rows count reserved bytes, touched or not; the row
+/// [`NotResident`](RowKind::NotResident) subtracts those that are not resident. `Display` prints a table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Breakdown {
     /// The resident set.
     pub rss_bytes: Option<u64>,
-    /// The categories in order of registration, then the rest of the heap, the allocator slack,
-    /// other files and the unexplained rest.
+    /// The categories in order of registration, then the rest of the heap, the allocator slack, other
+    /// files, the bytes that are not resident and the unexplained rest.
     pub rows: Vec<Row>,
 }
 
 impl Breakdown {
-    pub(crate) fn new(reading: &Reading, categories: &[Category]) -> Self {
-        let signed = |bytes: Option<u64>| bytes.map(|b| i64::try_from(b).unwrap_or(i64::MAX));
-        let mut rows: Vec<Row> = categories
-            .iter()
-            .map(|category| Row {
-                name: category.name.clone(),
-                kind: RowKind::Category(category.backing),
-                bytes: signed((category.bytes)()),
-            })
-            .collect();
+    pub(crate) fn new<'a>(
+        reading: &Reading,
+        categories: impl IntoIterator<Item = &'a Category>,
+    ) -> Self {
+        let mut rows: Vec<Row> = categories.into_iter().map(Category::row).collect();
         let claimed = |backing| {
             rows.iter()
                 .filter(|row| row.kind == RowKind::Category(backing))
                 .filter_map(|row| row.bytes)
                 .fold(0i64, i64::saturating_add)
         };
+        let (claimed_heap, claimed_files) = (claimed(Backing::Heap), claimed(Backing::File));
+        let known = |metric| signed(reading.bytes(metric));
         // Categories and totals are read at different moments, so the rest could fall below zero.
         let rest = |metric, claimed: i64| {
-            signed(reading.bytes(metric)).map(|whole| whole.saturating_sub(claimed).max(0))
+            known(metric).map(|whole: i64| whole.saturating_sub(claimed).max(0))
         };
-        let others = [
-            (
-                "other heap",
-                RowKind::OtherHeap,
-                rest(Metric::Heap, claimed(Backing::Heap)),
-            ),
-            (
-                "allocator slack",
-                RowKind::AllocatorSlack,
-                signed(reading.bytes(Metric::AllocatorSlack)),
-            ),
+        let other_heap = rest(Metric::Heap, claimed_heap);
+        let slack = known(Metric::AllocatorSlack);
+        let heap = claimed_heap
+            .saturating_add(other_heap.unwrap_or(0))
+            .saturating_add(slack.unwrap_or(0));
+        let not_resident =
+            known(Metric::RssAnon).map(|anonymous| anonymous.saturating_sub(heap).min(0));
+        for (name, kind, bytes) in [
+            ("other heap", RowKind::OtherHeap, other_heap),
+            ("allocator slack", RowKind::AllocatorSlack, slack),
             (
                 "other files, code",
                 RowKind::OtherFiles,
-                rest(Metric::RssFile, claimed(Backing::File)),
+                rest(Metric::RssFile, claimed_files),
             ),
-        ];
-        rows.extend(others.into_iter().map(|(name, kind, bytes)| Row {
-            name: name.to_owned(),
-            kind,
-            bytes,
-        }));
+            ("heap not resident", RowKind::NotResident, not_resident),
+        ] {
+            rows.push(Row::rest(name, kind, bytes));
+        }
         let explained = rows
             .iter()
             .filter(|row| row.kind != RowKind::Category(Backing::Device))
             .filter_map(|row| row.bytes)
             .fold(0i64, i64::saturating_add);
-        let rss = reading.bytes(Metric::Rss);
-        rows.push(Row {
-            name: "unexplained".to_owned(),
-            kind: RowKind::Unexplained,
-            bytes: signed(rss).map(|rss| rss.saturating_sub(explained)),
-        });
+        let unexplained = known(Metric::Rss).map(|rss| rss.saturating_sub(explained));
+        rows.push(Row::rest("unexplained", RowKind::Unexplained, unexplained));
         Self {
-            rss_bytes: rss,
+            rss_bytes: reading.bytes(Metric::Rss),
             rows,
         }
     }
@@ -163,6 +181,10 @@ impl Breakdown {
     }
 }
 
+fn signed(bytes: Option<u64>) -> Option<i64> {
+    bytes.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX))
+}
+
 /// Formats a signed size.
 pub(crate) fn format_signed(bytes: i64) -> String {
     let size = ByteSize::b(bytes.unsigned_abs());
@@ -174,11 +196,23 @@ pub(crate) fn format_signed(bytes: i64) -> String {
 }
 
 impl Row {
+    /// Creates the row of memory outside of the categories.
+    fn rest(name: &str, kind: RowKind, bytes: Option<i64>) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind,
+            bytes,
+            failed: false,
+        }
+    }
+
     /// Formats the size and its share of the resident set.
     pub(crate) fn cells(&self, rss: Option<u64>) -> [String; 2] {
-        let bytes = self
-            .bytes
-            .map_or_else(|| "unknown".to_owned(), format_signed);
+        let bytes = match self.bytes {
+            Some(bytes) => format_signed(bytes),
+            None if self.failed => "failed".to_owned(),
+            None => "unknown".to_owned(),
+        };
         let share = match (self.kind, self.bytes, rss) {
             (RowKind::Category(Backing::Device), ..) => "on device".to_owned(),
             (_, Some(bytes), Some(rss)) if rss > 0 => {
@@ -206,7 +240,19 @@ impl fmt::Display for Breakdown {
             let [bytes, share] = row.cells(self.rss_bytes);
             writeln!(f, "{:width$}  {bytes:>12}  {share:>9}", row.name)?;
         }
-        write!(f, "{:width$}  {total:>12}", "resident set")
+        write!(f, "{:width$}  {total:>12}", "resident set")?;
+        let not_resident = self
+            .rows
+            .iter()
+            .find(|row| row.kind == RowKind::NotResident);
+        match not_resident.and_then(|row| row.bytes) {
+            Some(bytes) if bytes < 0 => write!(
+                f,
+                "\n(heap rows count reserved bytes; {} of them were never touched or are swapped out)",
+                ByteSize::b(bytes.unsigned_abs())
+            ),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -222,7 +268,7 @@ mod tests {
     fn reading(values: &[(Metric, u64)]) -> Reading {
         let mut reading = Reading::default();
         for &(metric, bytes) in values {
-            reading.set_bytes(metric, Some(bytes));
+            reading.set_bytes(metric, bytes);
         }
         reading
     }
@@ -233,6 +279,7 @@ mod tests {
             (Metric::Rss, 1000 << 20),
             (Metric::Heap, 300 << 20),
             (Metric::AllocatorSlack, 50 << 20),
+            (Metric::RssAnon, 400 << 20),
             (Metric::RssFile, 520 << 20),
         ]);
         let categories = [
@@ -249,6 +296,7 @@ mod tests {
              other heap            100.0 MiB     10.0 %\n\
              allocator slack        50.0 MiB      5.0 %\n\
              other files, code      20.0 MiB      2.0 %\n\
+             heap not resident           0 B      0.0 %\n\
              unexplained           130.0 MiB     13.0 %\n\
              resident set         1000.0 MiB"
         );
@@ -275,6 +323,59 @@ mod tests {
     }
 
     #[test]
+    fn reserved_bytes_are_counted_and_touched_bytes_are_shown_beside_them() {
+        let reading = reading(&[
+            (Metric::Rss, 8 << 20),
+            (Metric::RssAnon, 3 << 20),
+            (Metric::RssFile, 5 << 20),
+            (Metric::Heap, 8 << 30),
+        ]);
+        let table = Breakdown::new(
+            &reading,
+            &[category("buffer", Backing::Heap, Some(1 << 20))],
+        );
+        let bytes = |kind| {
+            table
+                .rows
+                .iter()
+                .find(|row| row.kind == kind)
+                .unwrap()
+                .bytes
+        };
+        assert_eq!(bytes(RowKind::NotResident), Some((3 << 20) - (8 << 30)));
+        assert_eq!(table.unexplained_bytes(), Some(0));
+        let text = table.to_string();
+        assert!(
+            text.ends_with(
+                "resident set            8.0 MiB\n\
+                 (heap rows count reserved bytes; 8.0 GiB of them were never touched or are swapped out)"
+            ),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn panicking_category_is_reported_as_failed() {
+        let failing = Category::new("cache", Backing::Heap, || panic!("this test panics"));
+        let others = [failing, category("table", Backing::Heap, Some(1 << 20))];
+        for _ in 0..2 {
+            let table = Breakdown::new(&Reading::default(), &others);
+            assert_eq!((table.rows[0].failed, table.rows[0].bytes), (true, None));
+            assert_eq!(
+                (table.rows[1].failed, table.rows[1].bytes),
+                (false, Some(1 << 20))
+            );
+            let text = table.to_string();
+            assert!(text.contains("cache                    failed"), "{text}");
+        }
+        let failure = others[0].guard().failure().unwrap();
+        assert_eq!(
+            (&*failure.name, &*failure.message),
+            ("category `cache`", "this test panics")
+        );
+    }
+
+    #[test]
     fn rest_is_negative_if_more_is_counted_than_resident() {
         let table = Breakdown::new(
             &reading(&[(Metric::Rss, 1 << 20)]),
@@ -291,11 +392,11 @@ mod tests {
             sizes in prop::collection::vec(prop::option::of(any::<u64>()), 0..6),
         ) {
             let mut reading = Reading::default();
-            reading.set_bytes(Metric::Rss, rss);
-            reading.set_bytes(Metric::Heap, heap);
+            reading.set_if_known(Metric::Rss, rss);
+            reading.set_if_known(Metric::Heap, heap);
             let categories: Vec<_> = sizes.iter().map(|&b| category("p", Backing::Heap, b)).collect();
             let table = Breakdown::new(&reading, &categories);
-            prop_assert_eq!(table.rows.len(), sizes.len() + 4);
+            prop_assert_eq!(table.rows.len(), sizes.len() + 5);
             if rss.is_some_and(|r| r < 1 << 50) && sizes.iter().flatten().all(|&b| b < 1 << 50)
                 && heap.is_none_or(|b| b < 1 << 50)
             {

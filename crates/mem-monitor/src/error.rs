@@ -36,6 +36,12 @@ pub enum Error {
         /// The invalid value and the allowed range.
         problem: String,
     },
+    /// The monitor or recording was created before a fork and is used in the child.
+    #[error(
+        "the memory monitor belongs to the parent of this forked process, and its threads exist only there: create \
+         a new monitor in the child"
+    )]
+    Forked,
     /// A thread could not be started.
     #[error(
         "cannot start the thread {name}; the process may have reached its thread limit (`ulimit -u`, `pids.max`)"

@@ -88,15 +88,15 @@ impl Serialize for Bucket {
         #[derive(Serialize)]
         struct Fields<'a> {
             #[serde(serialize_with = "as_seconds")]
-            start_s: &'a Duration,
+            start_seconds: &'a Duration,
             #[serde(serialize_with = "as_seconds")]
-            end_s: &'a Duration,
+            end_seconds: &'a Duration,
             samples: u64,
             stats: std::collections::BTreeMap<&'static str, Stat>,
         }
         Fields {
-            start_s: &self.start,
-            end_s: &self.end,
+            start_seconds: &self.start,
+            end_seconds: &self.end,
             samples: self.samples,
             stats: Metric::ALL
                 .into_iter()
@@ -122,7 +122,7 @@ impl Serialize for Bucket {
 /// let mut history = History::new(16);
 /// for tick in 0..100_000u64 {
 ///     let mut reading = Reading::default();
-///     reading.set_bytes(Metric::Rss, Some(if tick == 77 { 9_000 } else { 100 }));
+///     reading.set_bytes(Metric::Rss, if tick == 77 { 9_000 } else { 100 });
 ///     history.push(Duration::from_millis(tick), &reading);
 /// }
 /// assert!(history.len() <= 16);
@@ -231,7 +231,7 @@ mod tests {
 
     fn rss(bytes: u64) -> Reading {
         let mut reading = Reading::default();
-        reading.set_bytes(Metric::Rss, Some(bytes));
+        reading.set_bytes(Metric::Rss, bytes);
         reading
     }
 

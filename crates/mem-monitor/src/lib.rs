@@ -24,12 +24,12 @@
 //! use std::time::Duration;
 //!
 //! use bytesize::ByteSize;
-//! use mem_monitor::MemoryMonitor;
+//! use mem_monitor::{MemoryMonitor, Quantity};
 //!
 //! # fn main() -> Result<(), mem_monitor::Error> {
 //! let monitor = MemoryMonitor::builder()
 //!     .check_interval(Duration::from_millis(10))
-//!     .limit_bytes(500 << 20)
+//!     .limit_bytes(Quantity::Rss, 500 << 20)
 //!     .build()?;
 //! monitor.start_monitoring()?;
 //!
@@ -51,15 +51,21 @@ mod alert;
 mod categories;
 mod error;
 mod event;
+mod guard;
 mod history;
 mod limit;
 mod monitor;
+mod process;
 mod prometheus;
 mod reading;
+#[cfg(feature = "recordings")]
 mod recorder;
+mod registration;
 mod serialize;
 mod source;
+#[cfg(feature = "tracing")]
 mod span;
+#[cfg(feature = "plots")]
 mod timeline;
 mod trend;
 
@@ -69,16 +75,23 @@ pub use alert::{Alert, AlertRule, Condition};
 pub use categories::{Backing, Breakdown, Category, Row, RowKind};
 pub use error::Error;
 pub use event::{Event, Sample, Subscription};
+pub use guard::Failure;
 pub use history::{Bucket, History, Stat};
-pub use limit::{Limit, LimitOrigin};
-pub use monitor::{MemoryMonitor, MemoryMonitorBuilder, SpanLayer};
+pub use limit::{Limit, LimitOrigin, Quantity};
+#[cfg(feature = "tracing")]
+pub use monitor::SpanLayer;
+pub use monitor::{MemoryMonitor, MemoryMonitorBuilder};
 pub use reading::{DeviceReading, Metric, Pressure, Reading, Stall};
+#[cfg(feature = "recordings")]
 pub use recorder::{Format, Recorder};
+pub use registration::Registration;
 pub use source::{
     CgroupSource, DevicePool, HeapCounter, MachineSource, PeakWindow, PressureSource,
     ProcessSource, PssSource, Source, StatusSource,
 };
-pub use span::{Counted, SpanCall, SpanStats, SpanWindow};
+#[cfg(feature = "tracing")]
+pub use span::{SpanCall, SpanStats, SpanWindow};
+#[cfg(feature = "plots")]
 pub use timeline::Timeline;
 
 /// Locks a mutex and ignores poisoning. Values behind this crate's locks are always consistent, and a
@@ -88,11 +101,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Converts bytes to MiB, the unit of mprof's recordings and of the timeline's data.
+#[cfg(any(feature = "recordings", feature = "html"))]
 fn as_mib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 
 /// Compiles and runs the README's example as a doctest.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "recordings", feature = "html"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

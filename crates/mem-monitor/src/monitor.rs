@@ -2,28 +2,34 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, atomic::Ordering},
+    sync::{Arc, Mutex},
     time::{Duration, Instant, SystemTime},
 };
 
+#[cfg(feature = "tracing")]
+use crate::span::Spans;
 use crate::{
-    Alert, AlertRule, Breakdown, Category, Error, Event, History, Limit, Reading, Sample, SpanCall,
-    SpanStats, SpanWindow, Subscription,
+    Alert, AlertRule, Breakdown, Category, Error, Event, Failure, History, Limit, Quantity,
+    Reading, Registration, Sample, Subscription,
     alert::Armed,
+    event::{Callback, Subscriber, channel},
     lock,
+    process::Owner,
+    registration::Registry,
     source::{HeapCounter, ProcessSource, StatusSource},
-    span::Spans,
 };
 
 mod builder;
-mod effective_limit;
+mod limits;
 mod peak;
 mod sampler;
 mod sampling;
 mod sources;
+#[cfg(feature = "tracing")]
 mod span_layer;
 
 pub use builder::MemoryMonitorBuilder;
+#[cfg(feature = "tracing")]
 pub use span_layer::SpanLayer;
 
 use sampler::Sampler;
@@ -80,10 +86,13 @@ pub(crate) struct Shared {
     /// Locked while a sample is taken, so that samples are ordered and never overlap a reset.
     sources: Mutex<Sources>,
     state: Mutex<State>,
-    subscribers: Mutex<Vec<crate::event::Subscriber>>,
-    categories: Mutex<Vec<Category>>,
+    subscribers: Mutex<Vec<Subscriber>>,
+    categories: Arc<Registry<Category>>,
+    callbacks: Arc<Registry<Callback>>,
     at_peak: Mutex<Option<AtPeak>>,
+    #[cfg(feature = "tracing")]
     pub(crate) spans: Spans,
+    owner: Owner,
 }
 
 /// The breakdown at the peak.
@@ -116,9 +125,10 @@ impl MemoryMonitor {
     ///
     /// # Errors
     /// [`Error::IntervalTooShort`] for less than 1 ms, [`Error::Thread`] if the thread cannot be
-    /// started.
+    /// started, [`Error::Forked`] in a forked child.
     pub fn set_check_interval(&self, check_interval: Duration) -> Result<(), Error> {
         builder::check(check_interval)?;
+        self.shared.check_not_forked()?;
         *lock(&self.check_interval) = check_interval;
         if self.is_monitoring() {
             self.stop_monitoring();
@@ -127,32 +137,32 @@ impl MemoryMonitor {
         Ok(())
     }
 
-    /// Replaces the configured limit; the next sample uses the new one.
+    /// Replaces the configured limit by one of `quantity`; the next sample uses it.
     ///
     /// # Errors
     /// [`Error::ZeroLimit`].
-    pub fn set_limit_bytes(&self, limit_bytes: u64) -> Result<(), Error> {
+    pub fn set_limit_bytes(&self, quantity: Quantity, limit_bytes: u64) -> Result<(), Error> {
         if limit_bytes == 0 {
             return Err(Error::ZeroLimit);
         }
-        lock(&self.shared.state).configured_limit = Some(limit_bytes);
+        lock(&self.shared.state).limits.configured = Some((quantity, limit_bytes));
         Ok(())
     }
 
     /// Removes the configured limit.
     pub fn clear_limit(&self) {
-        lock(&self.shared.state).configured_limit = None;
+        lock(&self.shared.state).limits.configured = None;
     }
 
     /// Starts the sampling thread, which takes the first sample at once. Does nothing if it is
     /// running.
     ///
     /// # Errors
-    /// [`Error::Thread`] if the thread cannot be started.
+    /// [`Error::Thread`] if the thread cannot be started, [`Error::Forked`] in a forked child.
     pub fn start_monitoring(&self) -> Result<(), Error> {
+        self.shared.check_not_forked()?;
         let mut sampler = lock(&self.sampler);
-        // A thread that ended by itself had a panicking source and can be restarted.
-        if sampler.as_ref().is_none_or(Sampler::is_finished) {
+        if sampler.is_none() {
             *sampler = Some(Sampler::start(
                 Arc::clone(&self.shared),
                 self.check_interval(),
@@ -162,17 +172,19 @@ impl MemoryMonitor {
     }
 
     /// Stops the sampling thread and waits for it, at most for the duration of one sample (less than
-    /// 50 ms with fast sources). Does nothing if it is not running. Recorded data is kept.
+    /// 50 ms with fast sources). Does nothing if it is not running, or in a forked child, which has no such
+    /// thread. Recorded data is kept.
     pub fn stop_monitoring(&self) {
+        if self.shared.is_forked() {
+            return;
+        }
         let running = lock(&self.sampler).take();
         drop(running);
     }
 
     /// Whether the sampling thread is running.
     pub fn is_monitoring(&self) -> bool {
-        lock(&self.sampler)
-            .as_ref()
-            .is_some_and(|sampler| !sampler.is_finished())
+        !self.shared.is_forked() && lock(&self.sampler).is_some()
     }
 
     /// Returns the current usage in bytes: the resident set, or the live heap if that is unknown.
@@ -183,14 +195,36 @@ impl MemoryMonitor {
             .or_else(|| self.sample().reading.usage_bytes())
     }
 
-    /// Returns the peak usage in bytes since the monitor was created or [reset](Self::reset).
+    /// Returns the peak usage in bytes since the monitor was created or [reset](Self::reset): of the resident
+    /// set, or of the live heap if that was higher. The heap includes memory that is reserved but never
+    /// touched: after `Vec::<u8>::with_capacity(8 << 30)` it is 8 GiB. [`get_peak_rss`](Self::get_peak_rss)
+    /// has the touched bytes.
     ///
     /// The peak is the maximum of all samples, the kernel's high-water mark and the heap counter's
     /// peak. The last two count if they rose in that time, so spikes between two samples are included.
     /// A spike below an earlier peak from *before* the monitor was created is missed;
     /// [`reset`](Self::reset) resets the kernel's mark and avoids that.
     pub fn get_peak_memory_usage(&self) -> Option<u64> {
-        self.shared.peak_now()
+        self.shared.peaks_now().usage
+    }
+
+    /// Returns the peak of the resident set in bytes since the monitor was created or reset, with the same
+    /// sources as [`get_peak_memory_usage`](Self::get_peak_memory_usage).
+    ///
+    /// ```
+    /// use mem_monitor::{HeapCounter, MemoryMonitor};
+    ///
+    /// # fn main() -> Result<(), mem_monitor::Error> {
+    /// // A program that has reserved 8 GiB and touched a few MiB.
+    /// let heap = HeapCounter::new(|| Some(8 << 30));
+    /// let monitor = MemoryMonitor::builder().heap(heap).build()?;
+    /// assert_eq!(monitor.get_peak_memory_usage(), Some(8 << 30));
+    /// assert!(monitor.get_peak_rss() < Some(8 << 30));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn get_peak_rss(&self) -> Option<u64> {
+        self.shared.peaks_now().rss
     }
 
     /// Returns the alerts since the monitor was created or reset, oldest first; at most the newest
@@ -231,7 +265,8 @@ impl MemoryMonitor {
         lock(&self.shared.state).latest.clone()
     }
 
-    /// Returns the effective limit of the newest sample, or of a new one if there is none.
+    /// Returns the effective limit of the newest sample, or of a new one if there is none: the limit with
+    /// the least headroom. [`Sample::limits`] has all of them.
     pub fn effective_limit(&self) -> Option<Limit> {
         let sample = self.latest().unwrap_or_else(|| self.sample());
         sample.limit.clone()
@@ -243,7 +278,7 @@ impl MemoryMonitor {
     }
 
     /// Subscribes to samples, alerts and finished spans through a channel of `capacity` events (at
-    /// least 1). The sampler never blocks: if the channel is full, events are dropped and counted.
+    /// least 1). The sampler never blocks: if the channel is full, the oldest event is dropped and counted.
     ///
     /// ```
     /// use mem_monitor::{Event, MemoryMonitor};
@@ -255,50 +290,78 @@ impl MemoryMonitor {
     /// assert!(matches!(event, Event::Sample(sample) if sample.sequence == 0));
     /// ```
     pub fn subscribe(&self, capacity: usize) -> Subscription {
-        let (subscriber, subscription) = crate::event::channel(capacity);
+        let (subscriber, subscription) = channel(capacity);
         lock(&self.shared.subscribers).push(subscriber);
         subscription
     }
 
-    /// Returns a `tracing` layer that measures spans with this monitor.
-    pub fn span_layer(&self) -> SpanLayer {
-        SpanLayer::new(Arc::clone(&self.shared))
-    }
-
-    /// Returns the statistics by span name, largest rise first.
-    pub fn span_stats(&self) -> Vec<SpanStats> {
-        self.shared.spans.stats()
-    }
-
-    /// Returns a window over the spans that finish from now on.
+    /// Calls a closure with every alert from now on. It is called once per alert, on the thread that took the
+    /// sample: usually the sampling thread, whose next sample waits for it. It may use the monitor. If it
+    /// panics, it is not called again.
     ///
     /// ```
-    /// use mem_monitor::MemoryMonitor;
-    /// use tracing_subscriber::{layer::SubscriberExt, registry::Registry};
+    /// use mem_monitor::{AlertRule, HeapCounter, MemoryMonitor};
+    ///
+    /// # fn main() -> Result<(), mem_monitor::Error> {
+    /// let monitor = MemoryMonitor::builder()
+    ///     .root("/nowhere")
+    ///     .heap(HeapCounter::new(|| Some(2 << 20)))
+    ///     .alert_rules([AlertRule::usage_above(1 << 20)])
+    ///     .build()?;
+    /// let (sender, alerts) = std::sync::mpsc::channel();
+    /// monitor
+    ///     .on_alert(move |alert| drop(sender.send(alert.to_string())))
+    ///     .detach();
+    /// monitor.sample();
+    /// assert!(alerts.try_recv().is_ok_and(|alert| alert.contains("uses 2.0 MiB")));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on_alert(&self, callback: impl Fn(&Alert) + Send + Sync + 'static) -> Registration {
+        self.shared.callbacks.add(Callback::new(callback))
+    }
+
+    /// Returns the sources and closures that panicked and are not called any more. Each failure is also
+    /// logged once, if the feature `tracing` is enabled.
+    ///
+    /// ```
+    /// use mem_monitor::{Backing, Category, MemoryMonitor};
     ///
     /// let monitor = MemoryMonitor::default();
-    /// let subscriber = Registry::default().with(monitor.span_layer());
-    /// tracing::subscriber::with_default(subscriber, || {
-    ///     tracing::info_span!("load").in_scope(|| ());
-    ///     let window = monitor.span_window();
-    ///     tracing::info_span!("load").in_scope(|| ());
-    ///     assert_eq!(window.stats()[0].calls, 1);
-    /// });
-    /// assert_eq!(monitor.span_stats()[0].calls, 2);
+    /// let broken = Category::new("cache", Backing::Heap, || panic!("no cache"));
+    /// monitor.register_category(broken).detach();
+    /// assert!(monitor.breakdown().rows[0].failed);
+    /// assert_eq!(monitor.failures()[0].message, "no cache");
     /// ```
-    pub fn span_window(&self) -> SpanWindow {
-        self.shared.spans.window()
+    pub fn failures(&self) -> Vec<Failure> {
+        let mut failures: Vec<Failure> = lock(&self.shared.sources).failures().cloned().collect();
+        failures.extend(
+            self.shared
+                .heap()
+                .and_then(|heap| heap.guard().failure().cloned()),
+        );
+        let categories = self.shared.categories.all();
+        failures.extend(
+            categories
+                .iter()
+                .filter_map(|c| c.guard().failure().cloned()),
+        );
+        let callbacks = self.shared.callbacks.all();
+        failures.extend(
+            callbacks
+                .iter()
+                .filter_map(|c| c.guard().failure().cloned()),
+        );
+        failures
     }
 
-    /// Returns finished spans by start time. If there are many, only the longest are stored.
-    pub fn span_calls(&self) -> Vec<Arc<SpanCall>> {
-        self.shared.spans.calls()
-    }
-
-    /// Registers a category of memory; see [`breakdown`](Self::breakdown). Its closure is called during
-    /// samples, so it must not call this monitor.
-    pub fn register_category(&self, category: Category) {
-        lock(&self.shared.categories).push(category);
+    /// Registers a category of memory; see [`breakdown`](Self::breakdown). Dropping the result removes the
+    /// category, [`Registration::detach`] keeps it.
+    ///
+    /// Its closure is called during samples, so it must not call this monitor. Several categories can have
+    /// the same name; Prometheus text has their sum.
+    pub fn register_category(&self, category: Category) -> Registration {
+        self.shared.categories.add(category)
     }
 
     /// Returns the breakdown of the resident set: categories, allocator slack and the unexplained
@@ -310,7 +373,8 @@ impl MemoryMonitor {
     /// let monitor = MemoryMonitor::default();
     /// let table: Vec<u8> = vec![1; 1 << 20];
     /// let bytes = table.capacity() as u64;
-    /// monitor.register_category(Category::new("lookup table", Backing::Heap, move || Some(bytes)));
+    /// let category = Category::new("lookup table", Backing::Heap, move || Some(bytes));
+    /// let _registered = monitor.register_category(category);
     /// println!("{}", monitor.breakdown());
     /// ```
     pub fn breakdown(&self) -> Breakdown {
@@ -325,7 +389,8 @@ impl MemoryMonitor {
     /// use mem_monitor::{Backing, Category, MemoryMonitor};
     ///
     /// let monitor = MemoryMonitor::default();
-    /// monitor.register_category(Category::new("lookup table", Backing::Heap, || Some(1 << 20)));
+    /// let category = Category::new("lookup table", Backing::Heap, || Some(1 << 20));
+    /// monitor.register_category(category).detach();
     /// monitor.sample();
     /// let table = monitor.peak_breakdown();
     /// assert!(table.is_none_or(|table| table.rows[0].name == "lookup table"));
@@ -336,7 +401,7 @@ impl MemoryMonitor {
     }
 
     pub(crate) fn breakdown_of(&self, reading: &Reading) -> Breakdown {
-        Breakdown::new(reading, &lock(&self.shared.categories))
+        self.shared.breakdown_of(reading)
     }
 
     /// Returns how often each rule fired since the monitor was created or reset.
@@ -348,6 +413,7 @@ impl MemoryMonitor {
             .collect()
     }
 
+    #[cfg(feature = "recordings")]
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
@@ -364,6 +430,12 @@ impl Default for MemoryMonitor {
 
 impl Drop for MemoryMonitor {
     fn drop(&mut self) {
+        if self.shared.is_forked() {
+            // In a forked child, a thread that does not exist there may hold one of the locks, for example in a
+            // channel. Without the threads' handles, this would be the last one.
+            std::mem::forget(Arc::clone(&self.shared));
+            return;
+        }
         self.stop_monitoring();
         // A span layer may outlive the monitor, but subscriptions end here.
         lock(&self.shared.subscribers).clear();
@@ -387,6 +459,23 @@ impl Shared {
         self.epoch.1 + elapsed
     }
 
+    /// Whether the calling process is a forked child of the one that created the monitor.
+    pub(crate) fn is_forked(&self) -> bool {
+        !self.owner.is_current()
+    }
+
+    pub(crate) fn check_not_forked(&self) -> Result<(), Error> {
+        match self.is_forked() {
+            true => Err(Error::Forked),
+            false => Ok(()),
+        }
+    }
+
+    fn breakdown_of(&self, reading: &Reading) -> Breakdown {
+        let categories = self.categories.all();
+        Breakdown::new(reading, categories.iter().map(|category| &**category))
+    }
+
     pub(crate) fn rss_now(&self) -> Option<u64> {
         self.process.rss_bytes()
     }
@@ -404,17 +493,8 @@ impl Shared {
         self.status.high_water_bytes()
     }
 
-    /// Sends an event to every subscriber whose channel is not full.
+    /// Sends an event to every subscriber.
     pub(crate) fn publish(&self, event: &Event) {
-        lock(&self.subscribers).retain(|subscriber| {
-            match subscriber.sender.try_send(event.clone()) {
-                Ok(()) => true,
-                Err(crossbeam_channel::TrySendError::Full(_)) => {
-                    subscriber.dropped.fetch_add(1, Ordering::Relaxed);
-                    true
-                }
-                Err(crossbeam_channel::TrySendError::Disconnected(_)) => false,
-            }
-        });
+        lock(&self.subscribers).retain(|subscriber| subscriber.send(event.clone()));
     }
 }

@@ -1,12 +1,17 @@
 //! Prometheus text exposition format (version 0.0.4).
 
-use std::fmt::{Display, Write};
+use std::{
+    fmt::{Display, Write},
+    ops::AddAssign,
+};
 
-use crate::{DeviceReading, MemoryMonitor, Metric, Pressure, SpanStats};
+#[cfg(feature = "tracing")]
+use crate::SpanStats;
+use crate::{DeviceReading, MemoryMonitor, Metric, Pressure};
 
 /// Names and help texts of the metrics. Established names are used where they exist: those of Prometheus
 /// client libraries (`process_`), node_exporter (`node_`) and cAdvisor (`container_`).
-const GAUGES: [(Metric, &str, &str); 15] = [
+const GAUGES: [(Metric, &str, &str); 17] = [
     (
         Metric::Rss,
         "process_resident_memory_bytes",
@@ -16,6 +21,11 @@ const GAUGES: [(Metric, &str, &str); 15] = [
         Metric::RssHighWater,
         "mem_monitor_resident_high_water_bytes",
         "The kernel's high-water mark of the resident set.",
+    ),
+    (
+        Metric::RssAnon,
+        "mem_monitor_resident_anonymous_bytes",
+        "Resident anonymous pages: heap and stacks, as far as they were touched.",
     ),
     (
         Metric::RssFile,
@@ -51,6 +61,11 @@ const GAUGES: [(Metric, &str, &str); 15] = [
         Metric::Device,
         "mem_monitor_devices_in_use_bytes",
         "Bytes in use in all device pools.",
+    ),
+    (
+        Metric::Counted,
+        "mem_monitor_counted_bytes",
+        "The total of the program's own accounting.",
     ),
     (
         Metric::CgroupCurrent,
@@ -101,7 +116,8 @@ const DEVICE_GAUGES: [(&str, &str, DeviceValue); 2] = [
 
 impl MemoryMonitor {
     /// Returns the current figures in the Prometheus text format, for a `/metrics` page or the textfile
-    /// collector of node_exporter. Takes a sample. Unknown values are left out.
+    /// collector of node_exporter. Takes a sample. Unknown values are left out. Categories, pools or rules
+    /// with the same name are one series with their sum.
     ///
     /// Established names are used where they exist: `process_resident_memory_bytes`,
     /// `container_memory_usage_bytes`, `node_memory_MemAvailable_bytes`,
@@ -118,13 +134,13 @@ impl MemoryMonitor {
         let reading = &sample.reading;
         let mut page = Page::default();
         for (metric, name, help) in GAUGES {
-            page.family(name, "gauge", help, reading.bytes(metric).map(|b| ([], b)));
+            page.family(name, "gauge", help, bytes(reading.bytes(metric)));
         }
-        for (name, help, bytes) in DEVICE_GAUGES {
-            let known = reading
-                .devices
-                .iter()
-                .filter_map(|device| Some(([("device", device.name.to_string())], bytes(device)?)));
+        for (name, help, value) in DEVICE_GAUGES {
+            let known = reading.devices.iter().filter_map(|device| {
+                let label = ("device", device.name.to_string());
+                Some(([label], i128::from(value(device)?)))
+            });
             page.family(name, "gauge", help, known);
         }
         page.pressure("node", reading.pressure);
@@ -132,27 +148,30 @@ impl MemoryMonitor {
         page.family(
             "mem_monitor_peak_bytes",
             "gauge",
-            "Peak usage of this process since the monitor was created or reset.",
-            sample.peak_bytes.map(|b| ([], b)),
+            "Peak usage of this process since the monitor was created or reset: of RSS, or of the live heap \
+             if that was higher. The heap includes reserved bytes that were never touched.",
+            bytes(sample.peak_bytes),
+        );
+        page.family(
+            "mem_monitor_resident_peak_bytes",
+            "gauge",
+            "Peak of RSS since the monitor was created or reset.",
+            bytes(sample.rss_peak_bytes),
         );
         page.family(
             "mem_monitor_limit_bytes",
             "gauge",
-            "The effective limit.",
-            sample
-                .limit
-                .as_ref()
-                .map(|limit| ([("origin", limit.origin.to_string())], limit.limit_bytes)),
+            "The effective limit: the one with the least headroom.",
+            sample.limit.as_ref().map(|limit| {
+                let label = ("origin", limit.origin.to_string());
+                ([label], i128::from(limit.limit_bytes))
+            }),
         );
         page.family(
             "mem_monitor_limit_used_bytes",
             "gauge",
             "Usage charged against the effective limit.",
-            sample
-                .limit
-                .as_ref()
-                .and_then(|l| l.used_bytes)
-                .map(|b| ([], b)),
+            bytes(sample.limit.as_ref().and_then(|limit| limit.used_bytes)),
         );
         page.family(
             "mem_monitor_time_to_limit_seconds",
@@ -165,7 +184,13 @@ impl MemoryMonitor {
             "mem_monitor_alerts_total",
             "counter",
             "Alerts since the monitor was created or reset.",
-            alerts.map(|(rule, count)| ([("rule", rule.to_string())], count)),
+            alerts.map(|(rule, count)| ([("rule", rule.to_string())], i128::from(count))),
+        );
+        page.family(
+            "mem_monitor_failures",
+            "gauge",
+            "Sources and closures of the program that panicked and are not called any more.",
+            [([], self.failures().len() as i128)],
         );
         let categories = self.breakdown_of(reading).rows;
         page.family(
@@ -174,26 +199,10 @@ impl MemoryMonitor {
             "Memory by category, and the memory outside every category.",
             categories
                 .into_iter()
-                .filter_map(|row| Some(([("category", row.name)], row.bytes?))),
+                .filter_map(|row| Some(([("category", row.name)], i128::from(row.bytes?)))),
         );
-        let spans = self.span_stats();
-        page.spans("calls_total", "counter", "Closed spans.", &spans, |span| {
-            Some(span.calls as f64)
-        });
-        page.spans(
-            "seconds_total",
-            "counter",
-            "Time in closed spans.",
-            &spans,
-            |span| Some(span.total_time.as_secs_f64()),
-        );
-        page.spans(
-            "peak_bytes",
-            "gauge",
-            "Peak memory of a span.",
-            &spans,
-            |span| span.peak_bytes.map(|b| b as f64),
-        );
+        #[cfg(feature = "tracing")]
+        page.all_spans(&self.span_stats());
         page.0
     }
 }
@@ -201,22 +210,55 @@ impl MemoryMonitor {
 #[derive(Default)]
 struct Page(String);
 
+/// Returns the sample of a family without labels.
+fn bytes(value: Option<u64>) -> Option<([(&'static str, String); 0], i128)> {
+    Some(([], i128::from(value?)))
+}
+
 impl Page {
-    /// Writes a family with its samples; nothing if there are no samples.
-    fn family<const N: usize, V: Display>(
+    #[cfg(feature = "tracing")]
+    fn all_spans(&mut self, spans: &[SpanStats]) {
+        self.spans("calls_total", "counter", "Closed spans.", spans, |span| {
+            Some(span.calls as f64)
+        });
+        self.spans(
+            "seconds_total",
+            "counter",
+            "Time in closed spans.",
+            spans,
+            |span| Some(span.total_time.as_secs_f64()),
+        );
+        self.spans(
+            "peak_bytes",
+            "gauge",
+            "Peak memory of a span.",
+            spans,
+            |span| span.peak_bytes.map(|b| b as f64),
+        );
+    }
+
+    /// Writes a family with its samples; nothing if there are no samples. The format allows each set of
+    /// labels once, so the values of equal sets are added.
+    fn family<const N: usize, V: Display + AddAssign>(
         &mut self,
         name: &str,
         kind: &str,
         help: &str,
         samples: impl IntoIterator<Item = ([(&'static str, String); N], V)>,
     ) {
-        let mut samples = samples.into_iter().peekable();
-        if samples.peek().is_none() {
+        let mut series: Vec<([(&'static str, String); N], V)> = Vec::new();
+        for (labels, value) in samples {
+            match series.iter_mut().find(|(other, _)| *other == labels) {
+                Some((_, sum)) => *sum += value,
+                None => series.push((labels, value)),
+            }
+        }
+        if series.is_empty() {
             return;
         }
         // Writing to a string cannot fail.
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
-        for (labels, value) in samples {
+        for (labels, value) in series {
             let labels: Vec<_> = labels
                 .iter()
                 .map(|(label, value)| format!("{label}=\"{}\"", escape(value)))
@@ -251,6 +293,7 @@ impl Page {
         }
     }
 
+    #[cfg(feature = "tracing")]
     fn spans(
         &mut self,
         what: &str,

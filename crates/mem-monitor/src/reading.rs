@@ -16,13 +16,15 @@ pub enum Metric {
     /// The kernel's high-water mark of the resident set (`VmHWM`), since the process started or
     /// the mark was reset.
     RssHighWater,
+    /// Resident anonymous pages (`RssAnon`): heap and stacks, as far as they were touched.
+    RssAnon,
     /// Resident pages of mapped files (`RssFile`): program code, libraries, data files.
     RssFile,
     /// Reserved address space, resident or not.
     Virtual,
     /// Proportional set size: a page shared by *n* processes counts as 1/*n*.
     Pss,
-    /// Live bytes of the heap counter.
+    /// Live bytes of the heap counter: requested memory, touched or not.
     Heap,
     /// The heap counter's own peak of live bytes.
     HeapPeak,
@@ -30,6 +32,9 @@ pub enum Metric {
     AllocatorSlack,
     /// Bytes in use in all device pools.
     Device,
+    /// The total of the program's own accounting; see
+    /// [`MemoryMonitorBuilder::counted`](crate::MemoryMonitorBuilder::counted).
+    Counted,
     /// Memory charged to the process's control group, page cache included.
     CgroupCurrent,
     /// The kernel's peak of that charge.
@@ -46,9 +51,10 @@ pub enum Metric {
 
 impl Metric {
     /// Every metric, in report order.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Rss,
         Self::RssHighWater,
+        Self::RssAnon,
         Self::RssFile,
         Self::Virtual,
         Self::Pss,
@@ -56,6 +62,7 @@ impl Metric {
         Self::HeapPeak,
         Self::AllocatorSlack,
         Self::Device,
+        Self::Counted,
         Self::CgroupCurrent,
         Self::CgroupPeak,
         Self::CgroupMax,
@@ -69,6 +76,7 @@ impl Metric {
         match self {
             Self::Rss => "rss_bytes",
             Self::RssHighWater => "rss_high_water_bytes",
+            Self::RssAnon => "rss_anon_bytes",
             Self::RssFile => "rss_file_bytes",
             Self::Virtual => "virtual_bytes",
             Self::Pss => "pss_bytes",
@@ -76,6 +84,7 @@ impl Metric {
             Self::HeapPeak => "heap_peak_bytes",
             Self::AllocatorSlack => "allocator_slack_bytes",
             Self::Device => "device_bytes",
+            Self::Counted => "counted_bytes",
             Self::CgroupCurrent => "cgroup_current_bytes",
             Self::CgroupPeak => "cgroup_peak_bytes",
             Self::CgroupMax => "cgroup_max_bytes",
@@ -100,7 +109,10 @@ pub struct Stall {
     /// Percent of the last 300 s.
     pub avg300_percent: f64,
     /// Total waiting time.
-    #[serde(serialize_with = "crate::serialize::as_seconds")]
+    #[serde(
+        rename = "total_seconds",
+        serialize_with = "crate::serialize::as_seconds"
+    )]
     pub total: Duration,
 }
 
@@ -133,7 +145,7 @@ pub struct DeviceReading {
 pub(crate) struct Values {
     bytes: [u64; Metric::ALL.len()],
     /// One bit per metric, by index. Unknown metrics have 0 bytes.
-    known: u16,
+    known: u32,
 }
 
 impl Values {
@@ -142,18 +154,16 @@ impl Values {
         (self.known & (1 << i) != 0).then_some(self.bytes[i])
     }
 
-    pub(crate) fn set(&mut self, metric: Metric, value: Option<u64>) {
+    fn set(&mut self, metric: Metric, bytes: u64) {
         let i = metric.index();
-        match value {
-            Some(bytes) => {
-                self.bytes[i] = bytes;
-                self.known |= 1 << i;
-            }
-            None => {
-                self.bytes[i] = 0;
-                self.known &= !(1 << i);
-            }
-        }
+        self.bytes[i] = bytes;
+        self.known |= 1 << i;
+    }
+
+    fn set_unknown(&mut self, metric: Metric) {
+        let i = metric.index();
+        self.bytes[i] = 0;
+        self.known &= !(1 << i);
     }
 }
 
@@ -177,9 +187,21 @@ impl Reading {
         self.values.get(metric)
     }
 
-    /// Sets a metric; `None` marks it as unknown.
-    pub fn set_bytes(&mut self, metric: Metric, value: Option<u64>) {
-        self.values.set(metric, value);
+    /// Sets the value of a metric.
+    pub fn set_bytes(&mut self, metric: Metric, bytes: u64) {
+        self.values.set(metric, bytes);
+    }
+
+    /// Marks a metric as unknown.
+    pub fn set_unknown(&mut self, metric: Metric) {
+        self.values.set_unknown(metric);
+    }
+
+    /// Sets the value of a metric if it is known.
+    pub(crate) fn set_if_known(&mut self, metric: Metric, bytes: Option<u64>) {
+        if let Some(bytes) = bytes {
+            self.set_bytes(metric, bytes);
+        }
     }
 
     /// Returns the usage of this process: its resident set, or its live heap if the resident set is
@@ -195,9 +217,7 @@ impl Reading {
     /// Copies the known values of `other`.
     pub(crate) fn merge(&mut self, other: &Self) {
         for metric in Metric::ALL {
-            if let known @ Some(_) = other.bytes(metric) {
-                self.set_bytes(metric, known);
-            }
+            self.set_if_known(metric, other.bytes(metric));
         }
         self.pressure = other.pressure.or(self.pressure);
         self.cgroup_pressure = other.cgroup_pressure.or(self.cgroup_pressure);
@@ -239,7 +259,7 @@ mod tests {
         let mut reading = Reading::default();
         for (i, metric) in Metric::ALL.into_iter().enumerate() {
             assert_eq!(metric.index(), i);
-            reading.set_bytes(metric, Some(i as u64));
+            reading.set_bytes(metric, i as u64);
         }
         let json = serde_json::to_value(&reading).unwrap();
         for (i, metric) in Metric::ALL.into_iter().enumerate() {
@@ -250,16 +270,20 @@ mod tests {
 
     #[test]
     fn unknown_metrics_are_left_out_of_json() {
-        assert_eq!(serde_json::to_string(&Reading::default()).unwrap(), "{}");
+        let mut reading = Reading::default();
+        assert_eq!(serde_json::to_string(&reading).unwrap(), "{}");
+        reading.set_bytes(Metric::Rss, 1);
+        reading.set_unknown(Metric::Rss);
+        assert_eq!(reading, Reading::default());
     }
 
     #[test]
     fn merging_keeps_values_unknown_to_the_other() {
         let mut one = Reading::default();
-        one.set_bytes(Metric::Rss, Some(1));
-        one.set_bytes(Metric::Heap, Some(2));
+        one.set_bytes(Metric::Rss, 1);
+        one.set_bytes(Metric::Heap, 2);
         let mut two = Reading::default();
-        two.set_bytes(Metric::Heap, Some(3));
+        two.set_bytes(Metric::Heap, 3);
         one.merge(&two);
         assert_eq!(one.bytes(Metric::Rss), Some(1));
         assert_eq!(one.bytes(Metric::Heap), Some(3));

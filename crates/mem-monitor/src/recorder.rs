@@ -11,7 +11,7 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 
-use crate::{Error, Event, MemoryMonitor, Subscription, monitor::Shared};
+use crate::{Error, Event, MemoryMonitor, Subscription, monitor::Shared, process::Owner};
 
 mod csv;
 mod mprof;
@@ -36,8 +36,8 @@ pub enum Format {
     /// One JSON object per line for each sample, alert and span, distinguished by `kind`.
     JsonLines,
     /// The format of Python's `memory_profiler`, for `mprof plot`, `mprof peak` and `mprof list`: the
-    /// resident set and at most 30 spans, 3 per name. A peak between two samples has its own line, up
-    /// to half a second late at short intervals.
+    /// resident set and at most 30 spans, 3 per name. A peak between two samples has its own line, in the
+    /// middle between them.
     Mprof,
 }
 
@@ -64,8 +64,9 @@ pub enum Format {
 pub struct Recorder {
     path: PathBuf,
     shared: Weak<Shared>,
-    stop: Sender<()>,
-    thread: Option<JoinHandle<io::Result<u64>>>,
+    owner: Owner,
+    /// The writing thread and the channel that stops it; `None` once it has ended.
+    running: Option<(Sender<()>, JoinHandle<io::Result<u64>>)>,
 }
 
 impl Recorder {
@@ -73,12 +74,13 @@ impl Recorder {
     ///
     /// # Errors
     /// [`Error::Exists`] if the file exists, [`Error::Write`] if it cannot be created,
-    /// [`Error::Thread`].
+    /// [`Error::Thread`], [`Error::Forked`] in a forked child.
     pub fn create(
         monitor: &MemoryMonitor,
         format: Format,
         path: impl AsRef<Path>,
     ) -> Result<Self, Error> {
+        monitor.shared().check_not_forked()?;
         let path = path.as_ref().to_owned();
         let failed = |source: io::Error| match source.kind() {
             io::ErrorKind::AlreadyExists => Error::Exists { path: path.clone() },
@@ -106,8 +108,8 @@ impl Recorder {
         Ok(Self {
             path,
             shared: Arc::downgrade(monitor.shared()),
-            stop,
-            thread: Some(thread),
+            owner: Owner::current(),
+            running: Some((stop, thread)),
         })
     }
 
@@ -136,8 +138,12 @@ impl Recorder {
     /// events.
     ///
     /// # Errors
-    /// [`Error::Write`] with the first failed write of the recording.
+    /// [`Error::Write`] with the first failed write of the recording, [`Error::Forked`] in a forked child:
+    /// the parent writes the recording.
     pub fn finish(mut self) -> Result<u64, Error> {
+        if !self.owner.is_current() {
+            return Err(Error::Forked);
+        }
         self.end().map_err(|source| Error::Write {
             path: self.path.clone(),
             source,
@@ -145,14 +151,20 @@ impl Recorder {
     }
 
     fn end(&mut self) -> io::Result<u64> {
-        let Some(thread) = self.thread.take() else {
+        let Some((stop, thread)) = self.running.take() else {
             return Ok(0);
         };
+        if !self.owner.is_current() {
+            // A forked child has no such thread to stop, join or detach, and a thread that does not exist may
+            // hold the channel's lock.
+            std::mem::forget((stop, thread));
+            return Ok(0);
+        }
         if let Some(shared) = self.shared.upgrade() {
             shared.sample();
         }
         // The thread has already ended if the monitor was dropped or a write failed.
-        let _ = self.stop.send(());
+        let _ = stop.send(());
         thread
             .join()
             .unwrap_or_else(|_| Err(io::Error::other("the recording thread panicked")))
@@ -160,7 +172,7 @@ impl Recorder {
 }
 
 impl Drop for Recorder {
-    /// Finishes the recording and ignores errors.
+    /// Finishes the recording and ignores errors. In a forked child it does nothing.
     fn drop(&mut self) {
         drop(self.end());
     }
@@ -228,7 +240,8 @@ impl Writer {
                 out.write_all(b"\n")
             }
             (Self::Mprof(mprof), Event::Sample(sample)) => mprof.sample(out, sample),
-            (Self::Mprof(mprof), Event::Span(call)) => mprof.span(out, call),
+            #[cfg(feature = "tracing")]
+            (Self::Mprof(mprof), Event::Span(call)) => mprof.spans.write(out, call),
             (Self::Mprof(_), Event::Alert(_)) => Ok(()),
         }
     }

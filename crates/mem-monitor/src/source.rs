@@ -1,6 +1,6 @@
 //! Sources of readings.
 
-use std::{fs, path::Path, time::Duration};
+use std::{any::type_name, fs, path::Path, time::Duration};
 
 use crate::Reading;
 
@@ -9,8 +9,6 @@ mod counters;
 mod machine;
 mod pressure;
 mod proc_fs;
-#[cfg(target_os = "linux")]
-mod statm;
 
 pub use cgroup::CgroupSource;
 pub use counters::{DevicePool, HeapCounter, PeakWindow};
@@ -18,13 +16,14 @@ pub use machine::{MachineSource, ProcessSource};
 pub use pressure::PressureSource;
 pub use proc_fs::{PssSource, StatusSource};
 
+pub(crate) use counters::CountedBytes;
 pub(crate) use machine::reset_high_water;
 
 /// A source of figures for a [`Reading`].
 ///
-/// A source sets the metrics it can read and leaves the others unchanged. It must not panic; values that
-/// cannot be read are unknown. It is called on the sampling thread and on threads that request a
-/// sample.
+/// A source sets the metrics it can read and leaves the others unchanged; values that cannot be read are
+/// unknown. It is called on the sampling thread and on threads that request a sample. A source that panics
+/// is not called again; see [`MemoryMonitor::failures`](crate::MemoryMonitor::failures).
 ///
 /// ```
 /// use mem_monitor::{Metric, Reading, Source};
@@ -33,7 +32,7 @@ pub(crate) use machine::reset_high_water;
 ///
 /// impl Source for Arena {
 ///     fn read(&self, reading: &mut Reading) {
-///         reading.set_bytes(Metric::Heap, Some(3 << 20));
+///         reading.set_bytes(Metric::Heap, 3 << 20);
 ///     }
 /// }
 ///
@@ -44,6 +43,11 @@ pub(crate) use machine::reset_high_water;
 pub trait Source: Send + Sync {
     /// Sets the current values.
     fn read(&self, reading: &mut Reading);
+
+    /// Returns the name for messages; by default the type's.
+    fn name(&self) -> &str {
+        type_name::<Self>()
+    }
 
     /// Returns the shortest time between two reads by a monitor, for expensive sources. In between,
     /// the monitor reuses the last values.

@@ -9,34 +9,15 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::{
-    Metric, Reading, lock,
+    Quantity, Reading, lock,
     serialize::{as_seconds, as_unix_seconds},
 };
 
 /// Finished spans that are stored individually (about 300 KiB); the statistics include all spans.
 const MAX_CALLS: usize = 2048;
-
-/// The quantity that a span measures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Counted {
-    /// Live heap bytes of the heap counter.
-    Heap,
-    /// The resident set.
-    Rss,
-}
-
-impl Counted {
-    const fn metric(self) -> Metric {
-        match self {
-            Self::Heap => Metric::Heap,
-            Self::Rss => Metric::Rss,
-        }
-    }
-}
 
 /// One finished span.
 ///
@@ -51,16 +32,16 @@ pub struct SpanCall {
     /// The number of enclosing spans.
     pub level: usize,
     /// When the span was first entered.
-    #[serde(rename = "time_unix_s", serialize_with = "as_unix_seconds")]
+    #[serde(rename = "time_unix_seconds", serialize_with = "as_unix_seconds")]
     pub time: SystemTime,
     /// Time of the first entry since the monitor was created.
-    #[serde(rename = "start_s", serialize_with = "as_seconds")]
+    #[serde(rename = "start_seconds", serialize_with = "as_seconds")]
     pub start: Duration,
     /// Time of the last exit since the monitor was created.
-    #[serde(rename = "end_s", serialize_with = "as_seconds")]
+    #[serde(rename = "end_seconds", serialize_with = "as_seconds")]
     pub end: Duration,
     /// The quantity of entry, exit and peak.
-    pub counted: Counted,
+    pub quantity: Quantity,
     /// Memory at the first entry.
     pub entry_bytes: Option<u64>,
     /// Memory at the last exit.
@@ -103,10 +84,10 @@ pub struct SpanStats {
     /// The number of closed spans.
     pub calls: u64,
     /// Total time from first entry to last exit.
-    #[serde(rename = "total_time_s", serialize_with = "as_seconds")]
+    #[serde(rename = "total_time_seconds", serialize_with = "as_seconds")]
     pub total_time: Duration,
     /// The quantity of the figures, from the newest call.
-    pub counted: Counted,
+    pub quantity: Quantity,
     /// Memory at the entry of the first call.
     pub first_entry_bytes: Option<u64>,
     /// Memory at the exit of the last call.
@@ -126,7 +107,7 @@ impl SpanStats {
             name: call.name,
             calls: 0,
             total_time: Duration::ZERO,
-            counted: call.counted,
+            quantity: call.quantity,
             first_entry_bytes: call.entry_bytes,
             last_exit_bytes: None,
             peak_bytes: None,
@@ -138,7 +119,7 @@ impl SpanStats {
     fn add(&mut self, call: &SpanCall) {
         self.calls += 1;
         self.total_time += call.duration();
-        self.counted = call.counted;
+        self.quantity = call.quantity;
         self.last_exit_bytes = call.exit_bytes;
         self.peak_bytes = self.peak_bytes.max(call.peak_bytes);
         self.greatest_rise_bytes = self.greatest_rise_bytes.max(call.rise_bytes());
@@ -151,7 +132,7 @@ impl SpanStats {
 /// An open span.
 #[derive(Debug)]
 pub(crate) struct Open {
-    pub(crate) counted: Counted,
+    pub(crate) quantity: Quantity,
     /// Maximum since the entry; 0 if unknown.
     peak: AtomicU64,
 }
@@ -209,26 +190,26 @@ impl Open {
 impl Spans {
     /// Updates the peaks of all open spans with a sample.
     pub(crate) fn observe(&self, reading: &Reading) {
-        for counted in [Counted::Heap, Counted::Rss] {
-            if let Some(value) = reading.bytes(counted.metric()) {
-                self.raise(counted, value);
+        for quantity in [Quantity::Heap, Quantity::Rss] {
+            if let Some(value) = reading.bytes(quantity.metric()) {
+                self.raise(quantity, value);
             }
         }
     }
 
     /// Updates the peaks of all open spans with a value. O(open spans).
-    pub(crate) fn raise(&self, counted: Counted, value: u64) {
+    pub(crate) fn raise(&self, quantity: Quantity, value: u64) {
         for open in lock(&self.open)
             .iter()
-            .filter(|open| open.counted == counted)
+            .filter(|open| open.quantity == quantity)
         {
             open.peak.fetch_max(value, Ordering::Relaxed);
         }
     }
 
-    pub(crate) fn open(&self, counted: Counted) -> Arc<Open> {
+    pub(crate) fn open(&self, quantity: Quantity) -> Arc<Open> {
         let open = Arc::new(Open {
-            counted,
+            quantity,
             peak: AtomicU64::new(0),
         });
         lock(&self.open).push(Arc::clone(&open));
@@ -294,7 +275,7 @@ mod tests {
             time: SystemTime::UNIX_EPOCH,
             start: Duration::from_secs(i),
             end: Duration::from_secs(i) + Duration::from_millis(i),
-            counted: Counted::Rss,
+            quantity: Quantity::Rss,
             entry_bytes: Some(100),
             exit_bytes: Some(103),
             peak_bytes: Some(100 + i),
@@ -307,7 +288,7 @@ mod tests {
     fn longest_calls_are_stored_and_all_are_counted() {
         let spans = Spans::default();
         for i in 0..5000 {
-            let open = spans.open(Counted::Rss);
+            let open = spans.open(Quantity::Rss);
             spans.close(&open, &call(i));
         }
         assert!(spans.calls().len() <= MAX_CALLS);

@@ -10,6 +10,7 @@ use crate::{Alert, Breakdown, Error, History, Limit, MemoryMonitor, Metric, Span
 mod axis;
 mod bands;
 mod draw;
+#[cfg(feature = "html")]
 mod html;
 mod style;
 
@@ -17,6 +18,7 @@ mod style;
 const DEFAULT_SERIES: [Metric; 3] = [Metric::Rss, Metric::Heap, Metric::Device];
 
 /// The size of the drawing in an HTML page, in pixels; the page scales it to its width.
+#[cfg(feature = "html")]
 const HTML_SIZE: (u32, u32) = (1200, 560);
 
 /// A monitor's history as a self-contained chart: series over time, spans as bands below, the limit as a
@@ -40,6 +42,10 @@ const HTML_SIZE: (u32, u32) = (1200, 560);
 /// # }
 /// ```
 #[derive(Clone, Debug)]
+#[cfg_attr(
+    not(feature = "html"),
+    expect(dead_code, reason = "only the page has tables")
+)]
 pub struct Timeline {
     title: String,
     /// Wall-clock time at time zero.
@@ -51,6 +57,7 @@ pub struct Timeline {
     alerts: Vec<Alert>,
     limit: Option<Limit>,
     peak: Option<u64>,
+    rss_peak: Option<u64>,
     breakdown: Breakdown,
     breakdown_at_peak: Option<Breakdown>,
 }
@@ -70,6 +77,7 @@ impl MemoryMonitor {
             alerts: self.get_memory_alerts(),
             limit: sample.limit.clone(),
             peak: sample.peak_bytes,
+            rss_peak: sample.rss_peak_bytes,
             breakdown: self.breakdown_of(&sample.reading),
             breakdown_at_peak: self.peak_breakdown(),
             history,
@@ -92,10 +100,12 @@ impl Timeline {
         draw::svg(self, width, height)
     }
 
-    /// Renders an HTML page with the chart and tables of alerts, spans and categories.
+    /// Renders an HTML page with the chart and tables of alerts, spans and categories. Requires the feature
+    /// `html`.
     ///
     /// # Errors
     /// [`Error::Draw`] if the chart cannot be drawn.
+    #[cfg(feature = "html")]
     pub fn to_html(&self) -> Result<String, Error> {
         let (width, height) = HTML_SIZE;
         let drawing = draw::drawing(self, width, height)?;

@@ -342,6 +342,19 @@ fn high_water_mark_counts_from_the_baseline_and_reset_moves_it() {
 }
 
 #[test]
+fn machine_memory_is_read_under_the_root() {
+    let meminfo = "MemTotal: 4096 kB\nMemFree: 1 kB\nBuffers: 1 kB\nCached: 1 kB\nSwapCached: 0 kB\n\
+                   Active: 0 kB\nInactive: 0 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\nDirty: 0 kB\n\
+                   Writeback: 0 kB\nMapped: 0 kB\nSlab: 0 kB\nCommitted_AS: 0 kB\nVmallocTotal: 0 kB\n\
+                   VmallocUsed: 0 kB\nVmallocChunk: 0 kB\nMemAvailable: 3072 kB\n";
+    let root = tree(&[("proc/meminfo", meminfo)]);
+    let monitor = MemoryMonitor::builder().root(root.path()).build().unwrap();
+    let reading = &monitor.sample().reading;
+    assert_eq!(reading.bytes(Metric::MachineTotal), mib(4));
+    assert_eq!(reading.bytes(Metric::MachineAvailable), mib(3));
+}
+
+#[test]
 fn reads_the_current_machine() {
     let monitor = MemoryMonitor::default();
     let reading = &monitor.sample().reading;

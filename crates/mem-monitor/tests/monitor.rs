@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -10,7 +10,8 @@ use std::{
 
 use mem_monitor::{
     AlertRule, Backing, Category, DevicePool, Error, Event, HeapCounter, MemoryMonitor,
-    MemoryMonitorBuilder, Metric, Reading, Source,
+    MemoryMonitorBuilder, Metric, Quantity, Reading, Registration, RowKind, Sample, Source,
+    Subscription,
 };
 
 /// Far longer than any wait of these tests, even on a loaded machine.
@@ -48,7 +49,10 @@ fn default_interval_is_5_s_and_the_minimum_is_1_ms() {
 fn rejects_invalid_settings() {
     let build = |builder: MemoryMonitorBuilder| builder.build().unwrap_err();
     let builder = MemoryMonitor::builder;
-    assert!(matches!(build(builder().limit_bytes(0)), Error::ZeroLimit));
+    assert!(matches!(
+        build(builder().limit_bytes(Quantity::Heap, 0)),
+        Error::ZeroLimit
+    ));
     assert!(matches!(
         build(builder().history_capacity(3)),
         Error::HistoryTooSmall { found: 3, .. }
@@ -110,37 +114,192 @@ fn long_interval_does_not_delay_stopping() {
     assert!(fastest < Duration::from_millis(50), "{fastest:?}");
 }
 
-#[test]
-fn thread_can_be_restarted_after_a_source_panics() {
-    struct Once(AtomicU64);
-    impl Source for Once {
-        fn read(&self, reading: &mut Reading) {
-            assert!(
-                self.0.fetch_add(1, Relaxed) > 0,
-                "the first read panics, as the test expects"
-            );
-            reading.set_bytes(Metric::Heap, Some(7));
+/// A source that panics.
+struct Broken;
+
+impl Source for Broken {
+    fn read(&self, reading: &mut Reading) {
+        reading.set_bytes(Metric::Pss, 1);
+        panic!("the test expects this panic");
+    }
+
+    fn name(&self) -> &str {
+        "broken"
+    }
+}
+
+/// Returns the next sample of a subscription.
+fn next_sample(subscription: &Subscription) -> Arc<Sample> {
+    loop {
+        if let Event::Sample(sample) = subscription.events().recv_timeout(TIMEOUT).unwrap() {
+            return sample;
         }
     }
-    let monitor = MemoryMonitor::builder()
-        .source(Once(AtomicU64::new(0)))
+}
+
+#[test]
+fn panicking_sources_and_closures_are_reported_and_sampling_goes_on() {
+    let (live, builder) = with_heap();
+    let calls = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&calls);
+    let monitor = builder
+        .check_interval(Duration::from_millis(1))
+        .source(Broken)
+        .source(DevicePool::new("gpu0", || {
+            panic!("the test expects this panic")
+        }))
         .build()
         .unwrap();
+    let broken = Category::new("cache", Backing::Heap, move || {
+        counter.fetch_add(1, Relaxed);
+        panic!("the test expects this panic")
+    });
+    monitor.register_category(broken).detach();
+    let table = Category::new("table", Backing::Heap, || Some(3));
+    monitor.register_category(table).detach();
+    let subscription = monitor.subscribe(1000);
     monitor.start_monitoring().unwrap();
-    let begin = Instant::now();
-    while monitor.is_monitoring() && begin.elapsed() < TIMEOUT {
-        std::thread::yield_now();
+    for bytes in [7, 8, 9] {
+        live.store(bytes, Relaxed);
+        while next_sample(&subscription).reading.bytes(Metric::Heap) != Some(bytes) {}
     }
-    let subscription = monitor.subscribe(4);
-    monitor.start_monitoring().unwrap();
-    let event = subscription.events().recv_timeout(TIMEOUT).unwrap();
+    assert!(monitor.is_monitoring());
+    monitor.stop_monitoring();
+    let names: Vec<_> = monitor.failures().into_iter().map(|f| f.name).collect();
+    assert_eq!(
+        names,
+        ["source `broken`", "source `gpu0`", "category `cache`"]
+    );
+    let rows = monitor.breakdown().rows;
+    assert_eq!(calls.load(Relaxed), 1, "it is not called after its panic");
+    assert_eq!((rows[0].failed, rows[0].bytes), (true, None));
+    assert_eq!((rows[1].failed, rows[1].bytes), (false, Some(3)));
     assert!(
-        matches!(event, Event::Sample(sample) if sample.reading.bytes(Metric::Heap) == Some(7))
+        monitor
+            .prometheus_text()
+            .contains("\nmem_monitor_failures 3\n")
     );
 }
 
 #[test]
-fn full_subscriber_loses_events_without_blocking() {
+fn panicking_heap_counter_is_unknown_and_reported() {
+    let monitor = MemoryMonitor::builder()
+        .root("/nowhere")
+        .heap(HeapCounter::new(|| panic!("the test expects this panic")))
+        .build()
+        .unwrap();
+    assert_eq!(monitor.get_current_memory_usage(), None);
+    assert_eq!(monitor.get_peak_memory_usage(), None);
+    monitor.reset();
+    assert_eq!(monitor.failures()[0].name, "the heap counter");
+    assert_eq!(monitor.failures().len(), 1);
+}
+
+#[test]
+fn categories_are_removed_with_their_registration() {
+    let (_, builder) = with_heap();
+    let monitor = builder.build().unwrap();
+    let alive = Arc::new(());
+    let category = |name: &str| {
+        let alive = Arc::clone(&alive);
+        Category::new(name, Backing::Heap, move || {
+            Some(Arc::strong_count(&alive) as u64)
+        })
+    };
+    let first = monitor.register_category(category("first"));
+    monitor.register_category(category("second")).detach();
+    let third = monitor.register_category(category("third"));
+    let names = |monitor: &MemoryMonitor| -> Vec<String> {
+        let rows = monitor.breakdown().rows.into_iter();
+        rows.filter(|row| matches!(row.kind, RowKind::Category(_)))
+            .map(|row| row.name)
+            .collect()
+    };
+    assert_eq!(names(&monitor), ["first", "second", "third"]);
+    drop(first);
+    assert_eq!(names(&monitor), ["second", "third"]);
+    assert_eq!(Arc::strong_count(&alive), 3, "its closure was dropped");
+    drop(monitor);
+    drop(third);
+    assert_eq!(Arc::strong_count(&alive), 1);
+}
+
+#[test]
+fn category_can_remove_itself_during_a_sample() {
+    let (_, builder) = with_heap();
+    let monitor = builder.build().unwrap();
+    let own: Arc<Mutex<Option<Registration>>> = Arc::default();
+    let closure = Arc::clone(&own);
+    let category = Category::new("once", Backing::Heap, move || {
+        drop(closure.lock().unwrap().take());
+        Some(1)
+    });
+    *own.lock().unwrap() = Some(monitor.register_category(category));
+    // The first sample is at a new peak, so its breakdown is stored.
+    monitor.sample();
+    assert_eq!(monitor.peak_breakdown().unwrap().rows[0].name, "once");
+    assert_ne!(monitor.breakdown().rows[0].name, "once");
+}
+
+#[test]
+fn callbacks_get_every_alert_and_may_use_the_monitor() {
+    let (live, builder) = with_heap();
+    let rules = [1000, 2000].map(AlertRule::usage_above);
+    let monitor = Arc::new(builder.alert_rules(rules).build().unwrap());
+    let seen: Arc<Mutex<Vec<u64>>> = Arc::default();
+    let registration = monitor.on_alert({
+        let (monitor, seen) = (Arc::downgrade(&monitor), Arc::clone(&seen));
+        move |alert| {
+            let monitor = monitor.upgrade().unwrap();
+            assert!(monitor.get_memory_alerts().contains(alert));
+            monitor.sample();
+            monitor.breakdown();
+            seen.lock().unwrap().push(alert.usage_bytes.unwrap());
+        }
+    });
+    monitor
+        .on_alert(|_| panic!("the test expects this panic"))
+        .detach();
+    for bytes in [500, 1200, 1300, 2500] {
+        live.store(bytes, Relaxed);
+        monitor.sample();
+    }
+    assert_eq!(*seen.lock().unwrap(), [1200, 2500]);
+    assert_eq!(monitor.failures()[0].name, "an alert callback");
+    drop(registration);
+    for bytes in [0, 1500] {
+        live.store(bytes, Relaxed);
+        monitor.sample();
+    }
+    assert_eq!(monitor.get_memory_alerts().len(), 3);
+    assert_eq!(seen.lock().unwrap().len(), 2, "the callback was removed");
+}
+
+#[test]
+fn callback_on_the_sampling_thread_can_stop_the_monitor() {
+    let (live, builder) = with_heap();
+    let monitor = builder
+        .check_interval(Duration::from_millis(1))
+        .alert_rules([AlertRule::usage_above(1)])
+        .build()
+        .unwrap();
+    let monitor = Arc::new(monitor);
+    let (sender, stopped) = std::sync::mpsc::channel();
+    let weak = Arc::downgrade(&monitor);
+    monitor
+        .on_alert(move |_| {
+            weak.upgrade().unwrap().stop_monitoring();
+            sender.send(()).unwrap();
+        })
+        .detach();
+    monitor.start_monitoring().unwrap();
+    live.store(5, Relaxed);
+    stopped.recv_timeout(TIMEOUT).unwrap();
+    assert!(!monitor.is_monitoring());
+}
+
+#[test]
+fn full_subscriber_loses_the_oldest_events_without_blocking() {
     let (_, builder) = with_heap();
     let monitor = builder.build().unwrap();
     let full = monitor.subscribe(2);
@@ -151,21 +310,45 @@ fn full_subscriber_loses_events_without_blocking() {
     }
     assert_eq!((full.events().len(), full.dropped()), (2, 8));
     assert_eq!((roomy.events().len(), roomy.dropped()), (10, 0));
-    let sequence: Vec<u64> = roomy
-        .events()
-        .try_iter()
-        .map(|event| match event {
-            Event::Sample(sample) => sample.sequence,
-            other => panic!("{other:?}"),
-        })
-        .collect();
-    assert_eq!(sequence, (0..10).collect::<Vec<_>>());
     drop(monitor);
-    assert_eq!(
-        full.events().iter().count(),
-        2,
-        "the channel disconnects when the monitor is dropped"
-    );
+    let sequences = |subscription: Subscription| -> Vec<u64> {
+        // The channel disconnects when the monitor is dropped.
+        let events = subscription.events().iter();
+        events
+            .map(|event| match event {
+                Event::Sample(sample) => sample.sequence,
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    };
+    assert_eq!(sequences(full), [8, 9]);
+    assert_eq!(sequences(roomy), (0..10).collect::<Vec<_>>());
+}
+
+#[test]
+fn dropping_oldest_events_while_receiving_loses_none_unnoticed() {
+    let (_, builder) = with_heap();
+    let monitor = builder.build().unwrap();
+    let subscription = monitor.subscribe(2);
+    let received = std::thread::spawn(move || {
+        let sequences: Vec<u64> = subscription
+            .events()
+            .iter()
+            .map(|event| match event {
+                Event::Sample(sample) => sample.sequence,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        (sequences, subscription.dropped())
+    });
+    for _ in 0..5000 {
+        monitor.sample();
+    }
+    drop(monitor);
+    let (sequences, dropped) = received.join().unwrap();
+    assert!(sequences.is_sorted());
+    assert_eq!(sequences.last(), Some(&4999));
+    assert_eq!(sequences.len() as u64 + dropped, 5000);
 }
 
 #[test]
@@ -216,7 +399,7 @@ fn heap_counter_peak_counts_since_the_baseline() {
 #[test]
 fn default_alerts_fire_once_at_80_and_95_percent() {
     let (live, builder) = with_heap();
-    let monitor = builder.limit_bytes(1000).build().unwrap();
+    let monitor = builder.limit_bytes(Quantity::Heap, 1000).build().unwrap();
     let subscription = monitor.subscribe(100);
     for used in [100, 790, 800, 850, 960, 970, 965] {
         live.store(used, Relaxed);
@@ -232,9 +415,9 @@ fn default_alerts_fire_once_at_80_and_95_percent() {
         ]
     );
     assert!(
-        alerts[0]
-            .message
-            .contains("80 % of the limit is used: 800 B of 1000 B (configured limit)"),
+        alerts[0].message.contains(
+            "80 % of the limit is used: 800 B of 1000 B (configured limit of the live heap)"
+        ),
         "{}",
         alerts[0]
     );
@@ -254,7 +437,7 @@ fn default_alerts_fire_once_at_80_and_95_percent() {
 fn steady_growth_towards_the_limit_fires_an_alert() {
     let (live, builder) = with_heap();
     let monitor = builder
-        .limit_bytes(1 << 40)
+        .limit_bytes(Quantity::Heap, 1 << 40)
         // The window covers 24 samples at 1 ms.
         .trend_window(Duration::from_millis(24))
         .build()
@@ -361,10 +544,13 @@ fn limit_and_interval_can_be_changed_while_running() {
     let monitor = builder.build().unwrap();
     live.store(600, Relaxed);
     assert_eq!(monitor.effective_limit(), None);
-    monitor.set_limit_bytes(1000).unwrap();
+    monitor.set_limit_bytes(Quantity::Heap, 1000).unwrap();
     let limit = monitor.sample().limit.clone().unwrap();
     assert_eq!((limit.limit_bytes, limit.used_bytes), (1000, Some(600)));
-    assert!(matches!(monitor.set_limit_bytes(0), Err(Error::ZeroLimit)));
+    assert!(matches!(
+        monitor.set_limit_bytes(Quantity::Heap, 0),
+        Err(Error::ZeroLimit)
+    ));
 
     let subscription = monitor.subscribe(64);
     monitor.start_monitoring().unwrap();
@@ -385,9 +571,8 @@ fn peak_breakdown_has_the_categories_at_the_peak() {
     let (live, builder) = with_heap();
     let monitor = builder.build().unwrap();
     let heap = Arc::clone(&live);
-    monitor.register_category(Category::new("half", Backing::Heap, move || {
-        Some(heap.load(Relaxed) / 2)
-    }));
+    let category = Category::new("half", Backing::Heap, move || Some(heap.load(Relaxed) / 2));
+    let _registered = monitor.register_category(category);
     assert_eq!(monitor.peak_breakdown(), None);
     for bytes in [100, 800, 400] {
         live.store(bytes, Relaxed);

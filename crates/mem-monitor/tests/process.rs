@@ -1,4 +1,4 @@
-//! Tests that need a separate process: the kernel's high-water mark and SIGKILL.
+//! Tests that need a separate process: the kernel's high-water mark, fork and SIGKILL.
 //!
 //! Each test runs this program again with the name of a role.
 #![cfg(target_os = "linux")]
@@ -8,11 +8,12 @@ use std::{
     io::{BufRead, BufReader, Write},
     path::Path,
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread::sleep,
     time::{Duration, SystemTime},
 };
 
-use mem_monitor::{Event, Format, MemoryMonitor, Recorder};
+use mem_monitor::{Backing, Category, Error, Event, Format, MemoryMonitor, Recorder};
 
 const ROLE: &str = "MEM_MONITOR_TEST_ROLE";
 /// Printed by a child at the end, so that a child without a role does not look like a success.
@@ -24,6 +25,7 @@ fn child_process() {
     match env::var(ROLE).as_deref() {
         Ok("spike") => spike(),
         Ok("reset") => reset(),
+        Ok("fork") => fork(),
         Ok(folder) if Path::new(folder).is_dir() => record_until_killed(Path::new(folder)),
         _ => return,
     }
@@ -102,6 +104,116 @@ fn reset() {
         assert!(peak >= 100 << 20, "{peak}");
     }
     assert!(peak < 200 << 20, "{peak}");
+}
+
+#[test]
+fn forked_child_stops_and_drops_what_the_parent_started() {
+    assert_completes("fork");
+}
+
+/// Far longer than a child takes, even on a loaded machine.
+const CHILD_SECONDS: u32 = 120;
+
+/// Forks while other threads hold the monitor's locks, and checks that no child hangs or panics.
+fn fork() {
+    let folder = tempfile::tempdir().unwrap();
+    let monitor = MemoryMonitor::new(Duration::from_millis(1)).unwrap();
+    monitor.start_monitoring().unwrap();
+    let recorder = Recorder::mprof(&monitor, folder.path()).unwrap();
+    let subscription = monitor.subscribe(2);
+    let category = Category::new("table", Backing::Heap, || Some(1));
+    let registration = monitor.register_category(category);
+    let finished = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !finished.load(Relaxed) {
+                monitor.sample();
+                monitor.breakdown();
+                monitor.subscribe(1);
+            }
+        });
+        let ended: Vec<i32> = (0..24)
+            .map(|i| exit_status(|| in_child(&monitor, i)))
+            .collect();
+        finished.store(true, Relaxed);
+        assert_eq!(ended, [0; 24]);
+    });
+    // The same values, dropped in a child.
+    // SAFETY: `fork` has no preconditions. The child runs code that needs no other thread, and `_exit`.
+    match unsafe { libc::fork() } {
+        0 => exit_child(move || {
+            drop(subscription);
+            drop(registration);
+            drop(recorder);
+            drop(monitor);
+        }),
+        child => {
+            assert_eq!(wait_for(child), 0);
+            drop((subscription, registration));
+            let path = recorder.path().to_owned();
+            recorder.finish().unwrap();
+            monitor.stop_monitoring();
+            let text = std::fs::read_to_string(path).unwrap();
+            let times: Vec<f64> = text
+                .lines()
+                .filter_map(|line| line.strip_prefix("MEM ")?.split_once(' ')?.1.parse().ok())
+                .collect();
+            assert!(
+                times.len() > 24 && times.is_sorted(),
+                "no child has written"
+            );
+        }
+    }
+}
+
+/// Uses the parent's monitor in its child.
+fn in_child(monitor: &MemoryMonitor, i: usize) {
+    assert!(!monitor.is_monitoring());
+    monitor.stop_monitoring();
+    assert!(matches!(monitor.start_monitoring(), Err(Error::Forked)));
+    let recorder = Recorder::create(monitor, Format::Csv, "/nowhere/a.csv");
+    assert!(matches!(recorder, Err(Error::Forked)));
+
+    let before = monitor.get_current_memory_usage().unwrap();
+    let block = std::hint::black_box(vec![1u8; 16 << 20]);
+    let after = monitor.get_current_memory_usage().unwrap();
+    assert!(after > before + (12 << 20), "the usage is the child's");
+    drop(block);
+
+    if i.is_multiple_of(8) {
+        let own = MemoryMonitor::new(Duration::from_millis(1)).unwrap();
+        let samples = own.subscribe(1);
+        own.start_monitoring().unwrap();
+        samples.events().recv().unwrap();
+        own.stop_monitoring();
+    }
+}
+
+/// Runs `child` in a forked child and returns its exit status.
+fn exit_status(child: impl FnOnce()) -> i32 {
+    // SAFETY: `fork` has no preconditions. The child runs code that needs no other thread, and `_exit`.
+    match unsafe { libc::fork() } {
+        0 => exit_child(child),
+        id => wait_for(id),
+    }
+}
+
+/// Runs `work` and ends the process: with 0, or 1 after a panic.
+fn exit_child(work: impl FnOnce()) -> ! {
+    // SAFETY: `alarm` only sets a timer, whose signal ends a process that hangs.
+    unsafe { libc::alarm(CHILD_SECONDS) };
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    // SAFETY: `_exit` ends the process without running code of the test harness.
+    unsafe { libc::_exit(result.is_err().into()) }
+}
+
+/// Waits for a child and returns its status: 0 if it ended without a panic or signal.
+fn wait_for(child: libc::pid_t) -> i32 {
+    assert!(child > 0, "fork failed");
+    let mut status = 0;
+    // SAFETY: the pointer is valid for the call.
+    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    status
 }
 
 /// Records at 10 ms and prints the time of every sample until it is killed.

@@ -11,7 +11,7 @@ use std::{
 
 use mem_monitor::{
     AlertRule, Backing, Category, DevicePool, Error, Format, HeapCounter, MemoryMonitor, Metric,
-    Reading, Recorder, Source,
+    Quantity, Reading, Recorder, Source,
 };
 use prometheus_parse::{Scrape, Value};
 use tracing::{info_span, subscriber::with_default};
@@ -33,8 +33,8 @@ impl Fake {
 
 impl Source for Fake {
     fn read(&self, reading: &mut Reading) {
-        reading.set_bytes(Metric::Rss, Some(self.rss.load(Relaxed)));
-        reading.set_bytes(Metric::RssHighWater, Some(self.high_water.load(Relaxed)));
+        reading.set_bytes(Metric::Rss, self.rss.load(Relaxed));
+        reading.set_bytes(Metric::RssHighWater, self.high_water.load(Relaxed));
     }
 }
 
@@ -43,7 +43,7 @@ fn monitor(fake: &Fake) -> MemoryMonitor {
         .root("/nowhere")
         .source(fake.clone())
         .heap(HeapCounter::new(|| Some(77)))
-        .limit_bytes(1000 << 20)
+        .limit_bytes(Quantity::Rss, 1000 << 20)
         .alert_rules([AlertRule::share_of_limit(0.5)])
         .build()
         .unwrap()
@@ -120,7 +120,7 @@ fn json_lines_have_samples_alerts_and_spans() {
         lines[1]["reading"].get("pss_bytes").is_none(),
         "unknown values are left out"
     );
-    assert_eq!(lines[1]["limit"]["origin"], "configured");
+    assert_eq!(lines[1]["limit"]["origin"]["configured"], "rss");
     assert!(
         lines[2]["message"]
             .as_str()
@@ -128,7 +128,7 @@ fn json_lines_have_samples_alerts_and_spans() {
             .contains("60 % of the limit")
     );
     assert_eq!(lines[4]["name"], "load file");
-    assert!(lines[1]["time_unix_s"].as_f64().unwrap() > 1.6e9);
+    assert!(lines[1]["time_unix_seconds"].as_f64().unwrap() > 1.6e9);
 }
 
 #[test]
@@ -243,10 +243,11 @@ fn prometheus_text_can_be_parsed() {
         .root("/nowhere")
         .source(fake.clone())
         .source(DevicePool::new("a \"gpu\"\\0", || Some(5)).with_reserved(|| Some(9)))
-        .limit_bytes(1000 << 20)
+        .limit_bytes(Quantity::Rss, 1000 << 20)
         .build()
         .unwrap();
-    monitor.register_category(Category::new("weights", Backing::Heap, || Some(123)));
+    let weights = Category::new("weights", Backing::Heap, || Some(123));
+    monitor.register_category(weights).detach();
     with_default(Registry::default().with(monitor.span_layer()), || {
         info_span!("load").in_scope(|| {});
     });
@@ -266,7 +267,7 @@ fn prometheus_text_can_be_parsed() {
     assert_eq!(one("mem_monitor_peak_bytes").value, Value::Gauge(mib(850)));
     let limit = one("mem_monitor_limit_bytes");
     assert_eq!(limit.value, Value::Gauge(mib(1000)));
-    assert_eq!(limit.labels.get("origin"), Some("configured limit"));
+    assert_eq!(limit.labels.get("origin"), Some("configured limit of RSS"));
     let device = one("mem_monitor_device_in_use_bytes");
     // The parser finds the end of the label but does not unescape it.
     assert_eq!(device.labels.get("device"), Some("a \\\"gpu\\\"\\\\0"));
@@ -301,6 +302,91 @@ fn prometheus_text_can_be_parsed() {
         !text.contains("process_virtual_memory_bytes"),
         "unknown values are left out"
     );
+}
+
+#[test]
+fn prometheus_series_are_unique_whatever_the_names() {
+    let rules = [1 << 30, (1 << 30) + 1].map(AlertRule::usage_above);
+    let rule = rules[0].to_string();
+    assert_eq!(rule, rules[1].to_string(), "thresholds are rounded");
+    let monitor = MemoryMonitor::builder()
+        .root("/nowhere")
+        .source(DevicePool::new("gpu", || Some(5)))
+        .source(DevicePool::new("gpu", || Some(6)).with_reserved(|| Some(9)))
+        .alert_rules(rules)
+        .heap(HeapCounter::new(|| Some(2 << 30)))
+        .build()
+        .unwrap();
+    for (name, bytes) in [("cache", 100), ("other heap", 1), ("cache", 23)] {
+        let category = Category::new(name, Backing::Heap, move || Some(bytes));
+        monitor.register_category(category).detach();
+    }
+    let text = monitor.prometheus_text();
+    let scrape = Scrape::parse(text.lines().map(|line| Ok(line.to_owned()))).unwrap();
+    let mut series: Vec<String> = text
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| line.rsplit_once(' ').unwrap().0.to_owned())
+        .collect();
+    let all = series.len();
+    series.sort();
+    series.dedup();
+    assert_eq!(series.len(), all, "{text}");
+    let value = |metric: &str, label: (&str, &str)| {
+        let found = scrape
+            .samples
+            .iter()
+            .find(|s| s.metric == metric && s.labels.get(label.0) == Some(label.1));
+        match found.map(|sample| &sample.value) {
+            Some(Value::Gauge(value)) => *value,
+            other => panic!("{metric} is {other:?} in\n{text}"),
+        }
+    };
+    assert_eq!(
+        value("mem_monitor_device_in_use_bytes", ("device", "gpu")),
+        11.0
+    );
+    let alerts = format!("mem_monitor_alerts_total{{rule=\"{rule}\"}} 2\n");
+    assert!(text.contains(&alerts), "{text}");
+    let category = |name| value("mem_monitor_category_bytes", ("category", name));
+    assert_eq!(category("cache"), 123.0);
+    // The category and the rest of the heap have the same name.
+    assert_eq!(category("other heap"), f64::from(1 << 30) * 2.0 - 123.0);
+}
+
+/// Writes `/proc/self/status` with these sizes in MiB.
+fn write_status(root: &std::path::Path, rss: u64, high_water: u64) {
+    let text = format!(
+        "VmHWM:\t{} kB\nVmRSS:\t{} kB\n",
+        high_water << 10,
+        rss << 10
+    );
+    fs::write(root.join("proc/self/status"), text).unwrap();
+}
+
+#[test]
+fn spike_is_written_once_and_on_time() {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir_all(root.path().join("proc/self")).unwrap();
+    write_status(root.path(), 100, 100);
+    let monitor = MemoryMonitor::builder().root(root.path()).build().unwrap();
+    let path = root.path().join("recording");
+    let recorder = Recorder::create(&monitor, Format::Mprof, &path).unwrap();
+    // The spike is sampled at 190 MiB, below its peak, and ends before the next sample.
+    for (rss, high_water) in [(190, 190), (100, 200), (100, 200), (100, 200)] {
+        write_status(root.path(), rss, high_water);
+        monitor.sample();
+    }
+    recorder.finish().unwrap();
+    let text = fs::read_to_string(path).unwrap();
+    let memory: Vec<(f64, f64)> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("MEM ")?.split_once(' '))
+        .map(|(mib, time)| (mib.parse().unwrap(), time.parse().unwrap()))
+        .collect();
+    let curve: Vec<f64> = memory.iter().map(|(mib, _)| *mib).collect();
+    assert_eq!(curve, [100.0, 190.0, 200.0, 100.0, 100.0, 100.0, 100.0]);
+    assert!(memory.iter().map(|(_, time)| *time).is_sorted());
 }
 
 #[cfg(target_os = "linux")]

@@ -8,7 +8,9 @@ use std::{
     thread,
 };
 
-use mem_monitor::{Counted, Event, HeapCounter, MemoryMonitor, PeakWindow, SpanStats};
+use mem_monitor::{
+    Backing, Category, Event, HeapCounter, MemoryMonitor, PeakWindow, Quantity, SpanStats,
+};
 use tracing::{info_span, subscriber::with_default};
 use tracing_subscriber::{layer::SubscriberExt, registry::Registry};
 
@@ -81,7 +83,7 @@ fn nested_spans_have_entry_exit_and_peak() {
         seen,
         [("outer", 0, 100, 150, 900), ("inner", 1, 200, 300, 900)]
     );
-    assert!(calls.iter().all(|call| call.counted == Counted::Heap));
+    assert!(calls.iter().all(|call| call.quantity == Quantity::Heap));
     let events: Vec<_> = subscription
         .events()
         .try_iter()
@@ -240,6 +242,34 @@ fn spans_on_other_threads_measure_the_same_process() {
     assert_eq!(levels.iter().filter(|l| **l == ("worker", 1)).count(), 4);
 }
 
+/// Counts log messages of level ERROR.
+#[derive(Clone, Default)]
+struct Errors(Arc<AtomicU64>);
+
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Errors {
+    fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+        if *event.metadata().level() == tracing::Level::ERROR {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+#[test]
+fn panicking_category_is_logged_once() {
+    let monitor = monitor(Heap::default().counter());
+    let category = Category::new("cache", Backing::Heap, || {
+        panic!("the test expects this panic")
+    });
+    monitor.register_category(category).detach();
+    let errors = Errors::default();
+    with_default(Registry::default().with(errors.clone()), || {
+        for _ in 0..3 {
+            monitor.breakdown();
+        }
+    });
+    assert_eq!(errors.0.load(Relaxed), 1);
+}
+
 #[test]
 fn two_monitors_measure_the_same_spans() {
     let (one, two) = (Heap::default(), Heap::default());
@@ -273,7 +303,7 @@ fn spans_measure_the_resident_set_without_a_heap_counter() {
         info_span!("fill").in_scope(|| kept.borrow_mut().push(vec![1u8; 64 << 20]));
     });
     let stats = stats(&monitor, "fill");
-    assert_eq!(stats.counted, Counted::Rss);
+    assert_eq!(stats.quantity, Quantity::Rss);
     // Slightly less than 64 MiB, since threads of other tests may release memory.
     assert!(stats.greatest_rise_bytes > Some(60 << 20), "{stats:?}");
 }

@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
-use mem_monitor::{AlertRule, Backing, Category, Error, HeapCounter, MemoryMonitor, Metric};
+use mem_monitor::{
+    AlertRule, Backing, Category, Error, HeapCounter, MemoryMonitor, Metric, Quantity,
+};
 use roxmltree::{Document, Node};
 use tracing::{info_span, subscriber::with_default};
 use tracing_subscriber::{layer::SubscriberExt, registry::Registry};
@@ -20,12 +22,12 @@ fn eventful(limit: u64) -> MemoryMonitor {
     let monitor = MemoryMonitor::builder()
         .root("/nowhere")
         .heap(HeapCounter::new(move || Some(counter.load(Relaxed))))
-        .limit_bytes(limit)
+        .limit_bytes(Quantity::Heap, limit)
         .alert_rules([AlertRule::usage_above(250 << 20)])
         .build()
         .unwrap();
     let table = Category::new("table", Backing::Heap, || Some(40 << 20));
-    monitor.register_category(table);
+    monitor.register_category(table).detach();
     let sample = |mib: u64| {
         live.store(mib << 20, Relaxed);
         monitor.sample();
@@ -118,7 +120,7 @@ fn texts_are_inside_the_drawing_and_do_not_overlap() {
 fn distant_limit_is_named_but_not_drawn() {
     let monitor = eventful(50_000 << 20);
     let svg = monitor.timeline("t").to_svg(800, 400).unwrap();
-    assert!(svg.contains("limit 48.8 GiB (configured limit)"));
+    assert!(svg.contains("limit 48.8 GiB (configured limit of the live heap)"));
     assert!(
         svg.contains(">\n400\n<") || svg.contains(">\n300\n<"),
         "the axis ends near the peak"
@@ -144,9 +146,8 @@ fn series_can_be_replaced() {
         .timeline("t")
         .series([Metric::HeapPeak, Metric::CgroupCurrent]);
     let svg = timeline.to_svg(800, 400).unwrap();
-    assert!(
-        svg.contains("heap peak") && svg.contains("control group") && !svg.contains("live heap")
-    );
+    let legend = |name: &str| svg.contains(&format!(">\n{name}\n<"));
+    assert!(legend("heap peak") && legend("control group") && !legend("live heap"));
 }
 
 #[test]

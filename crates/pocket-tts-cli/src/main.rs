@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     let _ = ALLOCATOR.install();
     out_of_memory::end_with_message(&ALLOCATOR);
     // Every frame reads all weights, so huge pages save TLB misses.
-    ALLOCATOR.set_huge_pages(true);
+    ALLOCATOR.enable_huge_pages();
     silence_caught_panics();
     let cli = Cli::parse();
     run(&cli.command).unwrap_or_else(|error| report(&error))

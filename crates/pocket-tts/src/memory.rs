@@ -81,7 +81,7 @@ pub use context::{MemoryContext, MemoryContextGuard, memory_efficient_context, w
 pub use error::SessionError;
 pub use leak_detect::{BrokenCycles, CycleReport, ReferenceCycleDetector, Trace, Tracer, Unlink};
 pub use mem_monitor::{
-    Alert, Backing, Breakdown, Counted, Limit, LimitOrigin, MemoryMonitor, Row, RowKind, SpanLayer,
+    Alert, Backing, Breakdown, Limit, LimitOrigin, MemoryMonitor, Quantity, Row, RowKind, SpanLayer,
 };
 pub use optimizer::{BatchOptimizer, get_batch_optimizer};
 pub use phase::Phase;

@@ -321,6 +321,43 @@ fn an_open_alert_adds_advice() {
     assert!(summary.open_alerts.is_empty(), "{summary}");
 }
 
+/// Resident memory that is not counted: a mapping outside of the heap.
+struct Uncounted(*mut libc::c_void, usize);
+
+impl Uncounted {
+    fn of(bytes: usize) -> Self {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE;
+        // SAFETY: a new anonymous mapping at an address that the kernel chooses.
+        let start = unsafe { libc::mmap(std::ptr::null_mut(), bytes, protection, flags, -1, 0) };
+        assert_ne!(start, libc::MAP_FAILED);
+        Self(start, bytes)
+    }
+}
+
+impl Drop for Uncounted {
+    fn drop(&mut self) {
+        // SAFETY: the mapping of `of`, which nothing refers to.
+        unsafe { libc::munmap(self.0, self.1) };
+    }
+}
+
+#[test]
+fn resident_set_above_the_limit_of_counted_bytes_raises_no_alert() {
+    let _alone = alone();
+    let counted = memory_summary().counted.total_bytes;
+    let limit = counted * 4;
+    let uncounted = Uncounted::of(limit as usize);
+    let session = init(Settings::default().with_memory_limit_bytes(limit)).unwrap();
+    let summary = memory_summary();
+    assert!(summary.rss_bytes > Some(limit), "{summary}");
+    let charged = get_memory_monitor().latest().unwrap().limits[0].clone();
+    assert_eq!(charged.limit_bytes, limit);
+    assert!(charged.used_bytes < Some(limit / 2), "{charged:?}");
+    assert!(summary.open_alerts.is_empty(), "{summary}");
+    drop((session, uncounted));
+}
+
 /// Collects log messages.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<(Level, String)>>>);

@@ -11,6 +11,8 @@ mod heap;
 #[cfg_attr(loom, allow(dead_code, reason = "used by the tests under loom only"))]
 mod numbers;
 #[cfg(not(loom))]
+mod peaks;
+#[cfg(not(loom))]
 mod pool;
 #[cfg(not(loom))]
 mod raw;
@@ -22,6 +24,8 @@ mod scope;
 mod seal;
 #[cfg(not(loom))]
 mod shard;
+#[cfg(not(loom))]
+mod shared_scope;
 #[cfg_attr(loom, allow(dead_code, reason = "used by the tests under loom only"))]
 mod shelf;
 #[cfg(not(loom))]
@@ -30,6 +34,8 @@ mod shelves;
 mod stats;
 #[cfg(not(loom))]
 mod system;
+#[cfg(not(loom))]
+mod tally;
 #[cfg(not(loom))]
 mod thread;
 #[cfg(not(loom))]
@@ -40,7 +46,8 @@ pub use self::{
     heap::{Heap, heap, pressure},
     pool::PoolAllocator,
     scope::{Scope, ScopeUsage},
-    seal::{Seal, SealReport, Unserved, seal, seal_process},
+    seal::{Seal, SealReport, Unserved, UnservedScope, seal, seal_process},
+    shared_scope::{EnteredScope, SharedScope},
     stats::{AllocatorStats, Requests},
     system::minor_faults,
     window::PeakWindow,

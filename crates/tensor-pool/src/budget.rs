@@ -6,7 +6,6 @@ mod holders;
 mod loom_tests;
 mod over;
 mod reclaim;
-mod sync;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,6 +18,34 @@ use reclaim::Reclaimers;
 pub use holders::Holder;
 pub use over::OverBudget;
 pub use reclaim::ReclaimerHandle;
+
+/// Synchronisation types: those of loom in its tests, otherwise those of `std`.
+mod sync {
+    #[cfg(all(loom, test))]
+    pub(super) use loom::{
+        sync::{
+            Mutex, MutexGuard,
+            atomic::{AtomicU64, AtomicUsize, Ordering},
+        },
+        thread::yield_now,
+    };
+    #[cfg(not(all(loom, test)))]
+    pub(super) use std::{
+        sync::{
+            Mutex, MutexGuard,
+            atomic::{AtomicU64, AtomicUsize, Ordering},
+        },
+        thread::yield_now,
+    };
+
+    /// Locks a mutex and ignores poisoning. No user code runs under these locks, and the guarded data
+    /// is consistent wherever an allocation may fail.
+    pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+        mutex
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
 
 /// A limit on the bytes that may be in use at the same time. Bytes are reserved before they are
 /// allocated.

@@ -4,7 +4,8 @@
 //!   Work that repeats the same block sizes makes no large system allocations after its first
 //!   round.
 //! - [`heap`] gives a library access to the counters of its program. [`Scope`] measures the
-//!   allocations of a section of code, and [`PeakWindow`] its peak of live bytes.
+//!   allocations of a section of code on one thread, [`SharedScope`] on several, and [`PeakWindow`]
+//!   measures the process-wide peak of live bytes.
 //! - [`seal`] and [`seal_process`] report large requests that the pool did not serve. [`pressure`]
 //!   reports whether memory should be released.
 //! - [`Budget`] limits the bytes in use. Large amounts of memory are reserved before they are
@@ -56,8 +57,9 @@ mod pool;
 
 #[cfg(not(loom))]
 pub use allocator::{
-    AllocatorStats, Heap, PeakWindow, PoolAllocator, Requests, Scope, ScopeUsage, Seal, SealReport,
-    Unserved, heap, minor_faults, pressure, seal, seal_process,
+    AllocatorStats, EnteredScope, Heap, PeakWindow, PoolAllocator, Requests, Scope, ScopeUsage,
+    Seal, SealReport, SharedScope, Unserved, UnservedScope, heap, minor_faults, pressure, seal,
+    seal_process,
 };
 pub use budget::{Budget, Holder, OverBudget, ReclaimerHandle, Reservation};
 /// The parameters of a lease, for callers that do not depend on Burn.

@@ -3,6 +3,7 @@
 mod decode;
 mod error;
 mod prompt;
+mod recording;
 mod resample;
 mod wav;
 
@@ -16,9 +17,11 @@ pub use self::error::AudioError;
 pub use self::prompt::{
     MIN_VOICE_PROMPT_DURATION, PromptLength, end_on_pause, prepare_voice_prompt,
 };
+pub(crate) use self::prompt::{PromptCost, prepare};
+pub use self::recording::{Recording, RecordingInfo};
 pub use self::wav::WavStreamWriter;
 
-type Result<T, E = AudioError> = std::result::Result<T, E>;
+pub(crate) type Result<T, E = AudioError> = std::result::Result<T, E>;
 
 /// The sample rates accepted for reading, resampling and writing, in Hz.
 ///

@@ -1,9 +1,13 @@
 //! The tensors of all components, and the bytes that loading them takes.
 
+mod voice_cost;
+
 use crate::config::Config;
 use crate::flow_lm::FlowLm;
 use crate::mimi::{MimiDecoder, MimiEncoder};
 use crate::weights::{Component, Loader, TensorSpec, WeightsError};
+
+pub use voice_cost::{VoiceCost, VoiceNeed};
 
 /// Returns the tensors that a weights file must hold for `config`, in the order of loading.
 ///

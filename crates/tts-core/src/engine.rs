@@ -1,24 +1,24 @@
 //! The components of a loaded model, shared by all streams that use it.
 
-use std::path::Path;
+mod voices;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 
-use crate::audio::{Audio, PromptLength, prepare_voice_prompt};
 use crate::components::expected_tensors;
 use crate::config::Config;
 use crate::device::DeviceKind;
 use crate::error::{Error, Result};
-use crate::flow_lm::{FlowLm, FlowLmState};
+use crate::flow_lm::FlowLm;
 use crate::ledger::{Ledger, LedgerEntry};
 use crate::mimi::{MimiDecoder, MimiEncoder};
 use crate::ops::Backend;
 use crate::state::StateMemory;
 use crate::text::{TextOptions, Tokenizer};
-use crate::threads::Threads;
-use crate::voice::{Voice, VoiceError, VoiceKv, VoiceShape};
-use crate::weights::{Component, Directory, Loader, Weights};
+use crate::threads::{STREAM_THREADS, Threads};
+use crate::voice::VoiceError;
+use crate::weights::{Component, Loader, Weights};
 
 /// The opened files that a model is loaded from.
 #[derive(Debug)]
@@ -139,7 +139,7 @@ impl Engine {
             options.memory_limit_bytes,
             "loading the model",
             loading_bytes,
-            Threads::planned(options.threads),
+            Threads::planned(options.threads) + STREAM_THREADS,
         )?;
         let device = options.device.open()?;
         let backend = Backend::new(&device);
@@ -217,45 +217,17 @@ impl Engine {
         }
     }
 
-    /// Reads a voice; `path` names it in messages.
-    pub(crate) fn read_voice(&self, file: &Directory, path: &Path) -> Result<Voice> {
-        let shape = VoiceShape {
-            layers: self.flow_lm.layers(),
-            heads: *self.flow_lm.heads(),
-        };
-        let kv = VoiceKv::read(
-            file,
-            path,
-            &shape,
-            self.tensor_device(),
-            self.memory.ledger(),
-        )?;
-        Ok(Voice { kv: Arc::new(kv) })
-    }
-
-    /// Encodes speech into a voice.
-    pub(crate) fn clone_voice(&self, speech: &Audio, length: PromptLength) -> Result<Voice> {
-        let _span = tracing::info_span!("encode_voice").entered();
-        let encoder = self.encoder()?;
-        let prompt = prepare_voice_prompt(speech, self.sample_rate_hz(), length)?;
-        self.threads.all().install(|| {
-            let latents = encoder.encode(prompt.samples(), &self.memory)?;
-            let mut state = self
-                .flow_lm
-                .state(Arc::new(VoiceKv::empty()), &self.memory)?;
-            self.flow_lm
-                .prefill_voice(&mut state, encoder.conditioning(latents))?;
-            Ok(Voice {
-                kv: Arc::new(voice_of(&state)),
-            })
-        })
+    /// Checks that the model can clone voices.
+    fn check_voice_cloning(&self) -> Result<()> {
+        match &self.no_voice_cloning {
+            Some(reason) => Err(VoiceError::NoEncoder(reason.clone()).into()),
+            None => Ok(()),
+        }
     }
 
     /// Returns the voice encoder and loads it first if necessary.
     pub(crate) fn encoder(&self) -> Result<Arc<LoadedEncoder>> {
-        if let Some(reason) = &self.no_voice_cloning {
-            return Err(VoiceError::NoEncoder(reason.clone()).into());
-        }
+        self.check_voice_cloning()?;
         // The lock is held during loading, so that the encoder is never loaded twice.
         let mut loaded = self.lock_encoder();
         if let Some(loaded) = &*loaded {
@@ -307,18 +279,5 @@ impl Engine {
 
     fn loaded_encoder(&self) -> Option<Arc<LoadedEncoder>> {
         self.lock_encoder().clone()
-    }
-}
-
-/// The keys and values of a state, as a voice.
-pub(crate) fn voice_of(state: &FlowLmState) -> VoiceKv {
-    let layers: Vec<Tensor<5>> = state
-        .layers()
-        .iter()
-        .filter_map(|layer| layer.contiguous())
-        .collect();
-    VoiceKv {
-        len: layers.first().map_or(0, |layer| layer.dims()[2]),
-        layers,
     }
 }

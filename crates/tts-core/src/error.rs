@@ -24,7 +24,7 @@ pub enum Error {
     Config(#[from] ConfigError),
     /// Audio cannot be read, written or used.
     #[error(transparent)]
-    Audio(#[from] AudioError),
+    Audio(AudioError),
     /// A text or a tokenizer.
     #[error(transparent)]
     Text(#[from] TextError),
@@ -102,6 +102,15 @@ pub enum StreamError {
     /// The model returned fewer rows than the batch has segments: a bug in this crate.
     #[error("internal error: a batch has fewer rows than segments")]
     MissingRow,
+}
+
+impl From<AudioError> for Error {
+    fn from(error: AudioError) -> Self {
+        match error {
+            AudioError::Cancelled(cancelled) => Self::Cancelled(cancelled),
+            error => Self::Audio(error),
+        }
+    }
 }
 
 impl From<tensor_pool::Error> for Error {

@@ -11,7 +11,7 @@ use burn::tensor::Tensor;
 
 use crate::config::Config;
 use crate::error::Result;
-use crate::kv;
+use crate::kv::{self, RingKv};
 use crate::ops::{Activation, Backend, Heads, LayerNorm, Linear, tensor_from, vec_from};
 use crate::state::StateMemory;
 use crate::transformer::{Transformer, TransformerShape};
@@ -123,6 +123,12 @@ impl FlowLm {
         self.transformer.scratch_elements(rows) + rows * self.flow_head.scratch_elements()
     }
 
+    /// Upper bound of elements allocated at a time while a slice of `frames` frames of a voice is
+    /// prefilled: the slice, and a pass over it.
+    pub(crate) fn voice_scratch_elements(&self, frames: usize) -> usize {
+        frames * self.transformer.shape().width + self.transformer.scratch_elements(frames)
+    }
+
     /// Embeds the flow's times for a number of solver steps.
     pub(crate) fn time_schedule(&self, solver_steps: usize) -> TimeSchedule {
         self.flow_head.time_schedule(solver_steps, &self.backend)
@@ -161,26 +167,52 @@ impl FlowLm {
         self.backbone(&mut [state], input)
     }
 
-    /// Prefills a new sequence with an encoded voice. Its KV cache then is the voice.
+    /// Positions of the voice of so many frames.
+    pub(crate) fn voice_positions(&self, frames: usize) -> usize {
+        frames + usize::from(self.bos_before_voice.is_some())
+    }
+
+    /// Runs an encoded voice of `frames` frames through the model, slice by slice. Its keys and values are
+    /// the voice. They do not depend on the slices.
     ///
     /// # Shapes
     ///
-    /// `conditioning` [1, frame, width]
+    /// each slice [1, frame, width]
+    ///
+    /// # Errors
+    ///
+    /// A slice is an error, or the pool cannot lease the keys and values.
     pub(crate) fn prefill_voice(
         &self,
-        state: &mut FlowLmState,
-        conditioning: Tensor<3>,
-    ) -> Result<()> {
-        let [_, _, width] = conditioning.dims();
-        let prompt = match &self.bos_before_voice {
-            Some(bos) => {
-                let bos = tensor_from(bos.clone(), [1, 1, width], self.backend.device());
-                Tensor::cat(vec![bos, conditioning], 1)
-            }
-            None => conditioning,
-        };
-        self.run(&mut [state], prompt)?;
-        Ok(())
+        frames: usize,
+        slices: impl Iterator<Item = Result<Tensor<3>>>,
+        memory: &StateMemory,
+    ) -> Result<VoiceKv> {
+        let len = self.voice_positions(frames);
+        // A window as long as the voice never wraps.
+        let mut layers = (0..self.layers())
+            .map(|_| RingKv::new(1, len, self.heads(), memory))
+            .collect::<Result<Vec<_>, _>>()?;
+        let width = self.transformer.shape().width;
+        let bos = self.bos_before_voice.as_ref().map(|bos| {
+            let bos = tensor_from(bos.clone(), [1, 1, width], self.backend.device());
+            Ok(bos)
+        });
+        let mut position = 0;
+        for slice in bos.into_iter().chain(slices) {
+            let slice = slice?;
+            let [_, time, _] = slice.dims();
+            let rope = self.transformer.rope().table(&[position], time);
+            self.transformer.forward(slice, |layer, qkv| {
+                layers[layer].attend(qkv, self.heads(), &rope, &self.backend)
+            });
+            position += time;
+        }
+        debug_assert_eq!(position, len);
+        Ok(VoiceKv {
+            layers: layers.into_iter().map(RingKv::into_tensor).collect(),
+            len,
+        })
     }
 
     /// Advances each sequence by one frame. Returns the conditions of the next frames, [sequence, 1,

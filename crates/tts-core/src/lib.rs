@@ -78,6 +78,7 @@ mod weights;
 /// *Counted* bytes are live heap allocations, memory-mapped weights and device memory in use. Limits and
 /// predictions apply to them.
 pub mod memory {
+    pub use crate::components::{VoiceCost, VoiceNeed};
     pub use crate::ledger::{
         Counted, KV_CACHE_TAG, Ledger, Limit, LimitOrigin, MemoryError, Reclaim, SystemLimit,
     };
@@ -93,7 +94,7 @@ pub use engine::{ModelParts, ModelSize, RunOptions};
 pub use error::{Error, ErrorKind, InvalidSetting, Result, StreamError};
 pub use ledger::MemoryError;
 pub use model::Model;
-pub use options::GenerateOptions;
+pub use options::{GenerateOptions, VoiceOptions};
 pub use output_file::OutputFile;
 pub use scheduler::Progress;
 pub use stream::{Interrupted, SpeechRequest, SpeechStream};

@@ -8,12 +8,13 @@ use burn::tensor::Device;
 use tensor_pool::MemoryPool;
 
 use crate::audio::{Audio, PromptLength};
+use crate::components::{VoiceCost, VoiceNeed};
 use crate::config::Config;
 use crate::device::DeviceKind;
 use crate::engine::{Engine, ModelParts, ModelSize, RunOptions};
 use crate::error::Result;
 use crate::ledger::Ledger;
-use crate::options::GenerateOptions;
+use crate::options::{GenerateOptions, VoiceOptions};
 use crate::stream::{Interrupted, SpeechRequest, SpeechStream, StreamCost, collect};
 use crate::text::{PreparedText, SegmentRules};
 use crate::voice::Voice;
@@ -120,7 +121,7 @@ impl Model {
     ///
     /// The audio is empty or damaged, or the model cannot clone voices.
     pub fn clone_voice(&self, recording: &Audio) -> Result<Voice> {
-        self.engine.clone_voice(recording, PromptLength::Whole)
+        self.clone_voice_with(recording, &VoiceOptions::default())
     }
 
     /// Clones a voice from the first 30 seconds of a recording.
@@ -129,7 +130,49 @@ impl Model {
     ///
     /// As [`Self::clone_voice`].
     pub fn clone_voice_truncated(&self, recording: &Audio) -> Result<Voice> {
-        self.engine.clone_voice(recording, PromptLength::Truncated)
+        let options = VoiceOptions::default().with_length(PromptLength::Truncated);
+        self.clone_voice_with(recording, &options)
+    }
+
+    /// Clones a voice from a recording, with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::clone_voice`], or the options' token was cancelled.
+    pub fn clone_voice_with(&self, recording: &Audio, options: &VoiceOptions) -> Result<Voice> {
+        self.engine.clone_voice(recording, options)
+    }
+
+    /// Clones a voice from a WAV, FLAC, MP3 or OGG Vorbis file. Only the length that the options select
+    /// is read; the recording is never in memory as a whole, only the prompt at the model's sample rate
+    /// is.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or is longer than [`MAX_READ_DURATION`](crate::audio::MAX_READ_DURATION)
+    /// and not truncated; as [`Self::clone_voice`]; or the options' token was cancelled.
+    pub fn voice_from_recording(
+        &self,
+        path: impl AsRef<Path>,
+        options: &VoiceOptions,
+    ) -> Result<Voice> {
+        self.engine.voice_from_recording(path.as_ref(), options)
+    }
+
+    /// Returns the sizes that determine the memory of making a voice.
+    #[must_use]
+    pub fn voice_cost(&self) -> VoiceCost {
+        self.engine.voice_cost()
+    }
+
+    /// Returns the memory of loading a voice file. Reads only its header.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load_voice`].
+    pub fn voice_file_need(&self, path: impl AsRef<Path>) -> Result<VoiceNeed> {
+        let path = path.as_ref();
+        self.engine.voice_file_need(&Directory::open(path)?, path)
     }
 
     /// Writes a voice to a `.safetensors` file, atomically.

@@ -1,8 +1,12 @@
 //! Options of generation.
 
+mod voice;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::InvalidSetting;
+
+pub use voice::VoiceOptions;
 
 /// Options of one generation. The defaults are the model's own.
 ///

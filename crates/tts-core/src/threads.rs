@@ -12,6 +12,9 @@ const MAX_THREADS: usize = 1024;
 /// small product with another thread takes longer than computing it.
 const SINGLE_THREAD_BELOW_BYTES: usize = 64 << 20;
 
+/// Threads of a stream besides those of its model: a generator and a decoder.
+pub(crate) const STREAM_THREADS: usize = 2;
+
 /// An error of the thread pools.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

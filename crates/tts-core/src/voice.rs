@@ -10,7 +10,7 @@ use burn::tensor::Tensor;
 use crate::device::DeviceError;
 use crate::weights::WeightsError;
 
-pub(crate) use file::VoiceShape;
+pub(crate) use file::{VoiceFile, VoiceShape};
 
 /// An error of a voice.
 #[derive(Debug, thiserror::Error)]
@@ -56,16 +56,6 @@ pub(crate) struct VoiceKv {
     pub(crate) layers: Vec<Tensor<5>>,
     /// Positions.
     pub(crate) len: usize,
-}
-
-impl VoiceKv {
-    /// An empty voice prompt.
-    pub(crate) fn empty() -> Self {
-        Self {
-            layers: Vec::new(),
-            len: 0,
-        }
-    }
 }
 
 impl Voice {

@@ -18,9 +18,9 @@ const SOURCES: &str = "crates/tts-core/src";
 const ORDER: &[&str] = &[
     // Ground.
     "cancel",
+    "threads",
     "ledger",
     "device",
-    "threads",
     "noise",
     "output_file",
     // Operations and state.

@@ -14,7 +14,7 @@ const RUNNER: &str =
 const CASES: &str = "8";
 
 /// Skipped tests: they measure the process from outside, or the system's malloc, which valgrind replaces.
-const SKIPPED: [&str; 2] = ["trim_returns", "small_blocks"];
+const SKIPPED: [&str; 3] = ["trim_returns", "small_blocks", "c_malloc"];
 
 /// Runs the tests of `tensor-pool`, whose unsafe code allocates memory.
 ///

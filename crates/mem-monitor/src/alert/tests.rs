@@ -3,11 +3,11 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Metric, Pressure, Stall};
+use crate::{Metric, Pressure, Quantity, Stall};
 
 fn reading(rss: u64) -> Reading {
     let mut reading = Reading::default();
-    reading.set_bytes(Metric::Rss, Some(rss));
+    reading.set_bytes(Metric::Rss, rss);
     reading
 }
 
@@ -21,14 +21,20 @@ fn limit(used: u64, bytes: u64) -> Limit {
     }
 }
 
-fn situation<'a>(reading: &'a Reading, limit: Option<&'a Limit>) -> Situation<'a> {
+fn charged(used: u64, bytes: u64) -> Charged {
+    Charged {
+        limit: limit(used, bytes),
+        growth_bytes_per_second: None,
+    }
+}
+
+fn situation<'a>(reading: &'a Reading, limits: &'a [Charged]) -> Situation<'a> {
     Situation {
         time: SystemTime::UNIX_EPOCH,
         elapsed: Duration::ZERO,
         reading,
-        limit,
+        limits,
         growth_bytes_per_second: None,
-        limit_growth_bytes_per_second: None,
     }
 }
 
@@ -36,8 +42,8 @@ fn situation<'a>(reading: &'a Reading, limit: Option<&'a Limit>) -> Situation<'a
 fn fires_at(rule: AlertRule, shares: &[u64]) -> Vec<usize> {
     let mut armed = Armed::new(rule);
     let fires = |(i, &used): (usize, &u64)| {
-        let (reading, limit) = (reading(used), limit(used, 100));
-        armed.check(&situation(&reading, Some(&limit))).map(|_| i)
+        let (reading, limit) = (reading(used), charged(used, 100));
+        armed.check(&situation(&reading, &[limit])).map(|_| i)
     };
     shares.iter().enumerate().filter_map(fires).collect()
 }
@@ -62,11 +68,11 @@ fn rule_without_hysteresis_is_armed_below_the_threshold() {
 fn unknown_values_neither_fire_nor_arm_a_rule() {
     let mut armed = Armed::new(AlertRule::share_of_limit(0.5));
     let full = reading(90);
-    let high = limit(90, 100);
-    assert!(armed.check(&situation(&full, None)).is_none());
-    assert!(armed.check(&situation(&full, Some(&high))).is_some());
-    assert!(armed.check(&situation(&full, None)).is_none());
-    assert!(armed.check(&situation(&full, Some(&high))).is_none());
+    let high = [charged(90, 100)];
+    assert!(armed.check(&situation(&full, &[])).is_none());
+    assert!(armed.check(&situation(&full, &high)).is_some());
+    assert!(armed.check(&situation(&full, &[])).is_none());
+    assert!(armed.check(&situation(&full, &high)).is_none());
 }
 
 #[test]
@@ -74,11 +80,13 @@ fn time_to_limit_fires_below_and_is_armed_above() {
     let rule = AlertRule::time_to_limit_below(Duration::from_secs(60)).with_hysteresis(0.5);
     let mut armed = Armed::new(rule);
     // 6000 bytes are left.
-    let (reading, limit) = (reading(4000), limit(4000, 10_000));
+    let reading = reading(4000);
     let mut fires = |growth: Option<f64>| {
-        let mut now = situation(&reading, Some(&limit));
-        now.limit_growth_bytes_per_second = growth;
-        armed.check(&now).is_some()
+        let limit = Charged {
+            growth_bytes_per_second: growth,
+            ..charged(4000, 10_000)
+        };
+        armed.check(&situation(&reading, &[limit])).is_some()
     };
     assert!(!fires(None));
     assert!(!fires(Some(99.0)));
@@ -110,7 +118,7 @@ fn pressure_of_the_control_group_takes_precedence() {
     let mut reading = reading(1);
     reading.pressure = pressure(50.0);
     let mut armed = Armed::new(AlertRule::pressure_above(20.0));
-    let alert = armed.check(&situation(&reading, None)).unwrap();
+    let alert = armed.check(&situation(&reading, &[])).unwrap();
     assert!(
         alert
             .message
@@ -119,16 +127,19 @@ fn pressure_of_the_control_group_takes_precedence() {
     );
     let mut armed = Armed::new(AlertRule::pressure_above(20.0));
     reading.cgroup_pressure = pressure(1.0);
-    assert!(armed.check(&situation(&reading, None)).is_none());
+    assert!(armed.check(&situation(&reading, &[])).is_none());
 }
 
 #[test]
 fn messages_have_figures_limit_and_remedy() {
     let reading = reading(850 << 20);
-    let limit = limit(850 << 20, 1000 << 20);
-    let mut now = situation(&reading, Some(&limit));
-    now.growth_bytes_per_second = Some((10 << 20) as f64);
-    now.limit_growth_bytes_per_second = Some((10 << 20) as f64);
+    let growth = Some((10 << 20) as f64);
+    let limits = [Charged {
+        growth_bytes_per_second: growth,
+        ..charged(850 << 20, 1000 << 20)
+    }];
+    let mut now = situation(&reading, &limits);
+    now.growth_bytes_per_second = growth;
     let say = |rule| Armed::new(rule).check(&now).unwrap().to_string();
     assert_eq!(
         say(AlertRule::share_of_limit(0.8)),
@@ -153,6 +164,7 @@ fn rejects_invalid_rules_with_the_reason() {
         AlertRule::share_of_limit(0.0),
         AlertRule::share_of_limit(f64::NAN),
         AlertRule::share_of_limit(-0.5),
+        AlertRule::share_of_limit(1.01),
         AlertRule::usage_above(0),
         AlertRule::growth_above(0),
         AlertRule::pressure_above(101.0),
@@ -166,6 +178,74 @@ fn rejects_invalid_rules_with_the_reason() {
     for rule in AlertRule::defaults() {
         rule.validate().unwrap();
     }
+    AlertRule::share_of_limit(1.0).validate().unwrap();
+}
+
+#[test]
+fn share_in_percent_is_rejected_with_the_range() {
+    let error = AlertRule::share_of_limit(80.0).validate().unwrap_err();
+    let message = error.to_string();
+    assert!(
+        message.contains("is 80, which must be a share in 0..=1"),
+        "{message}"
+    );
+}
+
+#[test]
+fn limit_of_counted_bytes_ignores_the_resident_set() {
+    // 20 of 24 MiB are counted while the resident set is above the limit.
+    let reading = reading(26 << 20);
+    let counted = Limit {
+        origin: LimitOrigin::Configured(Quantity::Counted),
+        ..limit(20 << 20, 24 << 20)
+    };
+    let limits = [Charged {
+        limit: counted,
+        growth_bytes_per_second: None,
+    }];
+    let now = situation(&reading, &limits);
+    let mut armed = Armed::new(AlertRule::share_of_limit(0.95));
+    assert_eq!(armed.check(&now), None);
+    let mut armed = Armed::new(AlertRule::share_of_limit(0.8));
+    let alert = armed.check(&now).unwrap();
+    assert!(
+        alert.message.contains(
+            "83 % of the limit is used: 20.0 MiB of 24.0 MiB (configured limit of counted bytes), 4.0 MiB left"
+        ),
+        "{alert}"
+    );
+}
+
+#[test]
+fn fullest_limit_fires_whatever_its_headroom() {
+    let limits = [charged(50, 100), charged(990_000, 1_000_000)];
+    let reading = reading(1);
+    let mut armed = Armed::new(AlertRule::share_of_limit(0.95));
+    let alert = armed.check(&situation(&reading, &limits)).unwrap();
+    assert_eq!(alert.limit, Some(limits[1].limit.clone()));
+}
+
+#[test]
+fn json_has_units_in_its_names() {
+    let reading = reading(90);
+    let limits = [charged(90, 100)];
+    let mut armed = Armed::new(AlertRule::share_of_limit(0.8));
+    let alert = armed.check(&situation(&reading, &limits)).unwrap();
+    let json = serde_json::to_value(&alert).unwrap();
+    assert_eq!(json["time_unix_seconds"], 0.0);
+    assert_eq!(json["elapsed_seconds"], 0.0);
+    assert_eq!(json["usage_bytes"], 90);
+    assert_eq!(json["limit"]["limit_bytes"], 100);
+    assert_eq!(json["limit"]["used_bytes"], 90);
+    assert_eq!(
+        json["rule"],
+        serde_json::json!({"condition": {"share_of_limit": 0.8}, "hysteresis_share": 0.05})
+    );
+    let rule = AlertRule::time_to_limit_below(Duration::from_millis(1500));
+    assert_eq!(
+        serde_json::to_value(rule).unwrap()["condition"],
+        serde_json::json!({"time_to_limit_below_seconds": 1.5})
+    );
 }
 
 proptest! {

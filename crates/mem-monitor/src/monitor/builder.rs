@@ -6,15 +6,18 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use super::{DEFAULT_CHECK_INTERVAL, MemoryMonitor, Shared, sampling::State, sources::Sources};
+use super::{
+    DEFAULT_CHECK_INTERVAL, MemoryMonitor, Shared, limits::Configured, sampling::State,
+    sources::Sources,
+};
 use crate::{
-    AlertRule, Error, History, Source,
+    AlertRule, Error, History, Quantity, Source,
     history::MIN_CAPACITY,
+    process::Owner,
     source::{
-        CgroupSource, HeapCounter, MachineSource, PressureSource, ProcessSource, PssSource,
-        StatusSource,
+        CgroupSource, CountedBytes, HeapCounter, MachineSource, PressureSource, ProcessSource,
+        PssSource, StatusSource,
     },
-    span::Spans,
 };
 
 /// A sample takes some ten microseconds; at 1 ms that is one percent of a core.
@@ -31,7 +34,7 @@ const DEFAULT_TREND_WINDOW: Duration = Duration::from_secs(30);
 pub struct MemoryMonitorBuilder {
     check_interval: Duration,
     root: PathBuf,
-    limit_bytes: Option<u64>,
+    limit: Configured,
     rules: Vec<AlertRule>,
     heap: Option<HeapCounter>,
     sources: Vec<Box<dyn Source>>,
@@ -45,7 +48,7 @@ impl Default for MemoryMonitorBuilder {
         Self {
             check_interval: DEFAULT_CHECK_INTERVAL,
             root: PathBuf::from("/"),
-            limit_bytes: None,
+            limit: None,
             rules: AlertRule::defaults().to_vec(),
             heap: None,
             sources: Vec::new(),
@@ -63,9 +66,46 @@ impl MemoryMonitorBuilder {
         self
     }
 
-    /// Sets a limit for this process, in addition to those of the machine and the control groups.
-    pub fn limit_bytes(mut self, limit_bytes: u64) -> Self {
-        self.limit_bytes = Some(limit_bytes);
+    /// Sets a limit of one quantity of this process, in addition to the limits of the machine and the
+    /// control groups. Alerts and summaries compare the limit with this quantity only.
+    ///
+    /// ```
+    /// use mem_monitor::{HeapCounter, MemoryMonitor, Quantity};
+    ///
+    /// # fn main() -> Result<(), mem_monitor::Error> {
+    /// let monitor = MemoryMonitor::builder()
+    ///     .heap(HeapCounter::new(|| Some(300 << 20)))
+    ///     .limit_bytes(Quantity::Heap, 500 << 20)
+    ///     .build()?;
+    /// let configured = &monitor.sample().limits[0];
+    /// assert_eq!(configured.used_bytes, Some(300 << 20));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn limit_bytes(mut self, quantity: Quantity, limit_bytes: u64) -> Self {
+        self.limit = Some((quantity, limit_bytes));
+        self
+    }
+
+    /// Sets the closure that returns the total of the program's own accounting, or `None` if unknown.
+    /// The total is [`Metric::Counted`](crate::Metric::Counted), to which a limit of
+    /// [`Quantity::Counted`] applies.
+    ///
+    /// ```
+    /// use mem_monitor::{MemoryMonitor, Quantity};
+    ///
+    /// # fn main() -> Result<(), mem_monitor::Error> {
+    /// let (heap_bytes, mapped_bytes) = (20 << 20, 4 << 20);
+    /// let monitor = MemoryMonitor::builder()
+    ///     .counted(move || Some(heap_bytes + mapped_bytes))
+    ///     .limit_bytes(Quantity::Counted, 32 << 20)
+    ///     .build()?;
+    /// assert_eq!(monitor.sample().limits[0].share(), Some(0.75));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn counted(mut self, bytes: impl Fn() -> Option<u64> + Send + Sync + 'static) -> Self {
+        self.sources.push(Box::new(CountedBytes(Box::new(bytes))));
         self
     }
 
@@ -127,7 +167,7 @@ impl MemoryMonitorBuilder {
                 min: MIN_CAPACITY,
             });
         }
-        if self.limit_bytes == Some(0) {
+        if matches!(self.limit, Some((_, 0))) {
             return Err(Error::ZeroLimit);
         }
         for rule in &self.rules {
@@ -145,9 +185,7 @@ impl MemoryMonitorBuilder {
         if self.pss {
             sources.push(Arc::new(PssSource::new(&self.root)));
         }
-        if self.root == Path::new("/") {
-            sources.push(Arc::new(MachineSource::new()));
-        }
+        sources.push(Arc::new(MachineSource::new(&self.root)));
         sources.push(Arc::new(CgroupSource::new(&self.root)));
         sources.push(Arc::new(PressureSource::new(&self.root)));
         sources.extend(self.sources.into_iter().map(Arc::from));
@@ -163,12 +201,15 @@ impl MemoryMonitorBuilder {
                 History::new(self.history_capacity),
                 &self.rules,
                 self.trend_window,
-                self.limit_bytes,
+                self.limit,
             )),
             subscribers: Mutex::default(),
-            categories: Mutex::default(),
+            categories: Arc::default(),
+            callbacks: Arc::default(),
             at_peak: Mutex::default(),
-            spans: Spans::default(),
+            #[cfg(feature = "tracing")]
+            spans: crate::span::Spans::default(),
+            owner: Owner::current(),
         };
         shared.mark_baseline();
         Ok(MemoryMonitor {
@@ -194,7 +235,7 @@ impl std::fmt::Debug for MemoryMonitorBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("MemoryMonitorBuilder")
             .field("check_interval", &self.check_interval)
-            .field("limit_bytes", &self.limit_bytes)
+            .field("limit", &self.limit)
             .field("rules", &self.rules)
             .finish_non_exhaustive()
     }

@@ -47,7 +47,7 @@ mod tests {
     fn reading(values: &[(Metric, u64)]) -> Reading {
         let mut reading = Reading::default();
         for &(metric, bytes) in values {
-            reading.set_bytes(metric, Some(bytes));
+            reading.set_bytes(metric, bytes);
         }
         reading
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::Shared;
-use crate::{Error, lock};
+use crate::{Error, lock, process::Owner};
 
 const NAME: &str = "mem-monitor";
 
@@ -16,6 +16,7 @@ const NAME: &str = "mem-monitor";
 pub(super) struct Sampler {
     stop: Arc<Stop>,
     thread: Option<JoinHandle<()>>,
+    owner: Owner,
 }
 
 #[derive(Debug, Default)]
@@ -37,24 +38,26 @@ impl Sampler {
         Ok(Self {
             stop,
             thread: Some(thread),
+            owner: Owner::current(),
         })
-    }
-
-    pub(super) fn is_finished(&self) -> bool {
-        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 }
 
 impl Drop for Sampler {
     fn drop(&mut self) {
+        if !self.owner.is_current() {
+            // A forked child has no such thread to stop, join or detach.
+            std::mem::forget(self.thread.take());
+            return;
+        }
         *lock(&self.stop.requested) = true;
         self.stop.changed.notify_all();
-        // If a source drops the last handle of its monitor, this runs on the sampling thread, which
-        // cannot join itself. It ends on its own.
+        // If a callback stops its monitor, this runs on the sampling thread, which cannot join itself. It
+        // ends on its own.
         if let Some(thread) = self.thread.take()
             && thread.thread().id() != thread::current().id()
         {
-            // The panic hook has already reported a panic of the thread.
+            // The thread does not panic: it catches the panics of the program's closures.
             drop(thread.join());
         }
     }

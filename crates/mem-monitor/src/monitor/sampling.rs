@@ -2,10 +2,15 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use super::{AtPeak, Shared, effective_limit::effective_limit, peak::Peaks};
+use super::{
+    AtPeak, Shared,
+    limits::{self, Configured, Limits},
+    peak::Peaks,
+};
 use crate::{
-    Alert, AlertRule, Breakdown, Event, History, LimitOrigin, Metric, Reading, Sample, Source,
-    alert::{Armed, Situation, time_to_limit},
+    Alert, AlertRule, Event, History, Metric, Reading, Sample, Source,
+    alert::{Armed, Situation},
+    limit::Charged,
     lock,
     source::reset_high_water,
     trend::Trend,
@@ -22,9 +27,7 @@ pub(super) struct State {
     peaks: Peaks,
     pub(super) rules: Vec<Armed>,
     usage_trend: Trend,
-    limit_trend: Trend,
-    limit_origin: Option<LimitOrigin>,
-    pub(super) configured_limit: Option<u64>,
+    pub(super) limits: Limits,
     sequence: u64,
 }
 
@@ -33,7 +36,7 @@ impl State {
         history: History,
         rules: &[AlertRule],
         trend_window: Duration,
-        configured_limit: Option<u64>,
+        configured_limit: Configured,
     ) -> Self {
         Self {
             history,
@@ -42,9 +45,7 @@ impl State {
             peaks: Peaks::default(),
             rules: rules.iter().copied().map(Armed::new).collect(),
             usage_trend: Trend::new(trend_window),
-            limit_trend: Trend::new(trend_window),
-            limit_origin: None,
-            configured_limit,
+            limits: Limits::new(configured_limit, trend_window),
             sequence: 0,
         }
     }
@@ -58,30 +59,18 @@ impl State {
     ) -> (Arc<Sample>, Vec<Alert>) {
         self.history.push(elapsed, &reading);
         self.peaks.observe(&reading);
-        let limit = effective_limit(self.configured_limit, &reading);
-
-        let origin = limit.as_ref().map(|limit| &limit.origin);
-        if self.limit_origin.as_ref() != origin {
-            // The usage charged against another limit is a different quantity.
-            self.limit_trend.clear();
-            self.limit_origin = origin.cloned();
-        }
-        if let Some(used) = limit.as_ref().and_then(|limit| limit.used_bytes) {
-            self.limit_trend.push(elapsed, used);
-        }
+        let limits = self.limits.charge(&reading, elapsed);
         if let Some(usage) = reading.usage_bytes() {
             self.usage_trend.push(elapsed, usage);
         }
         let growth = self.usage_trend.bytes_per_second();
-        let limit_growth = self.limit_trend.bytes_per_second();
 
         let situation = Situation {
             time,
             elapsed,
             reading: &reading,
-            limit: limit.as_ref(),
+            limits: &limits,
             growth_bytes_per_second: growth,
-            limit_growth_bytes_per_second: limit_growth,
         };
         let raised: Vec<Alert> = self
             .rules
@@ -99,9 +88,10 @@ impl State {
             usage_bytes: reading.usage_bytes(),
             peak_bytes: self.peaks.usage,
             rss_peak_bytes: self.peaks.rss,
-            time_to_limit: time_to_limit(limit.as_ref(), limit_growth),
+            time_to_limit: limits.iter().filter_map(Charged::time_to_limit).min(),
             growth_bytes_per_second: growth,
-            limit,
+            limit: limits::effective(&limits).cloned(),
+            limits: limits.into_iter().map(|charged| charged.limit).collect(),
             reading,
         });
         self.sequence += 1;
@@ -118,10 +108,19 @@ impl Shared {
         let time = self.time_of_day(elapsed);
         let (sample, alerts) = lock(&self.state).add(reading, elapsed, time);
         self.update_peak_breakdown(&sample.reading);
+        #[cfg(feature = "tracing")]
         self.spans.observe(&sample.reading);
         self.publish(&Event::Sample(Arc::clone(&sample)));
-        for alert in alerts {
-            self.publish(&Event::Alert(Arc::new(alert)));
+        let alerts: Vec<Arc<Alert>> = alerts.into_iter().map(Arc::new).collect();
+        for alert in &alerts {
+            self.publish(&Event::Alert(Arc::clone(alert)));
+        }
+        // Callbacks may use the monitor, so they run without its locks.
+        drop(sources);
+        if !alerts.is_empty() {
+            for callback in self.callbacks.all() {
+                alerts.iter().for_each(|alert| callback.call(alert));
+            }
         }
         sample
     }
@@ -131,27 +130,26 @@ impl Shared {
         let now = reading.bytes(Metric::Heap).or(reading.usage_bytes());
         let mut at_peak = lock(&self.at_peak);
         let before = at_peak.as_ref().map(|at_peak| at_peak.bytes);
-        if let Some(bytes) = now.filter(|_| now > before) {
-            let categories = lock(&self.categories);
-            if !categories.is_empty() {
-                let breakdown = Breakdown::new(reading, &categories);
-                *at_peak = Some(AtPeak { bytes, breakdown });
-            }
+        if let Some(bytes) = now.filter(|_| now > before)
+            && !self.categories.is_empty()
+        {
+            let breakdown = self.breakdown_of(reading);
+            *at_peak = Some(AtPeak { bytes, breakdown });
         }
     }
 
-    /// Returns the peak after reading usage, high-water mark and heap counter again.
-    pub(super) fn peak_now(&self) -> Option<u64> {
+    /// Returns the peaks after reading usage, high-water mark and heap counter again.
+    pub(super) fn peaks_now(&self) -> Peaks {
         let _ordered = lock(&self.sources);
         let mut reading = Reading::default();
-        reading.set_bytes(Metric::Rss, self.rss_now());
-        reading.set_bytes(Metric::RssHighWater, self.high_water_now());
+        reading.set_if_known(Metric::Rss, self.rss_now());
+        reading.set_if_known(Metric::RssHighWater, self.high_water_now());
         if let Some(heap) = &self.heap {
             heap.read(&mut reading);
         }
         let mut state = lock(&self.state);
         state.peaks.observe(&reading);
-        state.peaks.usage
+        state.peaks.clone()
     }
 
     pub(super) fn reset(&self) {
@@ -167,10 +165,11 @@ impl Shared {
         state.latest = None;
         state.rules.iter_mut().for_each(Armed::reset);
         state.usage_trend.clear();
-        state.limit_trend.clear();
+        state.limits.clear_trends();
         drop(state);
         *lock(&self.at_peak) = None;
         self.mark_baseline();
+        #[cfg(feature = "tracing")]
         self.spans.clear();
     }
 

@@ -5,12 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Reading, Source};
+use crate::{Failure, Reading, Source, guard::Guard};
 
 /// The sources of a monitor.
 pub(super) struct Sources {
     /// Sources that are read for every sample.
-    fast: Vec<Arc<dyn Source>>,
+    fast: Vec<Guarded>,
     slow: Vec<Slow>,
     /// Last values of all slow sources, so that a sample with no slow source due copies one reading.
     last: Reading,
@@ -20,21 +20,38 @@ pub(super) struct Sources {
 
 /// A source with a minimum interval.
 struct Slow {
-    source: Arc<dyn Source>,
+    source: Guarded,
     interval: Duration,
     last: Reading,
     /// When it is due; `None` for now.
     due: Option<Instant>,
 }
 
+/// A source that is not called again after a panic.
+struct Guarded {
+    source: Arc<dyn Source>,
+    guard: Guard,
+}
+
+impl Guarded {
+    fn read(&self, reading: &mut Reading) {
+        let name = || format!("source `{}`", self.source.name());
+        self.guard.call(name, || self.source.read(reading));
+    }
+}
+
 impl Sources {
     pub(super) fn new(sources: Vec<Arc<dyn Source>>) -> Self {
-        let interval = |source: &Arc<dyn Source>| source.min_interval();
+        let guarded = |source| Guarded {
+            source,
+            guard: Guard::default(),
+        };
         let (fast, slow): (Vec<_>, Vec<_>) = sources
             .into_iter()
-            .partition(|source| interval(source).is_zero());
+            .map(guarded)
+            .partition(|guarded| guarded.source.min_interval().is_zero());
         let slow = slow.into_iter().map(|source| Slow {
-            interval: interval(&source),
+            interval: source.source.min_interval(),
             source,
             last: Reading::default(),
             due: None,
@@ -74,6 +91,13 @@ impl Sources {
         self.last = last;
         let next = self.slow.iter().filter_map(|slow| slow.due).min();
         self.due = next.or(Some(later(now, Duration::MAX)));
+    }
+
+    /// Returns the sources that panicked.
+    pub(super) fn failures(&self) -> impl Iterator<Item = &Failure> {
+        let slow = self.slow.iter().map(|slow| &slow.source);
+        let all = self.fast.iter().chain(slow);
+        all.filter_map(|source| source.guard.failure())
     }
 
     /// Makes every source due.

@@ -12,7 +12,9 @@ use tracing_subscriber::{
 };
 
 use super::Shared;
-use crate::{Counted, Event, SpanCall, source::PeakWindow, span::Open};
+use crate::{
+    Event, MemoryMonitor, Quantity, SpanCall, SpanStats, SpanWindow, source::PeakWindow, span::Open,
+};
 
 /// A `tracing` layer that measures the memory of every span at entry, at exit and at its peak.
 ///
@@ -23,7 +25,7 @@ use crate::{Counted, Event, SpanCall, source::PeakWindow, span::Open};
 /// high-water mark, another 6 µs) and updates every open span. Use it for phases, not for inner loops;
 /// filters of `tracing-subscriber` exclude spans.
 ///
-/// Closures passed to the monitor must not open spans.
+/// Closures passed to the monitor must not open spans. In a forked child the layer does nothing.
 ///
 /// ```
 /// use mem_monitor::MemoryMonitor;
@@ -41,33 +43,73 @@ pub struct SpanLayer {
     shared: Arc<Shared>,
 }
 
-impl SpanLayer {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+/// Spans of a monitor, with the feature `tracing`.
+impl MemoryMonitor {
+    /// Returns a `tracing` layer that measures spans with this monitor.
+    pub fn span_layer(&self) -> SpanLayer {
+        SpanLayer {
+            shared: Arc::clone(&self.shared),
+        }
     }
 
+    /// Returns the statistics by span name, largest rise first.
+    pub fn span_stats(&self) -> Vec<SpanStats> {
+        self.shared.spans.stats()
+    }
+
+    /// Returns a window over the spans that finish from now on.
+    ///
+    /// ```
+    /// use mem_monitor::MemoryMonitor;
+    /// use tracing_subscriber::{layer::SubscriberExt, registry::Registry};
+    ///
+    /// let monitor = MemoryMonitor::default();
+    /// let subscriber = Registry::default().with(monitor.span_layer());
+    /// tracing::subscriber::with_default(subscriber, || {
+    ///     tracing::info_span!("load").in_scope(|| ());
+    ///     let window = monitor.span_window();
+    ///     tracing::info_span!("load").in_scope(|| ());
+    ///     assert_eq!(window.stats()[0].calls, 1);
+    /// });
+    /// assert_eq!(monitor.span_stats()[0].calls, 2);
+    /// ```
+    pub fn span_window(&self) -> SpanWindow {
+        self.shared.spans.window()
+    }
+
+    /// Returns finished spans by start time. If there are many, only the longest are stored.
+    pub fn span_calls(&self) -> Vec<Arc<SpanCall>> {
+        self.shared.spans.calls()
+    }
+}
+
+impl SpanLayer {
     /// Identifies this layer among the layers of several monitors.
     fn key(&self) -> usize {
         Arc::as_ptr(&self.shared) as usize
     }
 
-    fn value_now(&self, counted: Counted) -> Option<u64> {
-        match counted {
-            Counted::Heap => self.shared.heap()?.live(),
-            Counted::Rss => self.shared.rss_now(),
+    fn value_now(&self, quantity: Quantity) -> Option<u64> {
+        match quantity {
+            Quantity::Heap => self.shared.heap()?.live(),
+            Quantity::Rss | Quantity::Counted => self.shared.rss_now(),
         }
     }
 
-    fn measure(&self, counted: Counted) -> Measurement {
+    fn window_peak(&self, window: Option<&PeakWindow>) -> Option<u64> {
+        self.shared.heap()?.window_peak(window?)
+    }
+
+    fn measure(&self, quantity: Quantity) -> Measurement {
         let rss = self.shared.rss_now();
         let heap = self.shared.heap();
-        match counted {
-            Counted::Heap => Measurement {
+        match quantity {
+            Quantity::Heap => Measurement {
                 rss,
                 value: heap.and_then(|heap| heap.live()),
                 mark: heap.and_then(|heap| heap.peak()),
             },
-            Counted::Rss => Measurement {
+            Quantity::Rss | Quantity::Counted => Measurement {
                 rss,
                 value: rss,
                 mark: self.shared.high_water_now(),
@@ -117,6 +159,9 @@ where
     }
 
     fn on_enter(&self, id: &Id, ctx: Context<'_, S>) {
+        if self.shared.is_forked() {
+            return;
+        }
         let Some(span) = ctx.span(id) else { return };
         let mut extensions = span.extensions_mut();
         let Some(Tracks(tracks)) = extensions.get_mut() else {
@@ -124,18 +169,18 @@ where
         };
         if let Some((_, track)) = tracks.iter().find(|(key, _)| *key == self.key()) {
             // The span is entered again.
-            let counted = track.open.counted;
-            if let Some(value) = self.value_now(counted) {
-                self.shared.spans.raise(counted, value);
+            let quantity = track.open.quantity;
+            if let Some(value) = self.value_now(quantity) {
+                self.shared.spans.raise(quantity, value);
             }
             return;
         }
         let heap = self.shared.heap().filter(|heap| heap.live().is_some());
-        let counted = heap.map_or(Counted::Rss, |_| Counted::Heap);
-        let open = self.shared.spans.open(counted);
-        let entry = self.measure(counted);
+        let quantity = heap.map_or(Quantity::Rss, |_| Quantity::Heap);
+        let open = self.shared.spans.open(quantity);
+        let entry = self.measure(quantity);
         if let Some(value) = entry.value {
-            self.shared.spans.raise(counted, value);
+            self.shared.spans.raise(quantity, value);
         }
         tracks.push((
             self.key(),
@@ -150,6 +195,9 @@ where
     }
 
     fn on_exit(&self, id: &Id, ctx: Context<'_, S>) {
+        if self.shared.is_forked() {
+            return;
+        }
         let Some(span) = ctx.span(id) else { return };
         let mut extensions = span.extensions_mut();
         let Some(Tracks(tracks)) = extensions.get_mut() else {
@@ -158,12 +206,12 @@ where
         let Some((_, track)) = tracks.iter_mut().find(|(key, _)| *key == self.key()) else {
             return;
         };
-        let exit = self.measure(track.open.counted);
+        let exit = self.measure(track.open.quantity);
         if let Some(value) = exit.value {
-            self.shared.spans.raise(track.open.counted, value);
+            self.shared.spans.raise(track.open.quantity, value);
         }
         let seen = track.open.peak_bytes();
-        let window = track.window.as_ref().and_then(|read| read());
+        let window = self.window_peak(track.window.as_ref());
         let risen = exit.mark.filter(|_| exit.mark > track.entry.mark);
         track.last_exit = Some(Exit {
             end: self.shared.elapsed(),
@@ -174,6 +222,9 @@ where
     }
 
     fn on_close(&self, id: Id, ctx: Context<'_, S>) {
+        if self.shared.is_forked() {
+            return;
+        }
         let Some(span) = ctx.span(&id) else { return };
         let level = span.scope().skip(1).count();
         let track = {
@@ -195,7 +246,7 @@ where
             time: self.shared.time_of_day(track.start),
             start: track.start,
             end: exit.end,
-            counted: track.open.counted,
+            quantity: track.open.quantity,
             entry_bytes: track.entry.value,
             exit_bytes: exit.value,
             peak_bytes: exit.peak,

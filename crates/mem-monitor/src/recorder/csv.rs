@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use crate::{Metric, Sample, serialize::unix_seconds};
 
 /// Columns before those of the metrics.
-const FIRST: &str = "time_unix_s,elapsed_s,usage_bytes,peak_bytes,limit_bytes,limit_used_bytes";
+const FIRST: &str = "time_unix_seconds,elapsed_seconds,usage_bytes,peak_bytes,rss_peak_bytes,limit_bytes,limit_used_bytes";
 /// Columns after them.
 const LAST: &str = "pressure_some_avg10_percent,pressure_full_avg10_percent,\
                     cgroup_pressure_some_avg10_percent,cgroup_pressure_full_avg10_percent";
@@ -22,6 +22,7 @@ pub(super) fn sample(out: &mut impl Write, sample: &Sample) -> io::Result<()> {
     let own = [
         sample.usage_bytes,
         sample.peak_bytes,
+        sample.rss_peak_bytes,
         limit.map(|limit| limit.limit_bytes),
         limit.and_then(|limit| limit.used_bytes),
     ];

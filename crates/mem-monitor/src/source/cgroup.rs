@@ -173,16 +173,16 @@ impl Source for CgroupSource {
                 .iter()
                 .find_map(|level| number(&level.folder.join(file)))
         };
-        reading.set_bytes(Metric::CgroupCurrent, innermost(self.files.current));
-        reading.set_bytes(Metric::CgroupPeak, innermost(self.files.peak));
+        reading.set_if_known(Metric::CgroupCurrent, innermost(self.files.current));
+        reading.set_if_known(Metric::CgroupPeak, innermost(self.files.peak));
 
         let max = self.smallest(|level| self.max(level));
-        reading.set_bytes(Metric::CgroupMax, max.map(|(_, bytes)| bytes));
+        reading.set_if_known(Metric::CgroupMax, max.map(|(_, bytes)| bytes));
         let high = self
             .files
             .high
             .and_then(|file| self.smallest(|level| number(&level.folder.join(file))));
-        reading.set_bytes(Metric::CgroupHigh, high.map(|(_, bytes)| bytes));
+        reading.set_if_known(Metric::CgroupHigh, high.map(|(_, bytes)| bytes));
 
         let limit = |found: Option<(&Level, u64)>, file: &str, origin: fn(Arc<Path>) -> _| {
             found.map(|(level, bytes)| Limit {

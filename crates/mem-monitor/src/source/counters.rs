@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use super::Source;
-use crate::{DeviceReading, Metric, Reading};
+use crate::{DeviceReading, Metric, Reading, guard::Guard};
 
 type Read = Box<dyn Fn() -> Option<u64> + Send + Sync>;
 
@@ -13,7 +13,10 @@ pub type PeakWindow = Box<dyn Fn() -> Option<u64> + Send + Sync>;
 /// A heap counter of the program, such as a counting global allocator.
 ///
 /// Only the live bytes are required. Each further closure makes a figure exact that is otherwise
-/// known only at samples.
+/// known only at samples. If a closure panics, none of them is called again.
+///
+/// A counter counts requested bytes: memory that is reserved but never touched is included. The resident
+/// set has the touched bytes.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -36,6 +39,7 @@ pub struct HeapCounter {
     slack: Option<Read>,
     reset: Option<Box<dyn Fn() + Send + Sync>>,
     window: Option<Box<dyn Fn() -> PeakWindow + Send + Sync>>,
+    guard: Guard,
 }
 
 impl HeapCounter {
@@ -47,6 +51,7 @@ impl HeapCounter {
             slack: None,
             reset: None,
             window: None,
+            guard: Guard::default(),
         }
     }
 
@@ -79,33 +84,61 @@ impl HeapCounter {
         self
     }
 
+    pub(crate) fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    /// Calls a closure of the counter unless one of them has panicked.
+    fn call<T>(&self, closure: impl FnOnce() -> T) -> Option<T> {
+        self.guard.call(|| "the heap counter".to_owned(), closure)
+    }
+
     pub(crate) fn live(&self) -> Option<u64> {
-        (self.live)()
+        self.call(&self.live)?
     }
 
     pub(crate) fn peak(&self) -> Option<u64> {
-        self.peak.as_ref().and_then(|peak| peak())
+        self.call(self.peak.as_ref()?)?
     }
 
     pub(crate) fn reset_peak(&self) {
         if let Some(reset) = &self.reset {
-            reset();
+            self.call(reset);
         }
     }
+}
 
+#[cfg(feature = "tracing")]
+impl HeapCounter {
     pub(crate) fn open_window(&self) -> Option<PeakWindow> {
-        self.window.as_ref().map(|open| open())
+        self.call(self.window.as_ref()?)
+    }
+
+    /// Returns the peak of a window of this counter.
+    pub(crate) fn window_peak(&self, window: &PeakWindow) -> Option<u64> {
+        self.call(window)?
     }
 }
 
 impl Source for HeapCounter {
     fn read(&self, reading: &mut Reading) {
-        reading.set_bytes(Metric::Heap, self.live());
-        reading.set_bytes(Metric::HeapPeak, self.peak());
-        reading.set_bytes(
-            Metric::AllocatorSlack,
-            self.slack.as_ref().and_then(|slack| slack()),
-        );
+        reading.set_if_known(Metric::Heap, self.live());
+        reading.set_if_known(Metric::HeapPeak, self.peak());
+        let slack = self.slack.as_ref().and_then(|slack| self.call(slack)?);
+        reading.set_if_known(Metric::AllocatorSlack, slack);
+    }
+}
+
+/// The total of the program's own accounting.
+pub(crate) struct CountedBytes(pub(crate) Read);
+
+impl Source for CountedBytes {
+    fn read(&self, reading: &mut Reading) {
+        reading.set_if_known(Metric::Counted, (self.0)());
+    }
+
+    fn name(&self) -> &str {
+        "the closure of counted bytes"
     }
 }
 
@@ -166,13 +199,17 @@ impl Source for DevicePool {
         let in_use = (self.in_use)();
         if let Some(bytes) = in_use {
             let others = reading.bytes(Metric::Device).unwrap_or_default();
-            reading.set_bytes(Metric::Device, Some(others.saturating_add(bytes)));
+            reading.set_bytes(Metric::Device, others.saturating_add(bytes));
         }
         reading.devices.push(DeviceReading {
             name: self.name.clone(),
             in_use_bytes: in_use,
             reserved_bytes: self.reserved.as_ref().and_then(|reserved| reserved()),
         });
+    }
+
+    fn name(&self) -> &str {
+        &self.name
     }
 }
 

@@ -166,7 +166,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::Counted;
+    use crate::Quantity;
 
     fn call(name: &'static str, start_ms: u64, end_ms: u64) -> Arc<SpanCall> {
         Arc::new(SpanCall {
@@ -176,7 +176,7 @@ mod tests {
             time: SystemTime::UNIX_EPOCH,
             start: Duration::from_millis(start_ms),
             end: Duration::from_millis(end_ms),
-            counted: Counted::Rss,
+            quantity: Quantity::Rss,
             entry_bytes: None,
             exit_bytes: None,
             peak_bytes: None,

@@ -44,6 +44,13 @@ const MAX_SIDE: u32 = 8192;
 const MAX_LIMIT_RATIO: f64 = 2.5;
 
 /// A drawing and the position of the plot in it.
+#[cfg_attr(
+    not(feature = "html"),
+    expect(
+        dead_code,
+        reason = "only the page has a script, which needs the positions"
+    )
+)]
 pub(super) struct Drawing {
     pub(super) svg: String,
     pub(super) width: u32,
@@ -422,7 +429,15 @@ fn summary(timeline: &Timeline, layout: &Layout) -> String {
     }
     facts.push(format!("{} samples", timeline.history.samples()));
     if let Some(peak) = timeline.peak {
-        facts.push(format!("peak {}", ByteSize::b(peak)));
+        let touched = timeline.rss_peak.filter(|rss| *rss < peak);
+        facts.push(match touched {
+            Some(rss) => format!(
+                "peak {} (reserved heap; RSS {})",
+                ByteSize::b(peak),
+                ByteSize::b(rss)
+            ),
+            None => format!("peak {}", ByteSize::b(peak)),
+        });
     }
     if let Some(limit) = &timeline.limit {
         facts.push(format!(

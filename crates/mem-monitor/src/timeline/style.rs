@@ -69,6 +69,7 @@ pub(super) const fn title(metric: Metric) -> &'static str {
     match metric {
         Metric::Rss => "resident set",
         Metric::RssHighWater => "high-water mark",
+        Metric::RssAnon => "resident anonymous memory",
         Metric::RssFile => "resident files",
         Metric::Virtual => "address space",
         Metric::Pss => "proportional set",
@@ -76,6 +77,7 @@ pub(super) const fn title(metric: Metric) -> &'static str {
         Metric::HeapPeak => "heap peak",
         Metric::AllocatorSlack => "allocator slack",
         Metric::Device => "devices",
+        Metric::Counted => "counted bytes",
         Metric::CgroupCurrent => "control group",
         Metric::CgroupPeak => "control group peak",
         Metric::CgroupMax => "control group limit",

@@ -13,9 +13,8 @@ use super::models::ModelRegistry;
 pub(super) fn register(monitor: &MemoryMonitor, ledger: &Ledger, models: &Arc<ModelRegistry>) {
     let add = |name, backing, bytes: fn(&Ledger, &ModelRegistry) -> u64| {
         let (ledger, models) = (ledger.clone(), models.clone());
-        monitor.register_category(Category::new(name, backing, move || {
-            Some(bytes(&ledger, &models))
-        }));
+        let category = Category::new(name, backing, move || Some(bytes(&ledger, &models)));
+        monitor.register_category(category).detach();
     };
     add("weights", Backing::Heap, |ledger, models| {
         models.on_host(ledger.counted().prepared_bytes)

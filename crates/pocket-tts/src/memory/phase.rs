@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::fmt;
 use std::time::Duration;
 
-use mem_monitor::{Counted, SpanStats};
+use mem_monitor::{Quantity, SpanStats};
 use serde::{Deserialize, Serialize};
 
 use super::format::{amount, write_table};
@@ -37,7 +37,7 @@ pub struct Phase {
     pub total_time: Duration,
     /// What the figures below count: live heap allocations, or RSS without a
     /// [`PoolAllocator`](super::PoolAllocator).
-    pub counted: Counted,
+    pub counted: Quantity,
     /// Memory at the start of the first call.
     pub memory_in_bytes: Option<u64>,
     /// Memory at the end of the last call.
@@ -54,7 +54,7 @@ impl Phase {
             name: stats.name.to_owned(),
             calls: stats.calls,
             total_time: stats.total_time,
-            counted: stats.counted,
+            counted: stats.quantity,
             memory_in_bytes: stats.first_entry_bytes,
             memory_out_bytes: stats.last_exit_bytes,
             memory_peak_bytes: stats.peak_bytes,
@@ -82,7 +82,7 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, phases: &[Phase]) -> fmt::Result
                  `memory::span_layer()`",
             );
         }
-        Some(phase) if phase.counted == Counted::Heap => ["heap in", "heap out", "heap peak"],
+        Some(phase) if phase.counted == Quantity::Heap => ["heap in", "heap out", "heap peak"],
         Some(_) => ["RSS in", "RSS out", "RSS peak"],
     };
     let rows = phases.iter().map(|phase| {

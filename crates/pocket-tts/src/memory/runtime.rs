@@ -41,8 +41,13 @@ impl Runtime {
                 (!devices.is_empty()).then(|| devices.iter().map(read).sum::<u64>())
             }
         };
+        let counted = {
+            let ledger = ledger.clone();
+            move || Some(ledger.counted().total())
+        };
         let monitor = MemoryMonitor::builder()
             .heap(heap_counter())
+            .counted(counted)
             .source(
                 DevicePool::new("devices", device(|device| device.in_use_bytes))
                     .with_reserved(device(|device| device.reserved_bytes)),

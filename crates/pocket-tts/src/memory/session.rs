@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use leak_detect::Trace;
+use mem_monitor::Quantity;
 use tensor_pool::DEFAULT_MAX_POOL_SIZE;
 
 use super::error::SessionError;
@@ -54,7 +55,7 @@ pub fn init(settings: Settings) -> Result<Session> {
     get_memory_pool().set_max_pool_size(settings.pool_size);
     get_memory_ledger().set_limit_bytes(settings.memory_limit_bytes);
     match settings.memory_limit_bytes {
-        Some(limit) => monitor.set_limit_bytes(limit)?,
+        Some(limit) => monitor.set_limit_bytes(Quantity::Counted, limit)?,
         None => monitor.clear_limit(),
     }
     let recording = match settings.profiling {

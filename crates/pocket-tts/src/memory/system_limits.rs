@@ -52,7 +52,7 @@ impl SystemLimits {
         let root = root.into();
         Self {
             groups: CgroupSource::new(&root),
-            machine: MachineSource::new(),
+            machine: MachineSource::new(&root),
             #[cfg(target_os = "linux")]
             root,
         }
@@ -140,7 +140,7 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
-    /// A root with the files that are read, so that no limit of the machine that runs the test applies.
+    /// A root with these resource limits and sizes, in which no other limit is found.
     fn root(limits: &[(&str, &str)], size_bytes: u64, data_bytes: u64) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("proc/self");
@@ -203,6 +203,9 @@ mod tests {
             ("Max data size", "unlimited"),
         ];
         let root = root(&unlimited, MIB, MIB);
+        assert_eq!(SystemLimits::new(root.path()).tightest(0), None);
+        let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap();
+        std::fs::write(root.path().join("proc/meminfo"), meminfo).unwrap();
         let limit = SystemLimits::new(root.path()).tightest(0).unwrap();
         assert_eq!(limit.origin, LimitOrigin::Machine);
         assert_eq!(limit.used_bytes, RESIDENT.fixed_bytes);

@@ -8,9 +8,10 @@ use std::alloc::Layout;
 /// causes new page faults.
 pub(super) const SMALLEST: usize = 64 << 10;
 
-/// The largest pooled request: glibc's `DEFAULT_MMAP_THRESHOLD_MAX` on 64-bit machines. Larger
-/// blocks have a mapping each and grow with `mremap`, which moves pages instead of copying bytes.
-const LARGEST: usize = 32 << 20;
+/// The largest pooled request: 1 TiB, so that in practice the capacity is the only limit. A class
+/// above the capacity has two costs: up to an eighth of untouched address space per block, and 192
+/// bytes of slots and level.
+const LARGEST: usize = if usize::BITS < 64 { 1 << 30 } else { 1 << 40 };
 
 /// Number of classes per doubling of the size. A request that exceeds a class by one byte gets the
 /// next class, so padding is below 1/8 of the request.
@@ -56,8 +57,8 @@ impl Class {
     /// Returns the maximum number of idle blocks of this class.
     ///
     /// The slots have room for 32 MiB (half of the default capacity, so that a program with a
-    /// single size can use it well). The number is at least 16 (the layers of a deep network at the
-    /// largest sizes) and at most 128 (a scan over more slots would be noticeable). It is rounded up to
+    /// single size can use it well). The number is at least 16 (the layers of a deep network, at
+    /// sizes from 2 MiB on) and at most 128 (a scan over more slots would be noticeable). It is rounded up to
     /// whole cache lines of eight pointers.
     pub(super) const fn slots(self) -> usize {
         let fitting = (32 << 20) / self.size();
@@ -158,7 +159,7 @@ impl Place {
     pub(super) const fn layout(self) -> Layout {
         match Layout::from_size_align(self.class.size(), self.alignment.get()) {
             Ok(layout) => layout,
-            // At most 32 MiB with an alignment of at most 512 KiB: this cannot overflow.
+            // At most `LARGEST` with an alignment of at most 512 KiB: this cannot overflow.
             Err(_) => unreachable!(),
         }
     }
@@ -169,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn classes_cover_64_kib_to_32_mib_without_gaps() {
+    fn classes_cover_64_kib_to_the_largest_without_gaps() {
         assert_eq!(Class::of(SMALLEST - 1), None);
         assert_eq!(Class::of(LARGEST + 1), None);
         assert_eq!(Class::of(SMALLEST), Some(Class::at(0)));

@@ -17,8 +17,9 @@ use std::ptr;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicI64, AtomicU64};
 
-use super::roster::{Entry, Roster};
+use super::peaks::{Peaks, WindowId};
 use super::shard::{OWN_NUMBERS, Shard, Shards, bump};
+use super::tally::Activity;
 use super::thread;
 
 /// Maximum live bytes of a thread that are not published to the common balance. Half of the
@@ -86,32 +87,11 @@ pub(super) struct Totals {
     pub(super) slack: u64,
 }
 
-/// The maximum of the common balance since the last reset.
-#[derive(Default)]
-pub(super) struct Peak(AtomicI64);
-
-impl Peak {
-    const fn new() -> Self {
-        Self(AtomicI64::new(0))
-    }
-
-    fn raise(&self, balance: i64) {
-        if self.0.load(SeqCst) < balance {
-            self.0.fetch_max(balance, SeqCst);
-        }
-    }
-
-    fn get(&self) -> u64 {
-        self.0.load(SeqCst).max(0) as u64
-    }
-}
-
 pub(super) struct Counts {
     shards: Shards,
     /// The sum of the published balances of all threads.
     common: AtomicI64,
-    peak: Peak,
-    windows: Roster<Peak>,
+    peaks: Peaks,
 }
 
 impl Counts {
@@ -119,8 +99,7 @@ impl Counts {
         Self {
             shards: Shards::new(),
             common: AtomicI64::new(0),
-            peak: Peak::new(),
-            windows: Roster::new(),
+            peaks: Peaks::new(),
         }
     }
 
@@ -189,12 +168,12 @@ impl Counts {
             self.move_common(change.balance());
         }
         if thread::tracked() == self.id() {
-            thread::track(
-                change.allocations,
-                change.allocated,
-                change.frees,
-                change.freed,
-            );
+            thread::track(Activity {
+                allocations: change.allocations,
+                allocated: change.allocated,
+                frees: change.frees,
+                freed: change.freed,
+            });
         }
     }
 
@@ -239,10 +218,7 @@ impl Counts {
     fn move_common(&self, by: i64) {
         let balance = self.common.fetch_add(by, SeqCst).wrapping_add(by);
         if by > 0 {
-            self.peak.raise(balance);
-            for (_, window) in self.windows.open_entries() {
-                window.raise(balance);
-            }
+            self.peaks.raise(balance);
         }
     }
 
@@ -252,31 +228,25 @@ impl Counts {
     }
 
     pub(super) fn peak(&self) -> u64 {
-        self.peak.get()
+        self.peaks.overall()
     }
 
     pub(super) fn reset_peak(&self) {
-        self.restart(&self.peak);
+        self.peaks.restart_overall(&self.common);
     }
 
-    /// Opens a window with its own peak. Closing the entry ends the window.
-    pub(super) fn open_window(&self) -> &Entry<Peak> {
-        const NAME: usize = 2;
-        let entry = self.windows.open(NAME, |_| ());
-        self.restart(entry.value());
-        entry
+    /// Opens a window with its own peak.
+    pub(super) fn open_window(&self) -> WindowId {
+        self.peaks.open(&self.common)
     }
 
-    /// Returns the maximum balance of an open window.
-    pub(super) fn window_peak(window: &Entry<Peak>) -> u64 {
-        window.value().get()
+    /// Returns the maximum balance since a window was opened.
+    pub(super) fn window_peak(&self, window: WindowId) -> u64 {
+        self.peaks.of(window)
     }
 
-    /// Restarts a peak at the current balance. The peak is set to 0 before it is raised, so a
-    /// concurrent raise by another thread is not lost.
-    fn restart(&self, peak: &Peak) {
-        peak.0.store(0, SeqCst);
-        peak.raise(self.common.load(SeqCst));
+    pub(super) fn close_window(&self, window: WindowId) {
+        self.peaks.close(window);
     }
 
     /// Returns the number of requests in the counters of this thread.

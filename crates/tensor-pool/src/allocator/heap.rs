@@ -5,11 +5,7 @@ use std::hint::black_box;
 use std::ptr;
 use std::sync::OnceLock;
 
-use super::{PoolAllocator, system};
-
-/// Malloc's trim threshold, in bytes. Malloc chooses the same value by itself in programs that free
-/// blocks of 4 MiB.
-const TRIM_THRESHOLD: i32 = 8 << 20;
+use super::PoolAllocator;
 
 /// The program's allocator, with any inner allocator.
 pub type Heap = PoolAllocator<dyn GlobalAlloc + Send + Sync>;
@@ -44,14 +40,15 @@ impl<A: GlobalAlloc + Send + Sync> PoolAllocator<A> {
     /// [`PeakWindow`](crate::PeakWindow), [`seal`](crate::seal) and
     /// [`seal_process`](crate::seal_process). Call this once at the start of `main`.
     ///
-    /// On glibc this also raises malloc's trim threshold to 8 MiB, unless the capacity is 0 or the
-    /// environment variable `MALLOC_TRIM_THRESHOLD_` is set. Malloc returns free memory at the end
-    /// of its heap to the kernel once that memory exceeds the threshold. With the initial 128 KiB,
+    /// On glibc this also makes malloc raise its thresholds, unless the capacity is 0: one untouched
+    /// block of 4 MiB is allocated from `A` and freed. Malloc returns free memory at the end of its
+    /// heap to the kernel once that memory exceeds its trim threshold. With the initial 128 KiB,
     /// small blocks that are allocated and freed together cause page faults. Malloc raises the
-    /// threshold when a large block is freed, but the pool retains those blocks.
+    /// threshold to twice the size of a large block that is freed, but the pool retains such blocks.
     ///
-    /// Setting the threshold disables that automatic adjustment. For an allocator that only counts,
-    /// set the capacity to 0 before this call.
+    /// No parameter of malloc is set, so its automatic adjustment stays in effect: for C code in
+    /// the same process, malloc behaves as in a program that has freed a block of 4 MiB. Values
+    /// that the user sets (`MALLOC_TRIM_THRESHOLD_`, for example) stay in effect too.
     ///
     /// Returns `false` if this is not the program's `#[global_allocator]` (checked with one
     /// allocation), or if another allocator was installed before. In that case nothing changes.
@@ -74,8 +71,8 @@ impl<A: GlobalAlloc + Send + Sync> PoolAllocator<A> {
         let this: &'static Heap = self;
         let installed =
             this.is_global_allocator() && ptr::addr_eq(*HEAP.get_or_init(|| this), this);
-        if installed && this.shelves.capacity() > 0 {
-            system::raise_trim_threshold(TRIM_THRESHOLD);
+        if installed && this.shelves.capacity() > 0 && cfg!(target_env = "gnu") {
+            this.raise_malloc_thresholds();
         }
         installed
     }

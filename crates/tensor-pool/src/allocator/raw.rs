@@ -24,6 +24,20 @@ const JUNK: u8 = 0xA5;
 /// and not reliably less with smaller ones.
 const FILL_LIMIT: usize = 4096;
 
+/// Up to this size, a block that changes its class is always copied, and the old block is retained
+/// for the next request. Above it, growth by less than half is left to the inner allocator: copying
+/// at each of the eight classes of a doubling copies nine times the final size and retains as much.
+/// Growth to 1 MiB in small steps copies and retains at most 9 MiB.
+const COPY_LIMIT: usize = 1 << 20;
+
+/// The block that [`PoolAllocator::raise_malloc_thresholds`] frees. Malloc then keeps up to 8 MiB
+/// of free memory at the end of its heap and serves requests below 4 MiB from the heap. Larger
+/// values would keep more memory in a program whose large blocks are in the pool.
+const FREED_ONCE: Layout = match Layout::from_size_align(4 << 20, Alignment::LEAST) {
+    Ok(layout) => layout,
+    Err(_) => unreachable!(),
+};
+
 /// How a large request is served.
 #[derive(Clone, Copy)]
 enum Route {
@@ -423,9 +437,8 @@ impl<A: GlobalAlloc + ?Sized> PoolAllocator<A> {
                     self.count_resize(old, layout.size(), new, new_size, true);
                     return block;
                 }
-                // Copying between classes pays off if the old block is retained for the next
-                // request.
-                (Route::Pooled(_), Route::Pooled(_)) if self.shelves.capacity() > 0 => {}
+                (Route::Pooled(old), Route::Pooled(new))
+                    if self.copies_between(old, new, layout.size(), new_size) => {}
                 // The inner allocator may be able to move pages instead of copying bytes.
                 _ => {
                     self.seals.record(new_size, self.counts.id());
@@ -435,6 +448,9 @@ impl<A: GlobalAlloc + ?Sized> PoolAllocator<A> {
                         self.inner.realloc(block, old.layout(), new.layout().size())
                     });
                     if !moved.is_null() {
+                        if self.huge_pages.load(Relaxed) {
+                            system::advise_huge_pages(moved, new.layout().size());
+                        }
                         self.count_resize(old, layout.size(), new, new_size, false);
                     }
                     return moved;
@@ -452,6 +468,16 @@ impl<A: GlobalAlloc + ?Sized> PoolAllocator<A> {
         moved
     }
 
+    /// Whether a block that changes its class is copied to a block of the new class, and the old
+    /// block retained. Otherwise the inner allocator resizes it.
+    fn copies_between(&self, old: Place, new: Place, old_size: usize, new_size: usize) -> bool {
+        // A block that cannot be retained is of no use for the next request.
+        if old.class.size().max(new.class.size()) as u64 > self.shelves.capacity() {
+            return false;
+        }
+        old_size < COPY_LIMIT || new_size < old_size || new_size - old_size >= old_size / 2
+    }
+
     /// Counts a resize: the number of blocks stays, the bytes change.
     fn count_resize(&self, old: Route, old_size: usize, new: Route, new_size: usize, pooled: bool) {
         let grown = new_size.saturating_sub(old_size) as u64;
@@ -464,22 +490,52 @@ impl<A: GlobalAlloc + ?Sized> PoolAllocator<A> {
         });
     }
 
+    /// Allocates and frees one block of the inner allocator, which glibc's malloc takes as a sign
+    /// that the program uses blocks of that size. A block that cannot be allocated has no effect.
+    pub(super) fn raise_malloc_thresholds(&self) {
+        // SAFETY: the size is not 0, and the block is freed with the same layout. `black_box` keeps
+        // the compiler from removing both calls.
+        unsafe {
+            let block = black_box(self.inner.alloc(FREED_ONCE));
+            if !block.is_null() {
+                self.inner.dealloc(block, FREED_ONCE);
+            }
+        }
+    }
+
     /// Releases idle blocks until at most `keep` bytes are retained. Returns the number of bytes
     /// released.
-    pub(super) fn release_excess(&self, keep: impl Fn() -> u64) -> u64 {
+    fn release_excess(&self, keep: impl Fn() -> u64) -> u64 {
         self.shelves
             .take_excess(keep)
             .map(|idle| self.release(idle))
             .sum()
     }
 
-    /// Releases the idle blocks that were not needed since the last call. Returns the number of
-    /// bytes released.
-    pub(super) fn release_unused(&self) -> u64 {
+    /// Releases idle blocks, and their pages to the kernel, until at most `keep` bytes are
+    /// retained. Returns the number of bytes released.
+    pub(super) fn discard_excess(&self, keep: impl Fn() -> u64) -> u64 {
+        self.shelves
+            .take_excess(keep)
+            .map(|idle| self.discard(idle))
+            .sum()
+    }
+
+    /// Releases the idle blocks that were not needed since the last call, and their pages to the
+    /// kernel. Returns the number of bytes released.
+    pub(super) fn discard_unused(&self) -> u64 {
         self.shelves
             .take_unused()
-            .map(|idle| self.release(idle))
+            .map(|idle| self.discard(idle))
             .sum()
+    }
+
+    /// Releases a block whose pages are returned to the kernel first. The inner allocator may keep
+    /// a freed block: `malloc_trim` does not return the free memory at the end of a thread's arena.
+    fn discard(&self, idle: Idle) -> u64 {
+        // SAFETY: an idle block has no user, and its class has this size.
+        unsafe { system::discard_pages(idle.block.as_ptr(), idle.place.class.size()) };
+        self.release(idle)
     }
 
     fn release(&self, idle: Idle) -> u64 {

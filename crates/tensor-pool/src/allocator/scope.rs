@@ -3,9 +3,11 @@
 use std::marker::PhantomData;
 
 use super::heap::heap;
-use super::thread::{self, Tally};
+use super::tally::Tally;
+use super::thread;
 
-/// The allocations and frees of a thread within a [`Scope`].
+/// The allocations and frees within a [`Scope`] of one thread, or within a
+/// [`SharedScope`](crate::SharedScope).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ScopeUsage {
@@ -25,7 +27,7 @@ pub struct ScopeUsage {
 }
 
 /// Tracks the allocations and frees of this thread during its lifetime, and names that section of
-/// code for [`seal`](crate::seal).
+/// code for [`seal`](crate::seal). A [`SharedScope`](crate::SharedScope) tracks several threads.
 ///
 /// Scopes nest, in O(1): an outer scope includes its inner ones. Drop scopes in reverse order of
 /// creation, as local variables are. In any other order, the remaining scopes may report a wrong

@@ -1,125 +1,21 @@
 //! Records large requests that the pool could not serve.
 
+mod log;
+mod report;
+
 use std::fmt;
 use std::marker::PhantomData;
-use std::ptr;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize};
 
 use super::heap::{Heap, heap};
 use super::roster::{Entry, Roster};
 use super::thread;
-use bytesize::ByteSize;
+use log::Log;
 
-/// Maximum number of requests that are recorded individually: enough to see a pattern, at 1.5 KiB
-/// per seal.
-const FIRST: usize = 64;
+pub use report::{SealReport, Unserved, UnservedScope};
 
 /// The roster name of process-wide seals. The name of a thread's seal is the identity of the
 /// thread, an address.
 const PROCESS: usize = 2;
-
-/// The record is empty.
-const EMPTY: usize = 0;
-/// A thread is writing the record.
-const BEING_WRITTEN: usize = 1;
-
-/// One request. The thread that changes `size` from [`EMPTY`] to [`BEING_WRITTEN`] writes the
-/// record. It is readable when `size` is greater than both.
-struct Record {
-    size: AtomicUsize,
-    name: AtomicPtr<u8>,
-    name_length: AtomicUsize,
-}
-
-/// The requests recorded by one seal.
-pub(super) struct Log {
-    count: AtomicU64,
-    bytes: AtomicU64,
-    first: [Record; FIRST],
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self {
-            count: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            first: [const {
-                Record {
-                    size: AtomicUsize::new(EMPTY),
-                    name: AtomicPtr::new(ptr::null_mut()),
-                    name_length: AtomicUsize::new(0),
-                }
-            }; FIRST],
-        }
-    }
-}
-
-impl Log {
-    fn clear(&self) {
-        self.count.store(0, Relaxed);
-        self.bytes.store(0, Relaxed);
-        for record in &self.first {
-            // A record that a thread is still writing belongs to the previous seal and is not
-            // cleared.
-            if record.size.load(Acquire) > BEING_WRITTEN {
-                record.size.store(EMPTY, Relaxed);
-            }
-        }
-    }
-
-    fn add(&self, size: usize, scope: Option<&'static str>) {
-        self.bytes.fetch_add(size as u64, Relaxed);
-        let index = self.count.fetch_add(1, Relaxed);
-        let Some(record) = self.first.get(index as usize) else {
-            return;
-        };
-        let free = record
-            .size
-            .compare_exchange(EMPTY, BEING_WRITTEN, Acquire, Relaxed);
-        if free.is_ok() {
-            let name = scope.unwrap_or_default();
-            let pointer = if scope.is_some() {
-                name.as_ptr().cast_mut()
-            } else {
-                ptr::null_mut()
-            };
-            record.name.store(pointer, Relaxed);
-            record.name_length.store(name.len(), Relaxed);
-            record.size.store(size, Release);
-        }
-    }
-
-    fn report(&self) -> SealReport {
-        let first = self.first.iter().filter_map(|record| {
-            let size = record.size.load(Acquire);
-            (size > BEING_WRITTEN).then(|| Unserved {
-                size_bytes: size as u64,
-                scope: record.scope(),
-            })
-        });
-        SealReport {
-            count: self.count.load(Relaxed),
-            bytes: self.bytes.load(Relaxed),
-            first: first.collect(),
-        }
-    }
-}
-
-impl Record {
-    /// Returns the scope of the request. Call this only after `size` was read as a size.
-    fn scope(&self) -> Option<&'static str> {
-        let name = self.name.load(Relaxed);
-        if name.is_null() {
-            return None;
-        }
-        let length = self.name_length.load(Relaxed);
-        // SAFETY: both values are parts of one `&'static str`. Only one thread writes a record
-        // until it is cleared, its size is stored last, and it is cleared only when no seal reads
-        // it.
-        Some(unsafe { std::str::from_utf8_unchecked(std::slice::from_raw_parts(name, length)) })
-    }
-}
 
 /// The seals of an allocator.
 pub(super) struct Seals(Roster<Log>);
@@ -150,64 +46,8 @@ impl Seals {
     }
 }
 
-/// A large request that the pool did not serve.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Unserved {
-    /// Size of the request.
-    pub size_bytes: u64,
-    /// The innermost [`Scope`](crate::Scope) that was open on the requesting thread.
-    pub scope: Option<&'static str>,
-}
-
-/// The requests recorded by a [`Seal`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SealReport {
-    /// Number of large requests that the pool did not serve.
-    pub count: u64,
-    /// Sum of their sizes.
-    pub bytes: u64,
-    /// The first 64 of them, in order. The order across threads is approximate.
-    pub first: Vec<Unserved>,
-}
-
-impl SealReport {
-    /// Whether the pool served every large request.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-}
-
-/// Formats the report as one line, for assertion messages.
-impl fmt::Display for SealReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_empty() {
-            return f.write_str("the pool served every large request");
-        }
-        write!(
-            f,
-            "{} large requests ({}) were not served by the pool:",
-            self.count,
-            ByteSize::b(self.bytes)
-        )?;
-        for (index, Unserved { size_bytes, scope }) in self.first.iter().enumerate() {
-            let comma = if index > 0 { "," } else { "" };
-            write!(f, "{comma} {}", ByteSize::b(*size_bytes))?;
-            if let Some(scope) = scope {
-                write!(f, " in {scope}")?;
-            }
-        }
-        if self.count > self.first.len() as u64 {
-            f.write_str(", …")?;
-        }
-        Ok(())
-    }
-}
-
 /// Records every request of 64 KiB or more that the pool does not serve during the lifetime of the
-/// seal, because there is no idle block or because the request exceeds the largest class. Created
+/// seal, because there is no idle block or because the block is larger than the capacity. Created
 /// by [`seal`] and [`seal_process`]. Seals may overlap, and each one records independently.
 ///
 /// Requests that the pool serves have no additional cost.

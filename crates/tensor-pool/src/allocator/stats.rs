@@ -4,7 +4,9 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Requests {
-    /// Number of requests. Resizing a block is not counted as a request.
+    /// Number of requests. A block that is resized in place or by the inner allocator is not a
+    /// further request. A block that moves to another size class, or between the pool and the small
+    /// blocks, is one.
     pub count: u64,
     /// Requested bytes, including growth of resized blocks.
     pub bytes: u64,

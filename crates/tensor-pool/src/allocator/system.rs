@@ -33,18 +33,34 @@ pub(super) fn trim_heap() {
     }
 }
 
-/// Sets the free memory that the system allocator retains at the end of its heap, if there is a
-/// function for it and the user has not set a value.
-pub(super) fn raise_trim_threshold(bytes: i32) {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    if std::env::var_os("MALLOC_TRIM_THRESHOLD_").is_none() {
-        // SAFETY: may be called at any time; the function takes malloc's own locks.
+/// Returns the whole pages of a block to the kernel. The content of the block is lost: the next
+/// access to such a page reads zeros.
+///
+/// # Safety
+/// The caller must own the block, which is `size` bytes long.
+pub(super) unsafe fn discard_pages(block: *mut u8, size: usize) {
+    #[cfg(target_os = "linux")]
+    {
+        // SAFETY: no preconditions.
+        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+        let page = usize::try_from(page).unwrap_or(0);
+        if !page.is_power_of_two() {
+            return;
+        }
+        let skipped = block.align_offset(page);
+        let length = size.saturating_sub(skipped) / page * page;
+        // SAFETY: the range is within the block, which the caller owns. An
+        // error (locked memory) means that the pages stay.
         unsafe {
-            libc::mallopt(libc::M_TRIM_THRESHOLD, bytes);
+            libc::madvise(
+                block.wrapping_add(skipped).cast(),
+                length,
+                libc::MADV_DONTNEED,
+            );
         }
     }
-    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-    let _ = bytes;
+    #[cfg(not(target_os = "linux"))]
+    let _ = (block, size);
 }
 
 /// Requests huge pages for a block that is at least as large as one. The kernel merges adjacent

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 
 use super::numbers::{self, PER_WORD};
 use super::shard::{OWN_NUMBERS, TallyOffset};
+use super::tally::{Activity, SharedTally, Tally};
 
 /// This thread has not requested a number yet.
 const UNASSIGNED: usize = usize::MAX;
@@ -17,36 +18,8 @@ const NO_NUMBER: usize = usize::MAX - 1;
 static IN_USE: [AtomicU64; OWN_NUMBERS / PER_WORD] =
     [const { AtomicU64::new(0) }; OWN_NUMBERS / PER_WORD];
 
-/// The allocations and frees of this thread since its outermost open scope was opened.
-#[derive(Clone, Copy)]
-pub(super) struct Tally {
-    pub(super) allocations: u64,
-    pub(super) allocated: u64,
-    pub(super) frees: u64,
-    pub(super) freed: u64,
-    /// The maximum of `balance` since the innermost open scope was opened.
-    pub(super) peak: i64,
-    /// The innermost open scope.
-    pub(super) name: Option<&'static str>,
-    /// Number of open scopes.
-    pub(super) depth: usize,
-}
-
-impl Tally {
-    const NONE: Self = Self {
-        allocations: 0,
-        allocated: 0,
-        frees: 0,
-        freed: 0,
-        peak: 0,
-        name: None,
-        depth: 0,
-    };
-
-    pub(super) const fn balance(&self) -> i64 {
-        self.allocated.wrapping_sub(self.freed) as i64
-    }
-}
+/// Number of shared scopes that a thread can be inside at the same time.
+const SHARED: usize = 8;
 
 struct Thread {
     number: Cell<usize>,
@@ -56,6 +29,8 @@ struct Thread {
     /// The allocator that the open scope tracks; null if no scope is open.
     tracked: Cell<*const ()>,
     tally: Cell<Tally>,
+    /// The tallies of the shared scopes that this thread is inside; null if a slot is free.
+    shared: [Cell<*const SharedTally>; SHARED],
 }
 
 impl Thread {
@@ -98,6 +73,7 @@ thread_local! {
             tally_offset: Cell::new(TallyOffset::aside(None)),
             tracked: Cell::new(ptr::null()),
             tally: Cell::new(Tally::NONE),
+            shared: [const { Cell::new(ptr::null()) }; SHARED],
         }
     };
     // Since Rust 1.93 a global allocator may use thread locals with destructors: the standard
@@ -171,15 +147,55 @@ pub(super) fn set_tally(tally: Tally, tracked: *const ()) {
     });
 }
 
-/// Adds a change to the tally of the open scope.
-pub(super) fn track(allocations: u64, allocated: u64, frees: u64, freed: u64) {
+/// Adds to the tally of the open scope, and to those of the shared scopes that this thread is
+/// inside.
+pub(super) fn track(activity: Activity) {
     let _ = THREAD.try_with(|thread| {
         let mut tally = thread.tally.get();
-        tally.allocations += allocations;
-        tally.allocated += allocated;
-        tally.frees += frees;
-        tally.freed += freed;
-        tally.peak = tally.peak.max(tally.balance());
+        tally.add(activity);
         thread.tally.set(tally);
+        for shared in &thread.shared {
+            // SAFETY: a slot is null, or points to a tally that the caller of `enter` keeps alive.
+            if let Some(shared) = unsafe { shared.get().as_ref() } {
+                shared.add(activity);
+            }
+        }
     });
+}
+
+/// The result of [`enter`].
+pub(super) enum Entry {
+    /// The thread is tracked. Its slot is passed to [`leave`].
+    Tracked(usize),
+    /// The thread was inside already.
+    Inside,
+    /// The thread is inside the maximum number of shared scopes.
+    Full,
+}
+
+/// Tracks this thread in a shared tally until [`leave`] is called.
+///
+/// # Safety
+/// If the result is [`Entry::Tracked`], the tally must stay alive until [`leave`] is called on this
+/// thread, or forever.
+pub(super) unsafe fn enter(tally: *const SharedTally) -> Entry {
+    THREAD
+        .try_with(|thread| {
+            if thread.shared.iter().any(|slot| slot.get() == tally) {
+                return Entry::Inside;
+            }
+            match thread.shared.iter().position(|slot| slot.get().is_null()) {
+                Some(slot) => {
+                    thread.shared[slot].set(tally);
+                    Entry::Tracked(slot)
+                }
+                None => Entry::Full,
+            }
+        })
+        .unwrap_or(Entry::Full)
+}
+
+/// Ends the tracking of this thread in the shared tally of a slot.
+pub(super) fn leave(slot: usize) {
+    let _ = THREAD.try_with(|thread| thread.shared[slot].set(ptr::null()));
 }

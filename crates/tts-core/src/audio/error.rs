@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::cancel::Cancelled;
+
 /// Audio cannot be read, written, resampled or used as a voice prompt.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -69,6 +71,9 @@ pub enum AudioError {
         /// The system's error.
         source: io::Error,
     },
+    /// The caller cancelled the operation.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
     /// The audio is longer than the 32-bit lengths of a WAV file can express.
     #[error(
         "cannot write audio to {target}: a WAV file holds at most {max_samples} samples of 16 bits; \

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use super::resample::{Conversion, Resampler};
 use super::{Audio, AudioError, Result};
+use crate::cancel::CancelToken;
 
 /// The shortest recording that is accepted as a voice prompt: about one syllable.
 pub const MIN_VOICE_PROMPT_DURATION: Duration = Duration::from_millis(100);
@@ -25,6 +27,10 @@ const PAUSE_SECONDS: f64 = 0.08;
 /// Added to a level before the logarithm, so that silence has a finite level; as in the reference.
 const LEVEL_EPSILON: f64 = 1e-12;
 
+/// Samples of a recording in memory that are resampled between two checks for cancellation: under 1 ms
+/// per 16 samples of the filter's length.
+const BLOCK: usize = 16 * 1024;
+
 /// Returns the audio with a pause of exactly 80 ms at its end, like the prompts in training.
 ///
 /// Trailing silence (20 ms frames more than 35 dB below the loudest frame) is removed, the last 20 ms
@@ -41,33 +47,41 @@ const LEVEL_EPSILON: f64 = 1e-12;
 /// assert_eq!(ended.duration().as_millis(), 1_080);
 /// ```
 pub fn end_on_pause(audio: &Audio) -> Audio {
-    let samples = audio.samples();
     let rate_hz = audio.sample_rate_hz();
-    let samples_in = |seconds: f64| (seconds * f64::from(rate_hz)) as usize;
-    let frame_len = samples_in(FRAME_SECONDS).max(1);
+    let mut samples = Vec::with_capacity(audio.samples().len() + pause_len(rate_hz));
+    samples.extend_from_slice(audio.samples());
+    pause(&mut samples, rate_hz);
+    Audio::new(samples, rate_hz)
+}
 
-    let levels_db: Vec<f64> = samples
-        .chunks_exact(frame_len)
-        .map(|frame| {
-            let energy: f64 = frame.iter().map(|&s| f64::from(s) * f64::from(s)).sum();
-            20.0 * ((energy / frame_len as f64).sqrt() + LEVEL_EPSILON).log10()
-        })
-        .collect();
-    let loudest_db = levels_db.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let Some(last_loud) = levels_db
-        .iter()
-        .rposition(|&level| level > loudest_db - FLOOR_DB)
-    else {
-        return audio.clone();
+/// Samples in a duration, rounded down.
+fn samples_in(seconds: f64, rate_hz: u32) -> usize {
+    (seconds * f64::from(rate_hz)) as usize
+}
+
+/// Samples of the appended pause.
+fn pause_len(rate_hz: u32) -> usize {
+    samples_in(PAUSE_SECONDS, rate_hz)
+}
+
+/// Ends samples on a pause, in place. See [`end_on_pause`].
+fn pause(samples: &mut Vec<f32>, rate_hz: u32) {
+    let frame_len = samples_in(FRAME_SECONDS, rate_hz).max(1);
+    let level_db = |frame: &[f32]| {
+        let energy: f64 = frame.iter().map(|&s| f64::from(s) * f64::from(s)).sum();
+        20.0 * ((energy / frame_len as f64).sqrt() + LEVEL_EPSILON).log10()
     };
-
+    let frames = || samples.chunks_exact(frame_len);
+    let loudest_db = frames().map(level_db).fold(f64::NEG_INFINITY, f64::max);
+    let is_loud = |frame: &[f32]| level_db(frame) > loudest_db - FLOOR_DB;
+    let Some(last_loud) = frames().rposition(is_loud) else {
+        return;
+    };
     let end = (last_loud + 1) * frame_len;
-    let mut ended = Vec::with_capacity(end + samples_in(PAUSE_SECONDS));
-    ended.extend_from_slice(&samples[..end]);
-    let fade_len = samples_in(FADE_SECONDS).min(end);
-    fade_out(&mut ended[end - fade_len..]);
-    ended.resize(end + samples_in(PAUSE_SECONDS), 0.0);
-    Audio::new(ended, rate_hz)
+    samples.truncate(end);
+    let fade_len = samples_in(FADE_SECONDS, rate_hz).min(end);
+    fade_out(&mut samples[end - fade_len..]);
+    samples.resize(end + pause_len(rate_hz), 0.0);
 }
 
 /// Scales linearly, from one at the first sample to zero at the last.
@@ -118,44 +132,153 @@ pub fn prepare_voice_prompt(
     sample_rate_hz: u32,
     length: PromptLength,
 ) -> Result<Audio> {
-    let rate_hz = audio.sample_rate_hz();
-    super::check_rate(rate_hz, || "cannot use audio as a voice prompt".to_owned())?;
-    let samples = audio.samples();
-    let len = match length {
-        PromptLength::Whole => samples.len(),
-        PromptLength::Truncated => samples.len().min(TRUNCATED_SECONDS * rate_hz as usize),
-    };
-    let speech = Audio::new(samples[..len].to_vec(), rate_hz);
-    check_speech(&speech)?;
-    Ok(end_on_pause(&speech.resampled(sample_rate_hz)?))
+    prepare(audio, sample_rate_hz, length, &CancelToken::new())
 }
 
-/// Rejects audio without usable speech.
-fn check_speech(audio: &Audio) -> Result<()> {
-    let reject = |problem: String| Err(AudioError::VoicePrompt { problem });
-    if audio.samples().is_empty() {
-        return reject("it has no samples; record a few seconds of speech".to_owned());
+/// Prepares a recording as [`prepare_voice_prompt`] does, unless `cancel` is cancelled.
+pub(crate) fn prepare(
+    audio: &Audio,
+    sample_rate_hz: u32,
+    length: PromptLength,
+    cancel: &CancelToken,
+) -> Result<Audio> {
+    let rate_hz = audio.sample_rate_hz();
+    let samples = audio.samples();
+    let len = length
+        .samples(rate_hz)
+        .map_or(samples.len(), |longest| samples.len().min(longest));
+    let mut prompt = PromptBuilder::new(rate_hz, sample_rate_hz, len)?;
+    for block in samples[..len].chunks(BLOCK) {
+        cancel.check()?;
+        prompt.push(block);
     }
-    if audio.duration() < MIN_VOICE_PROMPT_DURATION {
-        return reject(format!(
-            "it is {} ms long, and the minimum is {} ms; record a few seconds of speech",
-            audio.duration().as_millis(),
-            MIN_VOICE_PROMPT_DURATION.as_millis()
-        ));
+    prompt.finish()
+}
+
+impl PromptLength {
+    /// The most samples that are used of a recording; `None` if there is no limit.
+    pub(super) fn samples(self, rate_hz: u32) -> Option<usize> {
+        match self {
+            Self::Whole => None,
+            Self::Truncated => Some(TRUNCATED_SECONDS * rate_hz as usize),
+        }
     }
-    if let Some(at) = audio.samples().iter().position(|s| !s.is_finite()) {
-        return reject(format!(
-            "sample {at} is {}, not a finite number; export the file again, as 16-bit PCM if in doubt",
-            audio.samples()[at]
-        ));
+}
+
+/// The memory of preparing a prompt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PromptCost {
+    /// Bytes at the peak, without the recording.
+    pub(crate) peak_bytes: usize,
+    /// Samples of the prompt.
+    pub(crate) samples: usize,
+}
+
+impl PromptCost {
+    /// The cost for a recording of at most `samples` samples at `from_hz`.
+    pub(crate) fn new(samples: usize, from_hz: u32, to_hz: u32) -> Self {
+        let conversion = Conversion::new(from_hz, to_hz);
+        let prompt = conversion.output_len(samples) + pause_len(to_hz);
+        let held = prompt * size_of::<f32>();
+        let peak_bytes = match from_hz == to_hz {
+            true => held,
+            false => conversion.creation_bytes().max(conversion.bytes() + held),
+        };
+        Self {
+            peak_bytes,
+            samples: prompt,
+        }
     }
-    if audio.samples().iter().all(|&s| s == 0.0) {
-        return reject(
-            "every sample is zero; check that the recording is not muted and contains speech"
-                .to_owned(),
-        );
+}
+
+/// Prepares a recording that arrives in blocks. Only the prompt is retained.
+pub(super) struct PromptBuilder {
+    from_hz: u32,
+    to_hz: u32,
+    /// `None` if both rates are equal.
+    resampler: Option<Resampler>,
+    /// The prompt so far.
+    prompt: Vec<f32>,
+    /// Samples of the recording so far.
+    len: usize,
+    /// The first sample that is not finite.
+    not_finite: Option<(usize, f32)>,
+    /// Whether a sample is not zero.
+    has_sound: bool,
+}
+
+impl PromptBuilder {
+    /// Starts a prompt from a recording of at most `samples` samples; more are accepted, but are not
+    /// covered by the [cost](PromptCost).
+    pub(super) fn new(from_hz: u32, to_hz: u32, samples: usize) -> Result<Self> {
+        for rate_hz in [from_hz, to_hz] {
+            super::check_rate(rate_hz, || "cannot use audio as a voice prompt".to_owned())?;
+        }
+        let conversion = Conversion::new(from_hz, to_hz);
+        Ok(Self {
+            from_hz,
+            to_hz,
+            // Before the prompt: creating the filter takes more memory than using it.
+            resampler: (from_hz != to_hz).then(|| Resampler::new(conversion)),
+            prompt: Vec::with_capacity(PromptCost::new(samples, from_hz, to_hz).samples),
+            len: 0,
+            not_finite: None,
+            has_sound: false,
+        })
     }
-    Ok(())
+
+    /// Adds the next samples.
+    pub(super) fn push(&mut self, block: &[f32]) {
+        if self.not_finite.is_none()
+            && let Some(at) = block.iter().position(|sample| !sample.is_finite())
+        {
+            self.not_finite = Some((self.len + at, block[at]));
+        }
+        self.has_sound = self.has_sound || block.iter().any(|&sample| sample != 0.0);
+        self.len += block.len();
+        match &mut self.resampler {
+            Some(resampler) => resampler.push(block, &mut self.prompt),
+            None => self.prompt.extend_from_slice(block),
+        }
+    }
+
+    /// Returns the prompt, ended on a pause.
+    pub(super) fn finish(mut self) -> Result<Audio> {
+        self.check_speech()?;
+        if let Some(resampler) = self.resampler {
+            resampler.finish(&mut self.prompt);
+        }
+        pause(&mut self.prompt, self.to_hz);
+        Ok(Audio::new(self.prompt, self.to_hz))
+    }
+
+    /// Rejects a recording without usable speech.
+    fn check_speech(&self) -> Result<()> {
+        let reject = |problem: String| Err(AudioError::VoicePrompt { problem });
+        if self.len == 0 {
+            return reject("it has no samples; record a few seconds of speech".to_owned());
+        }
+        let duration = Duration::from_secs_f64(self.len as f64 / f64::from(self.from_hz));
+        if duration < MIN_VOICE_PROMPT_DURATION {
+            return reject(format!(
+                "it is {} ms long, and the minimum is {} ms; record a few seconds of speech",
+                duration.as_millis(),
+                MIN_VOICE_PROMPT_DURATION.as_millis()
+            ));
+        }
+        if let Some((at, value)) = self.not_finite {
+            return reject(format!(
+                "sample {at} is {value}, not a finite number; export the file again, as 16-bit PCM if in doubt"
+            ));
+        }
+        if !self.has_sound {
+            return reject(
+                "every sample is zero; check that the recording is not muted and contains speech"
+                    .to_owned(),
+            );
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{
-    Async, FixedAsync, Resampler, SincInterpolationParameters, SincInterpolationType,
+    Async, FixedAsync, Resampler as _, SincInterpolationParameters, SincInterpolationType,
     WindowFunction,
 };
 
@@ -28,53 +28,162 @@ const CUTOFF: f32 = 1.0;
 /// cache.
 const CHUNK: usize = 1024;
 
-/// Converts samples at `from_hz` to `ceil(samples.len() * to_hz / from_hz)` samples at `to_hz`.
+/// The sizes of a conversion between two sample rates.
 ///
 /// Both rates are in [`SAMPLE_RATES_HZ`](super::SAMPLE_RATES_HZ), which bounds the filter to 50 MiB.
-pub(super) fn resample(samples: &[f32], from_hz: u32, to_hz: u32) -> Vec<f32> {
-    let divisor = greatest_common_divisor(from_hz, to_hz);
-    let up = (to_hz / divisor) as usize;
-    let down = (from_hz / divisor) as usize;
-    let out_len = (samples.len() * up).div_ceil(down);
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Conversion {
+    from_hz: u32,
+    to_hz: u32,
+    /// Output samples of a period.
+    up: usize,
+    /// Input samples of a period.
+    down: usize,
+    /// Length of the filter, in input samples.
+    sinc_len: usize,
+}
 
-    // rubato counts the filter in input samples, and in multiples of 8.
-    let sinc_len = (SINC_LEN * up.max(down)).div_ceil(up).next_multiple_of(8);
-    let parameters = SincInterpolationParameters::new(sinc_len, WINDOW)
-        .f_cutoff(CUTOFF)
-        .oversampling_factor(up)
-        .interpolation(SincInterpolationType::Nearest);
-    let ratio = f64::from(to_hz) / f64::from(from_hz);
-    // The filter is normalized by a sum over all its phases: too many terms for f32.
-    let mut resampler =
-        Async::<f64>::new_sinc(ratio, 1.0, &parameters, CHUNK, 1, FixedAsync::Output)
+impl Conversion {
+    pub(super) fn new(from_hz: u32, to_hz: u32) -> Self {
+        let divisor = greatest_common_divisor(from_hz, to_hz);
+        let up = (to_hz / divisor) as usize;
+        let down = (from_hz / divisor) as usize;
+        Self {
+            from_hz,
+            to_hz,
+            up,
+            down,
+            // rubato counts the filter in input samples, and in multiples of 8.
+            sinc_len: (SINC_LEN * up.max(down)).div_ceil(up).next_multiple_of(8),
+        }
+    }
+
+    /// Output samples for `samples` input samples.
+    pub(super) fn output_len(&self, samples: usize) -> usize {
+        (samples as u128 * self.up as u128).div_ceil(self.down as u128) as usize
+    }
+
+    /// Bytes that the resampler retains: the filter, its table of phases, and its blocks.
+    pub(super) fn bytes(&self) -> usize {
+        let block = CHUNK * self.down / self.up + self.sinc_len;
+        // rubato's own block has room for two more filters.
+        let blocks = 2 * block + 2 * self.sinc_len + CHUNK;
+        (self.filter_len() + blocks) * size_of::<f64>() + self.up * PHASE_BYTES
+    }
+
+    /// Bytes that creating the resampler takes at its peak: the window, the filter, and the phases.
+    pub(super) fn creation_bytes(&self) -> usize {
+        3 * self.filter_len() * size_of::<f64>() + self.up * 2 * PHASE_BYTES
+    }
+
+    fn filter_len(&self) -> usize {
+        self.sinc_len * self.up
+    }
+}
+
+/// Bytes of a phase's entry in rubato's tables.
+const PHASE_BYTES: usize = size_of::<Vec<f64>>();
+
+/// Converts the sample rate of audio that arrives in blocks of any size. The output does not depend on
+/// the blocks.
+pub(super) struct Resampler {
+    conversion: Conversion,
+    inner: Async<f64>,
+    /// The input of the next call.
+    block: Vec<f64>,
+    /// Output samples to drop.
+    to_skip: usize,
+    /// Input samples so far.
+    consumed: usize,
+    /// Output samples so far.
+    produced: usize,
+}
+
+impl Resampler {
+    pub(super) fn new(conversion: Conversion) -> Self {
+        let Conversion {
+            from_hz,
+            to_hz,
+            up,
+            down,
+            sinc_len,
+        } = conversion;
+        let parameters = SincInterpolationParameters::new(sinc_len, WINDOW)
+            .f_cutoff(CUTOFF)
+            .oversampling_factor(up)
+            .interpolation(SincInterpolationType::Nearest);
+        let ratio = f64::from(to_hz) / f64::from(from_hz);
+        // The filter is normalized by a sum over all its phases: too many terms for f32.
+        let inner = Async::<f64>::new_sinc(ratio, 1.0, &parameters, CHUNK, 1, FixedAsync::Output)
             .expect("the ratio is positive and finite, and the chunk is not empty");
+        let Delay { lead, skip } = Delay::new(up, down, sinc_len);
+        let block = Vec::with_capacity(inner.input_frames_max());
+        let mut resampler = Self {
+            conversion,
+            inner,
+            block,
+            to_skip: skip,
+            consumed: 0,
+            produced: 0,
+        };
+        // The input of the resampler: `lead` zeros, the samples, and zeros. All output before the
+        // first sample is dropped.
+        resampler.feed(std::iter::repeat_n(0.0, lead), &mut Vec::new());
+        resampler
+    }
 
-    let Delay { lead, skip } = Delay::new(up, down, sinc_len);
-    // The input of the resampler: `lead` zeros, the samples, and zeros.
-    let mut input = std::iter::repeat_n(0.0, lead)
-        .chain(samples.iter().map(|&sample| f64::from(sample)))
-        .chain(std::iter::repeat(0.0));
-    let mut block = Vec::with_capacity(resampler.input_frames_max());
-    let mut resampled = Vec::with_capacity(out_len);
-    let mut to_skip = skip;
-    while resampled.len() < out_len {
-        block.clear();
-        block.extend(input.by_ref().take(resampler.input_frames_next()));
-        let adapter = InterleavedSlice::new(&block, 1, block.len())
+    /// Converts the next samples, and appends what is complete to `out`.
+    pub(super) fn push(&mut self, samples: &[f32], out: &mut Vec<f32>) {
+        self.consumed += samples.len();
+        self.feed(samples.iter().map(|&sample| f64::from(sample)), out);
+    }
+
+    fn feed(&mut self, mut samples: impl ExactSizeIterator<Item = f64>, out: &mut Vec<f32>) {
+        while samples.len() > 0 {
+            let missing = self.inner.input_frames_next() - self.block.len();
+            let is_complete = samples.len() >= missing;
+            self.block.extend(samples.by_ref().take(missing));
+            if is_complete {
+                self.process(usize::MAX, out);
+            }
+        }
+    }
+
+    /// Appends the rest of the output.
+    pub(super) fn finish(mut self, out: &mut Vec<f32>) {
+        let len = self.conversion.output_len(self.consumed);
+        while self.produced < len {
+            self.block.resize(self.inner.input_frames_next(), 0.0);
+            self.process(len, out);
+        }
+    }
+
+    /// Converts the block. The output ends at `len` samples.
+    fn process(&mut self, len: usize, out: &mut Vec<f32>) {
+        let adapter = InterleavedSlice::new(&self.block, 1, self.block.len())
             .expect("one channel of as many frames as there are samples");
-        let output = resampler
+        let output = self
+            .inner
             .process(&adapter, None)
             .expect("one channel in, one out, as many frames as were asked for")
             .take_data();
-        let skipped = to_skip.min(output.len());
-        to_skip -= skipped;
-        resampled.extend(
-            output[skipped..]
-                .iter()
-                .take(out_len - resampled.len())
-                .map(|&sample| sample as f32),
-        );
+        self.block.clear();
+        let skipped = self.to_skip.min(output.len());
+        self.to_skip -= skipped;
+        let new = &output[skipped..];
+        let new = &new[..new.len().min(len - self.produced)];
+        self.produced += new.len();
+        out.extend(new.iter().map(|&sample| sample as f32));
     }
+}
+
+/// Converts samples at `from_hz` to `ceil(samples.len() * to_hz / from_hz)` samples at `to_hz`.
+pub(super) fn resample(samples: &[f32], from_hz: u32, to_hz: u32) -> Vec<f32> {
+    let conversion = Conversion::new(from_hz, to_hz);
+    let mut resampler = Resampler::new(conversion);
+    let mut resampled = Vec::with_capacity(conversion.output_len(samples.len()));
+    resampler.push(samples, &mut resampled);
+    resampler.finish(&mut resampled);
     resampled
 }
 
@@ -181,6 +290,24 @@ mod tests {
         assert!(resample(&[], 16_000, 24_000).is_empty());
         assert_eq!(resample(&[1.0], 16_000, 24_000).len(), 2);
         assert_eq!(resample(&[1.0], 48_000, 24_000).len(), 1);
+    }
+
+    #[test]
+    fn output_does_not_depend_on_the_blocks() {
+        // With 47,999 Hz, the zeros before the first sample take several calls.
+        for from in [8_000, 44_100, 47_999, 48_000] {
+            let samples = sine(200.0, from, 3 * from as usize / 10);
+            let expected = resample(&samples, from, 24_000);
+            for block in [1, 7, 1_152, 5_000] {
+                let mut resampler = Resampler::new(Conversion::new(from, 24_000));
+                let mut found = Vec::new();
+                for block in samples.chunks(block) {
+                    resampler.push(block, &mut found);
+                }
+                resampler.finish(&mut found);
+                assert!(found == expected, "{from} Hz in blocks of {block}");
+            }
+        }
     }
 
     proptest! {

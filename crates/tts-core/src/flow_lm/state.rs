@@ -54,6 +54,7 @@ impl FlowLmState {
     }
 
     /// The KV cache of each layer.
+    #[cfg(test)]
     pub(crate) fn layers(&self) -> &[PagedKv] {
         &self.layers
     }

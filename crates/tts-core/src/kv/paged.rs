@@ -54,6 +54,7 @@ impl PagedKv {
     }
 
     /// Copies all written positions: `[k/v, 1, len, kv_head, head_dim]`.
+    #[cfg(test)]
     pub(crate) fn contiguous(&self) -> Option<Tensor<5>> {
         self.pages.contiguous()
     }

@@ -42,6 +42,12 @@ impl RingKv {
         2 * context * heads.kv_width()
     }
 
+    /// Converts a ring without further positions into its tensor, `[k/v, batch, context, kv_head,
+    /// head_dim]`. The tensor leaves the pool.
+    pub(crate) fn into_tensor(self) -> Tensor<5> {
+        self.ring.detach()
+    }
+
     /// The ring in memory.
     #[cfg(all(test, feature = "flex"))]
     pub(crate) fn tensor(&self) -> &Tensor<5> {

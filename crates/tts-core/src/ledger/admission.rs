@@ -7,9 +7,7 @@ use batch_planner::MemoryModel;
 use tensor_pool::{Budget, Reservation};
 
 use super::{Ledger, Limit, MemoryError};
-
-/// Threads of a stream: a generator and a decoder.
-const STREAM_THREADS: usize = 2;
+use crate::threads::STREAM_THREADS;
 
 /// The limits of one reservation, beside the process's.
 #[derive(Clone, Copy)]
@@ -203,7 +201,9 @@ mod tests {
 
     #[test]
     fn limit_that_is_exceeded_already_is_raised_by_the_excess_too() {
-        let error = ledger(130 * MIB).admit(None, "work", 6 * MIB, 0).unwrap_err();
+        let error = ledger(130 * MIB)
+            .admit(None, "work", 6 * MIB, 0)
+            .unwrap_err();
         let message = error.to_string();
         assert!(message.contains("the limit is 10.0 MiB"), "{message}");
         assert!(message.contains("36.0 MiB too little"), "{message}");

@@ -97,7 +97,8 @@ impl Seanet {
                     channels = conv.output_channels();
                 }
                 Stage::Residual { narrow, .. } => {
-                    largest = largest.max(input + narrow.scratch_elements(count) + input);
+                    // The branch is added to the input in place.
+                    largest = largest.max(input + narrow.scratch_elements(count));
                 }
             }
         }

@@ -26,26 +26,40 @@ pub(crate) struct VoiceShape {
     pub(crate) heads: Heads,
 }
 
-impl VoiceKv {
-    /// Reads a voice from the tensors of a file; messages name `path`.
-    pub(crate) fn read(
-        file: &Directory,
-        path: &Path,
+/// A voice file whose header was checked.
+#[derive(Debug)]
+pub(crate) struct VoiceFile<'a> {
+    file: &'a Directory,
+    ledger: &'a Ledger,
+    path: &'a Path,
+    layers: usize,
+    heads: Heads,
+    /// Filled positions.
+    len: usize,
+    /// Positions that the file has room for.
+    capacity: usize,
+    /// Stored bytes of the largest layer.
+    largest_layer_bytes: usize,
+}
+
+impl<'a> VoiceFile<'a> {
+    /// Checks the header of a voice file; messages name `path`. Keys and values are not read.
+    pub(crate) fn open(
+        file: &'a Directory,
+        path: &'a Path,
         shape: &VoiceShape,
-        device: &Device,
-        ledger: &Ledger,
+        ledger: &'a Ledger,
     ) -> Result<Self> {
         let refuse = |reason: String| VoiceError::Mismatch {
             path: path.to_owned(),
             reason,
         };
-        let mut layers = Vec::with_capacity(shape.layers);
-        let mut len = None;
+        let mut found: Option<(usize, usize)> = None;
+        let mut largest_layer_bytes = 0;
         for layer in 0..shape.layers {
-            let module = format!("transformer.layers.{layer}.self_attn");
-            let (cache, dtype, dims) = file
-                .stored(&format!("{module}/cache"), ledger)?
-                .ok_or_else(|| {
+            let module = module(layer);
+            let (dtype, dims, bytes) =
+                file.describe(&format!("{module}/cache")).ok_or_else(|| {
                     refuse(format!(
                         "it has no {module}/cache, and the model has {} layers",
                         shape.layers
@@ -74,37 +88,83 @@ impl VoiceKv {
                     "{module} has {offset} filled positions of {capacity}"
                 )));
             }
-            if *len.get_or_insert(offset) != offset {
+            if *found.get_or_insert((offset, capacity)) != (offset, capacity) {
                 return Err(refuse("its layers have different lengths".to_owned()));
             }
-
-            let mut values = vec![0.0; 2 * capacity * kv_heads * head_dim];
-            convert(&cache, dtype, &mut values);
-            let side = capacity * kv_heads * head_dim;
-            let filled = offset * kv_heads * head_dim;
-            values.copy_within(side..side + filled, filled);
-            values.truncate(2 * filled);
-            if !values.iter().all(|value| value.is_finite()) {
-                return Err(refuse(format!(
-                    "{module}/cache holds values that are not finite; the file is damaged"
-                )));
-            }
-            let dims = [2, 1, offset, kv_heads, head_dim];
-            layers.push(tensor_from(values, dims, device));
+            largest_layer_bytes = largest_layer_bytes.max(bytes);
         }
-        let beyond = format!("transformer.layers.{}.self_attn/cache", shape.layers);
-        if file.stored(&beyond, ledger)?.is_some() {
+        if file
+            .describe(&format!("{}/cache", module(shape.layers)))
+            .is_some()
+        {
             return Err(refuse(format!(
                 "it has more layers than the model's {}; it was made for another model",
                 shape.layers
             )));
         }
+        let (len, capacity) = found.unwrap_or_default();
         Ok(Self {
-            layers,
-            len: len.unwrap_or(0),
+            file,
+            ledger,
+            path,
+            layers: shape.layers,
+            heads: shape.heads,
+            len,
+            capacity,
+            largest_layer_bytes,
         })
     }
 
+    /// Positions of the voice.
+    pub(crate) fn positions(&self) -> usize {
+        self.len
+    }
+
+    /// Stored bytes of the largest layer, which are mapped while it is read.
+    pub(crate) fn largest_layer_bytes(&self) -> usize {
+        self.largest_layer_bytes
+    }
+
+    /// Reads keys and values, layer by layer.
+    pub(crate) fn read(&self, device: &Device) -> Result<VoiceKv> {
+        let kv_width = self.heads.kv_width();
+        let (side, filled) = (self.capacity * kv_width, self.len * kv_width);
+        let dims = [2, 1, self.len, self.heads.kv_heads, self.heads.head_dim];
+        let layers = (0..self.layers).map(|layer| {
+            let name = format!("{}/cache", module(layer));
+            let refuse = |reason: String| VoiceError::Mismatch {
+                path: self.path.to_owned(),
+                reason,
+            };
+            let (cache, dtype, _) = self
+                .file
+                .stored(&name, self.ledger)?
+                .ok_or_else(|| refuse(format!("it has no {name}")))?;
+            let element_bytes = cache.len() / (2 * side);
+            let mut values = vec![0.0; 2 * filled];
+            let (keys, rest) = values.split_at_mut(filled);
+            convert(&cache[..filled * element_bytes], dtype, keys);
+            convert(&cache[side * element_bytes..], dtype, rest);
+            if !values.iter().all(|value| value.is_finite()) {
+                return Err(refuse(format!(
+                    "{name} holds values that are not finite; the file is damaged"
+                )));
+            }
+            Ok(tensor_from(values, dims, device))
+        });
+        Ok(VoiceKv {
+            layers: layers.collect::<Result<_>>()?,
+            len: self.len,
+        })
+    }
+}
+
+/// The name of a layer's module.
+fn module(layer: usize) -> String {
+    format!("transformer.layers.{layer}.self_attn")
+}
+
+impl VoiceKv {
     /// Writes a temporary file beside `path`, then renames it to `path`.
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
         let io = |source| VoiceError::Write {
@@ -124,7 +184,7 @@ impl VoiceKv {
         }
         let mut tensors = Vec::with_capacity(3 * caches.len());
         for (layer, (bytes, dims)) in caches.iter().enumerate() {
-            let module = format!("transformer.layers.{layer}.self_attn");
+            let module = module(layer);
             let entries: [(&str, Dtype, Vec<usize>, &[u8]); 3] = [
                 ("cache", Dtype::F32, dims.clone(), bytes),
                 ("offset", Dtype::I64, vec![1], &position),

@@ -282,6 +282,15 @@ impl Directory {
         }
     }
 
+    /// Returns a tensor's type, shape and stored bytes without mapping it, or `None` if there is no such
+    /// tensor.
+    pub(crate) fn describe(&self, name: &str) -> Option<(Dtype, &[usize], usize)> {
+        match self.entries.get(name) {
+            Some(Entry::Plain(location)) => Some((location.dtype, &location.shape, location.len)),
+            _ => None,
+        }
+    }
+
     /// Opens a tensor as a table of rows.
     pub(super) fn row_table(&self, name: &str, width: usize, ledger: &Ledger) -> Result<RowTable> {
         match self.entry(name)? {

@@ -60,6 +60,7 @@ struct Record {
     /// Filled in dry runs only.
     specs: RefCell<Vec<TensorSpec>>,
     prepared_bytes: Cell<usize>,
+    peak_bytes: Cell<usize>,
     table_bytes: Cell<usize>,
 }
 
@@ -107,6 +108,12 @@ impl<'a> Loader<'a> {
         self.record.prepared_bytes.get()
     }
 
+    /// Most bytes at a time so far: weights that are prepared, and copies of the tensor that is being
+    /// prepared.
+    pub(crate) fn peak_bytes(&self) -> usize {
+        self.record.peak_bytes.get()
+    }
+
     /// Upper bound of the bytes of all tables, which stay in their file.
     pub(crate) fn table_bytes(&self) -> usize {
         self.record.table_bytes.get()
@@ -151,7 +158,10 @@ impl<'a> Loader<'a> {
     /// Loads the tensor `name` [outputs, inputs] as a linear layer.
     pub(crate) fn linear_tensor(&self, name: &str, shape: [usize; 2]) -> Result<Linear> {
         let weights = self.floats(name, &shape)?;
-        Ok(self.prepared(Linear::new(values(&weights), shape, None, &self.backend)))
+        Ok(self.prepared(
+            Linear::new(values(&weights), shape, None, &self.backend),
+            shape,
+        ))
     }
 
     /// Loads `name.weight` [outputs, inputs] and `name.bias` [outputs].
@@ -183,7 +193,7 @@ impl<'a> Loader<'a> {
             None => (Vec::new(), None),
         };
         let linear = Linear::new(&weights, shape, bias.as_deref(), &self.backend);
-        Ok(self.prepared(linear))
+        Ok(self.prepared(linear, shape))
     }
 
     /// Loads `name.weight` [outputs, inputs, kernel] and `name.bias` [outputs].
@@ -191,23 +201,15 @@ impl<'a> Loader<'a> {
         let weights = self.conv_weights(name, geometry)?;
         let bias = self.vector(&format!("{name}.bias"), &[geometry.outputs])?;
         let (weights, bias) = (values(&weights), values(&bias));
-        Ok(self.prepared_conv(CausalConv::new(
-            weights,
-            Some(bias),
-            geometry,
-            &self.backend,
-        )))
+        let conv = CausalConv::new(weights, Some(bias), geometry, &self.backend);
+        Ok(self.prepared_conv(conv, geometry))
     }
 
     /// Loads `name.weight` [outputs, inputs, kernel].
     pub(crate) fn unbiased_conv(&self, name: &str, geometry: ConvGeometry) -> Result<CausalConv> {
         let weights = self.conv_weights(name, geometry)?;
-        Ok(self.prepared_conv(CausalConv::new(
-            values(&weights),
-            None,
-            geometry,
-            &self.backend,
-        )))
+        let conv = CausalConv::new(values(&weights), None, geometry, &self.backend);
+        Ok(self.prepared_conv(conv, geometry))
     }
 
     /// Loads `name.weight` [inputs, outputs, kernel] and `name.bias` [outputs].
@@ -221,12 +223,8 @@ impl<'a> Loader<'a> {
         let weights = self.floats(&format!("{name}.weight"), &[inputs, outputs, kernel])?;
         let bias = self.vector(&format!("{name}.bias"), &[outputs])?;
         let (weights, bias) = (values(&weights), values(&bias));
-        Ok(self.prepared_conv(CausalConv::transposed(
-            weights,
-            Some(bias),
-            geometry,
-            &self.backend,
-        )))
+        let conv = CausalConv::transposed(weights, Some(bias), geometry, &self.backend);
+        Ok(self.prepared_conv(conv, geometry))
     }
 
     /// Loads `name.weight` [channels, 1, 2 * stride].
@@ -248,7 +246,10 @@ impl<'a> Loader<'a> {
         let weights = self.floats(&format!("{name}.weight"), stored)?;
         let bias = self.vector(&format!("{name}.bias"), &shape[..1])?;
         let (weights, bias) = (values(&weights), values(&bias));
-        Ok(self.prepared(Linear::new(weights, shape, Some(bias), &self.backend)))
+        Ok(self.prepared(
+            Linear::new(weights, shape, Some(bias), &self.backend),
+            shape,
+        ))
     }
 
     fn conv_weights(&self, name: &str, geometry: ConvGeometry) -> Result<Option<Floats>> {
@@ -256,20 +257,41 @@ impl<'a> Loader<'a> {
         self.floats(&format!("{name}.weight"), &shape)
     }
 
-    fn prepared(&self, linear: Linear) -> Linear {
-        add(&self.record.prepared_bytes, linear.bytes());
+    /// Counts a linear layer. While it is prepared, its weights are also present as f32, whatever their
+    /// stored type.
+    fn prepared(&self, linear: Linear, [outputs, inputs]: [usize; 2]) -> Linear {
+        self.add_prepared(linear.bytes(), outputs * inputs);
         linear
     }
 
-    fn prepared_conv(&self, conv: CausalConv) -> CausalConv {
-        add(&self.record.prepared_bytes, conv.bytes());
+    /// Counts a convolution. While it is prepared, its weights are also present as f32, as stored and in
+    /// the order of the kernels.
+    fn prepared_conv(&self, conv: CausalConv, geometry: ConvGeometry) -> CausalConv {
+        let ConvGeometry {
+            inputs,
+            outputs,
+            kernel,
+            stride,
+            ..
+        } = geometry;
+        let ordered = inputs * outputs * kernel.next_multiple_of(stride);
+        self.add_prepared(conv.bytes(), inputs * outputs * kernel + ordered);
         conv
+    }
+
+    /// Counts weights whose preparation takes `copies` more elements.
+    fn add_prepared(&self, bytes: usize, copies: usize) {
+        let record = &self.record;
+        add(&record.prepared_bytes, bytes);
+        let copies = copies.saturating_mul(size_of::<f32>());
+        let now = record.prepared_bytes.get().saturating_add(copies);
+        record.peak_bytes.set(record.peak_bytes.get().max(now));
     }
 
     /// The values of a tensor that does not become a matrix; `None` in a dry run.
     fn vector(&self, name: &str, shape: &[usize]) -> Result<Option<Floats>> {
         let elements: usize = shape.iter().product();
-        add(&self.record.prepared_bytes, elements * size_of::<f32>());
+        self.add_prepared(elements * size_of::<f32>(), elements);
         self.floats(name, shape)
     }
 

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::flow_lm::FlowLm;
 use crate::ledger::Ledger;
 use crate::ops::Backend;
-use crate::voice::{VoiceError, VoiceKv, VoiceShape};
+use crate::voice::{VoiceError, VoiceFile, VoiceShape};
 
 type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 
@@ -240,7 +240,7 @@ fn rejects_the_voice_of_another_model() {
             .expect("readable")
             .is_some()
     );
-    let error = VoiceKv::read(
+    let error = VoiceFile::open(
         &file,
         &path,
         &VoiceShape {
@@ -252,7 +252,6 @@ fn rejects_the_voice_of_another_model() {
                 context: None,
             },
         },
-        &any_device(),
         &Ledger::default(),
     )
     .expect_err("the heads differ");
