@@ -3,6 +3,7 @@
 mod dependencies;
 mod guide;
 mod modules;
+mod packages;
 mod readme;
 mod sources;
 mod valgrind;
@@ -50,6 +51,10 @@ enum Step {
     Dependencies,
     /// No module of tts-core refers to a module above it.
     Modules,
+    /// Every package can be packed, with its licences, README and metadata.
+    Packages,
+    /// The packages that support an older Rust than the workspace compile with it.
+    RustVersions,
     /// Clippy reports no warning, with all devices.
     Clippy,
     /// The documentation builds without warnings.
@@ -100,6 +105,8 @@ impl Step {
             Self::Spelling => spelling(),
             Self::Dependencies => dependencies::check(),
             Self::Modules => modules::check(),
+            Self::Packages => packages::check(),
+            Self::RustVersions => packages::check_rust_versions(),
             Self::Clippy => execute(
                 cargo("clippy --workspace --all-targets --features")
                     .arg(ALL_FEATURES)
