@@ -94,6 +94,10 @@ const RULES: &[(&str, Rule)] = &[
     ("batch-planner", Rule::NeverEvenInTests(SIBLINGS)),
     ("mem-monitor", Rule::Never(TENSORS)),
     ("mem-monitor", Rule::NeverEvenInTests(SIBLINGS)),
+    (
+        "mem-monitor",
+        Rule::NeverWithoutFeatures(&["jiff", "plotters", "serde_json", "sysinfo", "tracing"]),
+    ),
     ("leak-detect", Rule::Never(TENSORS)),
     ("leak-detect", Rule::NeverEvenInTests(SIBLINGS)),
     ("tts-core", Rule::Never(NETWORK)),
