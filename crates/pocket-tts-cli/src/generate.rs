@@ -11,7 +11,7 @@ use pocket_tts::audio::WavStreamWriter;
 use pocket_tts::{Error, ErrorKind, SpeechStream};
 
 use crate::args::{Cli, GenerateArgs};
-use crate::figures::{Figures, peak_rss_bytes};
+use crate::figures::{Figures, counted_peak_bytes, peak_rss_bytes};
 use crate::interrupt::{INTERRUPTED, Interrupt};
 use crate::output;
 use crate::progress::SpeechBar;
@@ -65,6 +65,7 @@ pub(crate) fn run(args: &GenerateArgs, interrupt: &Interrupt) -> Result<ExitCode
         times_real_time: audio_seconds / elapsed.as_secs_f64(),
         first_audio_ms: first_audio.map(|first| first.as_secs_f64() * 1e3),
         peak_rss_bytes: peak_rss_bytes(),
+        counted_peak_bytes: counted_peak_bytes(),
         frames: stream.progress().frames,
         seed: stream.seed(),
         output: match to_stdout {
@@ -205,6 +206,7 @@ mod tests {
             times_real_time: 1.0,
             first_audio_ms: None,
             peak_rss_bytes: None,
+            counted_peak_bytes: None,
             frames: stream.progress().frames,
             seed: stream.seed(),
             output: "speech.wav".to_owned(),

@@ -19,7 +19,9 @@ pub(crate) fn read(args: &SpeechArgs) -> Result<String> {
     {
         let name = path.display().to_string();
         let file = File::open(path).with_context(|| format!("cannot read the text file {name}"))?;
-        return decode(file, &name);
+        // Exact, so that the text is in memory once. A pipe has no length.
+        let bytes = file.metadata().map_or(0, |metadata| metadata.len());
+        return decode(file, bytes.min(MAX_BYTES) as usize, &name);
     }
     match args.words.as_ref().or(args.text.as_ref()) {
         Some(text) if text != "-" => return Ok(text.clone()),
@@ -29,11 +31,12 @@ pub(crate) fn read(args: &SpeechArgs) -> Result<String> {
         )),
         _ => {}
     }
-    decode(io::stdin(), "standard input")
+    decode(io::stdin(), 0, "standard input")
 }
 
-fn decode(reader: impl Read, name: &str) -> Result<String> {
-    let mut bytes = Vec::new();
+/// Reads a text of about `expected_bytes`; `name` identifies it in messages.
+fn decode(reader: impl Read, expected_bytes: usize, name: &str) -> Result<String> {
+    let mut bytes = Vec::with_capacity(expected_bytes);
     reader
         .take(MAX_BYTES + 1)
         .read_to_end(&mut bytes)
@@ -44,17 +47,17 @@ fn decode(reader: impl Read, name: &str) -> Result<String> {
             MAX_BYTES >> 20
         );
     }
-    let text = String::from_utf8(bytes).map_err(|error| {
+    let mut text = String::from_utf8(bytes).map_err(|error| {
         anyhow::anyhow!(
             "the text from {name} is not UTF-8: byte {} is invalid; convert it to UTF-8 first",
             error.utf8_error().valid_up_to() + 1
         )
     })?;
     // Some editors write a byte order mark.
-    Ok(text
-        .strip_prefix('\u{feff}')
-        .map(str::to_owned)
-        .unwrap_or(text))
+    if text.starts_with('\u{feff}') {
+        text.remove(0);
+    }
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -63,7 +66,7 @@ mod tests {
 
     #[test]
     fn removes_byte_order_mark() {
-        let text = decode("\u{feff}Hi. \u{feff}".as_bytes(), "a file").unwrap();
+        let text = decode("\u{feff}Hi. \u{feff}".as_bytes(), 4, "a file").unwrap();
         assert_eq!(text, "Hi. \u{feff}");
     }
 }

@@ -108,6 +108,7 @@ impl OpenModel {
             weights_bytes: cost.loading.prepared_bytes,
             mapped_bytes: cost.loading.mapped_bytes,
             voice_bytes: voice.voice_bytes,
+            threads: cost.threads,
             pending: Some(Pending {
                 loading: cost.loading,
                 voice,
@@ -134,6 +135,7 @@ impl OpenModel {
             weights_bytes: cost.loading.prepared_bytes,
             mapped_bytes: cost.loading.mapped_bytes,
             voice_bytes: voice.voice_bytes,
+            threads: cost.threads,
             pending: Some(Pending {
                 loading: cost.loading,
                 voice,

@@ -82,7 +82,8 @@ mod weights;
 pub mod memory {
     pub use crate::components::{LoadingCost, VoiceCost, VoiceNeed};
     pub use crate::ledger::{
-        Counted, KV_CACHE_TAG, Ledger, MemoryError, Reclaim, sufficient_limit_mb,
+        Counted, KV_CACHE_TAG, Ledger, Limit, LimitOrigin, MemoryError, Reclaim, SystemLimit,
+        sufficient_limit_mb,
     };
     pub use crate::model::ModelCost;
     pub use crate::stream::{StreamCost, StreamNeed};

@@ -310,7 +310,7 @@ fn prepare_text(
         Cow::Borrowed(_) => 0,
     };
     let bytes = bytes.saturating_sub(present_bytes);
-    let _admission = ledger.admit(None, "preparing the text", bytes)?;
+    let _admission = ledger.admit(None, "preparing the text", bytes, 0)?;
     Ok(PreparedText::new(
         tokenizer,
         text.into_owned(),

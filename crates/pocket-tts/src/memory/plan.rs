@@ -38,10 +38,13 @@ pub struct MemoryPlan {
     pub speech_peak_bytes: u64,
     /// The highest of the peaks: the peak of the process.
     pub peak_bytes: u64,
-    /// The limit that applies.
+    /// The limit that applies: the lowest of those that were set, or the system's if it is too low.
     pub limit_bytes: Option<u64>,
     #[serde(skip)]
     own_limit_bytes: Option<u64>,
+    /// Threads that will start.
+    #[serde(skip)]
+    threads: usize,
 }
 
 /// Predicted bytes of one category.
@@ -72,7 +75,7 @@ impl MemoryPlan {
             peak if Some(peak) == self.voice_peak_bytes => "making the voice",
             _ => "loading the model",
         };
-        Ok(ledger.check_peak(self.own_limit_bytes, what, self.peak_bytes)?)
+        Ok(ledger.check_peak(self.own_limit_bytes, what, self.peak_bytes, self.threads)?)
     }
 
     /// Returns a limit in MB (1,048,576 bytes) that is sufficient.
@@ -139,6 +142,8 @@ pub(crate) struct Work<'a> {
     /// Weights that stay mapped.
     pub(crate) mapped_bytes: u64,
     pub(crate) voice_bytes: u64,
+    /// Threads that will start.
+    pub(crate) threads: usize,
     /// `None` if the model and the voice are loaded.
     pub(crate) pending: Option<Pending>,
 }
@@ -194,6 +199,11 @@ impl MemoryPlan {
             voice_peak_bytes,
             Some(speech_peak_bytes),
         ];
+        let peak_bytes = peaks.into_iter().flatten().max().unwrap_or_default();
+        // A limit of the system is a limit of the plan only where it matters.
+        let set_bytes = ledger.effective_limit_bytes(own_limit_bytes);
+        let lowest_bytes = ledger.limit(own_limit_bytes).map(|limit| limit.limit_bytes);
+        let limit_bytes = lowest_bytes.filter(|limit| set_bytes.is_some() || peak_bytes > *limit);
         Self {
             segments: work.segments,
             batch_size,
@@ -203,9 +213,10 @@ impl MemoryPlan {
             loading_peak_bytes,
             voice_peak_bytes,
             speech_peak_bytes,
-            peak_bytes: peaks.into_iter().flatten().max().unwrap_or_default(),
-            limit_bytes: ledger.effective_limit_bytes(own_limit_bytes),
+            peak_bytes,
+            limit_bytes,
             own_limit_bytes,
+            threads: work.threads,
         }
     }
 }

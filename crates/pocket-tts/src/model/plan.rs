@@ -111,6 +111,7 @@ impl TtsModel {
             weights_bytes: (size.flow_lm_bytes + size.decoder_bytes) as u64,
             mapped_bytes: model.ledger().counted().mapped_bytes,
             voice_bytes: voices.iter().map(|voice| voice.size_bytes()).sum(),
+            threads: 0,
             pending: None,
         })
     }

@@ -118,6 +118,6 @@ impl Engine {
 
     fn admit_voice(&self, options: &VoiceOptions, bytes: u64) -> Result<Admission> {
         let ledger = self.memory.ledger();
-        Ok(ledger.admit(options.memory_limit_bytes, "making the voice", bytes)?)
+        Ok(ledger.admit(options.memory_limit_bytes, "making the voice", bytes, 0)?)
     }
 }

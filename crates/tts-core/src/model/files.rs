@@ -10,7 +10,7 @@ use crate::ledger::Ledger;
 use crate::options::GenerateOptions;
 use crate::stream::StreamCost;
 use crate::text::PreparedText;
-use crate::threads::Threads;
+use crate::threads::{STREAM_THREADS, Threads};
 use crate::voice::VoiceFile;
 use crate::weights::Directory;
 
@@ -27,6 +27,8 @@ pub struct ModelCost {
     pub voice: VoiceCost,
     /// Speech.
     pub stream: StreamCost,
+    /// Upper bound of the threads that the model and a stream start.
+    pub threads: usize,
 }
 
 impl ModelParts {
@@ -35,11 +37,12 @@ impl ModelParts {
     #[must_use]
     pub fn cost(&self, threads: Option<usize>) -> ModelCost {
         let loading = self.loading_cost();
-        let threads = Threads::planned(threads);
+        let compute_threads = Threads::compute_threads(threads);
         ModelCost {
             loading,
-            voice: VoiceCost::of(&self.config, threads),
-            stream: StreamCost::of_config(&self.config, threads),
+            voice: VoiceCost::of(&self.config, compute_threads),
+            stream: StreamCost::of_config(&self.config, compute_threads),
+            threads: Threads::planned(threads) + STREAM_THREADS,
         }
     }
 
