@@ -75,8 +75,7 @@ impl OpenModel {
         text: impl Into<Cow<'a, str>>,
         options: &GenerateOptions,
     ) -> Result<PreparedText> {
-        let ledger = get_memory_ledger();
-        Ok(self.parts.prepare(text, options, ledger)?)
+        Ok(self.parts.prepare(text, options)?)
     }
 
     /// Predicts the memory of loading the model, making the voice, and streaming the speech of a text. A

@@ -14,7 +14,7 @@ use crate::threads::{STREAM_THREADS, Threads};
 use crate::voice::VoiceFile;
 use crate::weights::Directory;
 
-use super::{prepare_text, segment_rules};
+use super::segment_rules;
 
 /// The memory that a model and its work take, computed from its files before the model is loaded. Upper
 /// bounds, for every device.
@@ -47,7 +47,8 @@ impl ModelParts {
     }
 
     /// Prepares a text as [`Model::prepare`](crate::Model::prepare) does. The result is valid for the
-    /// model that is loaded from these files. The ledger's limit applies.
+    /// model that is loaded from these files. No limit applies: a plan of what follows includes the text, and
+    /// loading a model needs far more than preparing a text does.
     ///
     /// # Errors
     ///
@@ -56,11 +57,16 @@ impl ModelParts {
         &self,
         text: impl Into<Cow<'a, str>>,
         options: &GenerateOptions,
-        ledger: &Ledger,
     ) -> Result<PreparedText> {
         let rules = segment_rules(&self.config, options)?;
+        let text = text.into().into_owned();
         let text_options = text_options(&self.config);
-        prepare_text(&self.tokenizer, text.into(), &text_options, rules, ledger)
+        Ok(PreparedText::new(
+            &self.tokenizer,
+            text,
+            &text_options,
+            rules,
+        )?)
     }
 
     /// Returns the memory of loading a voice file. Reads only its header.
