@@ -1,6 +1,6 @@
 //! Inputs and results of speech generation: texts, streams and interrupted speech.
 
-use tts_core::{Audio, GenerateOptions, Model, PreparedText, Progress};
+use tts_core::{Audio, CancelToken, GenerateOptions, Model, PreparedText, Progress};
 
 use crate::error::{Error, Result};
 
@@ -118,6 +118,12 @@ impl SpeechStream {
     /// Returns the progress of the stream.
     pub fn progress(&self) -> Progress {
         self.0.progress()
+    }
+
+    /// Returns a token that cancels the stream from another thread, also while this one waits for the next
+    /// chunk. The iterator then ends.
+    pub fn cancel_token(&self) -> CancelToken {
+        self.0.cancel_token()
     }
 
     /// Cancels the stream without blocking. The iterator yields no more chunks.
