@@ -69,7 +69,7 @@ pub use burn::tensor::{DType, Device};
 #[cfg(feature = "burn")]
 pub use error::{Error, Result};
 #[cfg(feature = "burn")]
-pub use paged::{Landing, PagedLease};
+pub use paged::{PageRun, PagedLease};
 #[cfg(feature = "burn")]
 pub use pool::{
     DEFAULT_MAX_IDLE_BYTES, DEFAULT_MAX_POOL_SIZE, DeviceMemory, MemoryPool, OutstandingTensor,

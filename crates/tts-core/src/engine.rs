@@ -280,3 +280,7 @@ impl Engine {
         self.lock_encoder().clone()
     }
 }
+
+// The components and the weights own only tensors, files and entries of the ledger.
+crate::traced::trace_fields!(Engine: tokenizer, encoder, memory, _prepared);
+crate::traced::trace_fields!(LoadedEncoder: _prepared);

@@ -73,6 +73,9 @@ impl Ledger {
 
     /// Creates a ledger with another source of the heap's live bytes, for programs with an allocator of
     /// their own.
+    ///
+    /// The captures of `live_bytes` cannot be traced by `leak-detect`. A closure that owns a model leaks it,
+    /// because the model owns the ledger.
     #[must_use]
     pub fn with_heap(
         pool: MemoryPool,
@@ -185,7 +188,8 @@ impl Ledger {
             .capacity(&[sequences], max_batch_size)
     }
 
-    /// Adds something that can free memory when it is short, until it is dropped.
+    /// Adds something that can free memory when it is short, until it is dropped. The ledger does not own
+    /// it, so a reclaimer that owns a model is no cycle.
     pub fn add_reclaimer(&self, reclaimer: &Arc<impl Reclaim + 'static>) {
         let reclaimer: Arc<dyn Reclaim> = reclaimer.clone();
         self.0.reclaimers.add(Arc::downgrade(&reclaimer));
@@ -221,3 +225,7 @@ impl fmt::Debug for Ledger {
             .finish_non_exhaustive()
     }
 }
+
+// The counter of the heap is a closure, and the pool belongs to another crate.
+crate::traced::trace_fields!(Ledger: 0);
+crate::traced::trace_fields!(Inner:);

@@ -40,6 +40,7 @@
 //! | `ndarray` | | the CPU, through Burn's ndarray backend |
 //! | `wgpu` | | GPUs, through Vulkan, Metal or DirectX 12 |
 //! | `futures` | | `futures_core::Stream` for [`SpeechStream`] |
+//! | `leak-detect` | | `leak_detect::Trace` for [`Model`], [`Voice`], [`PreparedText`], [`SpeechRequest`], [`SpeechStream`], [`CancelToken`] and [`memory::Ledger`] |
 //!
 //! # Shapes
 //!
@@ -69,6 +70,7 @@ mod state;
 mod stream;
 pub mod text;
 mod threads;
+mod traced;
 mod transformer;
 mod voice;
 mod weights;

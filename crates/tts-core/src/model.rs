@@ -255,3 +255,5 @@ impl Model {
         collect(&self.engine, requests)
     }
 }
+
+crate::traced::trace_fields!(Model: engine);

@@ -125,7 +125,9 @@ pub fn get_memory_monitor() -> &'static MemoryMonitor {
 
 /// Returns the reference cycle detector of this process. While a session
 /// [profiles](super::Settings::profiling), it tracks models, cached voices and the session. A program
-/// can add any object that implements [`Trace`].
+/// can add any object that implements [`Trace`]. From a model, it follows voices, observers of downloads
+/// and [callbacks](super::TracedFn). Threads of streams, recordings and closures without a `TracedFn`
+/// cannot be traced: they count as external owners.
 ///
 /// ```
 /// use std::sync::{Arc, Mutex};

@@ -434,8 +434,8 @@ impl<A: GlobalAlloc + ?Sized> PoolAllocator<A> {
         });
     }
 
-    /// Allocates and frees one block of the inner allocator, which glibc's malloc takes as a sign
-    /// that the program uses blocks of that size. A block that cannot be allocated has no effect.
+    /// Allocates and frees one block of the inner allocator, so that glibc's malloc raises its
+    /// thresholds to the size of that block. Has no effect if the allocation fails.
     pub(super) fn raise_malloc_thresholds(&self) {
         // SAFETY: the size is not 0, and the block is freed with the same layout. `black_box` keeps
         // the compiler from removing both calls.

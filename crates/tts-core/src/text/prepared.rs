@@ -357,6 +357,9 @@ impl Iterator for Segments {
     }
 }
 
+crate::traced::trace_fields!(PreparedText: inner);
+crate::traced::trace_fields!(Inner: text, tokenizer);
+
 #[cfg(test)]
 mod tests {
     use std::io::Write;

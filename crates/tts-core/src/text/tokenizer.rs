@@ -238,3 +238,5 @@ impl TokenStream {
         self.tokenizer.advance(&self.text, &mut self.cursor, ids)
     }
 }
+
+crate::traced::trace_fields!(Tokenizer:);
