@@ -48,5 +48,5 @@ impl fmt::Display for Figures {
 
 /// Returns the peak RSS of this process; `None` if the system does not report it.
 pub(crate) fn peak_rss_bytes() -> Option<u64> {
-    pocket_tts::memory::memory_summary().peak_bytes
+    pocket_tts::memory::memory_summary().rss_peak_bytes
 }
