@@ -148,7 +148,7 @@ impl BatchOptimizer {
 /// Returns the batch size above which more memory gains almost no speed.
 pub(crate) fn max_batch_size(model: &Model) -> usize {
     let size = model.size();
-    max_batch_size_of((size.flow_lm_bytes + size.decoder_bytes) as u64)
+    max_batch_size_of(size.flow_lm_bytes + size.decoder_bytes)
 }
 
 /// Returns the same for a model with so many bytes of prepared weights.

@@ -108,7 +108,7 @@ impl TtsModel {
             longest: largest_segment(requests),
             max_batch_size,
             own_limit_bytes: own_limits.min(),
-            weights_bytes: (size.flow_lm_bytes + size.decoder_bytes) as u64,
+            weights_bytes: size.flow_lm_bytes + size.decoder_bytes,
             mapped_bytes: model.ledger().counted().mapped_bytes,
             voice_bytes: voices.iter().map(|voice| voice.size_bytes()).sum(),
             threads: 0,
