@@ -3,6 +3,7 @@
 mod dependencies;
 mod guide;
 mod modules;
+mod packages;
 mod readme;
 mod sources;
 mod valgrind;
@@ -15,6 +16,7 @@ use clap::ValueEnum;
 
 use crate::listen;
 use crate::shell::{cargo, python_environment, run as execute, target_folder, workspace_root};
+use crate::soak;
 
 /// The features of all devices, so that one build tests every device, and the feature `futures`.
 const ALL_FEATURES: &str = "flex,ndarray,wgpu,futures";
@@ -49,6 +51,10 @@ enum Step {
     Dependencies,
     /// No module of tts-core refers to a module above it.
     Modules,
+    /// Every package can be packed, with its licences, README and metadata.
+    Packages,
+    /// The packages that support an older Rust than the workspace compile with it.
+    RustVersions,
     /// Clippy reports no warning, with all devices.
     Clippy,
     /// The documentation builds without warnings.
@@ -65,6 +71,8 @@ enum Step {
     Loom,
     /// Valgrind finds no memory error in the tests of unsafe code.
     Valgrind,
+    /// The program speaks or refuses within limits: a short version of `cargo xtask soak`.
+    Soak,
     /// A recogniser understands the generated speech.
     Listen,
 }
@@ -97,6 +105,8 @@ impl Step {
             Self::Spelling => spelling(),
             Self::Dependencies => dependencies::check(),
             Self::Modules => modules::check(),
+            Self::Packages => packages::check(),
+            Self::RustVersions => packages::check_rust_versions(),
             Self::Clippy => execute(
                 cargo("clippy --workspace --all-targets --features")
                     .arg(ALL_FEATURES)
@@ -139,6 +149,7 @@ impl Step {
                     .env("RUSTFLAGS", "--cfg loom"),
             ),
             Self::Valgrind => valgrind::run(),
+            Self::Soak => soak::short(),
             Self::Listen => listen::run(&listen::Args::default()),
         }
     }

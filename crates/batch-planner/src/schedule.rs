@@ -174,14 +174,16 @@ impl Schedule {
 
     /// Advances all streams by `positions`. Removes and returns the streams that ended before that time.
     pub fn advance(&mut self, positions: u64) -> Vec<Stream> {
-        let ended = |stream: &mut Stream| stream.remaining_positions < positions;
-        let removed = self.running.extract_if(.., ended).collect();
+        let (ended, running) = std::mem::take(&mut self.running)
+            .into_iter()
+            .partition(|stream| stream.remaining_positions < positions);
+        self.running = running;
         for stream in &mut self.running {
             // Streams that `ask` checked do not overflow. For others, `ask` returns an error.
             stream.held_positions = stream.held_positions.saturating_add(positions);
             stream.remaining_positions -= positions;
         }
-        removed
+        ended
     }
 
     /// Removes and returns a stream that ended before its horizon.

@@ -120,9 +120,10 @@ fn bounded(mut generics: Generics, traced: &[&Type]) -> Generics {
         mention(ty.to_token_stream(), &mut mentioned);
     }
     for parameter in &mut generics.params {
-        if let GenericParam::Type(parameter) = parameter
-            && mentioned.contains(&parameter.ident)
-        {
+        let GenericParam::Type(parameter) = parameter else {
+            continue;
+        };
+        if mentioned.contains(&parameter.ident) {
             let bounds: Punctuated<TypeParamBound, Token![+]> = syn::parse_quote!(
                 ::leak_detect::Trace + ::core::marker::Send + ::core::marker::Sync + 'static
             );

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
-/// An error of this crate. Sources never fail: what they cannot read is unknown (`None`).
+/// An error of this crate. Reading sources causes none: a value that cannot be read is unknown (`None`).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -5,14 +5,18 @@
 //!   ([`HeapCounter`], [`DevicePool`], [`Category`], or any [`Source`]). Its peak includes spikes
 //!   between samples. Samples are stored in a bounded [`History`] and sent to subscribers without
 //!   blocking.
-//! - [`AlertRule`]s fire once per crossing, with a message that says what to do.
-//! - [`SpanLayer`] measures the memory of `tracing` spans.
-//! - [`Recorder`] writes CSV, JSON lines and the format of Python's `mprof`;
-//!   [`MemoryMonitor::prometheus_text`] returns the Prometheus text format; [`Timeline`] draws SVG
-//!   and HTML.
+//! - A [`Limit`] is compared with the [`Quantity`] that it applies to. [`AlertRule`]s fire once per
+//!   crossing, with a message that says what to do.
 //! - [`Breakdown`] splits the resident set by category.
+//! - [`MemoryMonitor::prometheus_text`] returns the Prometheus text format.
+//! - `SpanLayer` (feature `tracing`) measures the memory of `tracing` spans.
+//! - `Recorder` (feature `recordings`) writes CSV, JSON lines and the format of Python's `mprof`.
+//! - `Timeline` (features `plots` and `html`) draws SVG and HTML.
 //!
-//! Unknown values are `None`, never 0, and sources never fail.
+//! All features are enabled by default. `sysinfo`, the fifth one, reads other systems than Linux.
+//!
+//! Unknown values are `None`, never 0. A source that panics is not called again; the others are still
+//! read.
 //!
 //! The crate does not attribute allocations to code (use a heap profiler), does not monitor other
 //! processes and does not enforce limits.

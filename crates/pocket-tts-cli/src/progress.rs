@@ -58,6 +58,7 @@ mod download {
     use std::sync::{Mutex, PoisonError};
 
     use indicatif::ProgressBar;
+    use pocket_tts::memory::{Trace, Tracer};
     use pocket_tts::{Location, hub};
 
     /// The progress of downloads. If standard error is not a terminal, each file is printed once.
@@ -97,5 +98,10 @@ mod download {
         fn downloaded(&self, _: &Location) {
             self.bar.finish_and_clear();
         }
+    }
+
+    /// Owns no `Arc` that leads to a model.
+    impl Trace for DownloadBar {
+        fn trace<'a>(&'a self, _: &mut Tracer<'a>) {}
     }
 }

@@ -16,6 +16,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use leak_detect::Trace;
+
 use crate::location::Location;
 
 pub use error::HubError;
@@ -32,6 +34,7 @@ use repository::Wanted;
 /// println!("{}", hub.resolve(&location)?.display());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[derive(Trace)]
 pub struct Hub {
     options: HubOptions,
     /// Longest time without data from the server. Slow transfers are allowed.

@@ -60,3 +60,8 @@ pub use tts_core::{
     MemoryError, ModelSize, PreparedText, Progress, Segment, SpeechRequest, ThreadsError, Voice,
     VoiceError, WeightsError, audio, config,
 };
+
+/// Compiles the example of the project's README.
+#[cfg(all(doctest, feature = "builtin-voice"))]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

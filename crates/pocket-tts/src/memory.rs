@@ -24,7 +24,8 @@
 //!   and add advice. [`profile`] measures one piece of code, [`span_layer`] records phases.
 //! - **Release.** [`optimize_model_memory`] drops what a loaded model does not need for speech,
 //!   [`release_idle_memory`] releases everything that is retained but unused ([`FreedMemory`]).
-//! - **Leaks.** [`get_cycle_detector`] finds `Arc`s that leak in reference cycles.
+//! - **Leaks.** [`get_cycle_detector`] finds `Arc`s that leak in reference cycles: through models, voices,
+//!   observers of downloads and [callbacks](TracedFn).
 //!
 //! *Counted bytes* are live heap allocations, memory-mapped weights and device memory in use. Limits and
 //! plans apply to them; RSS is reported too, but not limited. Without an installed `PoolAllocator`, the
@@ -72,13 +73,16 @@ mod runtime;
 mod session;
 mod settings;
 mod summary;
+mod system_limits;
 
 pub use batch_planner::{
     BatchSize, BatchSizeOptimizer, DEFAULT_MODEL_SIZE_MB, Estimate, LimitedBy, MemoryModel, Term,
 };
 pub use context::{MemoryContext, MemoryContextGuard, memory_efficient_context, with_memory_limit};
 pub use error::SessionError;
-pub use leak_detect::{BrokenCycles, CycleReport, ReferenceCycleDetector, Trace, Tracer, Unlink};
+pub use leak_detect::{
+    BrokenCycles, CycleReport, ReferenceCycleDetector, Trace, TracedFn, Tracer, Unlink,
+};
 pub use mem_monitor::{
     Alert, Backing, Breakdown, Limit, LimitOrigin, MemoryMonitor, Quantity, Row, RowKind, SpanLayer,
 };

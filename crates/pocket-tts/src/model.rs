@@ -1,6 +1,7 @@
 //! Loaded models.
 
 mod plan;
+mod shortage;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::preset::Preset;
 use crate::source::{Files, ModelSource};
 use crate::speech::{Interrupted, SpeechStream, SpeechText};
 use crate::voice_cache::VoiceCache;
+use shortage::ShortageCallbacks;
 
 /// Default capacity of a model's voice cache: nine recordings of 30 seconds with a small model (9 KiB per
 /// frame, 25 frames per second), three with the released models (48 KiB, 12.5).
@@ -110,23 +112,23 @@ impl Default for LoadOptions {
 /// # }
 /// # Ok::<(), pocket_tts::Error>(())
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Trace)]
 pub struct TtsModel {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<SharedModel>,
 }
 
 #[derive(Trace)]
-pub(crate) struct Shared {
-    #[trace(skip)]
+pub(crate) struct SharedModel {
     pub(crate) model: Model,
+    /// Names and paths, which own no `Arc`.
     #[trace(skip)]
     pub(crate) source: ModelSource,
-    #[trace(skip)]
     pub(crate) files: Files,
     pub(crate) voices: VoiceCache,
+    shortage: ShortageCallbacks,
 }
 
-impl LoadedModel for Shared {
+impl LoadedModel for SharedModel {
     fn device(&self) -> DeviceKind {
         self.model.device()
     }
@@ -145,6 +147,10 @@ impl LoadedModel for Shared {
 
     fn drop_voice_encoder(&self) -> u64 {
         self.model.drop_voice_encoder()
+    }
+
+    fn call_on_shortage(&self) {
+        self.shortage.call();
     }
 
     fn track(self: Arc<Self>) {
@@ -233,11 +239,12 @@ impl TtsModel {
             ledger: Some(get_memory_ledger().clone()),
             memory_limit_bytes: context_limit_bytes(),
         };
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SharedModel {
             model: Model::load(parts, run)?,
             source,
             files,
             voices: VoiceCache::new(options.voice_cache_bytes),
+            shortage: ShortageCallbacks::default(),
         });
         let weak = Arc::downgrade(&shared);
         register_model(weak);
@@ -319,7 +326,11 @@ impl TtsModel {
     /// # Errors
     ///
     /// The text contains nothing to speak, or a setting is out of range.
-    pub fn prepare(&self, text: &str, options: &GenerateOptions) -> Result<PreparedText> {
+    pub fn prepare(
+        &self,
+        text: impl Into<String>,
+        options: &GenerateOptions,
+    ) -> Result<PreparedText> {
         Ok(self.model().prepare(text, options)?)
     }
 

@@ -1,5 +1,6 @@
 //! Inputs and results of speech generation: texts, streams and interrupted speech.
 
+use leak_detect::Trace;
 use tts_core::{Audio, CancelToken, GenerateOptions, Model, PreparedText, Progress};
 
 use crate::error::{Error, Result};
@@ -19,7 +20,7 @@ impl SpeechText<'_> {
     /// Returns the text, prepared for a model.
     pub(crate) fn prepare(&self, model: &Model, options: &GenerateOptions) -> Result<PreparedText> {
         Ok(match self {
-            Self::Text(text) => model.prepare(text, options)?,
+            Self::Text(text) => model.prepare(*text, options)?,
             Self::Prepared(text) => (*text).clone(),
         })
     }
@@ -92,7 +93,10 @@ impl From<tts_core::InvalidSetting> for Error {
 ///
 /// Dropping the stream cancels it without blocking. Its threads stop at the next frame and then release
 /// their memory; [`Self::wait`] returns only after that.
-#[derive(Debug)]
+///
+/// The stream's threads and its channel cannot be traced: while the threads run, they are external owners of
+/// the model and the voice for the [detector](crate::memory::get_cycle_detector).
+#[derive(Debug, Trace)]
 pub struct SpeechStream(tts_core::SpeechStream);
 
 impl SpeechStream {

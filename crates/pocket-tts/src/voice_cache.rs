@@ -65,7 +65,6 @@ impl VoiceKey {
 /// The most recently used voices of one model, up to a total size.
 #[derive(Debug, Trace)]
 pub(crate) struct VoiceCache {
-    #[trace(skip)]
     capacity_bytes: u64,
     /// Sorted by last use, most recent last.
     voices: Mutex<Vec<Arc<CachedVoice>>>,
@@ -73,9 +72,9 @@ pub(crate) struct VoiceCache {
 
 #[derive(Debug, Trace)]
 struct CachedVoice {
+    /// Paths and names, which own no `Arc`.
     #[trace(skip)]
     key: VoiceKey,
-    #[trace(skip)]
     voice: Voice,
 }
 

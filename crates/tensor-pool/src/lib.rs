@@ -69,9 +69,14 @@ pub use burn::tensor::{DType, Device};
 #[cfg(feature = "burn")]
 pub use error::{Error, Result};
 #[cfg(feature = "burn")]
-pub use paged::{Landing, PagedLease};
+pub use paged::{PageRun, PagedLease};
 #[cfg(feature = "burn")]
 pub use pool::{
     DEFAULT_MAX_IDLE_BYTES, DEFAULT_MAX_POOL_SIZE, DeviceMemory, MemoryPool, OutstandingTensor,
     PoolOptions, PoolStats, PooledTensor, Reuse, TensorRequest,
 };
+
+/// Compiles and runs the README's examples. One of them uses a tensor on Flex.
+#[cfg(all(doctest, feature = "flex"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -46,13 +46,13 @@ pub struct PagedLease<const D: usize, K: Basic = Float> {
 
 /// A run of appended positions that is stored in one page.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Landing {
+pub struct PageRun {
     /// The range within the appended positions.
-    pub steps: Range<usize>,
+    pub positions: Range<usize>,
     /// The index of the page.
     pub page: usize,
-    /// The offset within the page where the run starts.
-    pub at: usize,
+    /// The position within the page where the run starts.
+    pub offset: usize,
 }
 
 impl<const D: usize, K: Basic> PagedLease<D, K> {
@@ -110,26 +110,26 @@ impl<const D: usize, K: Basic> PagedLease<D, K> {
         self.page_bytes
     }
 
-    /// Returns the bytes that must be leased to append `steps` positions.
+    /// Returns the bytes that must be leased to append `count` positions.
     #[must_use]
-    pub fn append_bytes(&self, steps: usize) -> u64 {
-        self.page_bytes.saturating_mul(self.missing(steps) as u64)
+    pub fn append_bytes(&self, count: usize) -> u64 {
+        self.page_bytes.saturating_mul(self.missing(count) as u64)
     }
 
-    /// Leases the pages for `steps` more positions. Appending them cannot fail afterwards.
+    /// Leases the pages for `count` more positions. Appending them cannot fail afterwards.
     ///
     /// # Errors
     ///
     /// A page cannot be leased. The pages leased before the failure are retained.
-    pub fn reserve(&mut self, steps: usize) -> Result<()> {
-        for _ in 0..self.missing(steps) {
+    pub fn reserve(&mut self, count: usize) -> Result<()> {
+        for _ in 0..self.missing(count) {
             self.pages.push(self.pool.lease(self.page.clone())?);
         }
         Ok(())
     }
 
-    fn missing(&self, steps: usize) -> usize {
-        let pages = self.len.saturating_add(steps).div_ceil(self.page_len());
+    fn missing(&self, count: usize) -> usize {
+        let pages = self.len.saturating_add(count).div_ceil(self.page_len());
         pages.saturating_sub(self.pages.len())
     }
 
@@ -150,35 +150,40 @@ impl<const D: usize, K: Basic> PagedLease<D, K> {
                 axis: self.axis,
             });
         }
-        let steps = shape[self.axis];
-        self.reserve(steps)?;
+        let count = shape[self.axis];
+        self.reserve(count)?;
         let axis = self.axis;
-        for Landing { steps, page, at } in self.landings(steps) {
+        for PageRun {
+            positions,
+            page,
+            offset,
+        } in self.runs(count)
+        {
             let mut from = shape.map(|axis| 0..axis);
             let mut to = from.clone();
-            to[axis] = at..at + steps.len();
-            from[axis] = steps;
+            to[axis] = offset..offset + positions.len();
+            from[axis] = positions;
             let values = values.clone().slice(from);
             self.pages[page].update(|page| page.slice_assign(to, values));
         }
-        self.len += steps;
+        self.len += count;
         Ok(())
     }
 
-    /// Returns where the next `steps` positions are stored, for kernels that write into the pages
+    /// Returns where the next `count` positions are stored, for kernels that write into the pages
     /// directly.
-    pub fn landings(&self, steps: usize) -> impl Iterator<Item = Landing> + use<D, K> {
+    pub fn runs(&self, count: usize) -> impl Iterator<Item = PageRun> + use<D, K> {
         let (start, page_len) = (self.len, self.page_len());
         let mut done = 0;
         std::iter::from_fn(move || {
-            let (page, at) = ((start + done) / page_len, (start + done) % page_len);
-            let count = (page_len - at).min(steps - done);
-            let range = done..done + count;
-            done += count;
-            (count > 0).then_some(Landing {
-                steps: range,
+            let (page, offset) = ((start + done) / page_len, (start + done) % page_len);
+            let length = (page_len - offset).min(count - done);
+            let positions = done..done + length;
+            done += length;
+            (length > 0).then_some(PageRun {
+                positions,
                 page,
-                at,
+                offset,
             })
         })
     }
@@ -196,19 +201,19 @@ impl<const D: usize, K: Basic> PagedLease<D, K> {
         &mut self.pages
     }
 
-    /// Marks `steps` more positions as written.
+    /// Marks `count` more positions as written.
     ///
     /// # Panics
     ///
     /// Panics if the leased pages have fewer free positions.
-    pub fn advance(&mut self, steps: usize) {
+    pub fn advance(&mut self, count: usize) {
         assert!(
-            self.len + steps <= self.capacity(),
-            "cannot advance by {steps} positions from {}: the pages hold {}",
+            self.len + count <= self.capacity(),
+            "cannot advance by {count} positions from {}: the pages hold {}",
             self.len,
             self.capacity()
         );
-        self.len += steps;
+        self.len += count;
     }
 
     /// Returns the range of written positions in page `page`, relative to the start of the page.

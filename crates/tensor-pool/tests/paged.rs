@@ -136,10 +136,10 @@ fn kernels_can_write_directly_into_pages() {
     let mut sequence = pages(&pool, [1, 4, 1], 1);
     sequence.append(counting([1, 3, 1], 0)).unwrap();
     sequence.reserve(2).unwrap();
-    for landing in sequence.landings(2) {
-        let values = counting([1, landing.steps.len(), 1], 10 + landing.steps.start);
-        let range = landing.at..landing.at + landing.steps.len();
-        sequence.pages_mut()[landing.page]
+    for run in sequence.runs(2) {
+        let values = counting([1, run.positions.len(), 1], 10 + run.positions.start);
+        let range = run.offset..run.offset + run.positions.len();
+        sequence.pages_mut()[run.page]
             .update(|page| page.slice_assign([0..1, range, 0..1], values));
     }
     sequence.advance(2);

@@ -52,3 +52,5 @@ impl CancelToken {
         }
     }
 }
+
+crate::traced::trace_fields!(CancelToken: 0);

@@ -40,6 +40,7 @@
 //! | `ndarray` | | the CPU, through Burn's ndarray backend |
 //! | `wgpu` | | GPUs, through Vulkan, Metal or DirectX 12 |
 //! | `futures` | | `futures_core::Stream` for [`SpeechStream`] |
+//! | `leak-detect` | | `leak_detect::Trace` for [`Model`], [`Voice`], [`PreparedText`], [`SpeechRequest`], [`SpeechStream`], [`CancelToken`] and [`memory::Ledger`] |
 //!
 //! # Shapes
 //!
@@ -69,6 +70,7 @@ mod state;
 mod stream;
 pub mod text;
 mod threads;
+mod traced;
 mod transformer;
 mod voice;
 mod weights;
@@ -79,7 +81,9 @@ mod weights;
 /// predictions apply to them.
 pub mod memory {
     pub use crate::components::{VoiceCost, VoiceNeed};
-    pub use crate::ledger::{Counted, KV_CACHE_TAG, Ledger, MemoryError, Reclaim};
+    pub use crate::ledger::{
+        Counted, KV_CACHE_TAG, Ledger, Limit, LimitOrigin, MemoryError, Reclaim, SystemLimit,
+    };
     pub use crate::stream::{StreamCost, StreamNeed};
 }
 
@@ -100,3 +104,8 @@ pub use text::{PreparedText, Segment};
 pub use threads::ThreadsError;
 pub use voice::{Voice, VoiceError};
 pub use weights::{Component, TensorSpec, WeightMismatch, Weights, WeightsError};
+
+/// Compiles the README's example.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

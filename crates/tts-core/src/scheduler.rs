@@ -206,3 +206,6 @@ impl Drop for Running {
         self.cancel();
     }
 }
+
+// The threads and the channel cannot be traced.
+crate::traced::trace_fields!(Running: is_cancelled, counters);

@@ -75,3 +75,5 @@ impl StateMemory {
         )
     }
 }
+
+crate::traced::trace_fields!(StateMemory: ledger);

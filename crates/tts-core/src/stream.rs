@@ -28,6 +28,9 @@ use crate::text::SegmentSize;
 /// Dropping the stream cancels it without blocking. Its threads stop at the next frame and then release
 /// their memory. [`Self::wait`] returns only after that.
 ///
+/// Its threads and its channel cannot be traced by `leak-detect`: while the threads run, they are external
+/// owners of the model and the voices.
+///
 /// # Examples
 ///
 /// ```no_run
@@ -201,3 +204,5 @@ fn solver_steps(requests: &[SpeechRequest]) -> Result<usize, InvalidSetting> {
         }),
     }
 }
+
+crate::traced::trace_fields!(SpeechStream: running);

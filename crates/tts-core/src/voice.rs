@@ -58,6 +58,16 @@ pub(crate) struct VoiceKv {
     pub(crate) len: usize,
 }
 
+impl VoiceKv {
+    /// Bytes of the keys and values.
+    fn size_bytes(&self) -> u64 {
+        let layers = self.layers.iter();
+        layers
+            .map(|layer| (layer.shape().num_elements() * size_of::<f32>()) as u64)
+            .sum()
+    }
+}
+
 impl Voice {
     /// Positions that the voice takes before each text.
     pub fn positions(&self) -> usize {
@@ -76,9 +86,16 @@ impl Voice {
 
     /// Bytes of the keys and values.
     pub fn size_bytes(&self) -> u64 {
-        let layers = self.kv.layers.iter();
-        layers
-            .map(|layer| (layer.shape().num_elements() * size_of::<f32>()) as u64)
-            .sum()
+        self.kv.size_bytes()
+    }
+}
+
+crate::traced::trace_fields!(Voice: kv);
+
+/// Reports the bytes of the tensors, which own no `Arc` that leads further.
+#[cfg(feature = "leak-detect")]
+impl leak_detect::Trace for VoiceKv {
+    fn trace<'a>(&'a self, tracer: &mut leak_detect::Tracer<'a>) {
+        tracer.heap_bytes(usize::try_from(self.size_bytes()).unwrap_or(usize::MAX));
     }
 }

@@ -71,6 +71,8 @@ enum Rule {
     Never(&'static [&'static str]),
     /// The dependency tree without features has none of these.
     NeverWithoutFeatures(&'static [&'static str]),
+    /// The dependency tree with all features except this one has none of these.
+    NeverWithoutFeature(&'static str, &'static [&'static str]),
     /// The dependency tree has none of these, even with dependencies of tests.
     NeverEvenInTests(&'static [&'static str]),
     /// The direct dependencies have none of these.
@@ -92,6 +94,10 @@ const RULES: &[(&str, Rule)] = &[
     ("batch-planner", Rule::NeverEvenInTests(SIBLINGS)),
     ("mem-monitor", Rule::Never(TENSORS)),
     ("mem-monitor", Rule::NeverEvenInTests(SIBLINGS)),
+    (
+        "mem-monitor",
+        Rule::NeverWithoutFeatures(&["jiff", "plotters", "serde_json", "sysinfo", "tracing"]),
+    ),
     ("leak-detect", Rule::Never(TENSORS)),
     ("leak-detect", Rule::NeverEvenInTests(SIBLINGS)),
     ("tts-core", Rule::Never(NETWORK)),
@@ -106,8 +112,12 @@ const RULES: &[(&str, Rule)] = &[
             "pocket-tts-cli",
             "builtin-voice",
             "mem-monitor",
-            "leak-detect",
         ]),
+    ),
+    // Only for `Trace`, through the feature of the same name.
+    (
+        "tts-core",
+        Rule::NeverWithoutFeature("leak-detect", &["leak-detect"]),
     ),
     // A library has error types that callers can match on.
     ("tts-core", Rule::NeverDirectly(&["anyhow"])),
@@ -128,12 +138,13 @@ const RULES: &[(&str, Rule)] = &[
 pub(super) fn check() -> Result<()> {
     let mut broken = Vec::new();
     for (package, rule) in RULES {
-        let dependencies = dependencies(package, rule)?;
+        let arguments = rule.arguments(package)?;
+        let dependencies = dependencies(package, &arguments)?;
+        let arguments = arguments.join(" ");
         broken.extend(rule.broken_by(&dependencies).iter().map(|dependency| {
             format!(
                 "{package} must not depend on {dependency}; to see where it comes from: \
-                 cargo tree -p {package} {} -i {dependency}",
-                rule.edges().join(" ")
+                 cargo tree -p {package} {arguments} -i {dependency}"
             )
         }));
     }
@@ -146,15 +157,28 @@ pub(super) fn check() -> Result<()> {
 
 impl Rule {
     /// Returns the arguments of `cargo tree` that list the dependencies this rule applies to.
-    fn edges(&self) -> &'static [&'static str] {
-        match self {
+    fn arguments(&self, package: &str) -> Result<Vec<String>> {
+        let arguments: &[&str] = match self {
             Self::Never(_) => &["--all-features", "--edges=normal"],
             Self::NeverWithoutFeatures(_) => &["--no-default-features", "--edges=normal"],
+            Self::NeverWithoutFeature(feature, _) => {
+                let others = features(package)?;
+                let others: Vec<_> = others
+                    .into_iter()
+                    .filter(|other| other != feature)
+                    .collect();
+                let features = format!("--features={}", others.join(","));
+                return Ok(vec![features, "--edges=normal".to_owned()]);
+            }
             Self::NeverEvenInTests(_) => &["--all-features", "--edges=normal,dev,build"],
             Self::NeverDirectly(_) | Self::Only(_) => {
                 &["--all-features", "--edges=normal", "--depth=1"]
             }
-        }
+        };
+        Ok(arguments
+            .iter()
+            .map(|&argument| argument.to_owned())
+            .collect())
     }
 
     fn broken_by<'a>(&self, dependencies: &'a BTreeSet<String>) -> Vec<&'a str> {
@@ -165,6 +189,7 @@ impl Rule {
                 Self::Never(names)
                 | Self::NeverWithoutFeatures(names)
                 | Self::NeverEvenInTests(names)
+                | Self::NeverWithoutFeature(_, names)
                 | Self::NeverDirectly(names) => names.contains(name),
                 Self::Only(names) => !names.contains(name),
             })
@@ -172,10 +197,22 @@ impl Rule {
     }
 }
 
-/// Returns the dependencies of a package, on this platform, that a rule applies to.
-fn dependencies(package: &str, rule: &Rule) -> Result<BTreeSet<String>> {
+/// Returns the features of a package.
+fn features(package: &str) -> Result<Vec<String>> {
+    let metadata = output(&mut cargo("metadata --no-deps --format-version 1"))?;
+    let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
+    let packages = metadata["packages"].as_array().into_iter().flatten();
+    let features = packages
+        .filter(|other| other["name"] == package)
+        .filter_map(|package| package["features"].as_object())
+        .flat_map(|features| features.keys().cloned());
+    Ok(features.collect())
+}
+
+/// Returns the dependencies of a package, on this platform, with arguments of `cargo tree`.
+fn dependencies(package: &str, arguments: &[String]) -> Result<BTreeSet<String>> {
     let mut tree = cargo("tree --prefix none --format {p}");
-    tree.args(["--package", package]).args(rule.edges());
+    tree.args(["--package", package]).args(arguments);
     let mut names = names(&output(&mut tree)?);
     // The tests of a crate may depend on the crate itself.
     names.remove(package);
@@ -214,10 +251,24 @@ mod tests {
     #[test]
     fn parses_the_output_of_cargo_tree() {
         // The direct dependencies of this package are in its manifest.
-        let direct = dependencies("xtask", &Rule::Only(&[])).unwrap();
+        let list = |rule: Rule| dependencies("xtask", &rule.arguments("xtask").unwrap()).unwrap();
+        let direct = list(Rule::Only(&[]));
         assert!(direct.contains("serde_json"), "{direct:?}");
         assert!(!direct.contains("itoa"), "{direct:?}");
-        let all = dependencies("xtask", &Rule::Never(&[])).unwrap();
+        let all = list(Rule::Never(&[]));
         assert!(all.contains("itoa") && !all.contains("criterion"));
+    }
+    #[test]
+    fn tree_without_one_feature_has_the_others() {
+        let rule = Rule::NeverWithoutFeature("leak-detect", &["leak-detect"]);
+        let arguments = rule.arguments("tts-core").unwrap();
+        let features = arguments[0].strip_prefix("--features=").unwrap();
+        let features: Vec<_> = features.split(',').collect();
+        assert!(features.contains(&"wgpu") && !features.contains(&"leak-detect"));
+        let with_it = Rule::Never(&["leak-detect"]).arguments("tts-core").unwrap();
+        let with_it = dependencies("tts-core", &with_it).unwrap();
+        assert_eq!(rule.broken_by(&with_it), ["leak-detect"]);
+        let without_it = dependencies("tts-core", &arguments).unwrap();
+        assert!(without_it.contains("wgpu") && rule.broken_by(&without_it).is_empty());
     }
 }

@@ -17,10 +17,11 @@ const SOURCES: &str = "crates/tts-core/src";
 /// The top-level modules, lowest first. A module may refer to itself and to the modules before it.
 const ORDER: &[&str] = &[
     // Ground.
+    "traced",
     "cancel",
+    "threads",
     "ledger",
     "device",
-    "threads",
     "noise",
     "output_file",
     // Operations and state.

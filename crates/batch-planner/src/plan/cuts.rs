@@ -56,8 +56,9 @@ pub(super) fn best(
 
         // The new candidate is the cut before the last request.
         let new = end - 1;
-        while let Some(last) = queue.back()
-            && overtakes(new, last.cut, last.from_end.max(end))
+        while queue
+            .back()
+            .is_some_and(|last| overtakes(new, last.cut, last.from_end.max(end)))
         {
             queue.pop_back();
         }

@@ -4,10 +4,36 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use leak_detect::Trace;
+
 use crate::location::Location;
 
 /// Observes downloads. The downloading thread calls the methods, so they should return quickly.
-pub trait Progress: Send + Sync {
+///
+/// A model owns the observer of its [`HubOptions`]. [`Trace`](crate::memory::Trace) reports the `Arc`s that
+/// the observer owns, so the [detector](crate::memory::get_cycle_detector) finds a cycle if one of them
+/// leads back to the model. An observer without `Arc`s reports nothing:
+///
+/// ```
+/// use pocket_tts::Location;
+/// use pocket_tts::hub::Progress;
+/// use pocket_tts::memory::{Trace, Tracer};
+///
+/// struct Log;
+///
+/// impl Progress for Log {
+///     fn downloading(&self, _: &Location, _: u64, _: Option<u64>) {}
+///
+///     fn downloaded(&self, location: &Location) {
+///         eprintln!("downloaded {location}");
+///     }
+/// }
+///
+/// impl Trace for Log {
+///     fn trace<'a>(&'a self, _: &mut Tracer<'a>) {}
+/// }
+/// ```
+pub trait Progress: Trace + Send + Sync {
     /// Called repeatedly: `bytes` of the file have been received, of `total` if the server reports it.
     fn downloading(&self, location: &Location, bytes: u64, total: Option<u64>);
 
@@ -23,7 +49,7 @@ pub trait Progress: Send + Sync {
 /// let options = HubOptions::from_env().with_offline().with_cache_dir("models");
 /// assert!(options.offline);
 /// ```
-#[derive(Clone, Default)]
+#[derive(Clone, Default, Trace)]
 #[non_exhaustive]
 pub struct HubOptions {
     /// Use only cached files, without network access.

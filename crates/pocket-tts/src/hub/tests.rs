@@ -51,7 +51,7 @@ fn hub_with_short_timeout(options: HubOptions) -> Hub {
 }
 
 /// Records its calls.
-#[derive(Default)]
+#[derive(Default, leak_detect::Trace)]
 struct Watcher {
     updates: Mutex<Vec<(u64, Option<u64>)>>,
     done: Mutex<Vec<String>>,

@@ -24,6 +24,9 @@ pub(crate) trait LoadedModel: Send + Sync {
     /// Drops the voice encoder. Returns its bytes.
     fn drop_voice_encoder(&self) -> u64;
 
+    /// Calls the program's callbacks for a shortage of memory.
+    fn call_on_shortage(&self);
+
     /// Adds the model and its cached voices to the cycle detector.
     fn track(self: Arc<Self>);
 }
@@ -59,8 +62,8 @@ impl ModelRegistry {
     }
 }
 
-/// When memory is short, frees what speech does not need: idle tensors, cached voices that are not in
-/// use, voice encoders, and the allocator's idle blocks.
+/// When memory is short, frees what speech does not need: what the program's callbacks free, idle tensors,
+/// cached voices that are not in use, voice encoders, and the allocator's idle blocks.
 impl Reclaim for ModelRegistry {
     fn reclaimable_bytes(&self) -> u64 {
         let models = self.all();
@@ -69,6 +72,7 @@ impl Reclaim for ModelRegistry {
 
     fn reclaim(&self) {
         for model in self.all() {
+            model.call_on_shortage();
             model.drop_voice_encoder();
         }
         let freed = release_idle_memory();

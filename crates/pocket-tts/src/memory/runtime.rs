@@ -10,6 +10,7 @@ use tts_core::memory::Ledger;
 
 use super::categories;
 use super::models::{LoadedModel, ModelRegistry};
+use super::system_limits::SystemLimits;
 
 /// The memory system of the process.
 struct Runtime {
@@ -31,6 +32,8 @@ impl Runtime {
         let ledger = Ledger::default();
         let models = Arc::new(ModelRegistry::default());
         ledger.add_reclaimer(&models);
+        let system = SystemLimits::new("/");
+        ledger.set_system_limit(move |threads| system.tightest(threads));
         let device = |read: fn(&DeviceMemory) -> u64| {
             let pool = ledger.pool().clone();
             move || {
@@ -125,7 +128,9 @@ pub fn get_memory_monitor() -> &'static MemoryMonitor {
 
 /// Returns the reference cycle detector of this process. While a session
 /// [profiles](super::Settings::profiling), it tracks models, cached voices and the session. A program
-/// can add any object that implements [`Trace`].
+/// can add any object that implements [`Trace`]. From a model, it follows voices, observers of downloads
+/// and [callbacks](super::TracedFn). Threads of streams, recordings and closures without a `TracedFn`
+/// cannot be traced: they count as external owners.
 ///
 /// ```
 /// use std::sync::{Arc, Mutex};

@@ -62,7 +62,7 @@ pub fn init(settings: Settings) -> Result<Session> {
         true => Some(Recording::begin(monitor, &settings)?),
         false => None,
     };
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(SharedSession {
         settings,
         recording: Mutex::new(recording),
     });
@@ -92,18 +92,23 @@ pub fn init_from_env() -> Result<Session> {
 
 /// Applied settings and their recording. Dropping the session ends both; the recording's files are
 /// written after an error or a panic too.
-#[derive(Debug)]
+///
+/// The recording cannot be traced: it owns a thread and a file, and refers to the monitor of the process.
+#[derive(Debug, Trace)]
 #[must_use = "the settings apply only while this lives"]
 pub struct Session {
-    shared: Arc<Shared>,
+    shared: Arc<SharedSession>,
     /// Dropped after the recording.
+    #[trace(skip)]
     _applied: Applied,
 }
 
 #[derive(Debug, Trace)]
-struct Shared {
+struct SharedSession {
+    /// Paths and numbers, which own no `Arc`.
     #[trace(skip)]
     settings: Settings,
+    /// Cannot be traced, see [`Session`].
     #[trace(skip)]
     recording: Mutex<Option<Recording>>,
 }
@@ -142,7 +147,7 @@ impl Drop for Session {
     }
 }
 
-impl Shared {
+impl SharedSession {
     fn recording(&self) -> MutexGuard<'_, Option<Recording>> {
         self.recording
             .lock()

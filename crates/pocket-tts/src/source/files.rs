@@ -2,12 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use leak_detect::Trace;
+
 use super::error::{OpenError, SourceError};
 #[cfg(feature = "hub")]
 use crate::hub::{Hub, HubOptions};
 use crate::location::Location;
 
 /// Finds files by location.
+#[derive(Trace)]
 pub(crate) struct Files {
     #[cfg(feature = "hub")]
     hub: Hub,

@@ -13,7 +13,7 @@ pub(super) enum Condition {
     Shared,
     /// The memory layout differs, as after a transposition of a square matrix or for a view of a
     /// larger buffer. Also used if the backend does not expose the layout.
-    LaidOut,
+    OtherLayout,
 }
 
 impl Condition {
@@ -55,7 +55,7 @@ impl Condition {
         };
         match (is_unique, is_plain) {
             (false, _) => Self::Shared,
-            (true, false) => Self::LaidOut,
+            (true, false) => Self::OtherLayout,
             (true, true) => Self::AsNew,
         }
     }

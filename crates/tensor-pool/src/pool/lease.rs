@@ -126,7 +126,7 @@ impl<const D: usize, K: Basic> Drop for PooledTensor<D, K> {
         let tensor = tensor.into_dispatch();
         match Condition::of(&tensor) {
             Condition::Shared => shared.counters.dropped_shared(),
-            Condition::LaidOut => shared.counters.dropped_changed(),
+            Condition::OtherLayout => shared.counters.dropped_changed(),
             Condition::AsNew if shared.retain(key, tensor, *bytes) => {}
             Condition::AsNew => shared.counters.dropped_full(),
         }

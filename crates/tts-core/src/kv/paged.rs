@@ -68,11 +68,11 @@ impl PagedKv {
     fn append(&mut self, qkv: &[f32], heads: &Heads) {
         let kv_width = heads.kv_width();
         let new = super::new_span(qkv, heads);
-        for landing in self.pages.landings(new.count) {
-            flex::edit(&mut self.pages.pages_mut()[landing.page], |page| {
+        for run in self.pages.runs(new.count) {
+            flex::edit(&mut self.pages.pages_mut()[run.page], |page| {
                 let (keys, values) = page.split_at_mut(PAGE_POSITIONS * kv_width);
-                for (offset, position) in landing.steps.clone().enumerate() {
-                    let to = (landing.at + offset) * kv_width;
+                for (index, position) in run.positions.clone().enumerate() {
+                    let to = (run.offset + index) * kv_width;
                     let from = position * new.stride;
                     keys[to..to + kv_width].copy_from_slice(&new.keys[from..from + kv_width]);
                     values[to..to + kv_width].copy_from_slice(&new.values[from..from + kv_width]);
@@ -85,12 +85,12 @@ impl PagedKv {
     /// Appends `[k/v, 1, time, kv_head, head_dim]`, as [`Self::append`] does.
     fn append_portable(&mut self, new: &Tensor<5>) {
         let [_, _, time, kv_heads, d] = new.dims();
-        for landing in self.pages.landings(time) {
-            let to = landing.at..landing.at + landing.steps.len();
+        for run in self.pages.runs(time) {
+            let to = run.offset..run.offset + run.positions.len();
             let new = new
                 .clone()
-                .slice([0..2, 0..1, landing.steps, 0..kv_heads, 0..d]);
-            self.pages.pages_mut()[landing.page]
+                .slice([0..2, 0..1, run.positions, 0..kv_heads, 0..d]);
+            self.pages.pages_mut()[run.page]
                 .update(|page| page.slice_assign([0..2, 0..1, to, 0..kv_heads, 0..d], new));
         }
         self.pages.advance(time);

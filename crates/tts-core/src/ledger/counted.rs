@@ -106,3 +106,5 @@ impl fmt::Debug for LedgerEntry {
             .finish_non_exhaustive()
     }
 }
+
+crate::traced::trace_fields!(LedgerEntry: ledger);

@@ -59,3 +59,5 @@ impl Drop for PanicGuard<'_> {
         }
     }
 }
+
+crate::traced::trace_fields!(Counters:);

@@ -41,3 +41,5 @@ impl SpeechRequest {
         }
     }
 }
+
+crate::traced::trace_fields!(SpeechRequest: voice, text);
