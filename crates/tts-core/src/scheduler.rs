@@ -208,4 +208,4 @@ impl Drop for Running {
 }
 
 // The threads and the channel cannot be traced.
-crate::traced::trace_fields!(Running: is_cancelled, counters);
+crate::traced::trace_fields!(Running: cancel, counters);
