@@ -16,6 +16,7 @@ use clap::ValueEnum;
 
 use crate::listen;
 use crate::shell::{cargo, python_environment, run as execute, target_folder, workspace_root};
+use crate::soak;
 
 /// The features of all devices, so that one build tests every device, and the feature `futures`.
 const ALL_FEATURES: &str = "flex,ndarray,wgpu,futures";
@@ -70,6 +71,8 @@ enum Step {
     Loom,
     /// Valgrind finds no memory error in the tests of unsafe code.
     Valgrind,
+    /// The program speaks or refuses within limits: a short version of `cargo xtask soak`.
+    Soak,
     /// A recogniser understands the generated speech.
     Listen,
 }
@@ -146,6 +149,7 @@ impl Step {
                     .env("RUSTFLAGS", "--cfg loom"),
             ),
             Self::Valgrind => valgrind::run(),
+            Self::Soak => soak::short(),
             Self::Listen => listen::run(&listen::Args::default()),
         }
     }

@@ -8,6 +8,7 @@ mod ci;
 mod listen;
 mod profile;
 mod shell;
+mod soak;
 mod table;
 
 use std::process::ExitCode;
@@ -32,6 +33,8 @@ enum Command {
     Listen(listen::Args),
     /// Print the memory use of the program by phase and by category.
     Profile(profile::Args),
+    /// Test the program's memory limits for a long time.
+    Soak(soak::Args),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Command::Ci(args) => ci::run(&args),
         Command::Listen(args) => listen::run(&args),
         Command::Profile(args) => profile::run(&args),
+        Command::Soak(args) => soak::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -365,3 +365,40 @@ fn reads_the_current_machine() {
     assert!(reading.bytes(Metric::RssHighWater).is_some());
     assert!(monitor.effective_limit().unwrap().limit_bytes <= total);
 }
+
+#[test]
+fn tightest_group_leaves_the_least_room_beside_page_cache() {
+    let stat = |active: u64, inactive: u64| {
+        format!(
+            "anon 5\nactive_file {}inactive_file {}",
+            bytes_of(active),
+            bytes_of(inactive)
+        )
+    };
+    let root = tree(&[
+        ("proc/self/cgroup", "0::/pod/container\n"),
+        ("proc/self/mountinfo", V2_MOUNT),
+        ("sys/fs/cgroup/pod/memory.max", &bytes_of(500)),
+        ("sys/fs/cgroup/pod/memory.current", &bytes_of(490)),
+        ("sys/fs/cgroup/pod/memory.stat", &stat(20, 30)),
+        ("sys/fs/cgroup/pod/container/memory.max", &bytes_of(400)),
+        ("sys/fs/cgroup/pod/container/memory.current", &bytes_of(390)),
+        ("sys/fs/cgroup/pod/container/memory.stat", &stat(100, 200)),
+    ]);
+    // The container has the lower limit, but most of its memory is page cache.
+    let limit = CgroupSource::new(root.path()).tightest_limit().unwrap();
+    assert_eq!((limit.limit_bytes, limit.used_bytes), (500 << 20, mib(440)));
+    assert_eq!(limit.headroom_bytes(), mib(60));
+    let file = Path::new("/sys/fs/cgroup/pod/memory.max");
+    assert_eq!(limit.origin, LimitOrigin::CgroupMax(file.into()));
+
+    write(
+        root.path(),
+        "sys/fs/cgroup/pod/container/memory.high",
+        &bytes_of(120),
+    );
+    let limit = CgroupSource::new(root.path()).tightest_limit().unwrap();
+    assert_eq!(limit.headroom_bytes(), mib(30));
+    let empty = tree(&[]);
+    assert_eq!(CgroupSource::new(empty.path()).tightest_limit(), None);
+}

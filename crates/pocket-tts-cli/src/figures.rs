@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use pocket_tts::memory;
 use serde::Serialize;
 
 /// The figures of one run.
@@ -17,6 +18,8 @@ pub(crate) struct Figures {
     pub(crate) first_audio_ms: Option<f64>,
     /// Peak RSS of the process; `None` if the system does not report it.
     pub(crate) peak_rss_bytes: Option<u64>,
+    /// Peak of the counted bytes of the process, which memory limits apply to.
+    pub(crate) counted_peak_bytes: Option<u64>,
     pub(crate) frames: usize,
     pub(crate) seed: u64,
     /// Path of the WAV file, or `standard output`.
@@ -48,5 +51,13 @@ impl fmt::Display for Figures {
 
 /// Returns the peak RSS of this process; `None` if the system does not report it.
 pub(crate) fn peak_rss_bytes() -> Option<u64> {
-    pocket_tts::memory::memory_summary().rss_peak_bytes
+    memory::memory_summary().rss_peak_bytes
+}
+
+/// Returns the peak of the heap since the program started, with the mapped weights and the device memory of
+/// now; `None` if the allocator does not count.
+pub(crate) fn counted_peak_bytes() -> Option<u64> {
+    let counted = memory::get_memory_ledger().counted();
+    let heap_bytes = memory::heap()?.stats().peak_bytes;
+    Some(heap_bytes + counted.mapped_bytes + counted.device_bytes)
 }

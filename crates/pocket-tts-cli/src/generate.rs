@@ -13,7 +13,7 @@ use pocket_tts::audio::WavStreamWriter;
 use pocket_tts::{Error, ErrorKind, SpeechStream};
 
 use crate::args::{Cli, GenerateArgs};
-use crate::figures::{Figures, peak_rss_bytes};
+use crate::figures::{Figures, counted_peak_bytes, peak_rss_bytes};
 use crate::output;
 use crate::progress::SpeechBar;
 use crate::speech::Speech;
@@ -69,6 +69,7 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<ExitCode> {
         times_real_time: audio_seconds / elapsed.as_secs_f64(),
         first_audio_ms: first_audio.map(|first| first.as_secs_f64() * 1e3),
         peak_rss_bytes: peak_rss_bytes(),
+        counted_peak_bytes: counted_peak_bytes(),
         frames: stream.progress().frames,
         seed: stream.seed(),
         output: match to_stdout {
@@ -223,6 +224,7 @@ mod tests {
             times_real_time: 1.0,
             first_audio_ms: None,
             peak_rss_bytes: None,
+            counted_peak_bytes: None,
             frames: stream.progress().frames,
             seed: stream.seed(),
             output: "speech.wav".to_owned(),

@@ -6,6 +6,7 @@ mod figures;
 mod generate;
 mod info;
 mod model;
+mod out_of_memory;
 mod output;
 mod plan;
 mod progress;
@@ -45,6 +46,7 @@ const PHASE_TARGETS: [&str; 2] = ["tts_core", "pocket_tts"];
 fn main() -> ExitCode {
     // Cannot fail: this is the global allocator, and no other one was installed.
     let _ = ALLOCATOR.install();
+    out_of_memory::end_with_message(&ALLOCATOR);
     // Every frame reads all weights, so huge pages save TLB misses.
     ALLOCATOR.enable_huge_pages();
     silence_caught_panics();

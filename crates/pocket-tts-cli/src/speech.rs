@@ -29,7 +29,7 @@ impl Speech {
             Some(spec) if args.truncate => model.voice_truncated(spec)?,
             Some(spec) => model.voice(spec)?,
         };
-        let text = model.prepare(&text, &options)?;
+        let text = model.prepare(text, &options)?;
         if options.batch_size.is_none() && !is_played_live {
             // If not even one segment fits, the stream is refused with a sufficient limit.
             if let Ok(best) = get_batch_optimizer(&model).for_prepared(&text) {

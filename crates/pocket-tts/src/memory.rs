@@ -73,6 +73,7 @@ mod runtime;
 mod session;
 mod settings;
 mod summary;
+mod system_limits;
 
 pub use batch_planner::{
     BatchSize, BatchSizeOptimizer, DEFAULT_MODEL_SIZE_MB, Estimate, LimitedBy, MemoryModel, Term,

@@ -326,7 +326,11 @@ impl TtsModel {
     /// # Errors
     ///
     /// The text contains nothing to speak, or a setting is out of range.
-    pub fn prepare(&self, text: &str, options: &GenerateOptions) -> Result<PreparedText> {
+    pub fn prepare(
+        &self,
+        text: impl Into<String>,
+        options: &GenerateOptions,
+    ) -> Result<PreparedText> {
         Ok(self.model().prepare(text, options)?)
     }
 

@@ -20,7 +20,7 @@ impl SpeechText<'_> {
     /// Returns the text, prepared for a model.
     pub(crate) fn prepare(&self, model: &Model, options: &GenerateOptions) -> Result<PreparedText> {
         Ok(match self {
-            Self::Text(text) => model.prepare(text, options)?,
+            Self::Text(text) => model.prepare(*text, options)?,
             Self::Prepared(text) => (*text).clone(),
         })
     }

@@ -16,7 +16,7 @@ use crate::mimi::{MimiDecoder, MimiEncoder};
 use crate::ops::Backend;
 use crate::state::StateMemory;
 use crate::text::{TextOptions, Tokenizer};
-use crate::threads::Threads;
+use crate::threads::{STREAM_THREADS, Threads};
 use crate::voice::VoiceError;
 use crate::weights::{Component, Loader, Weights};
 
@@ -139,6 +139,7 @@ impl Engine {
             options.memory_limit_bytes,
             "loading the model",
             loading_bytes,
+            Threads::planned(options.threads) + STREAM_THREADS,
         )?;
         let device = options.device.open()?;
         let backend = Backend::new(&device);

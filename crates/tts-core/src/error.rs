@@ -84,7 +84,10 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum StreamError {
     /// A thread cannot be started.
-    #[error("cannot start a thread for the {purpose}")]
+    #[error(
+        "cannot start a thread for the {purpose}: raise the system's limits on threads and memory (`ulimit \
+         -u`, `-v` and `-d`)"
+    )]
     Thread {
         /// The purpose of the thread.
         purpose: &'static str,

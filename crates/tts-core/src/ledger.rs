@@ -4,6 +4,7 @@ mod admission;
 mod counted;
 mod error;
 mod reclaim;
+mod system_limit;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,6 +21,8 @@ pub use counted::{Counted, KV_CACHE_TAG};
 pub use error::MemoryError;
 pub use reclaim::Reclaim;
 use reclaim::Reclaimers;
+use system_limit::SystemLimits;
+pub use system_limit::{Limit, LimitOrigin, SystemLimit};
 
 /// Returns the live bytes of the heap; `None` if they are not counted.
 type HeapCounter = dyn Fn() -> Option<u64> + Send + Sync;
@@ -56,6 +59,7 @@ struct Inner {
     /// are set to what the memory limits leave for reservations.
     budget: Budget,
     limit_bytes: Mutex<Option<u64>>,
+    system: SystemLimits,
     /// Held while limits are set and bytes are reserved, but not while memory is reclaimed.
     admission: Mutex<()>,
     reclaimers: Reclaimers,
@@ -88,6 +92,7 @@ impl Ledger {
             prepared: AtomicU64::new(0),
             budget: Budget::new("process", None),
             limit_bytes: Mutex::new(None),
+            system: SystemLimits::default(),
             admission: Mutex::new(()),
             reclaimers: Reclaimers::default(),
         }))
@@ -117,6 +122,42 @@ impl Ledger {
             .limit_bytes
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = limit_bytes;
+    }
+
+    /// Sets the source of the operating system's limits. It gets the number of threads that the work will
+    /// start, and returns the limit with the least room for counted bytes beside these threads. It is called
+    /// when work is admitted or planned, not per frame.
+    ///
+    /// ```
+    /// use tts_core::memory::{Ledger, LimitOrigin, SystemLimit};
+    ///
+    /// let ledger = Ledger::default();
+    /// ledger.set_system_limit(|threads| {
+    ///     Some(SystemLimit {
+    ///         origin: LimitOrigin::Data,
+    ///         limit_bytes: 64 << 20,
+    ///         used_bytes: (24 << 20) + threads as u64 * (2 << 20),
+    ///     })
+    /// });
+    /// let limit = ledger.limit(None).expect("a limit");
+    /// assert!(limit.limit_bytes >= 40 << 20);
+    /// // The limit of the process wins if it is lower.
+    /// ledger.set_limit_bytes(Some(1 << 20));
+    /// assert_eq!(ledger.limit(None).map(|limit| limit.limit_bytes), Some(1 << 20));
+    /// ```
+    pub fn set_system_limit(
+        &self,
+        source: impl Fn(usize) -> Option<SystemLimit> + Send + Sync + 'static,
+    ) {
+        self.0.system.set(Arc::new(source));
+    }
+
+    /// Returns the limit that applies to work that starts now: the lowest of the process's limit, the
+    /// work's own, and what the operating system leaves.
+    #[must_use]
+    pub fn limit(&self, own_limit_bytes: Option<u64>) -> Option<Limit> {
+        let system = self.system_limit(0);
+        self.lowest_limit(own_limit_bytes, system.as_ref())
     }
 
     /// Returns the lower of the process's limit and a request's own.
@@ -182,7 +223,7 @@ impl Ledger {
         sequences: Sequences,
         max_batch_size: u64,
     ) -> Result<Capacity, batch_planner::Error> {
-        let limit_bytes = self.effective_limit_bytes(own_limit_bytes);
+        let limit_bytes = self.limit(own_limit_bytes).map(|limit| limit.limit_bytes);
         MemoryBudget::new(limit_bytes.unwrap_or(u64::MAX), model.clone())
             .with_used(self.needed_bytes())
             .capacity(&[sequences], max_batch_size)
@@ -193,6 +234,23 @@ impl Ledger {
     pub fn add_reclaimer(&self, reclaimer: &Arc<impl Reclaim + 'static>) {
         let reclaimer: Arc<dyn Reclaim> = reclaimer.clone();
         self.0.reclaimers.add(Arc::downgrade(&reclaimer));
+    }
+
+    /// Returns the limit on counted bytes that the operating system's limits leave, beside so many further
+    /// threads.
+    fn system_limit(&self, threads: usize) -> Option<Limit> {
+        self.0.system.limit(self.counted().total(), threads)
+    }
+
+    /// Returns the lowest of the process's limit, a request's own and the system's.
+    fn lowest_limit(&self, own_limit_bytes: Option<u64>, system: Option<&Limit>) -> Option<Limit> {
+        let set = self.effective_limit_bytes(own_limit_bytes);
+        let set = set.map(Limit::set);
+        let limits = [set, system.cloned()];
+        limits
+            .into_iter()
+            .flatten()
+            .min_by_key(|limit| limit.limit_bytes)
     }
 
     /// Bytes that are in use outside of reservations. The state of streams is part of their reservations.

@@ -81,7 +81,9 @@ mod weights;
 /// predictions apply to them.
 pub mod memory {
     pub use crate::components::{VoiceCost, VoiceNeed};
-    pub use crate::ledger::{Counted, KV_CACHE_TAG, Ledger, MemoryError, Reclaim};
+    pub use crate::ledger::{
+        Counted, KV_CACHE_TAG, Ledger, Limit, LimitOrigin, MemoryError, Reclaim, SystemLimit,
+    };
     pub use crate::stream::{StreamCost, StreamNeed};
 }
 

@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::options::{GenerateOptions, VoiceOptions};
 use crate::stream::{Interrupted, SpeechRequest, SpeechStream, StreamCost, collect};
-use crate::text::{PreparedText, SegmentRules};
+use crate::text::{PreparedText, SegmentRules, preparing_bytes};
 use crate::voice::Voice;
 use crate::weights::Directory;
 
@@ -196,23 +196,41 @@ impl Model {
     }
 
     /// Normalizes a text, cuts it into segments and tokenizes them. The options' `max_tokens` and
-    /// `frames_after_eos` apply.
+    /// `frames_after_eos` apply. A `String` is not copied.
     ///
     /// # Errors
     ///
     /// The text contains nothing to speak, or a setting is out of range.
-    pub fn prepare(&self, text: &str, options: &GenerateOptions) -> Result<PreparedText> {
+    pub fn prepare(
+        &self,
+        text: impl Into<String>,
+        options: &GenerateOptions,
+    ) -> Result<PreparedText> {
         options.validate()?;
         let config = self.config();
         let rules = SegmentRules {
-            text: self.engine.text_options.clone(),
             max_tokens: NonZeroUsize::new(options.max_tokens).unwrap_or(NonZeroUsize::MIN),
             frame_rate: config.mimi.frame_rate,
             frames_after_eos: options
                 .frames_after_eos
                 .or(config.model_recommended_frames_after_eos),
         };
-        Ok(PreparedText::new(&self.engine.tokenizer, text, rules)?)
+        let (tokenizer, text_options) = (&self.engine.tokenizer, &self.engine.text_options);
+        Ok(PreparedText::new(
+            tokenizer,
+            text.into(),
+            text_options,
+            rules,
+        )?)
+    }
+
+    /// Returns an upper bound of the bytes that [`Self::prepare`] allocates at any time for a text of
+    /// `text_bytes` bytes, including the text. A prepared text holds
+    /// [`size_bytes`](PreparedText::size_bytes) of it.
+    #[must_use]
+    pub fn preparing_bytes(&self, text_bytes: usize, options: &GenerateOptions) -> u64 {
+        let max_tokens = options.max_tokens;
+        preparing_bytes(&self.engine.tokenizer, text_bytes, max_tokens)
     }
 
     /// Starts generating speech. Each audio chunk is available as soon as it is decoded.

@@ -11,17 +11,19 @@ mod normalize;
 mod prepared;
 mod segment;
 mod sentencepiece;
+mod source;
 mod split;
+mod stream;
 mod stretch;
 mod tokenizer;
 mod unicode;
 
 pub use error::TextError;
 pub use normalize::{NormalizedText, TextOptions, normalize};
-pub(crate) use prepared::SegmentRules;
 #[cfg(test)]
 pub(crate) use prepared::max_frames;
 pub use prepared::{CUT_AT_ONCE_BYTES, PreparedText, Segment, SegmentSize, Segments};
+pub(crate) use prepared::{SegmentRules, preparing_bytes};
 pub use segment::{CutStretches, SegmentText, SegmentTexts, segment_text};
 pub use tokenizer::{Tokenizer, TokenizerFormat};
 

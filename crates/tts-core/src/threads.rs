@@ -1,6 +1,7 @@
 //! Thread pools for computation.
 
 use std::io;
+use std::num::NonZero;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -10,6 +11,9 @@ const MAX_THREADS: usize = 1024;
 /// Size of the prepared weights below which one thread computes a frame faster than several: sharing a
 /// small product with another thread takes longer than computing it.
 const SINGLE_THREAD_BELOW_BYTES: usize = 64 << 20;
+
+/// Threads of a stream besides those of its model: a generator and a decoder.
+pub(crate) const STREAM_THREADS: usize = 2;
 
 /// An error of the thread pools.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +26,10 @@ pub enum ThreadsError {
         count: usize,
     },
     /// The system cannot start a thread.
-    #[error("cannot start the compute threads")]
+    #[error(
+        "cannot start the compute threads: use fewer threads, or raise the system's limits on threads and \
+         memory (`ulimit -u`, `-v` and `-d`)"
+    )]
     Start(#[source] io::Error),
 }
 
@@ -37,6 +44,12 @@ pub(crate) struct Threads {
 }
 
 impl Threads {
+    /// Returns an upper bound of the threads that [`Self::start`] and [`Self::adapt_to`] start.
+    pub(crate) fn planned(count: Option<usize>) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
+        count.unwrap_or_else(cores).min(MAX_THREADS) + 2
+    }
+
     /// Starts `count` threads; one per available core if `None`.
     ///
     /// # Errors
@@ -92,5 +105,6 @@ fn pool(count: usize, name: &'static str) -> Result<ThreadPool, ThreadsError> {
         .num_threads(count)
         .thread_name(move |index| format!("{name}-{index}"))
         .build()
-        .map_err(|error| ThreadsError::Start(io::Error::other(error)))
+        // The message of rayon's error is that of its source.
+        .map_err(|error| ThreadsError::Start(io::Error::other(error.to_string())))
 }

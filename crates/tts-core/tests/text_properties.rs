@@ -5,9 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use tts_core::GenerateOptions;
 use tts_core::text::{
-    SegmentTexts, TextError, TextOptions, Tokenizer, TokenizerFormat, normalize, segment_text,
+    SegmentTexts, TextError, TextOptions, Tokenizer, TokenizerFormat, segment_text,
 };
+
+mod support;
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
 const MODELS: [&str; 4] = [
@@ -67,6 +70,40 @@ proptest! {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn segments_lose_no_letter_or_digit(
+        words in prop::collection::vec("[a-z]{1,9}[.,;:!?]{0,2}|[A-Z0-9]{1,6}|[\u{e9}\u{4f60}]{1,4}|[a-z]{1,60}", 1..60),
+        max_tokens in 2_usize..60,
+    ) {
+        let text = words.join(" ");
+        let spoken = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).collect::<String>();
+        for model in &MODELS[..2] {
+            let tokenizer = load(model);
+            let segments: Vec<String> = segment(&tokenizer, &text, max_tokens)
+                .map(|segment| segment.unwrap().text)
+                .collect();
+            prop_assert_eq!(spoken(&segments.concat()), spoken(&text));
+        }
+    }
+
+    #[test]
+    fn prepared_segments_of_any_text_are_bounded(
+        text in any::<String>(),
+        unit in "\\PC{1,20}",
+        max_tokens in 1_usize..60,
+    ) {
+        /// Tokens that normalization can add, and those that a text can have more on its own.
+        const EXTRA_TOKENS: usize = 24;
+        thread_local! {
+            static MODEL: tts_core::Model = support::model("lsd").0;
+        }
+        let options = GenerateOptions::default().with_max_tokens(max_tokens);
+        let prepared = MODEL.with(|model| model.prepare(format!("a{text}{}", unit.repeat(40)), &options));
+        for segment in prepared.unwrap().segments().unwrap() {
+            prop_assert!(segment.unwrap().tokens.len() <= max_tokens + EXTRA_TOKENS);
         }
     }
 

@@ -19,9 +19,9 @@ const ORDER: &[&str] = &[
     // Ground.
     "traced",
     "cancel",
+    "threads",
     "ledger",
     "device",
-    "threads",
     "noise",
     "output_file",
     // Operations and state.

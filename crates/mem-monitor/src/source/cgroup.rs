@@ -29,6 +29,8 @@ struct Files {
     high: Option<&'static str>,
     /// The key in `memory.stat` of the page cache that the kernel can drop at once.
     droppable: &'static str,
+    /// The key of the page cache that is in use, which the kernel drops before it kills a process.
+    reclaimable: &'static str,
 }
 
 #[cfg(target_os = "linux")]
@@ -38,6 +40,7 @@ const V1: Files = Files {
     max: "memory.limit_in_bytes",
     high: None,
     droppable: "total_inactive_file",
+    reclaimable: "total_active_file",
 };
 
 const V2: Files = Files {
@@ -46,6 +49,7 @@ const V2: Files = Files {
     max: "memory.max",
     high: Some("memory.high"),
     droppable: "inactive_file",
+    reclaimable: "active_file",
 };
 
 /// Charge, peak and limits of the process's control group.
@@ -84,6 +88,48 @@ impl CgroupSource {
             (&V2, Vec::new())
         };
         Self { files, levels }
+    }
+
+    /// Returns the limit of the group or of an ancestor that leaves the least room, and the memory
+    /// charged against it that is not page cache. The kernel reclaims page cache before it kills a process
+    /// of the group.
+    ///
+    /// ```
+    /// use mem_monitor::CgroupSource;
+    ///
+    /// if let Some(limit) = CgroupSource::new("/").tightest_limit() {
+    ///     println!("{}: {:?} bytes are left", limit.origin, limit.headroom_bytes());
+    /// }
+    /// ```
+    pub fn tightest_limit(&self) -> Option<Limit> {
+        let limits = self.levels.iter().flat_map(|level| {
+            let used_bytes = self.unreclaimable(level);
+            let limit = |bytes: Option<u64>, file: &str, origin: fn(Arc<Path>) -> LimitOrigin| {
+                Some(Limit {
+                    limit_bytes: bytes?,
+                    used_bytes,
+                    origin: origin(level.shown.join(file).into()),
+                })
+            };
+            let max = limit(self.max(level), self.files.max, LimitOrigin::CgroupMax);
+            let high = self.files.high.and_then(|file| {
+                let bytes = number(&level.folder.join(file));
+                limit(bytes, file, LimitOrigin::CgroupHigh)
+            });
+            [max, high].into_iter().flatten()
+        });
+        limits
+            .filter(|limit| limit.used_bytes.is_some())
+            .min_by_key(Limit::headroom_bytes)
+    }
+
+    /// Returns the charge minus the page cache.
+    fn unreclaimable(&self, level: &Level) -> Option<u64> {
+        let current = number(&level.folder.join(self.files.current))?;
+        let stat = text(level.folder.join("memory.stat")).unwrap_or_default();
+        let keys = [self.files.droppable, self.files.reclaimable];
+        let cached = keys.into_iter().filter_map(|key| keyed(&stat, key));
+        Some(current.saturating_sub(cached.sum()))
     }
 
     /// Returns the smallest limit and its level.

@@ -8,5 +8,6 @@ mod memory;
 mod output;
 mod profile;
 mod support;
+mod system_limits;
 mod text;
 mod voices;

@@ -1,13 +1,11 @@
 //! The choice of a batch size.
 
 use batch_planner::{BatchSize, BatchSizeOptimizer, Estimate, Term};
-use mem_monitor::{Limit, LimitOrigin};
 use tts_core::memory::StreamNeed;
 use tts_core::text::SegmentSize;
 use tts_core::{GenerateOptions, Model, PreparedText};
 
 use super::context::context_limit_bytes;
-use super::runtime::get_memory_monitor;
 use crate::error::Result;
 use crate::speech::SpeechText;
 
@@ -24,9 +22,8 @@ const LARGE_MODEL_BYTES: usize = 64 << 20;
 /// Chooses batch sizes for a model within the current limit.
 ///
 /// Its memory model consists of the model's dimensions and of the memory in use when the optimizer is made.
-/// The limit is the smaller of the context's
-/// ([`memory_efficient_context`](super::memory_efficient_context)) and the monitor's effective limit, which
-/// is the limit of a control group or the free memory of the machine.
+/// The limit is the lowest of the context's ([`memory_efficient_context`](super::memory_efficient_context))
+/// and of what the operating system leaves: a control group, a resource limit or the machine's memory.
 ///
 /// ```
 /// # #[cfg(feature = "builtin-voice")] {
@@ -57,22 +54,10 @@ pub fn get_batch_optimizer(model: &impl AsRef<Model>) -> BatchOptimizer {
 
 impl BatchOptimizer {
     fn new(model: &Model) -> Self {
-        let ledger = model.ledger();
-        let context = ledger.effective_limit_bytes(context_limit_bytes());
-        let monitor = get_memory_monitor();
-        let sample = monitor.latest().unwrap_or_else(|| monitor.sample());
-        // Other processes use memory of the control group or machine too, so only the headroom is
-        // available. The ledger has the configured limit, which applies to counted bytes.
-        let limits = sample.limits.iter();
-        let headroom = limits
-            .filter(|limit| !matches!(limit.origin, LimitOrigin::Configured(_)))
-            .filter_map(Limit::headroom_bytes)
-            .min();
-        let effective = headroom.map(|bytes| ledger.needed_bytes().saturating_add(bytes));
-        let limits = [context, effective];
+        let limit = model.ledger().limit(context_limit_bytes());
         Self {
             model: model.clone(),
-            limit_bytes: limits.into_iter().flatten().min(),
+            limit_bytes: limit.map(|limit| limit.limit_bytes),
         }
     }
 

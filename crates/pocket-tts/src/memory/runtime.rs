@@ -10,6 +10,7 @@ use tts_core::memory::Ledger;
 
 use super::categories;
 use super::models::{LoadedModel, ModelRegistry};
+use super::system_limits::SystemLimits;
 
 /// The memory system of the process.
 struct Runtime {
@@ -31,6 +32,8 @@ impl Runtime {
         let ledger = Ledger::default();
         let models = Arc::new(ModelRegistry::default());
         ledger.add_reclaimer(&models);
+        let system = SystemLimits::new("/");
+        ledger.set_system_limit(move |threads| system.tightest(threads));
         let device = |read: fn(&DeviceMemory) -> u64| {
             let pool = ledger.pool().clone();
             move || {

@@ -1,7 +1,8 @@
 //! The allocator and its settings.
 
-use std::alloc::{GlobalAlloc, System};
+use std::alloc::{GlobalAlloc, Layout, System};
 use std::fmt;
+use std::sync::OnceLock;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
@@ -33,8 +34,8 @@ const DEFAULT_CAPACITY_BYTES: u64 = 64 << 20;
 /// - Blocks of up to 4 KiB are always allocated with `A::alloc`; `alloc_zeroed` clears them and a
 ///   growing `realloc` copies them. glibc's `malloc` and `free` have a cache per thread, which its
 ///   `calloc` (before 2.41) and `realloc` do not use.
-/// - If `A` fails to serve a large request, all idle blocks are released and the request is
-///   repeated once.
+/// - If `A` fails to serve a request, all idle blocks are released and the request is repeated
+///   once. If it fails again, a [hook](PoolAllocator::set_out_of_memory_hook) runs.
 ///
 /// The allocator takes no lock, starts no thread, runs no user code and never panics, so neither
 /// `fork` nor the end of a thread can block it. After a `fork`, the child process loses at most the
@@ -71,6 +72,7 @@ pub struct PoolAllocator<A: GlobalAlloc + ?Sized = System> {
     soft_limit: AtomicU64,
     collect: Option<fn()>,
     pub(super) huge_pages: AtomicBool,
+    pub(super) out_of_memory: OnceLock<fn(Layout)>,
     /// The last field, so that it may be unsized.
     pub(super) inner: A,
 }
@@ -111,6 +113,7 @@ impl<A: GlobalAlloc> PoolAllocator<A> {
             soft_limit: AtomicU64::new(u64::MAX),
             collect: None,
             huge_pages: AtomicBool::new(false),
+            out_of_memory: OnceLock::new(),
             inner,
         }
     }
@@ -144,6 +147,26 @@ impl<A: GlobalAlloc> PoolAllocator<A> {
 }
 
 impl<A: GlobalAlloc + ?Sized> PoolAllocator<A> {
+    /// Sets a function that runs when a request cannot be served, before the null pointer is returned,
+    /// which ends most programs with an abort. It runs on the thread of the request and must not
+    /// allocate. It can end the process in another way; if it returns, the request fails as usual.
+    ///
+    /// It also runs for requests whose failure is not fatal, such as
+    /// [`Vec::try_reserve`]. Returns `false` if a function is set already; the first one stays.
+    ///
+    /// ```
+    /// use tensor_pool::PoolAllocator;
+    ///
+    /// static ALLOCATOR: PoolAllocator = PoolAllocator::new();
+    ///
+    /// assert!(ALLOCATOR.set_out_of_memory_hook(|_| std::process::exit(1)));
+    /// assert!(!ALLOCATOR.set_out_of_memory_hook(|_| ()), "one is set already");
+    /// ```
+    #[must_use = "`false` means that another function is set already"]
+    pub fn set_out_of_memory_hook(&self, hook: fn(Layout)) -> bool {
+        self.out_of_memory.set(hook).is_ok()
+    }
+
     /// Limits the retained bytes. If more are retained now, the excess is released immediately, as
     /// by [`trim`](Self::trim).
     ///

@@ -97,7 +97,11 @@ unsafe impl<A: GlobalAlloc + ?Sized> GlobalAlloc for PoolAllocator<A> {
         }
         // SAFETY: as for this function.
         let block = unsafe { self.inner.alloc(layout) };
-        if block.is_null() || self.counts.grew(1, layout.size()) {
+        if block.is_null() {
+            // SAFETY: as for this function.
+            return unsafe { self.alloc_again(layout, Content::Any) };
+        }
+        if self.counts.grew(1, layout.size()) {
             return block;
         }
         self.finish_grew(block, 1, layout.size())
@@ -111,7 +115,11 @@ unsafe impl<A: GlobalAlloc + ?Sized> GlobalAlloc for PoolAllocator<A> {
         }
         // SAFETY: as for this function.
         let block = unsafe { self.small_zeroed(layout) };
-        if block.is_null() || self.counts.grew(1, layout.size()) {
+        if block.is_null() {
+            // SAFETY: as for this function.
+            return unsafe { self.alloc_again(layout, Content::Zeros) };
+        }
+        if self.counts.grew(1, layout.size()) {
             return block;
         }
         self.finish_grew(block, 1, layout.size())
@@ -140,9 +148,17 @@ unsafe impl<A: GlobalAlloc + ?Sized> GlobalAlloc for PoolAllocator<A> {
             return unsafe { self.realloc_large(block, layout, new_size) };
         }
         // SAFETY: as for this function; both sizes are small.
-        let moved = unsafe { self.small_resized(block, layout, new_size) };
+        let mut moved = unsafe { self.small_resized(block, layout, new_size) };
         if moved.is_null() {
-            return moved;
+            // SAFETY: as above; after a failure the block is unchanged.
+            let resize = || unsafe { self.small_resized(block, layout, new_size) };
+            // SAFETY: the caller guarantees that the new size does not overflow when rounded up to
+            // `align`.
+            let wanted = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
+            moved = self.again(wanted, resize);
+            if moved.is_null() {
+                return moved;
+            }
         }
         if new_size >= layout.size() {
             let bytes = new_size - layout.size();
@@ -269,10 +285,50 @@ impl<A: GlobalAlloc + ?Sized> PoolAllocator<A> {
             // SAFETY: as above.
             Content::Zeros => unsafe { self.small_zeroed(layout) },
         };
+        if block.is_null() {
+            // SAFETY: as above.
+            return unsafe { self.alloc_again(layout, content) };
+        }
+        if self.counts.grew(1, layout.size()) {
+            return block;
+        }
+        self.finish_grew(block, 1, layout.size())
+    }
+
+    /// Repeats a small request that failed, and counts it.
+    ///
+    /// # Safety
+    /// As [`GlobalAlloc::alloc`].
+    #[cold]
+    #[inline(never)]
+    unsafe fn alloc_again(&self, layout: Layout, content: Content) -> *mut u8 {
+        let block = self.again(layout, || match content {
+            // SAFETY: as for this function.
+            Content::Any => unsafe { self.inner.alloc(layout) },
+            // SAFETY: as for this function.
+            Content::Zeros => unsafe { self.small_zeroed(layout) },
+        });
         if block.is_null() || self.counts.grew(1, layout.size()) {
             return block;
         }
         self.finish_grew(block, 1, layout.size())
+    }
+
+    /// Repeats a failed request after all idle blocks were released. If it fails again, runs the
+    /// program's hook.
+    #[cold]
+    #[inline(never)]
+    fn again(&self, layout: Layout, request: impl Fn() -> *mut u8) -> *mut u8 {
+        if self.release_excess(|| 0) > 0 {
+            let block = request();
+            if !block.is_null() {
+                return block;
+            }
+        }
+        if let Some(hook) = self.out_of_memory.get() {
+            hook(layout);
+        }
+        ptr::null_mut()
     }
 
     /// # Safety
@@ -302,7 +358,7 @@ impl<A: GlobalAlloc + ?Sized> PoolAllocator<A> {
             None => {
                 self.seals.record(size, self.counts.id());
                 let wanted = route.layout();
-                let block = self.request(|| match content {
+                let block = self.request(wanted, || match content {
                     // SAFETY: the size is not 0, as it is at least `SMALLEST`.
                     Content::Any => unsafe { self.inner.alloc(wanted) },
                     // SAFETY: as above.
@@ -329,10 +385,10 @@ impl<A: GlobalAlloc + ?Sized> PoolAllocator<A> {
 
     /// Requests a block from the inner allocator. If that fails, releases all idle blocks and tries
     /// once more.
-    fn request(&self, allocate: impl Fn() -> *mut u8) -> *mut u8 {
+    fn request(&self, layout: Layout, allocate: impl Fn() -> *mut u8) -> *mut u8 {
         let block = allocate();
-        if block.is_null() && self.release_excess(|| 0) > 0 {
-            return allocate();
+        if block.is_null() {
+            return self.again(layout, allocate);
         }
         block
     }
@@ -388,7 +444,7 @@ impl<A: GlobalAlloc + ?Sized> PoolAllocator<A> {
                     self.seals.record(new_size, self.counts.id());
                     // SAFETY: the block came from `inner` with `old`'s layout, and `new`'s, which
                     // has the same alignment, is valid and not of size 0.
-                    let moved = self.request(|| unsafe {
+                    let moved = self.request(new.layout(), || unsafe {
                         self.inner.realloc(block, old.layout(), new.layout().size())
                     });
                     if !moved.is_null() {

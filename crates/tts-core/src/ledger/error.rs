@@ -2,6 +2,8 @@
 
 use bytesize::ByteSize;
 
+use super::Limit;
+
 const MIB: u64 = 1 << 20;
 
 /// Growth of the program's other memory, in allocations too small to plan, that may happen before the
@@ -17,19 +19,18 @@ pub enum MemoryError {
     State(#[from] tensor_pool::Error),
     /// A limit leaves no room for a model, or for one segment of a text.
     #[error(
-        "{what} needs up to {} of memory, including {} already in use, and the limit is {}: {} too little; \
-         a limit of {} MB is sufficient",
+        "{what} needs up to {} of memory, including {} already in use, and the limit is {limit}: {} too \
+         little; {}",
         ByteSize::b(*needed_bytes),
         ByteSize::b(*present_bytes),
-        ByteSize::b(*limit_bytes),
-        ByteSize::b(needed_bytes.saturating_sub(*limit_bytes)),
-        sufficient_mb(*needed_bytes)
+        ByteSize::b(limit.shortfall_bytes(*needed_bytes)),
+        limit.remedy(*needed_bytes, DRIFT_BYTES)
     )]
     LimitTooLow {
         /// What does not fit.
         what: &'static str,
-        /// The limit.
-        limit_bytes: u64,
+        /// The limit, and where it comes from.
+        limit: Limit,
         /// The maximum that the process would use.
         needed_bytes: u64,
         /// What the process uses already.
@@ -58,16 +59,17 @@ pub enum MemoryError {
 }
 
 impl MemoryError {
-    /// Returns a limit in MB (1,048,576 bytes) that is sufficient, for [`Self::LimitTooLow`].
+    /// Returns a limit in MB (1,048,576 bytes) that is sufficient, for [`Self::LimitTooLow`] of a limit
+    /// that was set. A limit of the operating system is in other terms, which the message gives.
     #[must_use]
     pub fn sufficient_limit_mb(&self) -> Option<u64> {
         match self {
-            Self::LimitTooLow { needed_bytes, .. } => Some(sufficient_mb(*needed_bytes)),
+            Self::LimitTooLow {
+                needed_bytes,
+                limit: Limit { system: None, .. },
+                ..
+            } => Some(needed_bytes.saturating_add(DRIFT_BYTES).div_ceil(MIB)),
             _ => None,
         }
     }
-}
-
-fn sufficient_mb(needed_bytes: u64) -> u64 {
-    needed_bytes.saturating_add(DRIFT_BYTES).div_ceil(MIB)
 }

@@ -13,6 +13,10 @@ use crate::text::sentencepiece::CharsMap;
 /// and few enough that the first segment of a long text is available early.
 const STRETCH_BYTES: usize = 512;
 
+/// Bytes that the library encodes per call at most. A longer word, or a longer text if words are not
+/// independent, is encoded in parts of this size, so that memory does not depend on the text.
+const MAX_STRETCH_BYTES: usize = 4 << 10;
+
 /// A tokenizer read from a `tokenizer.json`.
 #[derive(Debug)]
 pub(super) struct JsonTokenizer {
@@ -21,7 +25,15 @@ pub(super) struct JsonTokenizer {
     /// The character that represents a space, if a text may be cut before it (or before a space) and
     /// the pieces encoded independently.
     word_start: Option<char>,
+    longest_token_bytes: usize,
     fallback: Fallback,
+}
+
+/// The position up to which a text has been encoded.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    pub(super) offset: usize,
+    has_begun: bool,
 }
 
 /// How a tokenizer encodes characters that its vocabulary lacks.
@@ -61,6 +73,10 @@ impl Fallback {
 }
 
 impl JsonTokenizer {
+    /// An upper bound of the bytes that the library takes during one call: measured at up to 190 for each
+    /// byte of its input.
+    pub(super) const SCRATCH_BYTES: usize = 200 * MAX_STRETCH_BYTES;
+
     pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         let not_a_tokenizer = |error| {
             format!("it is not a `tokenizer.json` of the Hugging Face tokenizers library ({error})")
@@ -71,7 +87,12 @@ impl JsonTokenizer {
             check_charsmaps(normalizer)?;
         }
         let model = file.get("model").map_or(Value::Null, model_settings);
-        let inner: tokenizers::Tokenizer = serde_json::from_value(file).map_err(not_a_tokenizer)?;
+        let mut inner: tokenizers::Tokenizer =
+            serde_json::from_value(file).map_err(not_a_tokenizer)?;
+        // The library would retain up to 10,000 words.
+        let mut uncached = inner.get_model().clone();
+        uncached.resize_cache(0);
+        inner.with_model(uncached);
         if inner.get_padding().is_some() || inner.get_truncation().is_some() {
             return Err(
                 "it sets `padding` or `truncation`, which would change the spoken text; set both to \
@@ -84,52 +105,80 @@ impl JsonTokenizer {
             return Err("its vocabulary is empty; at least one token is needed".to_owned());
         }
         let word_start = word_start(&inner);
+        let ids = 0..u32::try_from(vocab_size).unwrap_or(u32::MAX);
+        let longest_token_bytes = ids.filter_map(|id| Some(inner.id_to_token(id)?.len()));
+        let longest_token_bytes = longest_token_bytes.max().unwrap_or_default();
         Ok(Self {
             fallback: Fallback::new(&inner, &model),
             inner,
             vocab_size,
             word_start,
+            longest_token_bytes,
         })
+    }
+
+    pub(super) fn longest_token_bytes(&self) -> usize {
+        self.longest_token_bytes
     }
 
     pub(super) fn vocab_size(&self) -> usize {
         self.vocab_size
     }
 
-    /// Appends the ids of the next stretch of `text`, which begins at byte `offset`, and advances
-    /// `offset` to its end; returns `false` at the end of the text.
+    /// Appends the ids of the next stretch of `text` and advances to its end; returns `false` at the end of
+    /// the text. A text that is not complete has more than [`MAX_STRETCH_BYTES`] after its offset.
     pub(super) fn advance(
         &self,
         text: &str,
-        offset: &mut usize,
+        is_complete: bool,
+        progress: &mut Progress,
         ids: &mut Vec<u32>,
     ) -> Result<bool, String> {
-        if *offset > 0 && *offset >= text.len() {
-            return Ok(false);
+        let offset = progress.offset;
+        if std::mem::replace(&mut progress.has_begun, true) && offset >= text.len() {
+            return Ok(!is_complete);
         }
-        let end = self.stretch_end(text, *offset);
+        let end = self.stretch_end(text, offset);
         let encoding = self
             .inner
-            .encode_fast(&text[*offset..end], true)
+            .encode_fast(&text[offset..end], true)
             .map_err(|error| error.to_string())?;
         ids.extend_from_slice(encoding.get_ids());
-        *offset = end;
-        Ok(end < text.len())
+        progress.offset = end;
+        Ok(end < text.len() || !is_complete)
     }
 
     /// Returns the end of the stretch that begins at byte `start`: the next start of a word, or the end
     /// of the text.
     fn stretch_end(&self, text: &str, start: usize) -> usize {
-        let Some(word_start) = self.word_start else {
-            return text.len();
+        let boundary = |byte: usize| {
+            let boundaries = (0..=byte.min(text.len())).rev();
+            boundaries
+                .into_iter()
+                .find(|&byte| text.is_char_boundary(byte))
+                .unwrap_or_default()
         };
-        let from = text.len().min(start + STRETCH_BYTES);
-        let from = (from..=text.len())
-            .find(|&byte| text.is_char_boundary(byte))
-            .unwrap_or(text.len());
-        text[from..]
-            .find([' ', word_start])
-            .map_or(text.len(), |found| from + found)
+        let end = boundary(start + MAX_STRETCH_BYTES);
+        match self.word_start {
+            Some(word_start) => {
+                let from = boundary(start + STRETCH_BYTES);
+                let found = text[from..end].find([' ', word_start]);
+                found.map_or(end, |found| from + found)
+            }
+            None if end == text.len() => end,
+            None => match text[start..end].rfind(' ') {
+                Some(found) if found > 0 => start + found,
+                _ => end,
+            },
+        }
+    }
+
+    /// Whether the token begins with the mark of a space.
+    pub(super) fn begins_word(&self, id: u32) -> bool {
+        let token = self.inner.id_to_token(id);
+        // The marks of SentencePiece and of byte-level tokenizers.
+        let marks = ['\u{2581}', '\u{120}', ' '];
+        token.is_some_and(|token| token.starts_with(marks))
     }
 
     /// Whether `ids` are certain to express every character of their text.

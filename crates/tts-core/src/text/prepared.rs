@@ -1,5 +1,7 @@
 //! Texts that are normalized, cut into segments and tokenized for one model.
 
+mod memory;
+
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -8,12 +10,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::text::error::{Result, TextError};
 use crate::text::normalize::{TextOptions, normalize};
 use crate::text::segment::{CutStretches, SegmentText, SegmentTexts};
+use crate::text::source::SourceText;
 use crate::text::tokenizer::{Tokenizer, distinct};
-use crate::text::unicode::strip;
+pub(crate) use memory::preparing_bytes;
 
-/// Longest text, in bytes, that is cut when it is prepared. About an hour of speech: cutting it takes
-/// a few milliseconds, and its tokens take at most 256 KiB.
+/// Longest text, in bytes, that is cut when it is prepared. About an hour of speech, which is cut in a few
+/// milliseconds.
 pub const CUT_AT_ONCE_BYTES: usize = 64 << 10;
+
+/// Bytes that the segments of such a text take at most. A text with more, which consists of unusual
+/// characters or very short segments, is cut on demand.
+const STORED_BYTES: u64 = 512 << 10;
 
 /// Tokens of a segment in addition to the maximum: up to 8 that its text can have more on its own than in
 /// its context, eight spaces, a full stop, and the pieces of a first word that is split differently after
@@ -83,7 +90,6 @@ impl Segment {
 /// How a model and its caller cut and bound the segments of a text.
 #[derive(Clone, Debug)]
 pub(crate) struct SegmentRules {
-    pub(crate) text: TextOptions,
     /// Maximum tokens of a segment.
     pub(crate) max_tokens: NonZeroUsize,
     pub(crate) frame_rate: f64,
@@ -96,7 +102,11 @@ pub(crate) struct SegmentRules {
 ///
 /// Texts of up to [`CUT_AT_ONCE_BYTES`] are cut during preparation. Their segments are stored, so
 /// predictions of their memory are exact. Longer texts are cut on demand, so the first segment is
-/// available without delay. Their predictions assume the largest segment that can occur.
+/// available without delay. Their predictions assume the largest segment that can occur. The same
+/// holds for a shorter text whose segments take more than 512 KiB.
+///
+/// The text is held once, as it was given, and normalized while it is cut. See [`Self::size_bytes`] and
+/// [`Self::cutting_bytes`] for the memory.
 ///
 /// Memory does not depend on the punctuation: no segment has more than `max_tokens` tokens and 24 that
 /// its normalization can add. A stretch without any of `.!?,;:` that is longer is cut at spaces, and a
@@ -108,8 +118,7 @@ pub struct PreparedText {
 }
 
 struct Inner {
-    /// The normalized text.
-    text: Arc<str>,
+    text: Arc<SourceText>,
     tokenizer: Arc<Tokenizer>,
     rules: SegmentRules,
     /// All segments; `None` if the text is cut on demand.
@@ -120,14 +129,15 @@ struct Inner {
 }
 
 impl PreparedText {
-    pub(crate) fn new(tokenizer: &Arc<Tokenizer>, text: &str, rules: SegmentRules) -> Result<Self> {
-        // Models generate unintelligible speech for emoji or punctuation alone.
-        if !text.chars().any(char::is_alphanumeric) {
-            return Err(TextError::Empty);
-        }
+    pub(crate) fn new(
+        tokenizer: &Arc<Tokenizer>,
+        text: String,
+        options: &TextOptions,
+        rules: SegmentRules,
+    ) -> Result<Self> {
         let prepared = Self {
             inner: Arc::new(Inner {
-                text: strip(&normalize(text, &rules.text)?.text).into(),
+                text: Arc::new(SourceText::new(text, options.clone())?),
                 tokenizer: tokenizer.clone(),
                 rules,
                 segments: None,
@@ -136,7 +146,10 @@ impl PreparedText {
             }),
         };
         match prepared.inner.text.len() {
-            ..=CUT_AT_ONCE_BYTES => prepared.cut(),
+            ..=CUT_AT_ONCE_BYTES => {
+                let cut = prepared.cut_within(STORED_BYTES)?;
+                Ok(cut.unwrap_or(prepared))
+            }
             _ => Ok(prepared),
         }
     }
@@ -147,20 +160,32 @@ impl PreparedText {
     ///
     /// The text contains nothing to speak, or the tokenizer fails.
     pub fn cut(&self) -> Result<Self> {
+        let cut = self.cut_within(u64::MAX)?;
+        Ok(cut.unwrap_or_else(|| self.clone()))
+    }
+
+    /// Returns the text with all of its segments cut; `None` if they take more than this many bytes.
+    fn cut_within(&self, bytes: u64) -> Result<Option<Self>> {
         if self.inner.segments.is_some() {
-            return Ok(self.clone());
+            return Ok(Some(self.clone()));
         }
         let inner = &self.inner;
-        let mut texts = inner.texts()?;
-        let segments = texts
-            .by_ref()
-            .map(|text| inner.segment(text?))
-            .collect::<Result<_>>()?;
-        let cut_stretches = texts.cut_stretches().clone();
+        let mut cutter = OnDemand::new(inner)?;
+        let mut segments = Vec::new();
+        let mut size_bytes = 0;
+        while let Some(segment) = cutter.next(inner).transpose()? {
+            size_bytes += segment.size_bytes();
+            if size_bytes > bytes {
+                return Ok(None);
+            }
+            segments.push(segment);
+        }
+        segments.shrink_to_fit();
+        let cut_stretches = cutter.texts.cut_stretches().clone();
         if cut_stretches.count > 0 {
             inner.warn_once(Some(cut_stretches.count), &cut_stretches.first);
         }
-        Ok(Self {
+        Ok(Some(Self {
             inner: Arc::new(Inner {
                 text: inner.text.clone(),
                 tokenizer: inner.tokenizer.clone(),
@@ -169,13 +194,7 @@ impl PreparedText {
                 cut_stretches,
                 has_warned: AtomicBool::new(true),
             }),
-        })
-    }
-
-    /// Returns the normalized text.
-    #[must_use]
-    pub fn text(&self) -> &str {
-        &self.inner.text
+        }))
     }
 
     /// Returns the segments in order: stored ones, or each cut on demand.
@@ -187,7 +206,7 @@ impl PreparedText {
     pub fn segments(&self) -> Result<Segments> {
         let source = match self.inner.segments {
             Some(_) => Source::Stored { next: 0 },
-            None => Source::OnDemand(Box::new(self.inner.texts()?)),
+            None => Source::OnDemand(Box::new(OnDemand::new(&self.inner)?)),
         };
         Ok(Segments {
             text: self.clone(),
@@ -254,11 +273,6 @@ impl SegmentRules {
 }
 
 impl Inner {
-    fn texts(&self) -> Result<SegmentTexts> {
-        let rules = &self.rules;
-        SegmentTexts::new(self.tokenizer.clone(), self.text.clone(), rules.max_tokens)
-    }
-
     /// Logs, once for the text, that stretches were cut; their number is known if all of it was cut.
     fn warn_once(&self, stretches: Option<usize>, first: &str) {
         if self.has_warned.swap(true, Ordering::Relaxed) {
@@ -282,7 +296,7 @@ impl Inner {
 
     fn segment(&self, segment: SegmentText) -> Result<Segment> {
         let rules = &self.rules;
-        let mut normalized = normalize(&segment.text, &rules.text)?;
+        let mut normalized = normalize(&segment.text, self.text.options())?;
         let mut tokens = match normalized.text == segment.text {
             true => segment.tokens,
             false => {
@@ -332,7 +346,48 @@ pub struct Segments {
 #[derive(Debug)]
 enum Source {
     Stored { next: usize },
-    OnDemand(Box<SegmentTexts>),
+    OnDemand(Box<OnDemand>),
+}
+
+/// Cuts the segments of a text one by one.
+#[derive(Debug)]
+struct OnDemand {
+    texts: SegmentTexts,
+    has_yielded: bool,
+    has_ended: bool,
+}
+
+impl OnDemand {
+    fn new(inner: &Inner) -> Result<Self> {
+        let max_tokens = inner.rules.max_tokens;
+        Ok(Self {
+            texts: SegmentTexts::new(inner.tokenizer.clone(), inner.text.clone(), max_tokens)?,
+            has_yielded: false,
+            has_ended: false,
+        })
+    }
+
+    /// Returns the next segment. A segment that only has characters that normalization deletes is skipped.
+    fn next(&mut self, inner: &Inner) -> Option<Result<Segment>> {
+        while !self.has_ended {
+            let Some(text) = self.texts.next() else {
+                break;
+            };
+            match text.and_then(|text| inner.segment(text)) {
+                Ok(segment) => {
+                    self.has_yielded = true;
+                    return Some(Ok(segment));
+                }
+                Err(TextError::Empty) => {}
+                Err(error) => {
+                    self.has_ended = true;
+                    return Some(Err(error));
+                }
+            }
+        }
+        let is_empty = !std::mem::replace(&mut self.has_ended, true) && !self.has_yielded;
+        is_empty.then_some(Err(TextError::Empty))
+    }
 }
 
 impl Iterator for Segments {
@@ -346,10 +401,10 @@ impl Iterator for Segments {
                 *next += 1;
                 Some(Ok(segment.clone()))
             }
-            Source::OnDemand(texts) => {
-                let segment = texts.next()?.and_then(|text| inner.segment(text));
+            Source::OnDemand(cutter) => {
+                let segment = cutter.next(inner)?;
                 if matches!(&segment, Ok(segment) if segment.in_cut_stretch) {
-                    inner.warn_once(None, &texts.cut_stretches().first);
+                    inner.warn_once(None, &cutter.texts.cut_stretches().first);
                 }
                 Some(segment)
             }
@@ -370,12 +425,16 @@ mod tests {
 
     fn prepare(file: &str, text: &str) -> PreparedText {
         let rules = SegmentRules {
-            text: TextOptions::default(),
             max_tokens: NonZeroUsize::new(50).unwrap(),
             frame_rate: 12.5,
             frames_after_eos: None,
         };
-        PreparedText::new(&tokenizer(file), text, rules).unwrap()
+        prepare_with(file, text, rules)
+    }
+
+    fn prepare_with(file: &str, text: &str, rules: SegmentRules) -> PreparedText {
+        let options = TextOptions::default();
+        PreparedText::new(&tokenizer(file), text.to_owned(), &options, rules).unwrap()
     }
 
     fn unspeakable(file: &str, text: &str) -> String {
@@ -409,8 +468,7 @@ mod tests {
         for file in ["parity/tokenizer.model", "text/no_byte_fallback.model"] {
             let mut rules = prepare(file, text).inner.rules.clone();
             rules.max_tokens = NonZeroUsize::new(16).unwrap();
-            let tokenizer = prepare(file, text).inner.tokenizer.clone();
-            let cut = PreparedText::new(&tokenizer, text, rules).unwrap();
+            let cut = prepare_with(file, text, rules);
             let found: Vec<String> = cut
                 .segments()
                 .unwrap()

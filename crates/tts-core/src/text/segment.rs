@@ -1,20 +1,24 @@
 //! Cuts a text of any length into the texts of its segments.
 
-use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use crate::text::error::{Result, TextError};
-use crate::text::normalize::{TextOptions, normalize};
-use crate::text::split::Splitter;
+use crate::text::normalize::TextOptions;
+use crate::text::source::SourceText;
+use crate::text::split::{PieceEnd, SplitRules, Splitter};
+use crate::text::stream::TokenStream;
 use crate::text::stretch::Stretch;
-use crate::text::tokenizer::{TokenStream, Tokenizer};
+use crate::text::tokenizer::Tokenizer;
 use crate::text::unicode::strip;
 
 /// Sentences end at the tokens of this text, except its first token; as in the reference.
 const SENTENCE_ENDS: &str = ".!...?";
 /// Sentences that are too long are cut at the tokens of this text, except its first token.
 const CLAUSE_ENDS: &str = ",;:";
+/// Tokens of a sentence, at least, that are cut into clauses together. The clauses of a longer one are the
+/// same; only a clause that is longer still is cut earlier.
+const MIN_SENTENCE_TOKENS: usize = 2048;
 /// Characters of a cut stretch that are quoted.
 const QUOTED_CHARS: usize = 50;
 /// Tokens by which a segment of joined pieces may exceed the maximum: text can have more tokens on its
@@ -47,8 +51,12 @@ pub struct SegmentTexts {
     max_tokens: usize,
     clause_ends: Vec<u32>,
     sentences: Splitter,
-    /// Pieces that were cut and are not part of a segment yet.
-    pending: VecDeque<Piece>,
+    /// The clauses of a sentence that is too long.
+    clauses: Option<Splitter>,
+    /// A piece that was read ahead.
+    pending: Option<Piece>,
+    /// How the part of a sentence before the current one ended.
+    previous_end: PieceEnd,
     /// The segment that is being assembled.
     current: Piece,
     /// A stretch that is being cut.
@@ -77,6 +85,8 @@ struct Piece {
     token_count: usize,
     /// Whether the piece has no boundary and more tokens than a segment may have.
     is_too_long: bool,
+    /// Whether the piece continues the previous one, which was cut inside a stretch.
+    is_continued: bool,
     /// Tokens of the stripped piece on its own, if they are known already.
     own_tokens: Option<Vec<u32>>,
 }
@@ -89,7 +99,11 @@ struct Piece {
 ///
 /// The reference retains a stretch without any such boundary as one segment, however long it is. Here
 /// it is cut at spaces into pieces of at most `max_tokens` tokens, and a word that is longer still is
-/// cut between characters. The rest of the text is cut as if the stretch were one segment.
+/// cut between characters. The rest of the text is cut as if the stretch were one segment, and a stretch
+/// of up to 2048 tokens (or twice `max_tokens`, if that is more) is cut as evenly as its words allow.
+///
+/// Whatever the text, its segments are cut within a memory of bounded size. Therefore words of more than
+/// 4 KiB, which the reference tokenizes as a whole, are tokenized in parts of 4 KiB.
 ///
 /// # Errors
 ///
@@ -117,8 +131,8 @@ pub fn segment_text(
     max_tokens: NonZeroUsize,
     options: &TextOptions,
 ) -> Result<SegmentTexts> {
-    let text = strip(&normalize(text, options)?.text).into();
-    SegmentTexts::new(tokenizer, text, max_tokens)
+    let text = SourceText::any(text.to_owned(), options.clone())?;
+    SegmentTexts::new(tokenizer, Arc::new(text), max_tokens)
 }
 
 /// The tokens of `text` without the first, which is or begins with the mark of a space.
@@ -126,6 +140,11 @@ fn tokens_after_first(tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>> {
     let mut ids = tokenizer.encode(text)?;
     ids.drain(..ids.len().min(1));
     Ok(ids)
+}
+
+/// Returns the maximum tokens of a sentence that is cut into clauses at once.
+pub(super) fn sentence_tokens(max_tokens: usize) -> usize {
+    MIN_SENTENCE_TOKENS.max(max_tokens.saturating_mul(2))
 }
 
 impl CutStretches {
@@ -143,27 +162,35 @@ impl Piece {
             text: tokenizer.decode(ids)?,
             token_count: ids.len(),
             is_too_long: false,
+            is_continued: false,
             own_tokens: None,
         })
     }
 }
 
 impl SegmentTexts {
-    /// Cuts a normalized text without surrounding whitespace.
     pub(super) fn new(
         tokenizer: Arc<Tokenizer>,
-        text: Arc<str>,
+        text: Arc<SourceText>,
         max_tokens: NonZeroUsize,
     ) -> Result<Self> {
         let sentence_ends = tokens_after_first(&tokenizer, SENTENCE_ENDS)?;
         let clause_ends = tokens_after_first(&tokenizer, CLAUSE_ENDS)?;
-        let stream = TokenStream::new(Arc::clone(&tokenizer), text);
+        let stream = TokenStream::normalized(Arc::clone(&tokenizer), text);
+        let rules = SplitRules {
+            boundaries: sentence_ends,
+            keep_decimals: true,
+            max_tokens: sentence_tokens(max_tokens.get()),
+            weak_boundaries: clause_ends.clone(),
+        };
         Ok(Self {
             tokenizer,
             max_tokens: max_tokens.get(),
             clause_ends,
-            sentences: Splitter::new(stream, sentence_ends, true),
-            pending: VecDeque::new(),
+            sentences: Splitter::new(stream, rules),
+            clauses: None,
+            pending: None,
+            previous_end: PieceEnd::Boundary,
             current: Piece::default(),
             stretch: None,
             cut_stretches: CutStretches::default(),
@@ -179,34 +206,60 @@ impl SegmentTexts {
 
     /// Returns the next piece of the text: a sentence, or a clause of one that is too long.
     fn next_piece(&mut self) -> Result<Option<Piece>> {
-        if let Some(piece) = self.pending.pop_front() {
+        if let Some(piece) = self.pending.take() {
             return Ok(Some(piece));
+        }
+        if let Some(clause) = self.next_clause()? {
+            return Ok(Some(clause));
         }
         let Some(ids) = self.sentences.next(&self.tokenizer)? else {
             return Ok(None);
         };
-        let mut sentence = Piece::decode(ids, &self.tokenizer)?;
-        if sentence.token_count <= self.max_tokens {
+        let sentence = Piece::decode(ids, &self.tokenizer)?;
+        let end = self.sentences.piece_end();
+        let previous_end = std::mem::replace(&mut self.previous_end, end);
+        let is_whole = end == PieceEnd::Boundary && previous_end == PieceEnd::Boundary;
+        if is_whole && sentence.token_count <= self.max_tokens {
             return Ok(Some(sentence));
         }
 
-        let stream = TokenStream::new(Arc::clone(&self.tokenizer), strip(&sentence.text).into());
-        let mut clauses = Splitter::new(stream, self.clause_ends.clone(), false);
-        let mut whole = None;
-        while let Some(ids) = clauses.next(&self.tokenizer)? {
-            whole = self.pending.is_empty().then(|| ids.to_vec());
-            let mut clause = Piece::decode(ids, &self.tokenizer)?;
-            clause.is_too_long = clause.token_count > self.max_tokens;
-            self.pending.push_back(clause);
+        let text = strip(&sentence.text).to_owned();
+        let rules = SplitRules {
+            boundaries: self.clause_ends.clone(),
+            keep_decimals: false,
+            max_tokens: sentence_tokens(self.max_tokens),
+            weak_boundaries: Vec::new(),
+        };
+        let stream = TokenStream::new(Arc::clone(&self.tokenizer), text);
+        let clauses = self.clauses.insert(Splitter::new(stream, rules));
+        // The first piece always exists.
+        let whole = clauses.next(&self.tokenizer)?.unwrap_or_default().to_vec();
+        let mut first = Piece::decode(&whole, &self.tokenizer)?;
+        self.pending = self.next_clause()?;
+        if self.pending.is_none() {
+            // The sentence has no boundary: it is used as it was, with its count in the whole text.
+            first = sentence;
+            first.own_tokens = Some(whole);
         }
-        if self.pending.len() > 1 {
-            return Ok(self.pending.pop_front());
-        }
-        // The sentence has no boundary: it is used as it was, with its count in the whole text.
-        self.pending.clear();
-        sentence.is_too_long = true;
-        sentence.own_tokens = whole;
-        Ok(Some(sentence))
+        first.is_too_long = first.token_count > self.max_tokens;
+        first.is_continued = previous_end == PieceEnd::Cut;
+        Ok(Some(first))
+    }
+
+    /// Returns the next clause of the sentence that is too long.
+    fn next_clause(&mut self) -> Result<Option<Piece>> {
+        let Some(clauses) = &mut self.clauses else {
+            return Ok(None);
+        };
+        let is_continued = clauses.piece_end() == PieceEnd::Cut;
+        let Some(ids) = clauses.next(&self.tokenizer)? else {
+            self.clauses = None;
+            return Ok(None);
+        };
+        let mut clause = Piece::decode(ids, &self.tokenizer)?;
+        clause.is_too_long = clause.token_count > self.max_tokens;
+        clause.is_continued = is_continued;
+        Ok(Some(clause))
     }
 
     /// Returns the next pieces that fit together, joined; the text may turn out blank.
@@ -279,7 +332,9 @@ impl SegmentTexts {
                 let text = text.to_owned();
                 return Ok(Some(self.segment(text, tokens, false)));
             }
-            self.cut_stretches.add(text);
+            if !joined.is_continued {
+                self.cut_stretches.add(text);
+            }
             self.stretch = Some(Stretch::new(text.to_owned()));
         }
         if self.has_yielded {

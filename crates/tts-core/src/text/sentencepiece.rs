@@ -15,7 +15,7 @@ mod trie;
 use std::collections::VecDeque;
 
 pub(super) use charsmap::CharsMap;
-use normalizer::Normalizer;
+use normalizer::{MAX_RULE_BYTES, Normalizer};
 use trie::Trie;
 
 /// The character that represents a space in pieces, U+2581.
@@ -29,6 +29,13 @@ const UNKNOWN_PENALTY: f32 = 10.0;
 /// the scores of other pieces, which are logarithms of probabilities. Measured with version 0.2.3 of the
 /// library, which the reference uses.
 const USER_DEFINED_SCORE: f32 = 0.1;
+
+/// Normalized bytes of a word that are segmented together. A longer word is segmented in parts of this
+/// size, so that memory does not depend on the text; the library has no such limit.
+const WORD_BYTES: usize = 4 << 10;
+
+/// Bytes of a run of unknown characters that are collected to report them.
+const UNKNOWN_RUN_BYTES: usize = 64;
 
 /// A unigram vocabulary with its normalizer.
 #[derive(Debug)]
@@ -92,6 +99,16 @@ struct Node {
 }
 
 impl SentencePiece {
+    /// An upper bound of the bytes that encoding two texts in turns takes beside text and ids: the nodes
+    /// of a word and its bytes, in vectors that grow by doubling.
+    pub(super) const SCRATCH_BYTES: usize =
+        2 * 2 * (size_of::<Node>() + 1) * (WORD_BYTES + MAX_RULE_BYTES);
+
+    pub(super) fn longest_piece_bytes(&self) -> usize {
+        let lengths = self.pieces.iter().map(|piece| piece.text.len());
+        lengths.max().unwrap_or_default()
+    }
+
     pub(super) fn vocab_size(&self) -> usize {
         self.pieces.len()
     }
@@ -111,28 +128,46 @@ impl SentencePiece {
             ..Progress::default()
         };
         let mut ids = Vec::new();
-        while self.advance(text, &mut progress, &mut ids) {}
+        while self.advance(text, true, &mut progress, &mut ids) {}
         progress.take_unknown(usize::MAX)
+    }
+
+    /// Whether the piece begins with a space.
+    pub(super) fn begins_word(&self, id: u32) -> bool {
+        self.pieces[id as usize].text.starts_with(SPACE)
     }
 
     /// Returns how many runs of characters without a piece became the unknown piece in a decoded text. With
     /// byte fallback there are none.
     pub(super) fn count_unknown(&self, decoded: &str) -> usize {
-        match self.unknown_surface.trim() {
-            surface if self.byte_ids.is_none() && !surface.is_empty() => {
-                decoded.matches(surface).count()
-            }
-            _ => 0,
+        match self.counts_unknown() {
+            true => decoded.matches(self.unknown_surface.trim()).count(),
+            false => 0,
         }
     }
 
-    /// Appends the ids of the next word of `text`, or of the whole text if words are not independent;
-    /// returns `false` at the end.
-    pub(super) fn advance(&self, text: &str, progress: &mut Progress, ids: &mut Vec<u32>) -> bool {
+    /// Whether the unknown piece shows in a decoded text.
+    fn counts_unknown(&self) -> bool {
+        self.byte_ids.is_none() && !self.unknown_surface.trim().is_empty()
+    }
+
+    /// Appends the ids of the next word of `text`, or of the whole text if words are not independent, but
+    /// of about 4 KiB at most; returns `false` at the end. Appends none if a text that is not complete
+    /// ends within a word.
+    pub(super) fn advance(
+        &self,
+        text: &str,
+        is_complete: bool,
+        progress: &mut Progress,
+        ids: &mut Vec<u32>,
+    ) -> bool {
         let normalization = &mut progress.normalization;
-        let (length, more) =
-            self.normalizer
-                .advance(text.as_bytes(), normalization, self.words_are_independent);
+        let input = normalizer::Input {
+            text: text.as_bytes(),
+            is_complete,
+            by_word: self.words_are_independent,
+        };
+        let (length, more) = self.normalizer.advance(input, normalization);
         let mut word = std::mem::take(&mut normalization.pending);
         self.segment(&word[..length], progress, ids);
         word.drain(..length);
@@ -180,7 +215,7 @@ impl SentencePiece {
         progress.score = nodes[word.len()].score;
 
         // Walk back along the best path, then emit it forwards.
-        if self.byte_ids.is_none() || progress.collects_fallback {
+        if self.counts_unknown() || progress.collects_fallback {
             progress.collect_unknown(word, self.unknown_id);
         }
         let nodes = &progress.nodes;
@@ -230,12 +265,25 @@ impl Progress {
         for range in unknown.into_iter().rev() {
             match self.unknown_runs.back_mut() {
                 Some(run) if run_end == Some(range.start) => {
-                    run.extend_from_slice(&word[range.clone()]);
+                    if run.len() + range.len() <= UNKNOWN_RUN_BYTES {
+                        run.extend_from_slice(&word[range.clone()]);
+                    }
                 }
                 _ => self.unknown_runs.push_back(word[range.clone()].to_vec()),
             }
             run_end = Some(range.end);
         }
+    }
+
+    /// Returns the bytes of the text that were read.
+    pub(super) fn position(&self) -> usize {
+        self.normalization.position
+    }
+
+    /// Continues in a text without the first `bytes` bytes, which were read.
+    pub(super) fn rebase(&mut self, bytes: usize) {
+        let position = &mut self.normalization.position;
+        *position = position.saturating_sub(bytes);
     }
 
     /// Removes the first `count` runs of unknown characters and returns them.

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use crate::text::error::Result;
-use crate::text::tokenizer::{TokenStream, Tokenizer};
+use crate::text::stream::TokenStream;
+use crate::text::tokenizer::Tokenizer;
 use crate::text::unicode::is_digit;
 
 /// Tokens to decode on either side of a full stop when looking for digits. Doubled until the decoded
@@ -18,11 +19,36 @@ const RETAINED_TOKENS: usize = 64;
 /// If more tokens than this precede the current piece, all but [`RETAINED_TOKENS`] are dropped. Memory
 /// therefore depends on the longest piece, not on the length of the text.
 const MAX_TOKENS_BEHIND: usize = 256;
+/// Tokens on either side of a cut that are decoded to see whether it is inside a character.
+const CUT_WINDOW_TOKENS: usize = 8;
 /// A UTF-8 character has at most this many bytes more than its first.
 const CONTINUATION_BYTES: usize = 3;
 
+/// How a [`Splitter`] splits.
+#[derive(Debug)]
+pub(super) struct SplitRules {
+    pub(super) boundaries: Vec<u32>,
+    /// Whether a full stop between two digits is not a boundary.
+    pub(super) keep_decimals: bool,
+    /// Maximum tokens of a piece. A longer one is cut.
+    pub(super) max_tokens: usize,
+    /// Where a piece that is too long is cut if it can be: after the last run of these tokens.
+    pub(super) weak_boundaries: Vec<u32>,
+}
+
+/// How a piece ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PieceEnd {
+    /// With a run of boundary tokens, or with the sequence.
+    Boundary,
+    /// It was too long, and ends with a run of weak boundary tokens.
+    WeakBoundary,
+    /// It was too long, and has no boundary.
+    Cut,
+}
+
 /// Splits a sequence of tokens into pieces. Each piece ends with a run of boundary tokens, or with the
-/// sequence.
+/// sequence, or is cut because it is too long.
 #[derive(Debug)]
 pub(super) struct Splitter {
     /// The tokens read so far, without those far before the current piece.
@@ -30,9 +56,9 @@ pub(super) struct Splitter {
     /// The source of further tokens.
     source: TokenStream,
     is_exhausted: bool,
-    boundaries: Vec<u32>,
-    /// Whether a full stop between two digits is not a boundary.
-    keep_decimals: bool,
+    rules: SplitRules,
+    /// How the last piece ended.
+    piece_end: PieceEnd,
     /// Start of the current piece.
     start: usize,
     /// The next token to examine.
@@ -42,14 +68,14 @@ pub(super) struct Splitter {
 }
 
 impl Splitter {
-    /// Splits the tokens of `source` after each run of tokens in `boundaries`.
-    pub(super) fn new(source: TokenStream, boundaries: Vec<u32>, keep_decimals: bool) -> Self {
+    /// Splits the tokens of `source`.
+    pub(super) fn new(source: TokenStream, rules: SplitRules) -> Self {
         Self {
             tokens: Vec::new(),
             source,
             is_exhausted: false,
-            boundaries,
-            keep_decimals,
+            rules,
+            piece_end: PieceEnd::Boundary,
             start: 0,
             cursor: 0,
             after_boundary: false,
@@ -64,16 +90,27 @@ impl Splitter {
             self.fill(self.cursor + 1)?;
             let Some(token) = self.tokens.get(self.cursor) else {
                 self.finished = true;
+                self.piece_end = PieceEnd::Boundary;
                 return Ok(Some(&self.tokens[self.start..]));
             };
-            if self.boundaries.contains(token) {
+            if self.rules.boundaries.contains(token) {
                 self.after_boundary = true;
             } else if std::mem::take(&mut self.after_boundary)
-                && !(self.keep_decimals && self.is_inside_decimal(tokenizer)?)
+                && !(self.rules.keep_decimals && self.is_inside_decimal(tokenizer)?)
             {
                 let piece = self.start..self.cursor;
                 self.start = self.cursor;
                 self.cursor += 1;
+                self.piece_end = PieceEnd::Boundary;
+                return Ok(Some(&self.tokens[piece]));
+            }
+            if self.cursor - self.start >= self.rules.max_tokens {
+                let (end, piece_end) = self.cut(tokenizer)?;
+                let piece = self.start..end;
+                self.start = end;
+                self.cursor = end;
+                self.after_boundary = false;
+                self.piece_end = piece_end;
                 return Ok(Some(&self.tokens[piece]));
             }
             self.cursor += 1;
@@ -84,6 +121,39 @@ impl Splitter {
     /// Removes the first `count` runs of characters that became the unknown token, and returns them.
     pub(super) fn take_unknown(&mut self, count: usize) -> String {
         self.source.take_unknown(count)
+    }
+
+    /// Returns how the last piece ended.
+    pub(super) fn piece_end(&self) -> PieceEnd {
+        self.piece_end
+    }
+
+    /// Returns where to cut a piece that is too long: after its last weak boundary, else before its last
+    /// word, else between two characters.
+    fn cut(&self, tokenizer: &Tokenizer) -> Result<(usize, PieceEnd)> {
+        let is_weak = |index: usize| self.rules.weak_boundaries.contains(&self.tokens[index]);
+        let ends = || (self.start + 1..=self.cursor).rev();
+        if let Some(end) = ends().find(|&end| is_weak(end - 1) && !is_weak(end)) {
+            return Ok((end, PieceEnd::WeakBoundary));
+        }
+        if let Some(end) = ends().find(|&end| tokenizer.begins_word(self.tokens[end])) {
+            return Ok((end, PieceEnd::Cut));
+        }
+        for end in ends().take(1 + CONTINUATION_BYTES) {
+            if !self.is_inside_character(end, tokenizer)? {
+                return Ok((end, PieceEnd::Cut));
+            }
+        }
+        Ok((self.cursor, PieceEnd::Cut))
+    }
+
+    /// Whether a cut before a token separates the bytes of a character.
+    fn is_inside_character(&self, end: usize, tokenizer: &Tokenizer) -> Result<bool> {
+        let before = &self.tokens[end.saturating_sub(CUT_WINDOW_TOKENS)..end];
+        let after = &self.tokens[end..self.tokens.len().min(end + CUT_WINDOW_TOKENS)];
+        let (before, after) = (tokenizer.decode(before)?, tokenizer.decode(after)?);
+        Ok(before.ends_with(char::REPLACEMENT_CHARACTER)
+            || after.starts_with(char::REPLACEMENT_CHARACTER))
     }
 
     fn drop_tokens_behind(&mut self) {
@@ -152,6 +222,9 @@ impl Splitter {
                 return Ok(true);
             }
             if is_all {
+                return Ok(false);
+            }
+            if length > RETAINED_TOKENS {
                 return Ok(false);
             }
             if has_chars(&text, WINDOW_CHARS) {
@@ -231,6 +304,48 @@ mod tests {
             .prop_map(|pieces| pieces.concat())
     }
 
+    fn sentences_at(boundaries: Vec<u32>, max_tokens: usize) -> SplitRules {
+        SplitRules {
+            boundaries,
+            keep_decimals: true,
+            max_tokens,
+            weak_boundaries: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn cuts_a_long_piece_after_a_clause_or_before_a_word_or_between_characters() {
+        for file in &TOKENIZERS[..2] {
+            let tokenizer = tokenizer(file);
+            for (unit, piece_end) in [
+                ("the cat, ", PieceEnd::WeakBoundary),
+                ("the cat ", PieceEnd::Cut),
+                ("\u{1f600}", PieceEnd::Cut),
+            ] {
+                let text = unit.repeat(100);
+                let stream = TokenStream::new(tokenizer.clone(), text.trim().to_owned());
+                let comma = *tokenizer.encode(",").unwrap().last().unwrap();
+                let mut rules = sentences_at(Vec::new(), 50);
+                rules.weak_boundaries = vec![comma];
+                let mut splitter = Splitter::new(stream, rules);
+                let mut found = Vec::new();
+                while let Some(ids) = splitter.next(&tokenizer).unwrap() {
+                    assert!(ids.len() <= 50);
+                    found.push(tokenizer.decode(ids).unwrap());
+                    if !splitter.finished {
+                        assert_eq!(splitter.piece_end(), piece_end);
+                    }
+                }
+                assert!(found.len() > 3);
+                let is_whole = |piece: &String| piece.len().is_multiple_of(unit.trim().len());
+                match unit.contains(' ') {
+                    true => assert_eq!(found.join(" "), text.trim()),
+                    false => assert!(found.iter().all(is_whole) && found.concat() == text),
+                }
+            }
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(400))]
 
@@ -238,8 +353,8 @@ mod tests {
         fn sentences_match_their_definition(text in numbers_and_stops(), file in 0..TOKENIZERS.len()) {
             let tokenizer = tokenizer(TOKENIZERS[file]);
             let ends = tokenizer.encode(".!...?").unwrap()[1..].to_vec();
-            let stream = TokenStream::new(tokenizer.clone(), text.as_str().into());
-            let mut splitter = Splitter::new(stream, ends, true);
+            let stream = TokenStream::new(tokenizer.clone(), text.clone());
+            let mut splitter = Splitter::new(stream, sentences_at(ends, usize::MAX));
             let mut found = Vec::new();
             while let Some(ids) = splitter.next(&tokenizer).unwrap() {
                 found.push(tokenizer.decode(ids).unwrap());
@@ -254,8 +369,8 @@ mod tests {
         let sentence = "It costs 3.14 dollars, or 2.50 at night! ";
         let stop = *tokenizer.encode("!").unwrap().last().unwrap();
         let point = *tokenizer.encode(".").unwrap().last().unwrap();
-        let stream = TokenStream::new(tokenizer.clone(), sentence.repeat(1000).into());
-        let mut splitter = Splitter::new(stream, vec![stop, point], true);
+        let stream = TokenStream::new(tokenizer.clone(), sentence.repeat(1000));
+        let mut splitter = Splitter::new(stream, sentences_at(vec![stop, point], usize::MAX));
         let mut seen = 0;
         let mut second = None;
         while let Some(piece) = splitter.next(&tokenizer).unwrap().map(<[u32]>::to_vec) {

@@ -2,10 +2,9 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use crate::text::error::{Result, TextError};
-use crate::text::json::JsonTokenizer;
+use crate::text::json::{self, JsonTokenizer};
 use crate::text::sentencepiece::{Progress, SentencePiece};
 use crate::text::unicode::is_space;
 
@@ -98,7 +97,7 @@ impl Tokenizer {
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         let mut ids = Vec::new();
         let mut cursor = Cursor::default();
-        while self.advance(text, &mut cursor, &mut ids)? {}
+        while self.advance(text, true, &mut cursor, &mut ids)? {}
         Ok(ids)
     }
 
@@ -152,6 +151,30 @@ impl Tokenizer {
         Ok(distinct(&candidates))
     }
 
+    /// Returns the bytes of the longest token's text.
+    pub(super) fn longest_token_bytes(&self) -> usize {
+        match &self.kind {
+            Kind::SentencePiece(model) => model.longest_piece_bytes(),
+            Kind::Json(json) => json.longest_token_bytes(),
+        }
+    }
+
+    /// Returns an upper bound of the bytes that encoding two texts in turns takes beside text and ids.
+    pub(super) fn scratch_bytes(&self) -> usize {
+        match &self.kind {
+            Kind::SentencePiece(_) => SentencePiece::SCRATCH_BYTES,
+            Kind::Json(_) => JsonTokenizer::SCRATCH_BYTES,
+        }
+    }
+
+    /// Whether a word begins with the token.
+    pub(super) fn begins_word(&self, id: u32) -> bool {
+        match &self.kind {
+            Kind::SentencePiece(model) => model.begins_word(id),
+            Kind::Json(json) => json.begins_word(id),
+        }
+    }
+
     /// Returns how many runs of characters became the unknown token in a text that was decoded from its
     /// tokens. Always 0 for a `tokenizer.json`, and with byte fallback.
     pub(super) fn count_unknown(&self, decoded: &str) -> usize {
@@ -161,14 +184,23 @@ impl Tokenizer {
         }
     }
 
-    /// Appends the ids of the next stretch of `text`; returns `false` at its end.
-    fn advance(&self, text: &str, cursor: &mut Cursor, ids: &mut Vec<u32>) -> Result<bool> {
+    /// Appends the ids of the next stretch of `text`; returns `false` at its end. A text that is not
+    /// complete continues after its end: at least 8 KiB of it follow the cursor.
+    pub(super) fn advance(
+        &self,
+        text: &str,
+        is_complete: bool,
+        cursor: &mut Cursor,
+        ids: &mut Vec<u32>,
+    ) -> Result<bool> {
         #[cfg(test)]
         let before = ids.len();
         let more = match &self.kind {
-            Kind::SentencePiece(model) => Ok(model.advance(text, &mut cursor.sentencepiece, ids)),
+            Kind::SentencePiece(model) => {
+                Ok(model.advance(text, is_complete, &mut cursor.sentencepiece, ids))
+            }
             Kind::Json(json) => json
-                .advance(text, &mut cursor.json, ids)
+                .advance(text, is_complete, &mut cursor.json, ids)
                 .map_err(|reason| self.failed("encode", reason)),
         };
         #[cfg(test)]
@@ -206,36 +238,29 @@ pub(super) fn distinct(text: &str) -> Vec<char> {
 
 /// The position up to which a text has been encoded, for either format.
 #[derive(Debug, Default)]
-struct Cursor {
+pub(super) struct Cursor {
     sentencepiece: Progress,
-    json: usize,
+    json: json::Progress,
 }
 
-/// The ids of one text, encoded on demand.
-#[derive(Debug)]
-pub(super) struct TokenStream {
-    tokenizer: Arc<Tokenizer>,
-    text: Arc<str>,
-    cursor: Cursor,
-}
-
-impl TokenStream {
-    pub(super) fn new(tokenizer: Arc<Tokenizer>, text: Arc<str>) -> Self {
-        Self {
-            tokenizer,
-            text,
-            cursor: Cursor::default(),
+impl Cursor {
+    /// Returns the bytes of the text that were read.
+    pub(super) fn position(&self, tokenizer: &Tokenizer) -> usize {
+        match tokenizer.kind {
+            Kind::SentencePiece(_) => self.sentencepiece.position(),
+            Kind::Json(_) => self.json.offset,
         }
+    }
+
+    /// Continues in a text without the first `bytes` bytes, which were read.
+    pub(super) fn rebase(&mut self, bytes: usize) {
+        self.sentencepiece.rebase(bytes);
+        self.json.offset = self.json.offset.saturating_sub(bytes);
     }
 
     /// Removes the first `count` runs of characters that became the unknown token, and returns them.
     pub(super) fn take_unknown(&mut self, count: usize) -> String {
-        self.cursor.sentencepiece.take_unknown(count)
-    }
-
-    /// Appends some more ids to `ids` (possibly none); returns `false` at the end.
-    pub(super) fn advance(&mut self, ids: &mut Vec<u32>) -> Result<bool> {
-        self.tokenizer.advance(&self.text, &mut self.cursor, ids)
+        self.sentencepiece.take_unknown(count)
     }
 }
 

@@ -2,7 +2,10 @@
 
 use super::charsmap::CharsMap;
 use super::trie::Trie;
-use super::{SPACE, char_length, proto};
+use super::{SPACE, WORD_BYTES, char_length, proto};
+
+/// Longest sequence of bytes that a rule or a user-defined piece can match.
+pub(super) const MAX_RULE_BYTES: usize = 1 << 10;
 
 /// Replaces characters by the model's map, and normalizes and marks spaces.
 #[derive(Debug)]
@@ -20,11 +23,28 @@ pub(super) struct Normalizer {
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     /// The next byte of the text.
-    position: usize,
+    pub(super) position: usize,
     has_begun: bool,
     after_space: bool,
     /// Normalized bytes that are not split into pieces yet.
     pub(super) pending: Vec<u8>,
+}
+
+/// The text to normalize.
+#[derive(Clone, Copy)]
+pub(super) struct Input<'a> {
+    pub(super) text: &'a [u8],
+    /// Whether the text ends here.
+    pub(super) is_complete: bool,
+    /// Whether words are normalized one by one.
+    pub(super) by_word: bool,
+}
+
+impl Input<'_> {
+    /// Whether a rule that applies at `position` may need more of the text.
+    fn is_short_at(self, position: usize) -> bool {
+        !self.is_complete && position + MAX_RULE_BYTES > self.text.len()
+    }
 }
 
 impl Normalizer {
@@ -47,32 +67,33 @@ impl Normalizer {
         self.add_dummy_prefix || self.remove_extra_whitespaces
     }
 
-    /// Normalizes up to the end of the next word, or all of `text` when not `by_word`. Returns the number
-    /// of bytes at the start of `pending` that are final, and whether there is more.
+    /// Normalizes up to the end of the next word, or all of the text when not `by_word`. Returns the number
+    /// of bytes at the start of `pending` that are final, and whether there is more. A word of more than
+    /// [`WORD_BYTES`] is returned in parts; none is final yet if the text continues in the middle of a word.
     ///
     /// A word is a run of space marks and the text up to the next mark. The run belongs to the word,
     /// because marks at the end of a text are removed.
-    pub(super) fn advance(
-        &self,
-        text: &[u8],
-        progress: &mut Progress,
-        by_word: bool,
-    ) -> (usize, bool) {
-        if !progress.has_begun {
-            self.begin(text, progress);
+    pub(super) fn advance(&self, input: Input<'_>, progress: &mut Progress) -> (usize, bool) {
+        if !progress.has_begun && !self.begin(input, progress) {
+            return (0, true);
         }
         let mut scanned = 0;
         loop {
-            if by_word {
-                match next_word_start(&progress.pending, &mut scanned) {
-                    Some(end) => return (end, true),
-                    None if progress.position >= text.len() => break,
-                    None => {}
-                }
-            } else if progress.position >= text.len() {
+            if input.by_word
+                && let Some(end) = next_word_start(&progress.pending, &mut scanned)
+            {
+                return (end, true);
+            }
+            if progress.pending.len() > WORD_BYTES {
+                return (self.part_end(&progress.pending, input.by_word), true);
+            }
+            if input.is_short_at(progress.position) {
+                return (0, true);
+            }
+            if progress.position >= input.text.len() {
                 break;
             }
-            self.step(text, progress);
+            self.step(input.text, progress);
         }
         let pending = &mut progress.pending;
         if self.remove_extra_whitespaces {
@@ -83,18 +104,36 @@ impl Normalizer {
         (pending.len(), false)
     }
 
-    /// Skips spaces at the start of the text and inserts the dummy prefix before the rest.
-    fn begin(&self, text: &[u8], progress: &mut Progress) {
-        progress.has_begun = true;
+    /// Returns where to cut a word, or a text, that is too long: before its last space if it has any, or
+    /// else between two characters.
+    fn part_end(&self, pending: &[u8], by_word: bool) -> usize {
+        let is_mark = |&end: &usize| pending[end..].starts_with(self.space);
+        let ends = (1..=WORD_BYTES).rev();
+        let mark = ends.clone().find(is_mark).filter(|_| !by_word);
+        let is_start = |&end: &usize| pending[end] & 0xC0 != 0x80;
+        mark.or_else(|| ends.clone().find(is_start))
+            .unwrap_or(WORD_BYTES)
+    }
+
+    /// Skips spaces at the start of the text and inserts the dummy prefix before the rest. Returns `false`
+    /// if more of the text is needed.
+    fn begin(&self, input: Input<'_>, progress: &mut Progress) -> bool {
         if self.remove_extra_whitespaces {
-            while let Some((b" ", consumed)) = self.rewrite(&text[progress.position..]) {
+            while !input.is_short_at(progress.position)
+                && let Some((b" ", consumed)) = self.rewrite(&input.text[progress.position..])
+            {
                 progress.position += consumed;
             }
+            if input.is_short_at(progress.position) {
+                return false;
+            }
         }
-        if self.add_dummy_prefix && progress.position < text.len() {
+        progress.has_begun = true;
+        if self.add_dummy_prefix && progress.position < input.text.len() {
             progress.pending.extend_from_slice(self.space);
         }
         progress.after_space = self.remove_extra_whitespaces;
+        true
     }
 
     /// Normalizes the next sequence of characters that one rule applies to.
@@ -120,6 +159,7 @@ impl Normalizer {
     /// Returns the replacement of the start of `text`, and the number of bytes replaced.
     fn rewrite<'a>(&'a self, text: &'a [u8]) -> Option<(&'a [u8], usize)> {
         let first = *text.first()?;
+        let text = &text[..text.len().min(MAX_RULE_BYTES)];
         if let Some((length, _)) = self.user_defined.prefixes(text).last() {
             return Some((&text[..length], length));
         }
