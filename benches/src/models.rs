@@ -106,10 +106,7 @@ impl BenchModel {
     ///
     /// As [`Self::open`].
     pub fn load(self, folder: &Path, threads: usize) -> Result<Loaded> {
-        let options = RunOptions {
-            threads: Some(threads),
-            ..RunOptions::default()
-        };
+        let options = RunOptions::default().with_threads(threads);
         let model = Model::load(self.open(folder)?, options)?;
         let voice = match self {
             Self::BuiltIn => {

@@ -61,16 +61,13 @@ pub fn voice_file(data: &[u8]) {
                 .expect("the tokenizer is valid"),
             no_voice_cloning: None,
         };
-        let options = RunOptions {
-            threads: Some(1),
-            ..RunOptions::default()
-        };
+        let options = RunOptions::default().with_threads(1);
         Model::load(parts, options).expect("the model loads")
     });
     let file = temporary_file(data);
     if let Ok(voice) = MODEL.load_voice(file.path()) {
         assert!(voice.positions() > 0);
-        let expected = voice.positions() * MODEL.size().kv_bytes_per_position;
+        let expected = voice.positions() as u64 * MODEL.size().position_kv_bytes;
         assert_eq!(voice.size_bytes(), expected as u64);
     }
 }
@@ -95,7 +92,7 @@ pub fn wav(data: &[u8]) {
 
 /// Splits a text into segments with both kinds of tokenizer. The first byte sets the maximum number of tokens
 /// of a segment, the second byte the normalization options, and the remaining bytes are the text.
-pub fn text_chunking(data: &[u8]) {
+pub fn text_segments(data: &[u8]) {
     static TOKENIZERS: LazyLock<[Arc<Tokenizer>; 2]> = LazyLock::new(|| {
         [
             (TokenizerFormat::SentencePiece, SENTENCEPIECE_TOKENIZER),

@@ -93,8 +93,8 @@ macro_rules! assert_peak {
 /// Runs a closure and returns its result; panics if the peak of live heap bytes of the calling thread,
 /// relative to its start, exceeds `bytes`.
 ///
-/// The bytes come from [`thread_heap_source`](crate::thread_heap_source): exact, whatever other threads
-/// do, but blind to threads that the closure uses.
+/// The bytes come from [`thread_heap_source`](crate::thread_heap_source). They are exact while other
+/// threads allocate, but exclude the threads that the closure uses.
 ///
 /// ```standalone_crate
 /// #[global_allocator]

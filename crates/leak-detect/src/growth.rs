@@ -28,9 +28,9 @@ const DEFAULT_SMALLEST_LEAK: f64 = 1024.0;
 /// # Parallel tests
 ///
 /// `cargo test` runs tests as threads of one process. A source of the whole process (its resident set,
-/// [`heap_source`](crate::heap_source)) then includes allocations of other tests, which the probe takes
-/// at face value. Run the test in its own process: alone in a file under `tests/`, or in a child process.
-/// Or keep the work on one thread and read [`thread_heap_source`](crate::thread_heap_source).
+/// [`heap_source`](crate::heap_source)) then includes allocations of other tests, which can look like
+/// growth. Run the test in its own process: alone in a file under `tests/`, or in a child process. Or keep
+/// the work on one thread and read [`thread_heap_source`](crate::thread_heap_source).
 /// [`assert_no_growth!`](crate::assert_no_growth) repeats its measurement instead.
 ///
 /// ```

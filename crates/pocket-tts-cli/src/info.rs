@@ -19,10 +19,10 @@ struct Info {
     frame_rate_hz: f64,
     parameters: u64,
     stored_bytes: u64,
-    flow_lm_bytes: usize,
-    decoder_bytes: usize,
+    flow_lm_bytes: u64,
+    decoder_bytes: u64,
     /// Null, because the encoder is loaded when a voice is cloned.
-    encoder_bytes: Option<usize>,
+    encoder_bytes: Option<u64>,
     kv_bytes_per_second: f64,
     default_voice: &'static str,
     /// Why the model cannot clone voices; null if it can.
@@ -83,8 +83,8 @@ impl Info {
                 format!("{:.1} million", self.parameters as f64 / 1e6),
             ),
             ("weights as stored", bytes(self.stored_bytes)),
-            ("FlowLM, prepared", bytes(self.flow_lm_bytes as u64)),
-            ("Mimi decoder, prepared", bytes(self.decoder_bytes as u64)),
+            ("FlowLM, prepared", bytes(self.flow_lm_bytes)),
+            ("Mimi decoder, prepared", bytes(self.decoder_bytes)),
             (
                 "KV cache",
                 format!(

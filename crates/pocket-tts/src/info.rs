@@ -37,7 +37,7 @@ impl ModelInfo {
             sample_rate_hz: model.sample_rate_hz(),
             frame_rate_hz,
             size,
-            kv_bytes_per_second: size.kv_bytes_per_position as f64 * frame_rate_hz,
+            kv_bytes_per_second: size.position_kv_bytes as f64 * frame_rate_hz,
             no_voice_cloning: model.no_voice_cloning().map(str::to_owned),
         }
     }

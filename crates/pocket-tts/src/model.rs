@@ -233,12 +233,11 @@ impl TtsModel {
         #[cfg(not(feature = "hub"))]
         let files = Files::new();
         let parts = source.open(&files)?;
-        let run = RunOptions {
-            device: options.device,
-            threads: options.threads,
-            ledger: Some(get_memory_ledger().clone()),
-            memory_limit_bytes: context_limit_bytes(),
-        };
+        let mut run = RunOptions::default()
+            .with_device(options.device)
+            .with_ledger(get_memory_ledger().clone());
+        run.threads = options.threads;
+        run.memory_limit_bytes = context_limit_bytes();
         let shared = Arc::new(SharedModel {
             model: Model::load(parts, run)?,
             source,

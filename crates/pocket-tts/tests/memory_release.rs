@@ -40,7 +40,7 @@ fn an_optimized_model_reloads_its_encoder_for_cloning() {
     let before = ALLOCATOR.stats();
     let freed = optimize_model_memory(&model);
     let after = ALLOCATOR.stats();
-    assert_eq!(freed.voice_encoder_bytes, encoder as u64);
+    assert_eq!(freed.voice_encoder_bytes, encoder);
     assert!(before.live_bytes.saturating_sub(after.live_bytes) >= freed.voice_encoder_bytes);
     assert_eq!(after.retained_bytes, 0);
     assert_eq!(model.info().size.encoder_bytes, None);
@@ -114,7 +114,7 @@ fn the_summary_has_the_categories_of_a_model() {
             .unwrap_or_else(|| panic!("no {name} in {summary}"))
     };
     assert_eq!(
-        category("weights") as usize,
+        category("weights") as u64,
         size.flow_lm_bytes + size.decoder_bytes
     );
     assert_eq!(

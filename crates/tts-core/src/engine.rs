@@ -45,7 +45,15 @@ impl ModelParts {
 }
 
 /// Settings that a model is loaded with.
+///
+/// ```
+/// use tts_core::{DeviceKind, RunOptions};
+///
+/// let options = RunOptions::default().with_device(DeviceKind::Flex).with_threads(2);
+/// assert_eq!(options.threads, Some(2));
+/// ```
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct RunOptions {
     /// The device.
     pub device: DeviceKind,
@@ -57,6 +65,41 @@ pub struct RunOptions {
     pub memory_limit_bytes: Option<u64>,
 }
 
+impl RunOptions {
+    /// Sets the device.
+    #[must_use]
+    pub fn with_device(self, device: DeviceKind) -> Self {
+        Self { device, ..self }
+    }
+
+    /// Sets the number of threads of the CPU devices.
+    #[must_use]
+    pub fn with_threads(self, threads: usize) -> Self {
+        Self {
+            threads: Some(threads),
+            ..self
+        }
+    }
+
+    /// Sets the ledger of the process.
+    #[must_use]
+    pub fn with_ledger(self, ledger: Ledger) -> Self {
+        Self {
+            ledger: Some(ledger),
+            ..self
+        }
+    }
+
+    /// Sets the limit of the process's counted bytes while the model is loaded.
+    #[must_use]
+    pub fn with_memory_limit_bytes(self, memory_limit_bytes: u64) -> Self {
+        Self {
+            memory_limit_bytes: Some(memory_limit_bytes),
+            ..self
+        }
+    }
+}
+
 /// Sizes of a model's components.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ModelSize {
@@ -65,13 +108,13 @@ pub struct ModelSize {
     /// Bytes of the tensors as stored.
     pub stored_bytes: u64,
     /// Bytes of FlowLM's prepared weights.
-    pub flow_lm_bytes: usize,
+    pub flow_lm_bytes: u64,
     /// Bytes of the Mimi decoder's prepared weights.
-    pub decoder_bytes: usize,
+    pub decoder_bytes: u64,
     /// Bytes of the voice encoder's prepared weights; `None` while it is not loaded.
-    pub encoder_bytes: Option<usize>,
-    /// Bytes of keys and values of one position in all layers.
-    pub kv_bytes_per_position: usize,
+    pub encoder_bytes: Option<u64>,
+    /// Keys and values of one position in all layers.
+    pub position_kv_bytes: u64,
 }
 
 /// The internals of a [`Model`](crate::Model).
@@ -206,14 +249,14 @@ impl Engine {
     }
 
     pub(crate) fn size(&self) -> ModelSize {
-        let kv_width = self.flow_lm.heads().kv_width();
+        let kv_elements = self.flow_lm.layers() * 2 * self.flow_lm.heads().kv_width();
         ModelSize {
             parameters: self.weights.parameters(),
             stored_bytes: self.weights.stored_bytes(),
-            flow_lm_bytes: self.flow_lm_bytes,
-            decoder_bytes: self.decoder_bytes,
-            encoder_bytes: self.loaded_encoder().map(|encoder| encoder.bytes),
-            kv_bytes_per_position: self.flow_lm.layers() * 2 * kv_width * size_of::<f32>(),
+            flow_lm_bytes: self.flow_lm_bytes as u64,
+            decoder_bytes: self.decoder_bytes as u64,
+            encoder_bytes: self.loaded_encoder().map(|encoder| encoder.bytes as u64),
+            position_kv_bytes: (kv_elements * size_of::<f32>()) as u64,
         }
     }
 

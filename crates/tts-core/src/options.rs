@@ -32,7 +32,8 @@ pub struct GenerateOptions {
     /// Frames generated after the end of speech is detected. When `None`, the model's recommendation,
     /// or an estimate from the text.
     pub frames_after_eos: Option<usize>,
-    /// Maximum tokens of a segment. Longer texts are cut at the ends of sentences.
+    /// Maximum tokens of a segment. Longer texts are cut at the ends of sentences, longer sentences
+    /// after commas, semicolons and colons, and longer clauses at spaces.
     pub max_tokens: usize,
     /// Segments generated together, from 1 to 64. A larger batch needs more memory and finishes a long
     /// text sooner, but its first audio is not available sooner. It does not change the audio. When

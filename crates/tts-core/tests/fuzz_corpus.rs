@@ -13,7 +13,7 @@ type Target = (&'static str, fn(&[u8]));
 const TARGETS: [Target; 5] = [
     ("config", targets::config),
     ("safetensors_header", targets::safetensors_header),
-    ("text_chunking", targets::text_chunking),
+    ("text_segments", targets::text_segments),
     ("voice_file", targets::voice_file),
     ("wav", targets::wav),
 ];
@@ -56,7 +56,7 @@ fn safetensors_headers() {
 
 #[test]
 fn texts() {
-    run("text_chunking");
+    run("text_segments");
 }
 
 #[test]

@@ -45,10 +45,7 @@ fn peak_heap_while_loading_is_the_final_weights_and_the_largest_tensor() {
     }
 
     let parts = support::parts(config, &support::fixture("lsd_bf16"));
-    let options = RunOptions {
-        threads: Some(1),
-        ..Default::default()
-    };
+    let options = RunOptions::default().with_threads(1);
     assert!(ALLOCATOR.install());
     let live = || ALLOCATOR.stats().live_bytes as usize;
     let before = live();

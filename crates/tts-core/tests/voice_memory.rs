@@ -38,10 +38,7 @@ fn alone() -> MutexGuard<'static, ()> {
 /// small FlowLM.
 fn models(folder: &Path) -> Vec<(&'static str, Model)> {
     let load = |config: Config, folder: &Path| {
-        let options = RunOptions {
-            threads: Some(2),
-            ..Default::default()
-        };
+        let options = RunOptions::default().with_threads(2);
         Model::load(support::parts(config, folder), options).expect("the model loads")
     };
     let small = support::fixture("lsd_bf16");

@@ -68,7 +68,8 @@ pub(crate) struct SamplingArgs {
     /// derived from the length of the text]
     #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
     frames_after_eos: Option<usize>,
-    /// The largest number of tokens in a segment. Longer texts are split at sentence boundaries.
+    /// The largest number of tokens in a segment. Longer texts are split at sentence boundaries, longer
+    /// sentences at commas, semicolons and colons, and longer clauses at spaces.
     #[arg(long, value_name = "COUNT", allow_negative_numbers = true,
           default_value_t = GenerateOptions::default().max_tokens)]
     max_tokens: usize,

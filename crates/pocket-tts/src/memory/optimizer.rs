@@ -17,7 +17,7 @@ const LARGE_MODEL_BATCH: usize = 4;
 /// Minimum size of the prepared weights of a large model. The weights of smaller models stay in the
 /// processor's caches, and generator and decoder run concurrently, so a batch size of 1 is fastest. The
 /// built-in model is a tenth slower with 4.
-const LARGE_MODEL_BYTES: usize = 64 << 20;
+const LARGE_MODEL_BYTES: u64 = 64 << 20;
 
 /// Chooses batch sizes for a model within the current limit.
 ///

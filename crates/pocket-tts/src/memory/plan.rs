@@ -116,7 +116,7 @@ impl MemoryPlan {
 
         let size = model.size();
         let weights_bytes =
-            (size.flow_lm_bytes + size.decoder_bytes + size.encoder_bytes.unwrap_or(0)) as u64;
+            size.flow_lm_bytes + size.decoder_bytes + size.encoder_bytes.unwrap_or(0);
         let mapped_bytes = ledger.counted().mapped_bytes;
         let mut voices: Vec<&Voice> = Vec::new();
         for request in requests {

@@ -1,4 +1,0 @@
-//! See [`tts_fuzz::text_chunking`].
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| tts_fuzz::text_chunking(data));
