@@ -169,12 +169,47 @@ fn crossing(criterion: &mut Criterion) {
     case(criterion, "mimalloc", &MiMalloc);
 }
 
+/// Measures rounds of four blocks of 40 MiB, and growth to 50 MiB in steps of 64 KiB with each byte
+/// written once.
+fn very_large(criterion: &mut Criterion) {
+    fn case<A: GlobalAlloc + Sync>(criterion: &mut Criterion, name: &str, allocator: &A) {
+        const STEP: usize = 64 << 10;
+        let layout = Layout::from_size_align(40 << 20, 16).expect("the layout is valid");
+        criterion.bench_function(&format!("allocator/4 x 40 MiB/{name}"), |bencher| {
+            bencher.iter(|| {
+                let blocks = [(); 4].map(|()| allocate(allocator, layout));
+                blocks.map(|block| touch(block, layout));
+                blocks.map(|block| free(allocator, block, layout));
+            });
+        });
+        criterion.bench_function(&format!("allocator/growth to 50 MiB/{name}"), |bencher| {
+            bencher.iter(|| {
+                let layout = |size| Layout::from_size_align(size, 1).expect("the layout is valid");
+                let mut block = allocate(allocator, layout(STEP));
+                for size in (STEP..50 << 20).step_by(STEP) {
+                    // SAFETY: the block has `size` bytes, of which the last `STEP` are written, and grows
+                    // from that size.
+                    unsafe {
+                        block.add(size - STEP).write_bytes(1, STEP);
+                        block = allocator.realloc(block, layout(size), size + STEP);
+                    }
+                    assert!(!block.is_null());
+                }
+                free(allocator, block, layout(50 << 20));
+            });
+        });
+    }
+    case(criterion, "System", &System);
+    case(criterion, "PoolAllocator", &POOLED);
+    case(criterion, "mimalloc", &MiMalloc);
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default()
         .sample_size(20)
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1));
-    targets = counting, large, crossing
+    targets = counting, large, very_large, crossing
 }
 criterion_main!(benches);

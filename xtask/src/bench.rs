@@ -43,6 +43,8 @@ enum Suite {
     Allocation,
     /// Small and large blocks on several allocators.
     Allocator,
+    /// Effects of an installed pool on C code, and of peak windows on allocations.
+    AllocatorProcess,
     /// Leasing a tensor compared with creating one.
     TensorPool,
     /// Reservations from a budget.
@@ -70,6 +72,7 @@ impl Suite {
             Self::Memory => "memory",
             Self::Allocation => "allocation",
             Self::Allocator => "allocator",
+            Self::AllocatorProcess => "allocator_process",
             Self::TensorPool => "tensor_pool",
             Self::Budget => "budget",
             Self::Planner => "planner",

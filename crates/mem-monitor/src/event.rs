@@ -76,7 +76,7 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Subscription {
     events: Receiver<Event>,
-    /// Also tells the sender that the subscription exists.
+    /// The sender holds a weak reference to it, and the subscription exists as long as this one.
     dropped: Arc<AtomicU64>,
 }
 

@@ -139,8 +139,8 @@ pub struct History {
 }
 
 impl History {
-    /// Creates a history of at most `capacity` buckets (at least 4). An older bucket takes about 640
-    /// bytes and a newer one 150; memory is allocated as needed.
+    /// Creates a history of at most `capacity` buckets (at least 4). An older bucket takes about 720
+    /// bytes and a newer one 160; memory is allocated as needed.
     pub fn new(capacity: usize) -> Self {
         Self {
             capacity: capacity.max(MIN_CAPACITY),

@@ -6,14 +6,15 @@
 //!   between samples. Samples are stored in a bounded [`History`] and sent to subscribers without
 //!   blocking.
 //! - A [`Limit`] is compared with the [`Quantity`] that it applies to. [`AlertRule`]s fire once per
-//!   crossing, with a message that says what to do.
+//!   crossing, with a message that names a remedy.
 //! - [`Breakdown`] splits the resident set by category.
 //! - [`MemoryMonitor::prometheus_text`] returns the Prometheus text format.
 //! - `SpanLayer` (feature `tracing`) measures the memory of `tracing` spans.
 //! - `Recorder` (feature `recordings`) writes CSV, JSON lines and the format of Python's `mprof`.
 //! - `Timeline` (features `plots` and `html`) draws SVG and HTML.
 //!
-//! All features are enabled by default. `sysinfo`, the fifth one, reads other systems than Linux.
+//! All features are enabled by default. The feature `sysinfo` adds RSS and machine memory on systems
+//! other than Linux.
 //!
 //! Unknown values are `None`, never 0. A source that panics is not called again; the others are still
 //! read.
@@ -22,7 +23,7 @@
 //! processes and does not enforce limits.
 //!
 //! On Linux it reads `/proc` and `/sys/fs/cgroup`. On macOS and Windows it reads the resident set, the
-//! address space and the machine's memory.
+//! address space and the machine's memory, with the feature `sysinfo`.
 //!
 //! ```
 //! use std::time::Duration;

@@ -93,25 +93,18 @@ fn starting_and_stopping_are_idempotent() {
 
 #[test]
 fn long_interval_does_not_delay_stopping() {
-    let fastest = (0..20)
-        .map(|_| {
-            let (live, builder) = with_heap();
-            let monitor = builder.check_interval(Duration::MAX).build().unwrap();
-            monitor.start_monitoring().unwrap();
-            while monitor.latest().is_none() {
-                std::thread::yield_now();
-            }
-            // Gives the thread time to wait for the next tick.
-            std::thread::sleep(Duration::from_millis(2));
-            let begin = Instant::now();
-            drop(monitor);
-            // The thread has ended and dropped its handle of the counter.
-            assert_eq!(Arc::strong_count(&live), 1);
-            begin.elapsed()
-        })
-        .min()
-        .unwrap();
-    assert!(fastest < Duration::from_millis(50), "{fastest:?}");
+    for _ in 0..20 {
+        let (live, builder) = with_heap();
+        // The next tick is never.
+        let monitor = builder.check_interval(Duration::MAX).build().unwrap();
+        monitor.start_monitoring().unwrap();
+        while monitor.latest().is_none() {
+            std::thread::yield_now();
+        }
+        drop(monitor);
+        // The thread has ended and dropped its handle of the counter.
+        assert_eq!(Arc::strong_count(&live), 1);
+    }
 }
 
 /// A source that panics.

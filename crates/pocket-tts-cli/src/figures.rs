@@ -51,7 +51,7 @@ impl fmt::Display for Figures {
 
 /// Returns the peak RSS of this process; `None` if the system does not report it.
 pub(crate) fn peak_rss_bytes() -> Option<u64> {
-    memory::memory_summary().peak_bytes
+    memory::memory_summary().rss_peak_bytes
 }
 
 /// Returns the peak of the heap since the program started, with the mapped weights and the device memory of

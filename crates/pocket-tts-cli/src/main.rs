@@ -59,7 +59,10 @@ fn run(command: &Command) -> Result<ExitCode> {
     let settings = settings::settings(command.model().map(|model| &model.memory))?;
     init_logging(command.quiet(), settings.profiling);
     let session = memory::init(settings)?;
-    let result = execute(command);
+    let result = match command.model() {
+        Some(_) => out_of_memory::check_room().and_then(|()| execute(command)),
+        None => execute(command),
+    };
     // A failed command writes its profile too.
     match (result, session.finish()) {
         (Ok(_), Err(profile)) => Err(profile.into()),

@@ -20,10 +20,10 @@ use crate::{
     },
 };
 
-/// A sample takes some ten microseconds; at 1 ms that is one percent of a core.
+/// A sample takes 15 to 20 µs. At 1 ms, with the wake-ups, the thread takes 3 to 4 percent of a core.
 const MIN_CHECK_INTERVAL: Duration = Duration::from_millis(1);
 
-/// 1,024 buckets are about one point per pixel of a wide chart and take about 400 KiB.
+/// 1,024 buckets are about one point per pixel of a wide chart and take about 450 KiB.
 const DEFAULT_HISTORY_CAPACITY: usize = 1024;
 
 /// Half the threshold of the default alert on the time to the limit: longer than short bursts, short

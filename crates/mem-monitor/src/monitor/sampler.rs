@@ -71,8 +71,11 @@ fn run(shared: &Shared, stop: &Stop, interval: Duration) {
         let now = Instant::now();
         next = next
             .and_then(|tick| tick.checked_add(interval))
-            // Missed ticks are skipped.
-            .map(|tick| if tick < now { now + interval } else { tick });
+            .and_then(|tick| match tick < now {
+                // Missed ticks are skipped.
+                true => now.checked_add(interval),
+                false => Some(tick),
+            });
     }
 }
 

@@ -126,7 +126,7 @@ impl fmt::Debug for MachineSource {
     }
 }
 
-/// The same figures on other systems than Linux.
+/// The same figures on systems other than Linux.
 #[cfg(all(not(target_os = "linux"), feature = "sysinfo"))]
 mod portable {
     use std::sync::Mutex;

@@ -1,4 +1,4 @@
-//! Process memory beyond the resident set, from Linux's `/proc`. Unknown on other systems.
+//! Process memory from Linux's `/proc`. Unknown on other systems.
 
 use std::{
     path::{Path, PathBuf},

@@ -45,7 +45,8 @@ impl CountedBytes {
     }
 }
 
-/// The lowest limit of this process.
+/// A limit and the bytes charged against it: counted bytes, RSS or the memory of a control group, according to
+/// its origin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct EffectiveLimit {
@@ -53,7 +54,8 @@ pub struct EffectiveLimit {
     pub limit_bytes: u64,
     /// Bytes charged against the limit.
     pub used_bytes: Option<u64>,
-    /// Where the limit is set: the settings, a control group or the machine.
+    /// Where the limit is set, which determines the charged bytes: the settings (counted bytes), a control group
+    /// (its working set) or the machine (RSS).
     pub origin: String,
 }
 
@@ -140,9 +142,9 @@ pub struct MemorySummary {
     pub limit_bytes: Option<u64>,
     /// RSS.
     pub rss_bytes: Option<u64>,
-    /// Peak since the monitor's first sample: of RSS, or of the heap if that was higher.
-    pub peak_bytes: Option<u64>,
-    /// The lowest of all limits: settings, control groups, machine.
+    /// Peak RSS since the monitor's first sample.
+    pub rss_peak_bytes: Option<u64>,
+    /// The limit with the least headroom: of the settings, the control groups or the machine.
     pub effective_limit: Option<EffectiveLimit>,
     /// The process's pool.
     pub pool: PoolSummary,
@@ -178,7 +180,7 @@ pub fn memory_summary() -> MemorySummary {
         counted: CountedBytes::now(),
         limit_bytes: MemoryContext::current().limit_bytes(),
         rss_bytes: categories.rss_bytes,
-        peak_bytes: monitor.get_peak_memory_usage(),
+        rss_peak_bytes: monitor.get_peak_rss(),
         effective_limit: monitor.effective_limit().map(|limit| EffectiveLimit {
             limit_bytes: limit.limit_bytes,
             used_bytes: limit.used_bytes,
@@ -255,14 +257,14 @@ impl fmt::Display for MemorySummary {
         }
         write!(
             f,
-            "\nRSS            {}, process peak {}",
+            "\nRSS            {}, peak {}",
             amount(self.rss_bytes),
-            amount(self.peak_bytes)
+            amount(self.rss_peak_bytes)
         )?;
         if let Some(limit) = &self.effective_limit {
             write!(
                 f,
-                "\nlowest limit   {} ({}), used {}",
+                "\nnearest limit  {} ({}), used {}",
                 ByteSize::b(limit.limit_bytes),
                 limit.origin,
                 amount(limit.used_bytes)

@@ -71,7 +71,7 @@ fn concurrent_windows_miss_no_peak() {
                     }
                 });
             }
-            let missed = (0..2_000)
+            let missed = (0..500)
                 .filter(|_| {
                     let window = PeakWindow::new();
                     drop(black_box(Vec::<u8>::with_capacity(8 * MIB)));
