@@ -1,6 +1,5 @@
 //! The traits of traced types.
 
-mod guards;
 mod impls;
 mod path;
 mod tracer;

@@ -62,7 +62,11 @@ fn run(command: &Command) -> Result<ExitCode> {
     init_logging(command.quiet(), settings.profiling);
     let session = memory::init(settings)?;
     let interrupt = Interrupt::install()?;
-    let result = match execute(command, &interrupt) {
+    let result = match command.model() {
+        Some(_) => out_of_memory::check_room().and_then(|()| execute(command, &interrupt)),
+        None => execute(command, &interrupt),
+    };
+    let result = match result {
         // The user knows that it was interrupted.
         Err(_) if interrupt.is_cancelled() => Ok(ExitCode::from(INTERRUPTED)),
         result => result,

@@ -5,7 +5,14 @@
 
 use std::alloc::Layout;
 
-use pocket_tts::memory::PoolAllocator;
+use anyhow::{Result, bail};
+use bytesize::ByteSize;
+use pocket_tts::memory::{self, PoolAllocator};
+
+/// Memory that a command needs before it knows how much the model and the speech need: to read its files'
+/// headers and the tokenizer. In a control group, the kernel ends the program without a message if there is
+/// less.
+const ROOM_BYTES: u64 = 2 << 20;
 
 const MESSAGE: &str = "error: out of memory: the system refused an allocation; free memory, or raise the limit that \
      applies to this program (`ulimit -v`, `ulimit -d`, or that of its container)\n";
@@ -16,6 +23,26 @@ pub(crate) fn end_with_message(allocator: &PoolAllocator) {
     let _ = allocator.set_out_of_memory_hook(end);
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     share_arena();
+}
+
+/// Checks that a command can start within the operating system's limits.
+///
+/// # Errors
+///
+/// There is almost no memory left.
+pub(crate) fn check_room() -> Result<()> {
+    if let Some(system) = memory::get_memory_ledger()
+        .limit(None)
+        .and_then(|limit| limit.system)
+        && system.left_bytes() < ROOM_BYTES
+    {
+        bail!(
+            "out of memory: {} are left to start with, and the limit is {system}: raise it (`ulimit -v`, \
+             `ulimit -d`, or the limit of the container)",
+            ByteSize::b(system.left_bytes())
+        );
+    }
+    Ok(())
 }
 
 /// Prints the message and ends the process. Allocates nothing, and runs no destructors.

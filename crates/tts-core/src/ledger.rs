@@ -136,7 +136,8 @@ impl Ledger {
     ///     Some(SystemLimit {
     ///         origin: LimitOrigin::Data,
     ///         limit_bytes: 64 << 20,
-    ///         used_bytes: (24 << 20) + threads as u64 * (2 << 20),
+    ///         used_bytes: 20 << 20,
+    ///         reserve_bytes: (4 << 20) + threads as u64 * (2 << 20),
     ///     })
     /// });
     /// let limit = ledger.limit(None).expect("a limit");

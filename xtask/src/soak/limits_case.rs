@@ -29,7 +29,7 @@ pub(super) struct Case<'a> {
     truncate: bool,
     batch_size: Option<u32>,
     kind: Kind,
-    /// Speech is interrupted after this time.
+    /// Speech is interrupted this long after its start.
     interrupt: Duration,
     text: PathBuf,
     folder: &'a Path,
@@ -84,9 +84,11 @@ impl<'a> Case<'a> {
         let mut command = Command::new(program);
         command.args(["generate", "--json", "--quiet", "--file"]);
         command.arg(&self.text);
-        command
-            .arg("--output-path")
-            .arg(self.folder.join("speech.wav"));
+        // The program creates a file here when it starts to speak.
+        let output = self.folder.join("output");
+        let _ = std::fs::remove_dir_all(&output);
+        std::fs::create_dir(&output)?;
+        command.arg("--output-path").arg(output.join("speech.wav"));
         command.arg("--memory-limit").arg(limit_mb.to_string());
         if let Some(folder) = &self.model.folder {
             command.arg("--config").arg(folder.join("config.yaml"));
@@ -101,8 +103,7 @@ impl<'a> Case<'a> {
             command.arg("--batch-size").arg(size.to_string());
         }
         let patience = Patience {
-            // Reading a recording of ten minutes, encoding it and speaking takes this long at most.
-            interrupt: Some(self.interrupt),
+            interrupt: Some((&output, self.interrupt)),
             kill,
         };
         execute(command, self.folder, patience)

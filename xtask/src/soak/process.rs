@@ -47,10 +47,10 @@ impl Ended {
 
 /// When to end a run.
 #[derive(Clone, Copy)]
-pub(super) struct Patience {
-    /// The run is interrupted as with Ctrl-C after this time. Speech that was generated until then is
-    /// complete.
-    pub(super) interrupt: Option<Duration>,
+pub(super) struct Patience<'a> {
+    /// The run is interrupted as with Ctrl-C so long after the first file appeared in this folder. Speech
+    /// that was generated until then is complete.
+    pub(super) interrupt: Option<(&'a Path, Duration)>,
     /// The run is killed after this time.
     pub(super) kill: Duration,
 }
@@ -66,7 +66,7 @@ impl Drop for Killed {
 }
 
 /// Runs a command to its end, with its output in files of a folder.
-pub(super) fn run(mut command: Command, folder: &Path, patience: Patience) -> Result<Ended> {
+pub(super) fn run(mut command: Command, folder: &Path, patience: Patience<'_>) -> Result<Ended> {
     let (out, err) = (folder.join("stdout"), folder.join("stderr"));
     command
         .stdin(std::process::Stdio::null())
@@ -81,6 +81,7 @@ pub(super) fn run(mut command: Command, folder: &Path, patience: Patience) -> Re
     let process = Path::new("/proc").join(child.0.id().to_string());
     let mut peak_rss_bytes = 0;
     let mut is_interrupted = false;
+    let mut started: Option<Instant> = None;
     let status = loop {
         if let Some(status) = child.0.try_wait()? {
             break Some(status);
@@ -89,9 +90,16 @@ pub(super) fn run(mut command: Command, folder: &Path, patience: Patience) -> Re
         if time > patience.kill {
             break None;
         }
-        if !is_interrupted && patience.interrupt.is_some_and(|after| time > after) {
-            is_interrupted = true;
-            interrupt(&child.0)?;
+        if let Some((folder, after)) = patience.interrupt
+            && !is_interrupted
+        {
+            if started.is_none() && fs::read_dir(folder)?.next().is_some() {
+                started = Some(Instant::now());
+            }
+            if started.is_some_and(|started| started.elapsed() > after) {
+                is_interrupted = true;
+                interrupt(&child.0)?;
+            }
         }
         peak_rss_bytes = peak_rss_bytes.max(high_water_bytes(&process).unwrap_or(0));
         std::thread::sleep(Duration::from_millis(5));
@@ -131,14 +139,14 @@ fn high_water_bytes(process: &Path) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn shell(script: &str, patience: Patience) -> Ended {
+    fn shell(script: &str, patience: Patience<'_>) -> Ended {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", script]);
         run(command, folder.path(), patience).unwrap()
     }
 
-    const PATIENT: Patience = Patience {
+    const PATIENT: Patience<'static> = Patience {
         interrupt: None,
         kill: Duration::from_secs(60),
     };
@@ -160,14 +168,14 @@ mod tests {
         let kill = Duration::from_millis(100);
         let ended = shell("exec sleep 60", Patience { kill, ..PATIENT });
         assert_eq!(ended.outcome(), "killed: too slow");
-        let interrupt = Some(Duration::from_millis(100));
-        let ended = shell(
-            "exec sleep 60",
-            Patience {
-                interrupt,
-                ..PATIENT
-            },
-        );
+        let started = tempfile::tempdir().unwrap();
+        let script = format!("touch {}/started; exec sleep 60", started.path().display());
+        let interrupt = Some((started.path(), Duration::from_millis(100)));
+        let patience = Patience {
+            interrupt,
+            ..PATIENT
+        };
+        let ended = shell(&script, patience);
         assert_eq!(ended.outcome(), "signal: 2 (SIGINT)");
     }
 }

@@ -20,7 +20,7 @@ const TEXT: &str = "The birch canoe slid on the smooth planks.";
 const MOST_BYTES: u64 = 1 << 30;
 
 /// A run takes a few seconds on an idle machine.
-const PATIENCE: Patience = Patience {
+const PATIENCE: Patience<'static> = Patience {
     interrupt: None,
     kill: Duration::from_secs(120),
 };

@@ -8,7 +8,6 @@ use std::sync::{Arc, Weak};
 
 use rustc_hash::FxHashMap;
 
-use super::guards::Guards;
 use super::path::FieldPath;
 use super::{Trace, Unlink};
 
@@ -230,5 +229,41 @@ impl<'a> Tracer<'a> {
         };
         let label = self.path.label();
         survey.edges.push(Edge { to, label });
+    }
+}
+
+/// Any guard, type-erased.
+trait Guard {}
+impl<T> Guard for T {}
+
+/// Guards that are released in reverse order, so inner locks are released before outer ones.
+struct Guards<'a>(Vec<*mut (dyn Guard + 'a)>);
+
+impl<'a> Guards<'a> {
+    fn new() -> Self {
+        Guards(Vec::new())
+    }
+
+    /// Stores `guard` and returns the guarded value.
+    fn hold<G: Deref + 'a>(&mut self, guard: G) -> &'a G::Target {
+        let guard = Box::into_raw(Box::new(guard));
+        self.0.push(guard);
+        // SAFETY: the pointer comes from a box that is not moved, written or freed before `Guards` is
+        // dropped, so the shared borrow is valid until then. The borrow is declared for `'a`, which may
+        // be longer. Only data stored in `Tracer<'a>` can outlive the call: indices, names, pending
+        // visits and guards that borrow from it. `Tracer` drops pending visits before guards, and
+        // those guards are stored after this one, hence dropped before it. An implementation of
+        // `Trace` cannot store it elsewhere, since it must work for every `'a`.
+        unsafe { (*guard).deref() }
+    }
+}
+
+impl Drop for Guards<'_> {
+    fn drop(&mut self) {
+        while let Some(guard) = self.0.pop() {
+            // SAFETY: `hold` created the pointer from a box and stored it once. Borrows from it were
+            // stored later and have been dropped.
+            drop(unsafe { Box::from_raw(guard) });
+        }
     }
 }

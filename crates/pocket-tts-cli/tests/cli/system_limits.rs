@@ -20,7 +20,7 @@ fn suggested(error: &Run, flag: &str) -> String {
 fn speech_is_refused_within_resource_limits_and_succeeds_when_they_are_raised_as_suggested() {
     let place = Place::new();
     for (flag, name) in [("-v", "RLIMIT_AS of "), ("-d", "RLIMIT_DATA of ")] {
-        let mut limit = "90000".to_owned();
+        let mut limit = "100000".to_owned();
         if flag == "-d" {
             limit = "20000".to_owned();
         }

@@ -82,7 +82,8 @@ impl SystemLimits {
         Some(SystemLimit {
             origin: LimitOrigin::ControlGroup(file.to_path_buf()),
             limit_bytes: limit.limit_bytes,
-            used_bytes: limit.used_bytes?.saturating_add(RESIDENT.bytes(threads)),
+            used_bytes: limit.used_bytes?,
+            reserve_bytes: RESIDENT.bytes(threads),
         })
     }
 
@@ -92,7 +93,8 @@ impl SystemLimits {
         Some(SystemLimit {
             origin: LimitOrigin::Machine,
             limit_bytes: reading.bytes(Metric::MachineAvailable)?,
-            used_bytes: RESIDENT.bytes(threads),
+            used_bytes: 0,
+            reserve_bytes: RESIDENT.bytes(threads),
         })
     }
 
@@ -112,11 +114,11 @@ impl SystemLimits {
             let LimitValue::Value(limit_bytes) = value else {
                 return None;
             };
-            let used_bytes = used_pages.saturating_mul(procfs::page_size());
             Some(SystemLimit {
                 origin,
                 limit_bytes,
-                used_bytes: used_bytes.saturating_add(VIRTUAL.bytes(threads)),
+                used_bytes: used_pages.saturating_mul(procfs::page_size()),
+                reserve_bytes: VIRTUAL.bytes(threads),
             })
         };
         let address_space = limits.max_address_space.soft_limit;
@@ -175,7 +177,8 @@ mod tests {
             SystemLimit {
                 origin: LimitOrigin::Data,
                 limit_bytes: 60 * MIB,
-                used_bytes: 44 * MIB,
+                used_bytes: 40 * MIB,
+                reserve_bytes: 4 * MIB,
             }
         );
         let threads = system.tightest(3).unwrap();
@@ -208,7 +211,7 @@ mod tests {
         std::fs::write(root.path().join("proc/meminfo"), meminfo).unwrap();
         let limit = SystemLimits::new(root.path()).tightest(0).unwrap();
         assert_eq!(limit.origin, LimitOrigin::Machine);
-        assert_eq!(limit.used_bytes, RESIDENT.fixed_bytes);
-        assert!(limit.limit_bytes > limit.used_bytes);
+        assert_eq!(limit.reserve_bytes, RESIDENT.fixed_bytes);
+        assert!(limit.left_bytes() > limit.reserve_bytes);
     }
 }

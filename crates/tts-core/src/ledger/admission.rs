@@ -205,7 +205,8 @@ mod tests {
             Some(SystemLimit {
                 origin: LimitOrigin::AddressSpace,
                 limit_bytes: 100 * MIB,
-                used_bytes: used_bytes + 2 * MIB * threads as u64,
+                used_bytes,
+                reserve_bytes: 2 * MIB * threads as u64,
             })
         });
         ledger

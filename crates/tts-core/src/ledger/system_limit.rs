@@ -30,21 +30,29 @@ pub struct SystemLimit {
     pub origin: LimitOrigin,
     /// The limit.
     pub limit_bytes: u64,
-    /// What is charged against it before the counted bytes grow: what is in use, and a reserve for memory
-    /// that is not counted, such as the stacks of threads.
+    /// What is charged against it now.
     pub used_bytes: u64,
+    /// A reserve for memory that is not counted and not in use yet, such as the stacks of threads.
+    pub reserve_bytes: u64,
 }
 
 impl SystemLimit {
-    /// Returns the bytes by which the counted bytes may grow.
+    /// Returns the bytes that are not in use.
     #[must_use]
-    pub fn headroom_bytes(&self) -> u64 {
+    pub fn left_bytes(&self) -> u64 {
         self.limit_bytes.saturating_sub(self.used_bytes)
     }
 
-    /// Returns the bytes by which the limit is exceeded already.
+    /// Returns the bytes by which the counted bytes may grow.
+    #[must_use]
+    pub fn headroom_bytes(&self) -> u64 {
+        self.left_bytes().saturating_sub(self.reserve_bytes)
+    }
+
+    /// Returns the bytes by which the use and the reserve exceed the limit.
     fn excess_bytes(&self) -> u64 {
-        self.used_bytes.saturating_sub(self.limit_bytes)
+        let charged_bytes = self.used_bytes.saturating_add(self.reserve_bytes);
+        charged_bytes.saturating_sub(self.limit_bytes)
     }
 
     /// Describes how to get `bytes` more.
