@@ -68,7 +68,7 @@ pub fn voice_file(data: &[u8]) {
     if let Ok(voice) = MODEL.load_voice(file.path()) {
         assert!(voice.positions() > 0);
         let expected = voice.positions() as u64 * MODEL.size().position_kv_bytes;
-        assert_eq!(voice.size_bytes(), expected as u64);
+        assert_eq!(voice.size_bytes(), expected);
     }
 }
 

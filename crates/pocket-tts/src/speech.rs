@@ -1,7 +1,7 @@
 //! Inputs and results of speech generation: texts, streams and interrupted speech.
 
 use leak_detect::Trace;
-use tts_core::{Audio, GenerateOptions, Model, PreparedText, Progress};
+use tts_core::{Audio, CancelToken, GenerateOptions, Model, PreparedText, Progress};
 
 use crate::error::{Error, Result};
 
@@ -122,6 +122,12 @@ impl SpeechStream {
     /// Returns the progress of the stream.
     pub fn progress(&self) -> Progress {
         self.0.progress()
+    }
+
+    /// Returns a token that cancels the stream from another thread, also while this one waits for the next
+    /// chunk. The iterator then ends.
+    pub fn cancel_token(&self) -> CancelToken {
+        self.0.cancel_token()
     }
 
     /// Cancels the stream without blocking. The iterator yields no more chunks.

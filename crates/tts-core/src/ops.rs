@@ -24,7 +24,7 @@ mod upsample;
 
 pub(crate) use activation::Activation;
 pub(crate) use attention::Heads;
-pub(crate) use backend::{Backend, Vector, tensor_from, vec_from};
+pub(crate) use backend::{Backend, Vector, tensor_from, vec_from, with_values};
 pub(crate) use conv::{CausalConv, ConvGeometry, ConvState};
 pub(crate) use linear::Linear;
 pub(crate) use matrix::{Matrix, Rows, transposed};

@@ -8,7 +8,6 @@ mod queue;
 mod sequence;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 
@@ -19,6 +18,7 @@ pub(crate) use queue::{JobRequest, Sampling};
 
 use tensor_pool::Reservation;
 
+use crate::cancel::CancelToken;
 use crate::engine::Engine;
 use crate::error::{Result, StreamError};
 use crate::ledger::Admission;
@@ -56,7 +56,7 @@ pub(crate) struct Job {
 pub(crate) struct Running {
     chunks: Option<ChunkReceiver>,
     threads: Vec<JoinHandle<()>>,
-    is_cancelled: Arc<AtomicBool>,
+    cancel: CancelToken,
     counters: Arc<Counters>,
     batch_size: usize,
 }
@@ -66,7 +66,7 @@ impl Running {
     pub(crate) fn start(engine: &Arc<Engine>, job: Job) -> Result<Self> {
         let admission = Arc::new(job.admission);
         let batch_size = job.slots.len() + 1;
-        let is_cancelled = Arc::new(AtomicBool::new(false));
+        let cancel = CancelToken::new();
         let counters = Arc::new(Counters::default());
         let (frame_sender, frames) = sync_channel(FRAMES_AHEAD);
         let (chunk_sender, chunks) = chunk_channel(CHUNKS_AHEAD);
@@ -77,7 +77,7 @@ impl Running {
             solver_steps: job.solver_steps,
             slots: job.slots,
             slot_bytes: job.slot_bytes,
-            is_cancelled: is_cancelled.clone(),
+            cancel: cancel.clone(),
             counters: counters.clone(),
             frames: frame_sender,
             admission: admission.clone(),
@@ -90,14 +90,14 @@ impl Running {
                 1 => FRAMES_PER_CALL,
                 more => more * PENDING_FRAMES_PER_SEGMENT,
             },
-            is_cancelled: is_cancelled.clone(),
+            cancel: cancel.clone(),
             counters: counters.clone(),
             _admission: admission,
         };
         let mut running = Self {
             chunks: Some(chunks),
             threads: Vec::with_capacity(2),
-            is_cancelled,
+            cancel,
             counters,
             batch_size,
         };
@@ -132,13 +132,19 @@ impl Running {
         self.batch_size
     }
 
+    /// Returns the token that cancels the job. Unlike [`Self::cancel`], it works while another thread waits
+    /// for the next chunk.
+    pub(crate) fn cancel_token(&self) -> CancelToken {
+        self.cancel.clone()
+    }
+
     pub(crate) fn progress(&self) -> Progress {
         self.counters.read()
     }
 
     /// Cancels the job without waiting for the threads.
     pub(crate) fn cancel(&mut self) {
-        self.is_cancelled.store(true, Ordering::Relaxed);
+        self.cancel.cancel();
         // A thread that waits for capacity in the channel wakes up when the receiver is dropped.
         self.chunks = None;
     }
@@ -202,4 +208,4 @@ impl Drop for Running {
 }
 
 // The threads and the channel cannot be traced.
-crate::traced::trace_fields!(Running: is_cancelled, counters);
+crate::traced::trace_fields!(Running: cancel, counters);

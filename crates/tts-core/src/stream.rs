@@ -17,6 +17,7 @@ pub use interrupted::Interrupted;
 pub use request::SpeechRequest;
 
 use crate::audio::Audio;
+use crate::cancel::CancelToken;
 use crate::engine::Engine;
 use crate::error::{InvalidSetting, Result};
 use crate::scheduler::{Chunk, Job, JobRequest, Progress, Running, Sampling};
@@ -79,6 +80,12 @@ impl SpeechStream {
     /// Returns the progress of the stream.
     pub fn progress(&self) -> Progress {
         self.running.progress()
+    }
+
+    /// Returns a token that cancels the stream from another thread, also while this one waits for the next
+    /// chunk. The stream then ends within a few frames, or after the prefill of one segment.
+    pub fn cancel_token(&self) -> CancelToken {
+        self.running.cancel_token()
     }
 
     /// Cancels the stream without blocking. It yields no more chunks.

@@ -117,6 +117,29 @@ impl Reclaim for Blocker {
 }
 
 #[test]
+fn token_ends_a_stream_that_another_thread_waits_for() {
+    let (model, voice) = lsd();
+    let options = endless().with_max_tokens(12);
+    let mut stream = stream(&model, &voice, &sentences(2_000), &options);
+    let cancel = stream.cancel_token();
+    let first = stream.next().expect("there is audio");
+    assert!(!first.expect("speech is generated").samples().is_empty());
+    let canceller = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(50));
+        cancel.cancel();
+        Instant::now()
+    });
+    let chunks = stream
+        .by_ref()
+        .map(|chunk| chunk.expect("speech is generated"));
+    let samples: usize = chunks.map(|chunk| chunk.samples().len()).sum();
+    let took = canceller.join().expect("it ends").elapsed();
+    assert!(stream.progress().frames * model.frame_samples() >= samples);
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert!(stream.next().is_none());
+}
+
+#[test]
 fn drop_does_not_wait_for_a_blocked_thread() {
     let (model, voice) = lsd();
     let pool = model.memory_pool();

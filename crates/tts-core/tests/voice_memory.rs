@@ -9,6 +9,9 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use tensor_pool::{PeakWindow, PoolAllocator};
@@ -92,9 +95,12 @@ struct Wav {
 }
 
 impl Wav {
-    /// Writes a tone, followed by silence after 150 s.
-    fn write(&self, folder: &Path) -> PathBuf {
-        const TONE_SECONDS: f64 = 150.0;
+    /// Writes a tone, followed by silence where a truncated recording is not read.
+    fn write(&self, folder: &Path, length: PromptLength) -> PathBuf {
+        let tone_seconds = match length {
+            PromptLength::Whole => self.seconds,
+            PromptLength::Truncated => self.seconds.min(31.0),
+        };
         let path = folder.join("recording.wav");
         let frame_bytes = u32::from(self.channels) * 2;
         let frames = (self.seconds * f64::from(self.rate_hz)) as u32;
@@ -110,7 +116,7 @@ impl Wav {
         header.extend((frames * frame_bytes).to_le_bytes());
         let mut file = BufWriter::new(File::create(&path).expect("it is created"));
         file.write_all(&header).expect("it is written");
-        let tone = frames.min((TONE_SECONDS * f64::from(self.rate_hz)) as u32);
+        let tone = (tone_seconds * f64::from(self.rate_hz)) as u32;
         for n in 0..tone {
             let sample = (f64::from(n) / f64::from(self.rate_hz) * 900.0).sin() * 9_000.0;
             for _ in 0..self.channels {
@@ -177,7 +183,7 @@ fn voices_from_recordings_stay_within_their_cost() {
                 channels,
                 seconds,
             };
-            let path = wav.write(folder.path());
+            let path = wav.write(folder.path(), length);
             let need = need(&model, &path, length);
             let options = VoiceOptions::default().with_length(length);
             // First with the loading of the encoder, then without.
@@ -230,7 +236,119 @@ fn voice_files_stay_within_their_cost() {
             let what = format!("{name}, {positions} positions");
             assert_bounds(&what, need.peak_bytes(false), peak + mapped);
             assert_eq!(voice.size_bytes(), need.voice_bytes);
+
+            // Writing copies no keys and values.
+            let copy = folder.path().join("copy.safetensors");
+            let (peak, _) = peak_of(&model, || {
+                model.export_voice(&voice, &copy).expect("it is written")
+            });
+            assert!(
+                peak <= cost.bookkeeping_bytes,
+                "{what}: writing takes {peak}"
+            );
+            let copy = model.load_voice(&copy).expect("it loads");
+            assert_eq!(copy.positions(), positions);
         }
+    }
+}
+
+/// Recordings of any rate, length and number of channels.
+#[test]
+fn odd_recordings_never_exceed_their_cost() {
+    const RUNS: usize = 60;
+    let _alone = alone();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let small = support::fixture("lsd_bf16");
+    let config = Config::read(small.join("config.yaml")).expect("it is valid");
+    let parts = support::parts(config, &small);
+    let model = Model::load(parts, RunOptions::default()).expect("the model loads");
+    let mut random = ChaCha8Rng::seed_from_u64(15);
+    let (mut cloned, mut refused) = (0, 0);
+    for run in 0..RUNS {
+        let rate_hz = match random.random_bool(0.5) {
+            true => *[
+                8_000, 16_000, 22_050, 24_000, 44_100, 48_000, 96_000, 192_000,
+            ]
+            .choose(&mut random)
+            .expect("there are rates"),
+            // Few of these are multiples of each other, so their filters are long.
+            false => 20 * random.random_range(400..=9_600),
+        };
+        let length = match random.random_bool(0.5) {
+            true => PromptLength::Truncated,
+            false => PromptLength::Whole,
+        };
+        let longest: f64 = match length {
+            PromptLength::Truncated => 600.0,
+            PromptLength::Whole => 20.0,
+        };
+        // As many of a few samples as of seconds and of minutes.
+        let samples = (longest * f64::from(rate_hz)).powf(random.random_range(0.0..=1.0));
+        let wav = Wav {
+            rate_hz,
+            channels: random.random_range(1..=8),
+            seconds: samples / f64::from(rate_hz),
+        };
+        let path = wav.write(folder.path(), length);
+        let need = need(&model, &path, length);
+        let options = VoiceOptions::default().with_length(length);
+        if random.random_bool(0.3) {
+            model.drop_voice_encoder();
+        }
+        let is_loaded = model.size().encoder_bytes.is_some();
+        let (peak, voice) = peak_of(&model, || model.voice_from_recording(&path, &options));
+        let bound = need.peak_bytes(is_loaded);
+        assert!(
+            peak <= bound,
+            "run {run}, {wav:?}, {length:?}: {peak} of {bound}"
+        );
+        match voice {
+            Ok(_) => cloned += 1,
+            Err(error) => {
+                assert!(wav.seconds < 0.1001, "{wav:?}: {error}");
+                refused += 1;
+            }
+        }
+    }
+    println!("{cloned} cloned, {refused} refused");
+    assert!(cloned > RUNS / 4 && refused > RUNS / 8);
+}
+
+#[test]
+fn files_of_every_format_stay_within_their_cost() {
+    let _alone = alone();
+    let small = support::fixture("lsd_bf16");
+    let config = Config::read(small.join("config.yaml")).expect("it is valid");
+    let parts = support::parts(config, &small);
+    let model = Model::load(parts, RunOptions::default()).expect("the model loads");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/audio");
+    let files = fs::read_dir(folder)
+        .expect("it is a folder")
+        .map(|file| file.expect("a file").path());
+    let is_recording = |path: &PathBuf| path.extension().is_some_and(|name| name != "f32");
+    let mut files: Vec<_> = files.filter(is_recording).collect();
+    files.push(support::fixture("voice_24k.wav"));
+    files.push(support::fixture("voice_16k_stereo.wav"));
+    assert!(files.len() > 12);
+    for path in files {
+        let recording = Recording::open(&path, PromptLength::Whole, &CancelToken::new());
+        let info = recording.expect("it is readable").info();
+        let audio = Audio::read(&path).expect("it is readable");
+        assert_eq!(info.sample_rate_hz, audio.sample_rate_hz());
+        assert!(
+            audio.samples().len() <= info.max_samples,
+            "{}",
+            path.display()
+        );
+        let need = model.voice_cost().recording(&info);
+        model.drop_voice_encoder();
+        let (peak, voice) = peak_of(&model, || {
+            model
+                .voice_from_recording(&path, &VoiceOptions::default())
+                .expect("it is cloned")
+        });
+        assert_bounds(&path.display().to_string(), need.peak_bytes(false), peak);
+        assert!(voice.size_bytes() <= need.voice_bytes);
     }
 }
 

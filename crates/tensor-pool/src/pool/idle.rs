@@ -108,7 +108,7 @@ impl IdleTensors {
         }
         let counted = self
             .bytes
-            .try_update(Ordering::Relaxed, Ordering::Relaxed, |current| {
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |current| {
                 let sum = current.saturating_add(bytes);
                 (sum <= self.max_bytes).then_some(sum)
             });

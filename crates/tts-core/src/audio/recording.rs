@@ -7,8 +7,9 @@ use std::path::Path;
 
 use symphonia::core::audio::Channels;
 use symphonia::core::codecs::audio::well_known::{
-    CODEC_ID_FLAC, CODEC_ID_PCM_ALAW, CODEC_ID_PCM_F32LE, CODEC_ID_PCM_F64LE, CODEC_ID_PCM_MULAW,
-    CODEC_ID_PCM_S16LE, CODEC_ID_PCM_S24LE, CODEC_ID_PCM_S32LE, CODEC_ID_PCM_U8,
+    CODEC_ID_FLAC, CODEC_ID_MP3, CODEC_ID_PCM_ALAW, CODEC_ID_PCM_F32LE, CODEC_ID_PCM_F64LE,
+    CODEC_ID_PCM_MULAW, CODEC_ID_PCM_S16LE, CODEC_ID_PCM_S24LE, CODEC_ID_PCM_S32LE,
+    CODEC_ID_PCM_U8,
 };
 use symphonia::core::codecs::audio::{AudioCodecId, AudioCodecParameters};
 
@@ -20,8 +21,11 @@ use crate::cancel::CancelToken;
 /// The stream's buffer, the probe and the header.
 const READER_BYTES: usize = 256 << 10;
 
-/// Tables and states of the MP3 and Vorbis decoders, codebooks included: measured at up to 0.9 MiB.
-const DECODER_BYTES: usize = 1 << 20;
+/// Tables and states of the MP3 decoder.
+const MP3_DECODER_BYTES: usize = 256 << 10;
+
+/// Tables and states of the Vorbis decoder: the codebooks of libvorbis take about 2 MiB.
+const VORBIS_DECODER_BYTES: usize = 3 << 20;
 
 /// The longest packet of a format that does not state it: two Vorbis blocks.
 const MAX_PACKET_SAMPLES: u64 = 8192;
@@ -106,16 +110,16 @@ impl Recording {
         let path = path.as_ref();
         cancel.check()?;
         let source = Source::open(path)?;
-        let parameters = source.parameters();
-        let Some(rate_hz) = parameters.sample_rate else {
+        let Some(rate_hz) = source.parameters().sample_rate else {
             return Err(damaged(path, "its header does not state the sample rate"));
         };
         let longest = (MAX_READ_DURATION.as_secs() * u64::from(rate_hz)) as usize;
         let limit = length.samples(rate_hz).unwrap_or(longest);
-        let samples = samples_in_file(&source, limit, cancel)?;
+        let (source, samples) = samples_in_file(source, limit, cancel)?;
         if length == PromptLength::Whole && *samples.start() > longest as u64 {
             return Err(too_long(path, MAX_READ_DURATION));
         }
+        let parameters = source.parameters();
         let info = RecordingInfo {
             sample_rate_hz: rate_hz,
             channels: channels(parameters),
@@ -189,18 +193,18 @@ impl fmt::Debug for Recording {
     }
 }
 
-/// Returns the least and the most samples that each channel may have. `enough` is the number from which
-/// on it does not matter.
+/// Returns the least and the most samples that each channel may have, and the source, which may have been
+/// opened again. `enough` is the number from which on it does not matter.
 fn samples_in_file(
-    source: &Source,
+    mut source: Source,
     enough: usize,
     cancel: &CancelToken,
-) -> Result<RangeInclusive<u64>> {
-    let path = source.path();
-    let file_bytes = match fs::metadata(path) {
+) -> Result<(Source, RangeInclusive<u64>)> {
+    let path = source.path().to_owned();
+    let file_bytes = match fs::metadata(&path) {
         Ok(metadata) if metadata.is_file() => metadata.len(),
         // A named pipe can be read only once.
-        _ => return Ok(0..=u64::MAX),
+        _ => return Ok((source, 0..=u64::MAX)),
     };
     let parameters = source.parameters();
     let stated = source.stated_samples();
@@ -208,20 +212,25 @@ fn samples_in_file(
         let frame_bytes = pcm_bytes(parameters.codec) * channels(parameters).max(1);
         let possible = file_bytes / frame_bytes as u64;
         // The header of a streamed file states more than the file contains.
-        return Ok(match stated {
+        let samples = match stated {
             Some(stated) if stated <= possible => stated..=stated,
             _ => 0..=possible,
-        });
+        };
+        return Ok((source, samples));
     }
     if parameters.codec == CODEC_ID_FLAC
         && let Some(stated) = stated
     {
-        return Ok(stated..=stated);
+        return Ok((source, stated..=stated));
     }
     // Headers of MP3 files often lack the length, and those of OGG files always do.
     let enough = enough as u64 + MAX_PACKET_SAMPLES;
-    let counted = Source::open(path)?.count_samples(cancel, enough)?;
-    Ok(counted.saturating_sub(MAX_PACKET_SAMPLES)..=counted.saturating_add(MAX_PACKET_SAMPLES))
+    let counted = source.count_samples(cancel, enough)?;
+    // Before the file is opened again: a Vorbis decoder has large tables.
+    drop(source);
+    let samples =
+        counted.saturating_sub(MAX_PACKET_SAMPLES)..=counted.saturating_add(MAX_PACKET_SAMPLES);
+    Ok((Source::open(&path)?, samples))
 }
 
 /// Channels according to the header. MP3 and Vorbis headers always state them.
@@ -253,7 +262,8 @@ fn reading_bytes(parameters: &AudioCodecParameters) -> usize {
         CODEC_ID_FLAC => (2 * size_of::<u32>(), 0),
         CODEC_ID_PCM_F64LE => (size_of::<f64>(), 0),
         codec if is_pcm(codec) => (size_of::<f32>(), 0),
-        _ => (0, DECODER_BYTES),
+        CODEC_ID_MP3 => (0, MP3_DECODER_BYTES),
+        _ => (0, VORBIS_DECODER_BYTES),
     };
     let decoded = stored.max(size_of::<f32>());
     let per_sample = stored + decoded + size_of::<f32>();

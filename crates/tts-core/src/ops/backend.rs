@@ -116,3 +116,19 @@ pub(crate) fn vec_from<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, De
         .try_into_vec::<f32>()
         .map_err(|error| DeviceError::Failed(format!("{error:?}")))
 }
+
+/// Passes the values of a tensor, in row-major order, to `read`. Values on the host are not copied.
+///
+/// # Errors
+///
+/// The device fails.
+pub(crate) fn with_values<const D: usize, R>(
+    tensor: &Tensor<D>,
+    read: impl FnOnce(&[f32]) -> R,
+) -> Result<R, DeviceError> {
+    if flex::is_flex(&tensor.device()) {
+        Ok(read(flex::HostTensor::new(tensor.clone()).values()))
+    } else {
+        Ok(read(&vec_from(tensor.clone())?))
+    }
+}

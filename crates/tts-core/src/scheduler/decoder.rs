@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 
 use super::channel::{Chunk, ChunkSender, Disconnected};
 use super::generator::Frame;
 use super::progress::Counters;
+use crate::cancel::CancelToken;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::ledger::Admission;
@@ -32,7 +32,7 @@ pub(super) struct Decoder {
     pub(super) chunks: ChunkSender,
     /// Maximum frames taken from the generator before they can be decoded.
     pub(super) max_pending: usize,
-    pub(super) is_cancelled: Arc<AtomicBool>,
+    pub(super) cancel: CancelToken,
     pub(super) counters: Arc<Counters>,
     /// Its bytes stay reserved until the decoder ends.
     pub(super) _admission: Arc<Admission>,
@@ -110,7 +110,7 @@ impl Decoder {
         frames: usize,
         state: &mut Option<MimiDecoderState>,
     ) -> Result<(), Disconnected> {
-        if self.is_cancelled.load(Ordering::Relaxed) {
+        if self.cancel.is_cancelled() {
             return Err(Disconnected);
         }
         let engine = &self.engine;

@@ -1,7 +1,6 @@
 //! The thread that generates latents.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 
 use tensor_pool::Reservation;
@@ -9,6 +8,7 @@ use tensor_pool::Reservation;
 use super::progress::Counters;
 use super::queue::{QueuedSegment, SegmentQueue};
 use super::sequence::Sequence;
+use crate::cancel::{CancelToken, Cancelled};
 use crate::engine::Engine;
 use crate::error::{Error, Result, StreamError};
 use crate::flow_lm::{FrameOutput, TimeSchedule};
@@ -41,7 +41,7 @@ pub(super) struct Generator {
     pub(super) slots: Vec<Reservation>,
     /// Bytes of each.
     pub(super) slot_bytes: u64,
-    pub(super) is_cancelled: Arc<AtomicBool>,
+    pub(super) cancel: CancelToken,
     pub(super) counters: Arc<Counters>,
     pub(super) frames: SyncSender<Frame>,
 }
@@ -117,12 +117,14 @@ impl Generator {
         active <= self.slots.len()
     }
 
+    fn check_cancelled(&self) -> Result<(), End> {
+        self.cancel.check().map_err(|Cancelled| End::Cancelled)
+    }
+
     /// Checks the memory limit. If it is exceeded, the batch size is one from the next segment on; if it
     /// already is one, generation ends.
     fn check_limit(&mut self, active: usize) -> Result<(), End> {
-        if self.is_cancelled.load(Ordering::Relaxed) {
-            return Err(End::Cancelled);
-        }
+        self.check_cancelled()?;
         // The batch size was reduced, and the segments started before are still being generated.
         if active > self.max_batch_size {
             return Ok(());
@@ -152,6 +154,8 @@ impl Generator {
             voice,
             sampling,
         } = queued;
+        // A prefill takes much longer than a frame, and a batch starts with several.
+        self.check_cancelled()?;
         self.send(Frame::Start { request })?;
         if !segment.unspeakable.is_empty() {
             let characters: String = segment.unspeakable.iter().collect();

@@ -5,19 +5,23 @@
 //! positions among them. Older files have `…/current_end`, whose *length* is the offset.
 
 use std::collections::HashMap;
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use burn::tensor::Device;
 use safetensors::Dtype;
-use safetensors::tensor::TensorView;
+use safetensors::tensor::{Metadata, TensorInfo};
 
 use super::{VoiceError, VoiceKv};
 use crate::ledger::Ledger;
-use crate::ops::{Heads, tensor_from, vec_from};
+use crate::ops::{Heads, tensor_from, with_values};
 use crate::output_file::OutputFile;
 use crate::weights::{Directory, convert};
 
 type Result<T, E = VoiceError> = std::result::Result<T, E>;
+
+/// The padded positions of a voice.
+const NO_PADDING: i64 = 0;
 
 /// The sizes that a model requires of a voice.
 #[derive(Clone, Copy, Debug)]
@@ -165,40 +169,63 @@ fn module(layer: usize) -> String {
 }
 
 impl VoiceKv {
-    /// Writes a temporary file beside `path`, then renames it to `path`.
+    /// Writes a temporary file beside `path`, then renames it to `path`. Keys and values are written from
+    /// where they are.
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
         let io = |source| VoiceError::Write {
             path: path.to_owned(),
             source,
         };
-        let invalid = |error| io(std::io::Error::other(error));
-        let position = (self.len as i64).to_le_bytes();
-        let mut caches = Vec::with_capacity(self.layers.len());
-        for layer in &self.layers {
-            let values = vec_from(layer.clone())?;
-            let bytes: Vec<u8> = values
-                .iter()
-                .flat_map(|value| value.to_le_bytes())
-                .collect();
-            caches.push((bytes, layer.dims().to_vec()));
-        }
-        let mut tensors = Vec::with_capacity(3 * caches.len());
-        for (layer, (bytes, dims)) in caches.iter().enumerate() {
-            let module = module(layer);
-            let entries: [(&str, Dtype, Vec<usize>, &[u8]); 3] = [
-                ("cache", Dtype::F32, dims.clone(), bytes),
-                ("offset", Dtype::I64, vec![1], &position),
-                ("pad", Dtype::I64, vec![1], &[0; 8]),
-            ];
-            for (key, dtype, dims, bytes) in entries {
-                let view = TensorView::new(dtype, dims, bytes).map_err(invalid)?;
-                tensors.push((format!("{module}/{key}"), view));
+        let header = self.header().map_err(|error| io(io::Error::other(error)))?;
+        let file = OutputFile::create(path).map_err(io)?;
+        let mut writer = BufWriter::new(file);
+        let mut write = |bytes: &[u8]| writer.write_all(bytes).map_err(io);
+        write(&(header.len() as u64).to_le_bytes())?;
+        write(&header)?;
+        for _ in &self.layers {
+            for number in [self.len as i64, NO_PADDING] {
+                write(&number.to_le_bytes())?;
             }
+        }
+        for layer in &self.layers {
+            with_values(layer, |values| {
+                let bytes = values.iter().map(|value| value.to_le_bytes());
+                bytes.into_iter().try_for_each(|bytes| write(&bytes))
+            })??;
+        }
+        let file = writer
+            .into_inner()
+            .map_err(|error| io(error.into_error()))?;
+        file.persist().map_err(io)
+    }
+
+    /// The header: the numbers of all layers, then their keys and values.
+    fn header(&self) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
+        let mut end = 0;
+        let mut entry = |layer: usize, key: &str, dtype: Dtype, shape: Vec<usize>| {
+            let start = end;
+            end += shape.iter().product::<usize>() * dtype.bitsize() / 8;
+            let info = TensorInfo {
+                dtype,
+                shape,
+                data_offsets: (start, end),
+            };
+            (format!("{}/{key}", module(layer)), info)
+        };
+        let mut tensors = Vec::with_capacity(3 * self.layers.len());
+        for layer in 0..self.layers.len() {
+            tensors.push(entry(layer, "offset", Dtype::I64, vec![1]));
+            tensors.push(entry(layer, "pad", Dtype::I64, vec![1]));
+        }
+        for (layer, cache) in self.layers.iter().enumerate() {
+            tensors.push(entry(layer, "cache", Dtype::F32, cache.dims().to_vec()));
         }
         // PyTorch readers require this key.
         let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-        let bytes = safetensors::serialize(tensors, Some(metadata)).map_err(invalid)?;
-        OutputFile::write(path, &bytes).map_err(io)
+        let mut header = serde_json::to_vec(&Metadata::new(Some(metadata), tensors)?)?;
+        // The values are aligned to 8 bytes, as in files of the `safetensors` crate.
+        header.resize(header.len().next_multiple_of(8), b' ');
+        Ok(header)
     }
 }
 
