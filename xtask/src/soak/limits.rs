@@ -26,7 +26,7 @@ const REFUSAL_TIME: Duration = Duration::from_secs(20);
 
 /// The longest time of a run on a machine that is busy with other work: to read a recording of ten minutes,
 /// to encode it and to speak for a few seconds.
-const KILL: Duration = Duration::from_secs(400);
+const KILL: Duration = Duration::from_secs(1200);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
