@@ -1,5 +1,5 @@
-//! Under a system limit slightly above its memory limit, a program speaks to the end; without a memory
-//! limit, the same program runs out of memory.
+//! Under a system limit, a program speaks to the end, with a memory limit slightly below it and without one.
+//! Without a system limit, the same speech takes more memory.
 //!
 //! Each child process is this test binary with a mode. `RLIMIT_DATA` counts writable private memory,
 //! touched or not: heap, data and thread stacks.
@@ -26,7 +26,7 @@ const LIMITED_BATCH_SIZE: usize = 3;
 /// System limit beyond the memory limit: thread stacks, retained blocks, and data of the program.
 const BEYOND_BYTES: u64 = 32 * MIB;
 
-/// Distance of both outcomes from the system limit, so that another thread or another allocator's
+/// Distance of the outcomes from the system limit, so that another thread or another allocator's
 /// behaviour does not change them.
 const MARGIN_BYTES: u64 = 8 * MIB;
 
