@@ -45,7 +45,7 @@ pub(crate) fn run(args: &GenerateArgs, interrupt: &Interrupt) -> Result<ExitCode
         writer => writer?,
     };
     let frame = Duration::from_secs_f64(1.0 / model.config().mimi.frame_rate);
-    interrupt.save_from_now_on();
+    interrupt.save_stream(stream.cancel_token());
     let bar = SpeechBar::new(quiet, frame);
     let mut first_audio = None;
     let mut samples = 0;
@@ -108,6 +108,7 @@ fn speak(
             return End::Interrupted;
         }
         let taken = match stream.next() {
+            None if interrupt.is_cancelled() => return End::Interrupted,
             None => return End::Complete,
             Some(chunk) => chunk.and_then(|chunk| take(chunk.samples(), stream)),
         };

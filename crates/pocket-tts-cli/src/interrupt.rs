@@ -1,7 +1,7 @@
 //! Ctrl-C: cancels the work of the command.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ const GRACE: Duration = Duration::from_millis(150);
 #[derive(Clone, Default)]
 pub(crate) struct Interrupt {
     token: CancelToken,
+    /// The token of the stream that is spoken.
+    stream: Arc<OnceLock<CancelToken>>,
     /// Whether an interrupted command saves something, so that it must not be ended after the grace time.
     saves: Arc<AtomicBool>,
 }
@@ -41,16 +43,29 @@ impl Interrupt {
         self.token.is_cancelled()
     }
 
-    /// From now on, the command saves what it has made when it is interrupted.
-    pub(crate) fn save_from_now_on(&self) {
+    /// From now on, an interrupt cancels the stream, and the command saves what was generated.
+    pub(crate) fn save_stream(&self, stream: CancelToken) {
+        // A command has one stream.
+        let _ = self.stream.set(stream);
         self.saves.store(true, Ordering::Relaxed);
+        // The interrupt may have come first.
+        if self.is_cancelled() {
+            self.cancel();
+        }
+    }
+
+    fn cancel(&self) {
+        self.token.cancel();
+        if let Some(stream) = self.stream.get() {
+            stream.cancel();
+        }
     }
 
     fn handle(&self) {
         if self.token.is_cancelled() {
             end();
         }
-        self.token.cancel();
+        self.cancel();
         let saves = self.saves.clone();
         // Signals that arrive meanwhile are handled.
         let waiting = thread::Builder::new().spawn(move || {
