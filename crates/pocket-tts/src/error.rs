@@ -2,11 +2,12 @@
 
 use tts_core::ErrorKind;
 
-#[cfg(feature = "hub")]
 use crate::hub::HubError;
 use crate::location::LocationError;
 use crate::memory::SessionError;
 use crate::preset::UnknownName;
+#[cfg(feature = "hub")]
+use crate::source::ModelSource;
 use crate::source::{OpenError, SourceError};
 
 /// An error of this crate.
@@ -51,6 +52,17 @@ pub enum Error {
 }
 
 impl Error {
+    /// Adds to an error of a config file's default voice that the model has no voice of its own.
+    pub(crate) fn of_default_voice(model: &ModelSource, error: Self) -> Self {
+        match model {
+            ModelSource::Config(_) => Self::DefaultVoice {
+                model: model.title(),
+                source: Box::new(error),
+            },
+            _ => error,
+        }
+    }
+
     /// Returns the kind of the error.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

@@ -7,7 +7,7 @@ use tts_core::memory::{ModelCost, StreamNeed, VoiceNeed};
 use tts_core::text::SegmentSize;
 use tts_core::{Config, GenerateOptions, ModelParts, PreparedText, VoiceOptions};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::memory::{MemoryPlan, Pending, Work, get_memory_ledger, max_batch_size_of};
 use crate::model::{LoadOptions, TtsModel};
 use crate::source::{Files, ModelSource};
@@ -157,9 +157,13 @@ impl OpenModel {
         options: &VoiceOptions,
         cost: &ModelCost,
     ) -> Result<VoiceNeed> {
-        let spec = voice.unwrap_or_else(|| self.source.default_voice());
         let cannot_clone = self.parts.no_voice_cloning.as_deref();
-        let found = VoiceSource::find(spec, &self.source, &self.files, cannot_clone)?;
+        let find = |spec| VoiceSource::find(spec, &self.source, &self.files, cannot_clone);
+        let found = match voice {
+            Some(spec) => find(spec)?,
+            None => find(self.source.default_voice())
+                .map_err(|error| Error::of_default_voice(&self.source, error))?,
+        };
         Ok(match found {
             #[cfg(feature = "builtin-voice")]
             VoiceSource::BuiltIn(name, bytes) => {

@@ -10,7 +10,6 @@ use tts_core::{Audio, Voice, VoiceOptions};
 use crate::error::{Error, Result};
 use crate::memory::context_limit_bytes;
 use crate::model::TtsModel;
-use crate::source::ModelSource;
 use crate::voice_cache::VoiceKey;
 
 pub(crate) use source::VoiceSource;
@@ -25,13 +24,7 @@ impl TtsModel {
     pub fn default_voice(&self) -> Result<Voice> {
         let source = &self.shared.source;
         self.voice(source.default_voice())
-            .map_err(|error| match source {
-                ModelSource::Config(_) => Error::DefaultVoice {
-                    model: source.title(),
-                    source: Box::new(error),
-                },
-                _ => error,
-            })
+            .map_err(|error| Error::of_default_voice(source, error))
     }
 
     /// Loads a voice by name, loads a `.safetensors` voice file, or clones a recording (WAV, FLAC, MP3 or

@@ -156,6 +156,12 @@ fn failed_commands_write_a_profile() {
     let message = "error: no voice is named \"nobody\"";
     assert!(run.stderr.contains(message), "{}", run.stderr);
     has_summary(&run);
+    // The voice is checked before the model is loaded.
+    assert!(!check(&place, "").contains(&"load".to_owned()));
+
+    let place = Place::new();
+    let run = place.generate(&["Hi.", "--profile-memory", "-o", "missing/speech.wav"]);
+    assert_eq!(run.code, 1, "{}", run.stderr);
     assert!(check(&place, "").contains(&"load".to_owned()));
 
     let place = Place::new();

@@ -62,7 +62,7 @@ fn allocation_that_the_system_refuses_ends_the_program_with_a_message() {
     let place = Place::new();
     place.write("long.txt", "Hello there, ".repeat(400_000));
     // Enough to start, but not for the text.
-    let run = run_under(&place, "-d 3000", &["generate", "--file", "long.txt"]);
+    let run = run_under(&place, "-d 6000", &["generate", "--file", "long.txt"]);
     run.fails(&["out of memory", "raise the limit"]);
     assert_eq!(place.files(), ["long.txt"]);
 }
