@@ -15,8 +15,8 @@ use crate::voice_cache::VoiceKey;
 pub(crate) use source::VoiceSource;
 
 impl TtsModel {
-    /// Loads the default voice, see [`ModelSource::default_voice`]. For a config file's model, a
-    /// recording is downloaded and cloned.
+    /// Loads the default voice, see [`ModelSource::default_voice`](crate::ModelSource::default_voice).
+    /// For a config file's model, a recording is downloaded and cloned.
     ///
     /// # Errors
     ///
