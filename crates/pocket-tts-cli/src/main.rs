@@ -61,16 +61,7 @@ fn run(command: &Command) -> Result<ExitCode> {
     let settings = settings::settings(command.model().map(|model| &model.memory))?;
     init_logging(command.quiet(), settings.profiling);
     let session = memory::init(settings)?;
-    let interrupt = Interrupt::install()?;
-    let result = match command.model() {
-        Some(_) => out_of_memory::check_room().and_then(|()| execute(command, &interrupt)),
-        None => execute(command, &interrupt),
-    };
-    let result = match result {
-        // The user knows that it was interrupted.
-        Err(_) if interrupt.is_cancelled() => Ok(ExitCode::from(INTERRUPTED)),
-        result => result,
-    };
+    let result = start(command);
     // A failed command writes its profile too.
     match (result, session.finish()) {
         (Ok(_), Err(profile)) => Err(profile.into()),
@@ -79,6 +70,19 @@ fn run(command: &Command) -> Result<ExitCode> {
             Err(error)
         }
         (result, Ok(_)) => result,
+    }
+}
+
+/// Runs a command if there is room for it, and handles Ctrl-C.
+fn start(command: &Command) -> Result<ExitCode> {
+    if command.model().is_some() {
+        out_of_memory::check_room()?;
+    }
+    let interrupt = Interrupt::install()?;
+    match execute(command, &interrupt) {
+        // The user knows that it was interrupted.
+        Err(_) if interrupt.is_cancelled() => Ok(ExitCode::from(INTERRUPTED)),
+        result => result,
     }
 }
 
