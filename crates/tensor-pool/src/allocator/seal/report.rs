@@ -26,7 +26,7 @@ pub struct UnservedScope {
     pub bytes: u64,
 }
 
-/// The requests recorded by a [`Seal`].
+/// The requests recorded by a [`Seal`](crate::Seal).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SealReport {
