@@ -283,7 +283,7 @@ impl TtsModel {
         self.model().sample_rate_hz()
     }
 
-    /// Returns the pool that streams lease their state from: the [process's](get_memory_pool).
+    /// Returns the pool that streams lease their state from: the [process's](crate::memory::get_memory_pool).
     pub fn memory_pool(&self) -> &MemoryPool {
         self.model().memory_pool()
     }

@@ -28,7 +28,7 @@ impl TtsModel {
     }
 
     /// Loads a voice by name, loads a `.safetensors` voice file, or clones a recording (WAV, FLAC, MP3 or
-    /// OGG). `spec` is a name or a [`Location`].
+    /// OGG). `spec` is a name or a [`Location`](crate::Location).
     ///
     /// Voices in the model's [cache](crate::LoadOptions::voice_cache_bytes) are shared, provided that the
     /// length and the modification time of the file are unchanged.

@@ -28,7 +28,7 @@ const CONTEXT_TOKENS: usize = 8;
 /// The text of a segment, before its own normalization.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegmentText {
-    /// The text, to be passed through [`normalize`] before it is encoded.
+    /// The text, to be passed through [`normalize`](super::normalize) before it is encoded.
     pub text: String,
     /// Tokens of `text` without further normalization. At most the maximum and 8, because text can
     /// have a few more tokens on its own than in its context, unless a single character has more.

@@ -21,7 +21,7 @@ pub enum TokenizerFormat {
 
 /// Encodes text to the token ids of a model's vocabulary, and decodes them.
 ///
-/// Use an [`Arc`] to share a tokenizer between threads.
+/// Use an [`Arc`](std::sync::Arc) to share a tokenizer between threads.
 ///
 /// ```no_run
 /// use std::path::Path;
