@@ -97,21 +97,11 @@ impl OpenModel {
         let longest = text.largest_segment();
         let speed_limit = max_batch_size_of(cost.loading.prepared_bytes);
         Ok(MemoryPlan::new(&Work {
-            ledger: get_memory_ledger(),
-            cost: &cost.stream,
             need: cost.stream.need(longest).with_cutting(text.cutting_bytes()),
             segments: text.segment_count(),
             longest,
             max_batch_size: options.batch_size.unwrap_or(speed_limit),
-            own_limit_bytes: voice_options.memory_limit_bytes,
-            weights_bytes: cost.loading.prepared_bytes,
-            mapped_bytes: cost.loading.mapped_bytes,
-            voice_bytes: voice.voice_bytes,
-            threads: cost.threads,
-            pending: Some(Pending {
-                loading: cost.loading,
-                voice,
-            }),
+            ..before_speech(&cost, voice, voice_options)
         }))
     }
 
@@ -123,23 +113,7 @@ impl OpenModel {
     pub fn plan_voice(&self, voice: &str, voice_options: &VoiceOptions) -> Result<MemoryPlan> {
         let cost = self.parts.cost(self.options.threads);
         let voice = self.voice_need(Some(voice), voice_options, &cost)?;
-        Ok(MemoryPlan::new(&Work {
-            ledger: get_memory_ledger(),
-            cost: &cost.stream,
-            need: StreamNeed::default(),
-            segments: Some(0),
-            longest: SegmentSize::default(),
-            max_batch_size: 1,
-            own_limit_bytes: voice_options.memory_limit_bytes,
-            weights_bytes: cost.loading.prepared_bytes,
-            mapped_bytes: cost.loading.mapped_bytes,
-            voice_bytes: voice.voice_bytes,
-            threads: cost.threads,
-            pending: Some(Pending {
-                loading: cost.loading,
-                voice,
-            }),
-        }))
+        Ok(MemoryPlan::new(&before_speech(&cost, voice, voice_options)))
     }
 
     /// Loads the model.
@@ -177,5 +151,30 @@ impl OpenModel {
                 cost.voice.recording(&recording.info())
             }
         })
+    }
+}
+
+/// Loading a model and making a voice, without speech.
+fn before_speech<'a>(
+    cost: &'a ModelCost,
+    voice: VoiceNeed,
+    voice_options: &VoiceOptions,
+) -> Work<'a> {
+    Work {
+        ledger: get_memory_ledger(),
+        cost: &cost.stream,
+        need: StreamNeed::default(),
+        segments: Some(0),
+        longest: SegmentSize::default(),
+        max_batch_size: 1,
+        own_limit_bytes: voice_options.memory_limit_bytes,
+        weights_bytes: cost.loading.prepared_bytes,
+        mapped_bytes: cost.loading.mapped_bytes,
+        voice_bytes: voice.voice_bytes,
+        threads: cost.threads,
+        pending: Some(Pending {
+            loading: cost.loading,
+            voice,
+        }),
     }
 }

@@ -189,12 +189,6 @@ impl Ledger {
         self.0.budget.used_bytes()
     }
 
-    /// Returns the reservations of running work, summed by name, the largest sum first.
-    #[must_use]
-    pub fn reservations(&self) -> Vec<tensor_pool::Holder> {
-        self.0.budget.holders()
-    }
-
     /// Returns the counted bytes once all running work uses what it reserved. Further work adds to this.
     #[must_use]
     pub fn present_bytes(&self) -> u64 {
